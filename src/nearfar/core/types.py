@@ -1,0 +1,71 @@
+"""The values that travel between the parts: what a step is given, what it returns, what data are like.
+
+Letters: V views, B samples, C channels, H and W px, E representation width, D projection width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from nearfar.core.randomness import sample_keys, uniform
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the data before training: what `why_not`, defaults and plans look at."""
+
+    name: str
+    side: int  # px: the side of the views that are made of it
+    class_names: tuple[str, ...]  # () where there are no labels
+    class_counts: tuple[int, ...]  # labelled training images of each class
+    n_train: int  # labelled training images
+    n_unlabeled: int = 0
+    n_val: int = 0
+    n_test: int = 0
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """Rows of the store: squashed squares with their true size beside, from which views are made."""
+
+    images: UInt8[Tensor, "batch side side 3"]
+    half: UInt8[Tensor, "batch half half 3"]  # the same at half the side, so that shrinking warps do not alias
+    size_px: Int64[Tensor, "batch 2"]  # true width and height
+
+    def to(self, device: torch.device | str) -> "StoredImages":
+        return StoredImages(self.images.to(device), self.half.to(device), self.size_px.to(device))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's input."""
+
+    views: tuple[Float[Tensor, "view batch channel height width"], ...]  # one tensor a view group
+    labels: Int64[Tensor, " batch"]  # -1 means "no label"
+    index: Int64[Tensor, " batch"]  # which sample
+    draw: Int64[Tensor, " batch"]  # how often it was drawn before in this epoch
+    seed: int
+    epoch: int
+    progress: float  # of the whole run, in [0, 1]
+
+    def uniform(self, stream: str, n: int) -> Float[Tensor, "batch {n}"]:
+        """`n` numbers in [0, 1) a sample, of a stream of that name."""
+        return uniform(sample_keys(self.seed, stream, self.epoch, self.index, self.draw), n)
+
+
+class StepResult(NamedTuple):
+    """What a method's step returns. A NamedTuple: Fabric rebuilds outputs and cannot rebuild a dataclass."""
+
+    loss: Float[Tensor, ""]
+    representation: Float[Tensor, "view batch width"]  # what the doctor looks at; the loop detaches it
+    projection: Float[Tensor, "view batch dim"] | None = None
+    logs: Mapping[str, Tensor] = {}  # scalars
+    remember: Mapping[str, Tensor] = {}  # what after_step pushes into a queue
