@@ -1,0 +1,162 @@
+"""From a TOML file, flags and `--set` to a `RunConfig`; every problem is collected before one error is raised."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from nearfar.config.models import SECTIONS, MethodConfig, RunConfig, Section
+from nearfar.core.errors import ConfigError, UserError
+
+Sections = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that a configuration may use; the layers above supply them."""
+
+    methods: Mapping[str, Callable[[], type[MethodConfig]]]
+    policies: Sequence[str]
+    encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """' (did you mean "x"?)', or nothing where no name is near."""
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    return f' (did you mean "{near[0]}"?)' if near else ""
+
+
+def read_toml(path: Path) -> Sections:
+    """The sections of a TOML file. UserError: missing, unreadable, not TOML, a key outside a section."""
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); want a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not TOML: {error}") from error
+    loose = [key for key, value in values.items() if not isinstance(value, dict)]
+    if loose:
+        raise ConfigError([f"{key}: stands outside a section such as [train]" for key in loose], str(path))
+    return values
+
+
+def parse_override(text: str) -> tuple[str, str, Any]:
+    """`train.epochs=10` as ("train", "epochs", 10). The value is TOML, else a plain string."""
+    path, equals, value = text.partition("=")
+    section, dot, key = path.strip().partition(".")
+    if not equals or not dot or not section or not key:
+        raise ConfigError([f"{text}: want SECTION.KEY=VALUE, for example train.epochs=10"], "--set")
+    try:
+        return section, key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return section, key, value.strip()
+
+
+def merge(base: Sections, overrides: Sequence[tuple[str, str, Any]]) -> Sections:
+    """The sections with each (section, key, value) put over them; nothing is changed in place."""
+    merged = {section: dict(values) for section, values in base.items()}
+    for section, key, value in overrides:
+        merged.setdefault(section, {})[key] = value
+    return merged
+
+
+def build_config(sections: Sections, known: Known, where: str = "configuration") -> RunConfig:
+    """The checked configuration. ConfigError with every problem: path, wanted value, nearest name."""
+    problems = [
+        f"{name}: unknown section{nearest(name, [*SECTIONS, 'method'])}"
+        for name in sections
+        if name not in SECTIONS and name != "method"
+    ]
+    built: dict[str, Section] = {}
+    for name, model in SECTIONS.items():
+        part, wrong = _section(name, model, sections.get(name, {}))
+        problems += wrong
+        if part is not None:
+            built[name] = part
+    method_values = dict(sections.get("method", {}))
+    method_name = method_values.pop("name", None)
+    method, wrong = _method(method_name, method_values, known)
+    problems += wrong + _across(built, known)
+    if problems or method is None:
+        raise ConfigError(problems, where)
+    return RunConfig.model_validate({"method_name": method_name, "method": method, **built})
+
+
+def _section(
+    name: str, model: type[Section], values: Mapping[str, Any]
+) -> tuple[Section | None, list[str]]:
+    try:
+        return model.model_validate(dict(values)), []
+    except ValidationError as error:
+        names = list(model.model_fields)
+        return None, [_problem(name, details, names) for details in error.errors()]
+
+
+def _problem(section: str, details: ErrorDetails, names: Sequence[str]) -> str:
+    path = ".".join([section, *(str(part) for part in details["loc"])])
+    context = details.get("ctx", {})
+    got = details["input"]
+    match details["type"]:
+        case "extra_forbidden":
+            return f"{path}: unknown key{nearest(str(details['loc'][0]), names)}"
+        case "missing":
+            return f"{path}: is missing"
+        case "greater_than":
+            want = f"more than {context['gt']}"
+        case "greater_than_equal":
+            want = f"at least {context['ge']}"
+        case "less_than":
+            want = f"less than {context['lt']}"
+        case "less_than_equal":
+            want = f"at most {context['le']}"
+        case "literal_error":
+            want = f"one of {context['expected']}"
+        case _:
+            want = details["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{path}: want {want}, got {got!r}"
+
+
+def _method(
+    name: object, values: Mapping[str, Any], known: Known
+) -> tuple[MethodConfig | None, list[str]]:
+    if not isinstance(name, str):
+        return None, [f"method.name: is missing; want one of {', '.join(known.methods)}"]
+    if name not in known.methods:
+        hint = nearest(name, list(known.methods)) or f"; want one of {', '.join(known.methods)}"
+        return None, [f'method.name: no method "{name}"{hint}']
+    part, problems = _section("method", known.methods[name](), values)
+    return (part if isinstance(part, MethodConfig) else None), problems
+
+
+def _across(built: Mapping[str, Section], known: Known) -> list[str]:
+    """What two sections, or a section and the known names, must agree on. Faulty sections are skipped."""
+    problems = []
+    train, schedule = built.get("train"), built.get("schedule")
+    warmup = getattr(schedule, "warmup_epochs", None)
+    epochs = getattr(train, "epochs", None)
+    if warmup is not None and epochs is not None and warmup > epochs:
+        problems.append(f"schedule.warmup_epochs: want at most {epochs} (train.epochs), got {warmup:g}")
+    policy = getattr(built.get("views"), "policy", None)
+    if policy is not None and policy not in known.policies:
+        hint = nearest(policy, known.policies) or f"; want one of {', '.join(known.policies)}"
+        problems.append(f'views.policy: no policy "{policy}"{hint}')
+    encoder = built.get("encoder")
+    name = getattr(encoder, "name", None)
+    if name is not None and name != "conv4" and name.partition(".")[0] not in (names := known.encoders()):
+        problems.append(f'encoder.name: no encoder "{name}"{nearest(name, names)}; `nearfar encoders` lists them')
+    if getattr(encoder, "pretrained", False) and getattr(encoder, "weights", None) is not None:
+        problems.append("encoder.weights: want either weights or pretrained, got both")
+    if getattr(encoder, "pretrained", False) and name in (None, "conv4"):
+        problems.append("encoder.pretrained: want the name of a timm encoder beside it, got none with weights")
+    if (getattr(encoder, "mean", None) is None) != (getattr(encoder, "std", None) is None):
+        problems.append("encoder.mean: want mean and std together, got one")
+    std = getattr(encoder, "std", None)
+    if std is not None and min(std) <= 0:
+        problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
+    return problems

@@ -1,0 +1,22 @@
+"""The methods, a file each. Adding one: its file, a line here, a line in the changelog."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from nearfar.methods.base import Method
+
+METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        "cross_entropy": "nearfar.methods.cross_entropy:CrossEntropy",
+        "supcon": "nearfar.methods.supcon:SupCon",
+        "simclr": "nearfar.methods.simclr:SimCLR",
+    }
+)
+
+
+def method_class(name: str) -> type[Method]:
+    """The class of a method in the table. KeyError for another name."""
+    module, _, attribute = METHODS[name].partition(":")
+    found: type[Method] = getattr(import_module(module), attribute)
+    return found

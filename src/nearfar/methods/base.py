@@ -1,0 +1,77 @@
+"""The contract of a method: a function of its state and a batch, and the only places that may move more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.nn.encoders import Encoder
+
+
+@dataclass(frozen=True)
+class OptimizerDefaults:
+    """What a method is trained with where the user says nothing; the rate is for 256 images a step."""
+
+    name: Literal["sgd", "adamw", "adam"]
+    lr_per_256: float
+    weight_decay: float
+    scaling: Literal["linear", "sqrt"] = "linear"
+
+    def lr(self, batch_size: int) -> float:
+        ratio = batch_size / 256
+        return self.lr_per_256 * (ratio if self.scaling == "linear" else ratio**0.5)
+
+
+class Method(nn.Module):
+    """Base of every method. A method is `@final`, has a `Config`, and implements `step`.
+
+    All state is in `state_dict()` from construction on. `head`, where a method trains one, maps a
+    representation (..., E) to scores of the classes and is measured beside the probes.
+    """
+
+    Config: ClassVar[type[MethodConfig]]
+    needs_labels: ClassVar[bool]
+    takes_unlabelled: ClassVar[bool] = True  # images without a label join its training
+    default_views: ClassVar[str]  # the policy of its paper
+    default_count: ClassVar[int] = 2  # views of each image
+    optimizer: ClassVar[OptimizerDefaults]
+    paper: ClassVar[str]
+
+    head: nn.Module | None = None
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    @classmethod
+    def why_not(cls, data: DataFacts, views: int) -> str | None:
+        """Why it cannot learn from these data in so many views, or None; a sentence for the user."""
+        if cls.needs_labels and data.n_classes == 0:
+            return f"needs labels, and {data.name} has none; try a method without, such as simclr"
+        if cls.needs_labels and sum(count > 0 for count in data.class_counts) < 2:
+            return f"needs at least 2 classes, and {data.name} has 1 ({data.class_names[0]})"
+        return None
+
+    def step(self, batch: Batch) -> StepResult:
+        """The loss of a batch: a function of (state_dict, batch), without side effects."""
+        raise NotImplementedError
+
+    @final
+    def forward(self, batch: Batch) -> StepResult:
+        """The loop calls the module, so that DDP sees it."""
+        return self.step(batch)
+
+    def after_backward(self, progress: float) -> None:  # noqa: B027
+        """May set gradients to None; `progress` of the run in [0, 1]."""
+
+    def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:  # noqa: B027
+        """The only place that moves a target network or pushes a queue."""
+
+
+def scalar(value: float, like: Tensor) -> Tensor:
+    """A log entry: a scalar on the device of `like`."""
+    return torch.tensor(value, device=like.device)

@@ -1,0 +1,51 @@
+"""SimCLR.
+
+Deviations: SGD instead of LARS, temperature .2 instead of .5 or .1 (which suits batches of a few hundred), and
+the blur of the view policy comes with the fast view kernels.
+"""
+
+import math
+from typing import final
+
+from pydantic import Field
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses import info_nce
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
+from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.nn.heads import mlp
+
+
+class SimCLRConfig(MethodConfig):
+    """SimCLR: two views of an image find each other among all others."""
+
+    temperature: float = Field(0.2, gt=0, description="divides cosine similarity; lower means harder negatives")
+    hidden_dim: int = Field(2048, gt=0, description="width inside the projector")
+    projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+
+
+@final
+class SimCLR(Method):
+    Config = SimCLRConfig
+    needs_labels = False
+    default_views = "simclr"
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    paper = "Chen et al. 2020, arXiv:2002.05709"
+
+    def __init__(self, encoder: Encoder, config: SimCLRConfig, data: DataFacts) -> None:  # noqa: ARG002
+        super().__init__(encoder)
+        self.projector = mlp(encoder.width, config.hidden_dim, config.projection_dim, batch_norm=True)
+        self.temperature = config.temperature
+
+    @classmethod
+    def why_not(cls, data: DataFacts, views: int) -> str | None:
+        if views < 2:
+            return f"needs at least 2 views of each image (views.count), got {views}"
+        return super().why_not(data, views)
+
+    def step(self, batch: Batch) -> StepResult:
+        h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        z = self.projector(h)  # (V, B, D)
+        loss = info_nce(z, temperature=self.temperature)
+        return StepResult(loss, h, z, {"chance": scalar(math.log(z.shape[0] * z.shape[1] - 1), h)})

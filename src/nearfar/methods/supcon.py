@@ -1,0 +1,48 @@
+"""Supervised contrastive learning.
+
+Deviation: the projector's hidden width is a setting; the paper's equals the encoder's width (the default).
+"""
+
+import math
+from typing import final
+
+from pydantic import Field
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses import count_anchors_without_positive, sup_con
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
+from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.nn.heads import mlp
+
+
+class SupConConfig(MethodConfig):
+    """SupCon: the views of a class find each other among all others (L_out)."""
+
+    temperature: float = Field(0.1, gt=0, description="divides cosine similarity; lower means harder negatives")
+    hidden_dim: int | None = Field(None, gt=0, description="width inside the projector (default: the encoder's)")
+    projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+
+
+@final
+class SupCon(Method):
+    Config = SupConConfig
+    needs_labels = True
+    default_views = "supcon"
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    paper = "Khosla et al. 2020, arXiv:2004.11362"
+
+    def __init__(self, encoder: Encoder, config: SupConConfig, data: DataFacts) -> None:  # noqa: ARG002
+        super().__init__(encoder)
+        self.projector = mlp(encoder.width, config.hidden_dim or encoder.width, config.projection_dim)
+        self.temperature = config.temperature
+
+    def step(self, batch: Batch) -> StepResult:
+        h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        z = self.projector(h)  # (V, B, D)
+        loss = sup_con(z, batch.labels, temperature=self.temperature)
+        logs = {
+            "chance": scalar(math.log(max(z.shape[0] * z.shape[1] - 1, 1)), h),
+            "anchors_without_positive": count_anchors_without_positive(len(z), batch.labels),
+        }
+        return StepResult(loss, h, z, logs)

@@ -1,0 +1,145 @@
+"""Encoders by name, with the small-image stem, and from weights that a file or the hub holds."""
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from nearfar.core.errors import UserError
+from nearfar.nn.conv4 import conv4
+from nearfar.nn.encoders import Encoder
+
+SMALL_STEM_UP_TO_PX = 40
+Stem = Literal["auto", "own", "small"]
+
+
+def encoder_names() -> list[str]:
+    """conv4, then every network that timm knows."""
+    return ["conv4", *timm.list_models()]
+
+
+def build_encoder(name: str, *, size: int, stem: Stem = "auto", pretrained: bool = False) -> Encoder:
+    """The encoder of that name for views of `size` px. UserError: no weights to be had, or a size it cannot take.
+
+    Inputs of at most 40 px get a stem that keeps their resolution: the first convolution becomes 3x3 with
+    stride 1, a max-pool behind it goes (the usual CIFAR stem of ResNets). `stem` = "own" or "small" decides
+    otherwise. Networks whose first layer cuts patches keep it.
+    """
+    try:
+        if name == "conv4":
+            return Encoder(conv4(), size=size, architecture="conv4", library="nearfar")
+        small = stem == "small" or (stem == "auto" and size <= SMALL_STEM_UP_TO_PX)
+        net, create = _timm_net(name, size, pretrained)
+        edits = _small_stem(net) if small else ()
+        if stem == "small" and not edits:
+            raise UserError(f"encoder.stem: {name} has no stem that could be made small; leave it at auto")
+        return Encoder(net, size=size, architecture=name, library="timm", create=create, stem=edits)
+    except ValueError as error:
+        raise UserError(f"encoder.name: {error}") from error
+
+
+def _timm_net(name: str, size: int, pretrained: bool) -> tuple[nn.Module, dict[str, Any]]:
+    fixed = timm.get_pretrained_cfg(name)
+    create: dict[str, Any] = {}
+    if fixed is not None and fixed.fixed_input_size and tuple(fixed.input_size)[1:] != (size, size):
+        create["img_size"] = size
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries would drown the one message
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **create), create
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        if not pretrained:
+            raise ValueError(f"{name} cannot be built for {size} px: {error}") from error
+        raise UserError(
+            f"encoder.pretrained: no weights of {name} could be had from the hub ({_first_line(error)}); "
+            "without a connection give a file instead: --set encoder.weights=FILE.safetensors"
+        ) from error
+
+
+def hub_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that the hub states for the weights of that name, in [0, 1]."""
+    stated = timm.get_pretrained_cfg(name)
+    assert stated is not None, name
+    return tuple(stated.mean), tuple(stated.std)
+
+
+def _small_stem(net: nn.Module) -> tuple[str, ...]:
+    """Edits the stem in place and returns each edit as the assignment that repeats it."""
+    first: Any = getattr(net, "default_cfg", {}).get("first_conv") or ""
+    path = first[0] if isinstance(first, tuple | list) else first
+    try:
+        old = net.get_submodule(path) if path else None
+    except AttributeError:
+        old = None
+    if not isinstance(old, nn.Conv2d) or old.stride[0] > 2 or old.stride[0] == 1:
+        return ()  # patches are no stem to edit, and stride 1 needs no edit
+    keeps_bias = old.bias is not None
+    new = nn.Conv2d(old.in_channels, old.out_channels, 3, stride=1, padding=1, bias=keeps_bias)
+    if tuple(old.kernel_size) == (3, 3):  # the same taps at every pixel: given weights stay
+        new.load_state_dict(old.state_dict())
+    else:
+        nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    net.set_submodule(path, new)
+    edits = [
+        f"{path} = nn.Conv2d({old.in_channels}, {old.out_channels}, 3, stride=1, padding=1, bias={keeps_bias})"
+    ]
+    if isinstance(getattr(net, "maxpool", None), nn.MaxPool2d):
+        net.maxpool = nn.Identity()
+        edits.append("maxpool = nn.Identity()")
+    return tuple(edits)
+
+
+def load_weights(encoder: Encoder, path: Path) -> tuple[str, ...]:
+    """Fills the encoder from a file; returns the names that were left as they were (an edited stem).
+
+    Reads safetensors, or anything that `torch.load(weights_only=True)` reads: no code of the file runs.
+    Classifier weights in the file are ignored. UserError: unreadable, or a file of another network.
+    """
+    state = _read_state(path)
+    own = encoder.net.state_dict()
+    stem = {edit.split(" = ")[0] + ".weight" for edit in encoder.stem}
+    left = tuple(sorted(k for k in own if k in stem and k in state and state[k].shape != own[k].shape))
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    misfit = [k for k in own if k in state and state[k].shape != own[k].shape and k not in left]
+    surplus = [k for k in state if k not in own and not _is_classifier(encoder.net, k)]
+    if missing or misfit or surplus:
+        faults = [f"{len(missing)} missing", f"{len(misfit)} of another shape", f"{len(surplus)} unknown"]
+        raise UserError(
+            f"encoder.weights: {path} does not fit {encoder.architecture}: {', '.join(faults)} "
+            f"(the first: {(missing + misfit + surplus)[0]}); name the network that it was saved from"
+        )
+    encoder.net.load_state_dict({k: state[k] for k in own if k in state and k not in left}, strict=False)
+    return left
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"encoder.weights: {path} cannot be read ({error.strerror or error})") from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise UserError(f"encoder.weights: {path} holds no weights: {_first_line(error)}") from error
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"encoder.weights: {path} holds more than weights and is not opened; save it as .safetensors"
+        ) from error
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"encoder.weights: {path} holds no state dict of tensors")
+    return state
+
+
+def _is_classifier(net: nn.Module, key: str) -> bool:
+    names: Any = getattr(net, "default_cfg", {}).get("classifier") or ()
+    return any(key.startswith(f"{name}.") for name in ([names] if isinstance(names, str) else names))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200]

@@ -1,0 +1,139 @@
+"""The encoder: any timm network, conv4, or the user's own module; and the one door to it, `encode_views`.
+
+It alone owns autocast, the memory format and the row chunks. What leaves it is at least float32.
+Letters: V views, B samples, R rows of one call, E representation width.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+Precision = Literal["float32", "bf16"]
+
+
+@final
+class Encoder(nn.Module):
+    """A network from images to representations, `net`, whose `width` is probed, not guessed.
+
+    `architecture`, `library`, `create` and `stem` say how `net` was made: what encoder.json keeps.
+    Raises ValueError where `net` does not map (R, 3, size, size) to (R, E).
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        size: int,
+        architecture: str,
+        library: Literal["timm", "nearfar", "user"] = "user",
+        create: dict[str, Any] | None = None,
+        stem: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last)
+        self.architecture = architecture
+        self.library = library
+        self.create = create or {}
+        self.stem = stem
+        self.size = size
+        self.precision: Precision = "float32"
+        self.micro_batch_size: int | None = None
+        self.width = self._probe_width()
+
+    def forward(self, rows: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row embed"]:
+        """The representation of each row, under the encoder's precision; at least float32."""
+        with self._autocast(rows):
+            return _at_least_float32(self.net(rows.contiguous(memory_format=torch.channels_last)))
+
+    def feature_map(self, rows: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row feature h w"]:
+        """What stands before pooling. Raises ValueError where the network offers none."""
+        rows = rows.contiguous(memory_format=torch.channels_last)
+        with self._autocast(rows):
+            if self.library == "nearfar":
+                assert isinstance(self.net, nn.Sequential)
+                return _at_least_float32(self.net[:-2](rows))
+            if not hasattr(self.net, "forward_features"):
+                raise ValueError(f"{self.architecture}: want a method forward_features for a feature map")
+            features: Tensor = self.net.forward_features(rows)
+        if features.ndim != 4:
+            raise ValueError(f"{self.architecture}: its features have shape {tuple(features.shape)}, no map")
+        return _at_least_float32(features)
+
+    @property
+    def has_batch_norm(self) -> bool:
+        return any(isinstance(module, _BatchNorm) for module in self.modules())
+
+    def _autocast(self, rows: Tensor) -> AbstractContextManager[Any]:
+        enabled = self.precision == "bf16" and rows.dtype == torch.float32
+        return torch.autocast(rows.device.type, torch.bfloat16, enabled=True) if enabled else nullcontext()
+
+    def _probe_width(self) -> int:
+        parameter = next(self.net.parameters(), torch.zeros(()))
+        rows = torch.zeros(2, 3, self.size, self.size, dtype=parameter.dtype, device=parameter.device)
+        was_training = self.net.training
+        self.net.eval()
+        try:
+            with torch.no_grad():
+                out = self.net(rows)
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise ValueError(
+                f"{self.architecture}: cannot take images of {self.size} x {self.size} px: {error}"
+            ) from error
+        finally:
+            self.net.train(was_training)
+        if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
+            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise ValueError(f"{self.architecture}: want (rows, width) for 2 rows of images, got {got}")
+        return int(out.shape[1])
+
+
+def encode_views(
+    encoder: Encoder, views: tuple[Float[Tensor, "view batch channel height width"], ...]
+) -> Float[Tensor, "views batch embed"]:
+    """The representations of all views of all groups, (V, B, E): the only door to the encoder in a step.
+
+    With `encoder.micro_batch_size` the rows pass in chunks of nearly equal size whose activations are
+    recomputed in the backward (gradient caching, Gao et al. 2021, arXiv:2101.06983): the gradient of the
+    whole batch with the memory of one chunk. With BatchNorm in the encoder each chunk is its own
+    normalisation group, as on a device of its own, and running statistics move once a chunk, in the first
+    pass only.
+    """
+    encoded = [_encode_rows(encoder, group.flatten(0, 1)).unflatten(0, group.shape[:2]) for group in views]
+    return torch.cat(encoded)
+
+
+def _encode_rows(encoder: Encoder, rows: Tensor) -> Tensor:
+    size = encoder.micro_batch_size
+    if size is None or len(rows) <= size:
+        out: Tensor = encoder(rows)
+        return out
+    chunks = rows.tensor_split(-(-len(rows) // size))
+    if not torch.is_grad_enabled():
+        return torch.cat([encoder(chunk) for chunk in chunks])
+    contexts: Callable[[], tuple[Any, Any]] = lambda: (nullcontext(), _statistics_at_rest(encoder))  # noqa: E731
+    return torch.cat(
+        [checkpoint(encoder, chunk, use_reentrant=False, context_fn=contexts) for chunk in chunks]
+    )
+
+
+@contextmanager
+def _statistics_at_rest(encoder: nn.Module) -> Iterator[None]:
+    """BatchNorm normalises by its batch, as in training, but leaves its running statistics alone."""
+    norms = [m for m in encoder.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()

@@ -1,0 +1,26 @@
+"""Heads on a representation: projectors and predictors."""
+
+from typing import final
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@final
+class Head(nn.Sequential):
+    """Layers on rows, whatever stands before the width: (..., in_dim) -> (..., out_dim)."""
+
+    def forward(self, x: Float[Tensor, "*lead in_dim"]) -> Float[Tensor, "*lead out_dim"]:
+        rows: Tensor = super().forward(x.flatten(0, -2))
+        return rows.unflatten(0, x.shape[:-1])
+
+
+def mlp(in_dim: int, hidden_dim: int, out_dim: int, *, batch_norm: bool = False) -> Head:
+    """Linear - [BatchNorm] - ReLU - Linear. BatchNorm sees all rows of all views as one group."""
+    norm = [nn.BatchNorm1d(hidden_dim)] if batch_norm else []
+    return Head(
+        nn.Linear(in_dim, hidden_dim, bias=not batch_norm),
+        *norm,
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden_dim, out_dim),
+    )
