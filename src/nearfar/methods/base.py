@@ -43,7 +43,7 @@ class Method(nn.Module):
 
     head: nn.Module | None = None
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:  # noqa: ARG002
         super().__init__()
         self.encoder = encoder
 
@@ -65,10 +65,10 @@ class Method(nn.Module):
         """The loop calls the module, so that DDP sees it."""
         return self.step(batch)
 
-    def after_backward(self, progress: float) -> None:  # noqa: B027
+    def after_backward(self, progress: float) -> None:
         """May set gradients to None; `progress` of the run in [0, 1]."""
 
-    def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:  # noqa: B027
+    def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
         """The only place that moves a target network or pushes a queue."""
 
 

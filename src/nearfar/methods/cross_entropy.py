@@ -30,8 +30,8 @@ class CrossEntropy(Method):
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
     paper = "Khosla et al. 2020, arXiv:2004.11362 (the baseline of its Table 2)"
 
-    def __init__(self, encoder: Encoder, config: CrossEntropyConfig, data: DataFacts) -> None:  # noqa: ARG002
-        super().__init__(encoder)
+    def __init__(self, encoder: Encoder, config: CrossEntropyConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
         self.head = nn.Linear(encoder.width, data.n_classes)
         self.chance = math.log(data.n_classes)
 

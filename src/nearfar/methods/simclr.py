@@ -33,8 +33,8 @@ class SimCLR(Method):
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
     paper = "Chen et al. 2020, arXiv:2002.05709"
 
-    def __init__(self, encoder: Encoder, config: SimCLRConfig, data: DataFacts) -> None:  # noqa: ARG002
-        super().__init__(encoder)
+    def __init__(self, encoder: Encoder, config: SimCLRConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
         self.projector = mlp(encoder.width, config.hidden_dim, config.projection_dim, batch_norm=True)
         self.temperature = config.temperature
 

@@ -32,8 +32,8 @@ class SupCon(Method):
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
     paper = "Khosla et al. 2020, arXiv:2004.11362"
 
-    def __init__(self, encoder: Encoder, config: SupConConfig, data: DataFacts) -> None:  # noqa: ARG002
-        super().__init__(encoder)
+    def __init__(self, encoder: Encoder, config: SupConConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
         self.projector = mlp(encoder.width, config.hidden_dim or encoder.width, config.projection_dim)
         self.temperature = config.temperature
 

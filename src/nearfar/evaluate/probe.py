@@ -1,0 +1,98 @@
+"""Linear probes: multinomial logistic regression on frozen features.
+
+Features are standardised by the training rows; the scaling is folded into the weights, so that what is
+returned maps raw representations to scores. Letters: n rows, E width, C classes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from nearfar.core.randomness import stream_seed
+from nearfar.evaluate.features import Features
+
+WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+FEW_LABEL_DRAWS = 5
+MAX_ITERATIONS = 500
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """Scores = x @ weight.T + bias; the weight decay that was chosen on validation."""
+
+    weight: NDArray[np.float32]  # (C, E)
+    bias: NDArray[np.float32]  # (C,)
+    weight_decay: float
+
+    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        scores = x.astype(np.float64) @ self.weight.T + self.bias
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        normalised: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
+        return normalised
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
+        return self.probabilities(x).argmax(axis=1)
+
+
+def linear_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:
+    """The probe of the weight decay (1e-5 ... 1e-1 per mean loss) that is best on `val`; ties to the larger.
+
+    Minimises mean cross-entropy + decay/2 * |weight|^2 by L-BFGS (scikit-learn). A class without a training
+    row is never predicted. Raises ValueError where `train` holds fewer than two classes.
+    """
+    mean = train.x.mean(axis=0, dtype=np.float64)
+    scale = train.x.std(axis=0, dtype=np.float64) + 1e-6
+    standardised = (train.x - mean) / scale
+    model = LogisticRegression(max_iter=MAX_ITERATIONS, tol=1e-4, warm_start=True)
+    best: LinearProbe | None = None
+    best_accuracy = -1.0
+    for decay in sorted(WEIGHT_DECAYS, reverse=True):
+        _fit_quietly(model.set_params(C=1 / (decay * len(train))), standardised, train.y)
+        probe = _fold(model, mean, scale, n_classes, decay)
+        accuracy = float((probe.predict(val.x) == val.y).mean())
+        if accuracy > best_accuracy:
+            best, best_accuracy = probe, accuracy
+    assert best is not None
+    return best
+
+
+def few_label_probes(
+    train: Features, val: Features, n_classes: int, *, per_class: int, seed: int
+) -> list[LinearProbe]:
+    """Five linear probes, each on its own draw of `per_class` labels a class (all, where a class has fewer)."""
+    probes = []
+    for draw in range(FEW_LABEL_DRAWS):
+        random = np.random.default_rng(stream_seed(seed, "few labels", draw))
+        chosen = [
+            random.permutation(np.flatnonzero(train.y == label))[:per_class] for label in range(n_classes)
+        ]
+        few = np.sort(np.concatenate(chosen))
+        probes.append(linear_probe(Features(train.x[few], train.y[few], train.rows[few]), val, n_classes))
+    return probes
+
+
+def _fit_quietly(model: LogisticRegression, x: NDArray[np.float64], y: NDArray[np.int64]) -> None:
+    """An unfinished fit is no error: validation judges it like any other of the grid."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, y)
+
+
+def _fold(
+    model: LogisticRegression, mean: NDArray[np.float64], scale: NDArray[np.float64], n_classes: int, decay: float
+) -> LinearProbe:
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
+        coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    weight = np.zeros((n_classes, len(mean)))
+    bias = np.full(n_classes, -1e9)  # a class never seen is never predicted
+    weight[model.classes_] = coefficients / scale
+    bias[model.classes_] = intercepts - (coefficients / scale) @ mean
+    return LinearProbe(weight.astype(np.float32), bias.astype(np.float32), decay)

@@ -1,0 +1,1 @@
+"""One explicit training loop under Lightning Fabric, and what it needs."""

@@ -1,0 +1,60 @@
+"""From stored images to batches of views on the device: the same batch for every number of ranks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from nearfar.core.types import Batch
+from nearfar.data.sampler import epoch_batches
+from nearfar.data.store import ImageData
+from nearfar.views.plan import ViewPlan, make_views
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a run. Labels are handed out only `with_labels`; otherwise all are -1."""
+
+    data: ImageData
+    pool: Int64[Tensor, " image"]  # rows of `data` that take part
+    plan: ViewPlan
+    batch_size: int  # images a step, over all ranks
+    steps_per_epoch: int
+    epochs: int
+    seed: int
+    balanced: bool
+    with_labels: bool
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.epochs
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 0."""
+        labels = torch.as_tensor(self.data.labels)
+        order = epoch_batches(
+            self.pool,
+            labels[self.pool],
+            batch_size=self.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            balanced=self.balanced,
+            steps=self.steps_per_epoch,
+            rank=self.rank,
+            world_size=self.world_size,
+        )
+        for step, (index, draw) in enumerate(order):
+            at = (epoch * self.steps_per_epoch + step) / self.total_steps
+            yield self._batch(index, draw, labels[index], epoch, at)
+
+    def _batch(self, index: Tensor, draw: Tensor, labels: Tensor, epoch: int, progress: float) -> Batch:
+        stored = self.data.rows(index).to(self.device)
+        index, draw = index.to(self.device), draw.to(self.device)
+        views = make_views(stored, self.plan, seed=self.seed, epoch=epoch, index=index, draw=draw)
+        shown = labels if self.with_labels else torch.full_like(labels, -1)
+        return Batch(views, shown.to(self.device), index, draw, self.seed, epoch, progress)

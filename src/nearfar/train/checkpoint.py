@@ -1,0 +1,67 @@
+"""The checkpoint that `--resume` continues from: written whole or not at all."""
+
+import os
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from nearfar.core.errors import RunError
+from nearfar.train.optimizers import load_optimizer_state
+
+
+@dataclass
+class Counters:
+    """How far a run has come; seconds of training alone, without evaluation."""
+
+    epoch: int = 0  # complete epochs
+    step: int = 0
+    views_seen: int = 0
+    train_seconds: float = 0.0
+    best_epoch: int = 0  # of the selection on validation; 0 where none was taken
+    best_value: float = -1.0
+
+
+def save_checkpoint(path: Path, method: nn.Module, optimizer: Optimizer, counters: Counters) -> None:
+    """Writes beside and renames, so that an interrupt leaves the previous checkpoint. OSError: disk full."""
+    content = {
+        "method": method.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "counters": asdict(counters),
+    }
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    try:
+        torch.save(content, partial)
+        os.replace(partial, path)  # noqa: PTH105
+    except RuntimeError as error:  # torch's writer reports a full disk so
+        raise OSError(f"{path} could not be written: {str(error).splitlines()[0]}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, method: nn.Module, optimizer: Optimizer | None = None) -> Counters:
+    """Fills method and optimiser. RunError: missing, cut short, or of another configuration."""
+    content = _read(path)
+    try:
+        method.load_state_dict(content["method"])
+        if optimizer is not None:
+            load_optimizer_state(optimizer, content["optimizer"])
+        return Counters(**content["counters"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{path} does not fit this run ({reason}); start again with --force") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: no epoch was complete; start again with --force") from error
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path} cannot be read (cut short?); start again with --force") from error
+    return content

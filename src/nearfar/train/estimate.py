@@ -1,0 +1,42 @@
+"""What a run will cost, from one small step of its encoder: seconds and bytes a row."""
+
+import copy
+import time
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from nearfar.nn.encoders import Encoder
+
+
+class RowCost(NamedTuple):
+    seconds: float  # forward and backward of one row
+    saved_bytes: int  # kept for the backward
+    weight_bytes: int  # parameters, their gradients and one optimiser state
+
+
+def row_cost(encoder: Encoder, *, size: int, device: torch.device) -> RowCost:
+    """Times the second of two steps of a copy of the encoder on a few rows of noise."""
+    probe = copy.deepcopy(encoder).to(device).train()
+    rows = torch.linspace(-1, 1, 3 * size * size, device=device).view(1, 3, size, size)
+    n = max(2, min(16, 2**16 // size**2))
+    saved: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for _ in range(2):
+            saved.clear()
+            started = time.perf_counter()
+            with saved_tensors_hooks(keep, lambda tensor: tensor):
+                out = probe(rows.expand(n, -1, -1, -1))
+            out.mean().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds = time.perf_counter() - started
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in probe.parameters())
+    return RowCost(seconds / n, max(sum(saved.values()) - weights, 0) // n, 3 * weights)

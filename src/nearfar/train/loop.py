@@ -1,0 +1,137 @@
+"""The training loop, whole: nothing in it knows which method it trains."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.progress import Bar
+from nearfar.core.randomness import stream_seed
+from nearfar.core.types import Batch, StepResult
+from nearfar.methods.base import Method
+from nearfar.train.batches import Batches
+from nearfar.train.checkpoint import Counters
+from nearfar.train.schedules import Decay, rate_factor, steps_of
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a run learns: the peak rate and its course."""
+
+    lr: float
+    warmup_epochs: float
+    decay: Decay
+    gradient_clip: float | None
+
+
+def fit(
+    fabric: Fabric,
+    method: Method,
+    optimizer: Optimizer,
+    batches: Batches,
+    pace: Pace,
+    *,
+    counters: Counters,
+    bar: Bar,
+    after_epoch: Callable[[Row], None],
+) -> None:
+    """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
+
+    `method` and `optimizer` are changed in place, `counters` too. TrainingStoppedError: the loss is no number.
+    """
+    wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
+    warmup_steps = steps_of(pace.warmup_epochs, batches.steps_per_epoch)
+    method.train()
+    for epoch in range(counters.epoch, batches.epochs):
+        means = _Means()
+        started = time.perf_counter()
+        for batch in batches.epoch(epoch):
+            factor = rate_factor(
+                counters.step, total_steps=batches.total_steps, warmup_steps=warmup_steps, decay=pace.decay
+            )
+            lr = pace.lr * factor
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            with _own_randomness(batches.seed, counters.step, batches.device):
+                result: StepResult = wrapped(batch)
+            loss = float(result.loss.detach())
+            if not math.isfinite(loss):
+                raise TrainingStoppedError(_not_a_number(loss, result, method, counters, batches, lr))
+            fabric.backward(result.loss)
+            method.after_backward(batch.progress)
+            norm = _gradient_norm(method, pace.gradient_clip)
+            wrapped_optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            method.after_step(result.remember, batch.progress)
+            counters.step += 1
+            counters.views_seen += _views_in(batch) * batches.world_size
+            means.add(loss, norm, result)
+            bar.advance(1, _text(loss, result))
+        counters.train_seconds += time.perf_counter() - started
+        counters.epoch = epoch + 1
+        after_epoch({**means.row(), "lr": lr})
+        method.train()
+
+
+class _Means:
+    """Running means of an epoch's scalars."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, loss: float, norm: float, result: StepResult) -> None:
+        self.count += 1
+        logged = {name: float(value) for name, value in result.logs.items()}
+        for name, value in {"loss": loss, "grad_norm": norm, **logged}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def row(self) -> Row:
+        return {name: value / self.count for name, value in self.sums.items()}
+
+
+@contextmanager
+def _own_randomness(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """Dropout and its like draw from torch's generator: seeded a step, and the outer state put back."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(stream_seed(seed, "dropout", step))
+        yield
+
+
+def _gradient_norm(method: Method, clip: float | None) -> float:
+    if clip is not None:
+        return float(clip_grad_norm_(method.parameters(), clip))
+    return float(get_total_norm([p.grad for p in method.parameters() if p.grad is not None]))
+
+
+def _views_in(batch: Batch) -> int:
+    return sum(group.shape[0] * group.shape[1] for group in batch.views)
+
+
+def _text(loss: float, result: StepResult) -> str:
+    chance = result.logs.get("chance")
+    return f"loss {loss:.3f}" + (f" (chance {float(chance):.3f})" if chance is not None else "")
+
+
+def _not_a_number(
+    loss: float, result: StepResult, method: Method, counters: Counters, batches: Batches, lr: float
+) -> str:
+    finite = torch.isfinite(result.representation.detach()).flatten(1).all(dim=1)
+    faulty = [str(view) for view, fine in enumerate(finite.tolist()) if not fine]
+    where = f"; the representation of view {', '.join(faulty)} is not finite" if faulty else ""
+    return (
+        f"training stopped at step {counters.step + 1} of {batches.total_steps} (epoch {counters.epoch + 1}): "
+        f"the loss of {type(method).__name__} is {loss}{where}. The learning rate was {lr:.3g}. "
+        f"Try --set optimizer.lr={lr / 10:.2g}, --set train.gradient_clip=1, or a longer "
+        "schedule.warmup_epochs; the last complete epoch's checkpoint stays"
+    )
