@@ -1,0 +1,20 @@
+"""Images as nearfar reads them: sources, the decoded store, splits, batches, and the doctor of data."""
+
+from nearfar.data.check import Finding, check
+from nearfar.data.listing import Listing, Unreadable
+from nearfar.data.sampler import epoch_batches
+from nearfar.data.sources import open_source
+from nearfar.data.store import ImageData, load, store_bytes, store_side
+
+__all__ = [
+    "Finding",
+    "ImageData",
+    "Listing",
+    "Unreadable",
+    "check",
+    "epoch_batches",
+    "load",
+    "open_source",
+    "store_bytes",
+    "store_side",
+]

@@ -1,0 +1,98 @@
+"""Where decoded sets are kept between runs, and how they get there whole or not at all.
+
+A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.npy` (true width and height), `set.json`.
+It is written beside its place under a temporary name and renamed when complete.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nearfar.core.errors import DataError
+from nearfar.data.listing import Listing
+
+_RULES = 1  # raise it when decoding or the files of a set change
+_STALE_SECONDS = 24 * 3600.0
+
+
+def cache_folder() -> Path:
+    """NEARFAR_CACHE, else the platform's folder for caches of this user."""
+    if given := os.environ.get("NEARFAR_CACHE"):
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "nearfar" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "nearfar"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearfar"
+
+
+def set_folder(listing: Listing, content: str, side: int) -> Path:
+    """Where the set of this content and side belongs, whether or not it is there."""
+    digest = hashlib.sha256(f"{_RULES}\n{content}\n".encode())
+    digest.update("\n".join(listing.paths).encode())
+    return cache_folder() / "decoded" / f"{listing.name[:60]}-{digest.hexdigest()[:20]}-{side}"
+
+
+def free_bytes() -> int:
+    """Room on the disk of the cache; the folder is made. Raises DataError where that fails."""
+    folder = cache_folder() / "decoded"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(folder).free
+    except OSError as error:
+        raise _cannot(folder, error) from error
+
+
+@contextmanager
+def written_whole(place: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `place` when the block ends well, and is removed when it does not."""
+    temporary = place.parent / f".{place.name}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(place.parent)
+        temporary.mkdir()
+    except OSError as error:
+        raise _cannot(place.parent, error) from error
+    try:
+        yield temporary
+        if place.exists():  # left damaged, or written meanwhile by another process: ours is as good
+            shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(FileExistsError, OSError) if place.exists() else contextlib.nullcontext():
+            temporary.rename(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_facts(place: Path) -> dict[str, object] | None:
+    """`set.json` of a complete set, else None."""
+    try:
+        facts = json.loads((place / "set.json").read_text(encoding="utf-8"))
+        rows, side, half = facts["rows"], facts["side"], facts["half"]
+        whole = (place / "images.u8").stat().st_size == rows * side * side * 3
+        whole &= (place / "half.u8").stat().st_size == rows * half * half * 3
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return facts if whole else None
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes left more than a day ago."""
+    for left in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _cannot(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write the cache of decoded images in {folder}: {error.strerror or error}; "
+        "set NEARFAR_CACHE to a folder that can be written"
+    )

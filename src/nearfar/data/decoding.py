@@ -1,0 +1,174 @@
+"""From the bytes of an image file to an RGB square of the store.
+
+What conversion means, so that nobody has to guess:
+- 1-bit and grey become three equal channels; 16-bit grey is scaled by 255/65535, not cut off.
+- Transparency (alpha, palettes, colour keys) is laid over white.
+- CMYK, YCbCr and HSV go through Pillow's conversion; an embedded colour profile is not applied.
+- Floating-point TIFF has to lie in [0, 1] or in [0, 255].
+- EXIF orientation is applied, and true width and height are those of the picture as it is looked at.
+- Of an animation, the first frame.
+- Large JPEGs are read at the smallest scale of their own transform that is at least twice the side.
+- The square: bicubic with antialiasing. The half level: the square's area average.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from nearfar.data.listing import Raw
+
+_READ = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "MPO", "AVIF")
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
+    NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip  # what Pillow raises on damaged files
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+_ORIENTATION = 0x0112  # EXIF tag
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One image of the store."""
+
+    square: UInt8[np.ndarray, "side side 3"]
+    half: UInt8[np.ndarray, "half half 3"]
+    width: int  # px, true
+    height: int
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Why an image could not be decoded."""
+
+    reason: str
+
+
+@contextmanager
+def pillow_is_quiet() -> Iterator[None]:
+    """Pillow's warnings (huge images, odd metadata) silenced: what matters comes out as a reason."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def half_side(side: int) -> int:
+    return max(1, side // 2)
+
+
+def raw_bytes(raw: Raw) -> bytes:
+    """What a duplicate is recognised by: the file's content, or shape and pixels. Raises OSError."""
+    if isinstance(raw, bytes):
+        return raw
+    if isinstance(raw, Path):
+        return raw.read_bytes()
+    return repr(raw.shape).encode() + raw.tobytes()
+
+
+def decode(raw: Raw, side: int) -> Decoded | Broken:
+    """The image squashed to `side` px, or why not. Runs in threads."""
+    head = b""
+    try:
+        if isinstance(raw, np.ndarray):
+            picture = Image.fromarray(raw)
+            width, height = picture.size
+        else:
+            content = raw_bytes(raw)
+            head = content[:64]
+            picture, width, height = _open(content, side)
+        square = picture
+        if picture.size != (side, side):
+            square = picture.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        half = square.resize((half_side(side),) * 2, Image.Resampling.BOX)
+    except _BROKEN as error:
+        return Broken(_reason(error, head, is_file=isinstance(raw, Path)))
+    return Decoded(np.asarray(square), np.asarray(half), width, height)
+
+
+def peek_size(raw: Raw) -> tuple[int, int] | None:
+    """Width and height from the header alone; None where there is no image."""
+    try:
+        if isinstance(raw, np.ndarray):
+            return raw.shape[1], raw.shape[0]
+        with Image.open(raw if isinstance(raw, Path) else io.BytesIO(raw), formats=_formats()) as image:
+            return image.size
+    except _BROKEN:
+        return None
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The raster formats of this Pillow; the others include one that starts an outside program."""
+    Image.init()
+    return tuple(name for name in _READ if name in Image.OPEN)
+
+
+def _open(content: bytes, side: int) -> tuple[Image.Image, int, int]:
+    """RGB picture, upright, with its true width and height; the picture itself may be smaller."""
+    image = Image.open(io.BytesIO(content), formats=_formats())
+    width, height = image.size
+    image.draft(None, (2 * side, 2 * side))
+    image.load()
+    try:
+        turn = int(image.getexif().get(_ORIENTATION, 1))
+    except _BROKEN:
+        turn = 1  # damaged metadata is no reason to lose the picture
+    picture = to_rgb(image)
+    if turn in _TURNS:
+        picture = picture.transpose(_TURNS[turn])
+        if turn >= 5:
+            width, height = height, width
+    return picture, width, height
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """As the module says. Raises ValueError where there is no faithful conversion."""
+    if image.mode.startswith("I"):  # I;16, I;16B, and I, which older Pillows use for 16-bit PNG
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("32-bit values beyond 65535; save it as 8- or 16-bit")
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        floats = np.asarray(image)
+        if not (np.isfinite(floats).all() and floats.min() >= 0 and floats.max() <= 255):
+            raise ValueError("floating-point values outside [0, 1] and [0, 255]; save it as 8- or 16-bit")
+        scale = 255 if floats.max() <= 1 else 1
+        return Image.fromarray(np.rint(floats * scale).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        shown = image.convert("RGBA")
+        paper = Image.new("RGBA", shown.size, "white")
+        paper.alpha_composite(shown)
+        return paper.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _reason(error: BaseException, head: bytes, *, is_file: bool) -> str:
+    """`error` for a person. `head`: the first bytes of the file, empty where there are none."""
+    if isinstance(error, Image.DecompressionBombError):
+        return "more than 178 megapixels; save it smaller"
+    if isinstance(error, MemoryError):
+        return "too large for the memory"
+    if not head:
+        if isinstance(error, OSError) and error.errno is not None and is_file:
+            return f"cannot be read: {error.strerror}"
+        return "empty file"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the image; fetch it with git lfs pull"
+    if isinstance(error, Image.UnidentifiedImageError):
+        is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
+        return "text, not an image" if is_text else "not an image of a known format"
+    return f"damaged image: {str(error).splitlines()[0] if str(error) else type(error).__name__}"

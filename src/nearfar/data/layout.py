@@ -1,0 +1,170 @@
+"""From relative paths to classes and splits: one rule for folders and archives.
+
+    [WRAPPER/] train|val|test / CLASS / ... / FILE        given splits
+    [WRAPPER/] unlabeled / ... / FILE                     no labels; may stand beside class folders
+    [WRAPPER/] CLASS / ... / FILE                         labelled, splits are cut
+    [WRAPPER/] FILE                                       no labels
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from nearfar.core.errors import DataError
+from nearfar.data.listing import Unreadable
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+    "unlabeled": "unlabeled", "unlabelled": "unlabeled",
+}  # fmt: skip
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()
+)
+_LITTER = frozenset(
+    ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin", "lost+found")
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one file belongs. `inner` is its path without a wrapping top folder."""
+
+    path: str
+    inner: tuple[str, ...]
+    split: str = ""
+    class_name: str | None = None
+    stray: str = ""  # why it belongs nowhere
+
+
+@dataclass(frozen=True)
+class Layout:
+    places: tuple[Place, ...]  # sorted by inner path
+    class_names: tuple[str, ...]
+    given_splits: tuple[str, ...]
+    strays: tuple[Unreadable, ...]
+    ignored: tuple[str, ...]
+
+
+def is_litter(name: str) -> bool:
+    """Hidden files and what operating systems leave behind."""
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def printable(path: str) -> str:
+    """`path` as it can be printed and stored, whatever bytes the file system used."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> Layout:
+    """The layout of files at `paths` (relative, with /). `stem`: name of the archive, whose top folder of the
+    same name is a wrapper even where it holds the images itself.
+
+    Raises DataError for class folders beside val/ or test/, and for classes that train does not have.
+    """
+    found = [Place(path, PurePosixPath(path).parts) for path in paths]
+    found = _unwrap([place for place in found if not any(map(is_litter, place.inner))], stem)
+    found.sort(key=lambda place: place.inner)
+    tops = {place.inner[0] for place in found if len(place.inner) > 1}
+    splits = {top for top in tops if top.lower() in SPLIT_NAMES}
+    if any(SPLIT_NAMES[top.lower()] == "train" for top in splits) or (splits and splits == tops):
+        settled = [_in_split_folders(place, splits) for place in found]
+        settled = _flat_training(settled)
+    elif any(SPLIT_NAMES[top.lower()] != "unlabeled" for top in splits):
+        raise DataError(
+            f"{source}: want class folders inside train/ where there is a {_listed(splits)}, "
+            f"got {_listed(tops - splits)} beside it; move the class folders into train/"
+        )
+    else:
+        settled = [_in_class_folder(place, splits) for place in found]
+        if all(place.class_name is None for place in settled) and not splits:
+            settled = [replace(place, split="unlabeled", stray="") for place in settled]
+    placed = tuple(place for place in settled if not place.stray)
+    lost = [place for place in settled if place.stray]
+    class_names = _class_names(placed, source)
+    return Layout(
+        placed,
+        class_names,
+        tuple(split for split in ("train", "val", "test", "unlabeled") if split in map(_split_of, splits)),
+        tuple(Unreadable(printable(p.path), p.stray) for p in lost if _looks_like_image(p)),
+        tuple(printable(p.path) for p in lost if not _looks_like_image(p)),
+    )
+
+
+def safe_name(text: str) -> str:
+    """`text` as part of a folder name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "data"
+
+
+def _split_of(top: str) -> str:
+    return SPLIT_NAMES[top.lower()]
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return ", ".join(f"{printable(name)}/" for name in shown[:5]) + more
+
+
+def _looks_like_image(place: Place) -> bool:
+    return PurePosixPath(place.path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _unwrap(found: list[Place], stem: str | None) -> list[Place]:
+    """Without the one top folder that holds everything, unless it is a split or the only class."""
+    tops = {place.inner[0] for place in found if len(place.inner) > 1}
+    beside = any(len(place.inner) == 1 and _looks_like_image(place) for place in found)
+    if len(tops) != 1 or beside or next(iter(tops)).lower() in SPLIT_NAMES:
+        return found
+    holds_images = any(len(place.inner) == 2 and _looks_like_image(place) for place in found)
+    holds_folders = any(len(place.inner) > 2 for place in found)
+    if (holds_images or not holds_folders) and next(iter(tops)) != stem:
+        return found
+    return [replace(place, inner=place.inner[1:]) for place in found if len(place.inner) > 1]
+
+
+def _in_split_folders(place: Place, splits: set[str]) -> Place:
+    top = place.inner[0]
+    if top not in splits or len(place.inner) == 1:
+        return replace(place, stray=f"lies beside {_listed(splits)}")
+    split = _split_of(top)
+    if split == "unlabeled":
+        return replace(place, split=split)
+    if len(place.inner) == 2:
+        return replace(place, split=split, stray=f"lies in {top}/ but in no class folder")
+    return replace(place, split=split, class_name=place.inner[1])
+
+
+def _flat_training(places: list[Place]) -> list[Place]:
+    """Images lying in a train/ without class folders are unlabelled ones."""
+    if any(place.split == "train" and place.class_name is not None for place in places):
+        return places
+    return [replace(place, split="unlabeled", stray="") if place.split == "train" else place for place in places]
+
+
+def _in_class_folder(place: Place, unlabeled: set[str]) -> Place:
+    if len(place.inner) == 1:
+        return replace(place, stray="lies beside the class folders, so it has no class")
+    if place.inner[0] in unlabeled:
+        return replace(place, split="unlabeled")
+    return replace(place, split="train", class_name=place.inner[0])
+
+
+def _class_names(places: Iterable[Place], source: str) -> tuple[str, ...]:
+    """The classes of train, sorted; every class of the other splits has to be among them."""
+    by_split: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
+    for place in places:
+        if place.class_name is not None:
+            by_split[place.split].add(place.class_name)
+    for split in ("test", "val"):
+        if missing := sorted(by_split[split] - by_split["train"]):
+            close = difflib.get_close_matches(missing[0], by_split["train"], n=1, cutoff=0.5)
+            hint = f' (did you mean "{printable(close[0])}"?)' if close else ""
+            raise DataError(
+                f"{source}: want every class of {split} in train, got {len(missing)} only in {split}: "
+                f"{_listed(missing)}{hint}; add training images or take the folder out"
+            )
+    return tuple(sorted(by_split["train"]))

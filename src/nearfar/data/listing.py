@@ -1,0 +1,86 @@
+"""What a source holds, before anything is decoded, and how its bytes are reached.
+
+n: files of the source that count as images until one of them turns out not to be one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+from numpy.typing import NDArray
+
+from nearfar.core.types import DataFacts
+
+SPLITS = ("train", "val", "test", "unlabeled")
+
+Raw = bytes | Path | UInt8[np.ndarray, "height width 3"]
+"""One image as its source hands it over: file content, a file to read, or pixels."""
+
+
+class Reader(Protocol):
+    """Access to the images of a listing."""
+
+    def key(self) -> str | None:
+        """A name of the content, for the cache of decoded sets; None: the images are in memory already."""
+
+    def read(self) -> Iterator[tuple[int, Raw]]:
+        """Every row once, in whatever order is fastest."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that is left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """The files of a source with their labels and splits. Rows are sorted by path."""
+
+    name: str  # safe as part of a folder name
+    source: str  # as the user gave it, or "<Dataset>"
+    paths: tuple[str, ...]  # relative to the source, printable
+    labels: Int64[np.ndarray, " n"]  # -1: none
+    splits: NDArray[np.str_]  # (n,), each one of SPLITS
+    class_names: tuple[str, ...]
+    given_splits: tuple[str, ...]  # those that the source itself names
+    side: int  # px, median short side of at most 64 files
+    longest: int  # px, median long side of the same files
+    default_policy: str | None
+    reader: Reader
+    strays: tuple[Unreadable, ...] = ()  # images in a place that gives them neither class nor split
+    ignored: tuple[str, ...] = ()  # files beside the images, such as a licence
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def facts(self, side: int) -> DataFacts:
+        """The facts with views of `side` px."""
+        return facts_of(self.name, self.class_names, self.labels, self.splits, side)
+
+
+def facts_of(
+    name: str,
+    class_names: tuple[str, ...],
+    labels: Int64[np.ndarray, " n"],
+    splits: NDArray[np.str_],
+    side: int,
+) -> DataFacts:
+    """Counted from labels and splits; class counts are of labelled training images only."""
+    train = (splits == "train") & (labels >= 0)
+    counts = np.bincount(labels[train], minlength=len(class_names))
+    return DataFacts(
+        name=name,
+        side=side,
+        class_names=class_names,
+        class_counts=tuple(int(count) for count in counts),
+        n_train=int(train.sum()),
+        n_unlabeled=int((splits == "unlabeled").sum()),
+        n_val=int((splits == "val").sum()),
+        n_test=int((splits == "test").sum()),
+    )

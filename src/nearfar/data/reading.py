@@ -1,0 +1,52 @@
+"""The one way in which images are gone through: by the store that keeps them, by the check that judges them."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from nearfar.core.errors import DataError
+from nearfar.core.progress import Progress
+from nearfar.data.listing import Listing, Raw, Unreadable
+
+T = TypeVar("T")
+_CHUNK = 64  # files in flight for each worker
+SKIPPED_AT_MOST = 0.01  # of the files
+
+
+def for_each_image(
+    listing: Listing, work: Callable[[Raw], T], progress: Progress, title: str = "decoding"
+) -> Iterator[tuple[int, T]]:
+    """(row, work(raw)) of every row once, in threads (Pillow decodes without the interpreter's lock)."""
+    workers = _workers()
+    source = listing.reader.read()
+    with progress.bar(len(listing), title) as bar, ThreadPoolExecutor(workers) as pool:
+        while chunk := list(itertools.islice(source, _CHUNK * workers)):
+            results = pool.map(work, [raw for _, raw in chunk])
+            for (row, _), result in zip(chunk, results, strict=True):
+                bar.advance()
+                yield row, result
+
+
+def _workers() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
+    return min(cores, 8)
+
+
+def skip_or_refuse(listing: Listing, unreadable: list[Unreadable], *, strict: bool) -> tuple[Unreadable, ...]:
+    """All files that are left out, sorted by path.
+
+    Raises DataError where they are more than 1 % of the files, or any with `strict`.
+    """
+    skipped = tuple(sorted([*listing.strays, *unreadable], key=lambda file: file.path))
+    files = len(listing) + len(listing.strays)
+    allowed = 0 if strict else int(SKIPPED_AT_MOST * files)
+    if len(skipped) > allowed:
+        rule = "every file readable (--strict)" if strict else "at most 1 % of the files unreadable"
+        lines = [f"{file.path}: {file.reason}" for file in skipped[:10]]
+        more = [f"... and {len(skipped) - 10} more"] if len(skipped) > 10 else []
+        head = f"{listing.source}: want {rule}, got {len(skipped)} of {files}; mend or remove"
+        raise DataError("\n  ".join([head, *lines, *more]))
+    return skipped

@@ -1,0 +1,121 @@
+"""What can be given as DATA, and its listing: cheap, nothing is decoded beyond a few headers."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nearfar.core.errors import DataError
+from nearfar.data import files, memory
+from nearfar.data.decoding import decode, pillow_is_quiet
+from nearfar.data.layout import Layout, arrange, printable, safe_name
+from nearfar.data.listing import Listing, Reader
+from nearfar.data.splits import cut
+
+READS = "a folder, a .tar, .tar.gz or .tar.xz of one, or digits"
+
+
+def open_source(data: Any) -> Listing:
+    """The listing of `data`: "digits", the path of a folder or archive, or a torch Dataset.
+
+    Raises DataError for what is missing, empty, of an unknown type, unsafe, or without any image.
+    """
+    if not isinstance(data, str | Path):
+        return memory.from_dataset(data)
+    if data == "digits":
+        return memory.digits()
+    path = Path(data).expanduser()
+    if not str(data).strip() or not path.exists():
+        raise _missing(str(data), path)
+    if path.is_dir():
+        return _folder(str(data), path)
+    stem = files.archive_stem(path)
+    if stem is None or not path.is_file():
+        raise DataError(f"{data}: want {READS}, got a file of another type")
+    return _archive(str(data), path, stem)
+
+
+def _folder(source: str, path: Path) -> Listing:
+    layout = arrange(files.folder_files(path), source=source)
+    paths = tuple(place.path for place in layout.places)
+    reader = files.FolderReader(path, paths)
+    if not paths:
+        raise _nothing(source, layout)
+    with pillow_is_quiet():
+        return _listing(path.resolve().name, source, layout, reader, files.peek_folder(path, paths))
+
+
+def _archive(source: str, path: Path, stem: str) -> Listing:
+    with pillow_is_quiet():
+        members, sizes = files.archive_members(path)
+    by_path = {member.path: member for member in members}
+    layout = arrange(by_path, source=source, stem=stem)
+    if not layout.places:
+        raise _nothing(source, layout)
+    reader = files.ArchiveReader(path, tuple(by_path[place.path] for place in layout.places))
+    return _listing(stem, source, layout, reader, sizes)
+
+
+def _listing(
+    name: str, source: str, layout: Layout, reader: Reader, sizes: list[tuple[int, int]]
+) -> Listing:
+    paths = tuple(printable(place.path) for place in layout.places)
+    if not sizes:
+        raise _no_image(source, paths, reader)
+    number = {class_name: number for number, class_name in enumerate(layout.class_names)}
+    labels = np.array([number.get(place.class_name or "", -1) for place in layout.places], dtype=np.int64)
+    splits = np.array([place.split for place in layout.places], dtype="<U9")
+    return Listing(
+        name=safe_name(name),
+        source=source,
+        paths=paths,
+        labels=labels,
+        splits=cut(labels, splits, ["/".join(place.inner) for place in layout.places]),
+        class_names=tuple(printable(class_name) for class_name in layout.class_names),
+        given_splits=layout.given_splits,
+        side=int(np.median([min(size) for size in sizes])),
+        longest=int(np.median([max(size) for size in sizes])),
+        default_policy=None,
+        reader=reader,
+        strays=layout.strays,
+        ignored=layout.ignored,
+    )
+
+
+def _missing(given: str, path: Path) -> DataError:
+    """With the nearest names beside it, or the last folder that exists."""
+    folder = path.parent
+    if not given.strip():
+        return DataError(f"want {READS}, got an empty path")
+    if not folder.is_dir():
+        there = next(parent for parent in path.absolute().parents if parent.is_dir())
+        return DataError(f"{given}: no such file or folder (the path is there up to {there})")
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if str(folder) == ".":
+        names.append("digits")
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    hint = f" (did you mean {' or '.join(printable(name) for name in close)}?)" if close else ""
+    return DataError(f"{given}: no such file or folder{hint}; want {READS}")
+
+
+def _nothing(source: str, layout: Layout) -> DataError:
+    if layout.strays:
+        first = layout.strays[0]
+        return DataError(f"{source}: want images in class folders, got {len(layout.strays)} elsewhere, such as "
+                         f"{first.path} ({first.reason})")  # fmt: skip
+    if layout.ignored:
+        return DataError(f"{source}: want images, got none among {len(layout.ignored)} files")
+    return DataError(f"{source}: want images in class folders (or in one flat folder), got an empty source")
+
+
+def _no_image(source: str, paths: tuple[str, ...], reader: Reader) -> DataError:
+    """None of the files peeked at is an image: name some, with what they are."""
+    lines = []
+    for row, raw in reader.read():
+        result = decode(raw, 8)
+        lines.append(f"{paths[row]}: {getattr(result, 'reason', 'an image')}")
+        if len(lines) == 10:
+            break
+    return DataError("\n  ".join([f"{source}: want images, got {len(paths)} files of which none looks like one:",
+                                  *lines]))  # fmt: skip
