@@ -60,11 +60,13 @@ def learning_curves(groups: Sequence[Group]) -> list[Curves]:
         chance = next((e.chance for run in group.runs for e in run.metrics if _finite(e.chance)), None)
         around = [y for _, points in loss for _, y in points] + ([chance] if chance is not None else [])
         accuracy = _series(group, _knn)
+        xs = [x for _, points in loss + accuracy for x, _ in points]
+        epochs = (min(xs), max(xs)) if xs else (0.0, 1.0)
         curves.append(
             Curves(
                 group.label,
-                _chart(f"loss of {group.label}", loss, _padded(around), dashed=chance) if loss else None,
-                _chart(f"validation kNN of {group.label}", accuracy, knn_range, percent=True)
+                _chart(f"loss of {group.label}", loss, _padded(around), epochs, dashed=chance) if loss else None,
+                _chart(f"validation kNN of {group.label}", accuracy, knn_range, epochs, percent=True)
                 if accuracy
                 else None,
             )
@@ -103,12 +105,12 @@ def _chart(
     label: str,
     series: Sequence[tuple[str, list[Point]]],
     y_range: tuple[float, float],
+    x_range: tuple[float, float],
     *,
     dashed: float | None = None,
     percent: bool = False,
 ) -> Chart:
-    last = max(points[-1][0] for _, points in series)
-    first = min(points[0][0] for _, points in series)
+    first, last = x_range
     low, high = y_range
 
     def x_px(x: float) -> float:

@@ -26,6 +26,12 @@ def points(difference: float) -> str:
     return f"{text} percentage point{'s' if text != '1.0' else ''}"
 
 
+def signed(difference: float) -> str:
+    """−0.002 → "−0.2", with a true minus; the unit, percentage points, stands beside it."""
+    text = percent(difference)
+    return f"−{text[1:]}" if text.startswith("-") else f"+{text}"
+
+
 def seconds(value: float | None) -> str:
     if value is None or not isfinite(value):
         return MISSING

@@ -1,7 +1,9 @@
 """What was found, in plain sentences. Nothing is called a win that the seeds' noise could have made."""
 
+from dataclasses import dataclass
+
 from nearfar.report.contract import Comparison, TableEntry
-from nearfar.report.formats import accuracy, percent, plural, points, spoken_list
+from nearfar.report.formats import accuracy, percent, plural, points, signed, spoken_list
 from nearfar.report.groups import UNTRAINED, Findings, Group
 from nearfar.report.read import Run
 from nearfar.report.table import reported_split
@@ -9,19 +11,25 @@ from nearfar.report.table import reported_split
 _MAIN = "linear_probe.top1"
 
 
-def headline(found: Findings) -> str:
-    """The first sentence of the page."""
+@dataclass(frozen=True)
+class Headline:
+    """The first sentence of the page, and what stands behind it."""
+
+    sentence: str
+    details: str = ""
+
+
+def headline(found: Findings) -> Headline:
+    """Which method won, by how much, and whether that means anything; of one method, what training bought."""
     ranked = _ranked(found)
     if not ranked:
-        return _nothing_measured(found)
+        return Headline(_nothing_measured(found))
     if not found.same_data:
-        return (
-            f"These {len(found.groups)} runs were made on different data, so their numbers cannot be compared "
-            "with each other; each stands for itself."
+        return Headline(
+            f"These {len(found.groups)} runs were made on different data: their numbers do not compare with each other."
         )
-    if len(ranked) == 1:
-        return _one(found, ranked[0])
-    return _several(found, ranked)
+    sentence = _one(found, ranked[0]) if len(ranked) == 1 else _several(found, ranked)
+    return Headline(sentence, _details(found, ranked))
 
 
 def _ranked(found: Findings) -> list[TableEntry]:
@@ -35,60 +43,85 @@ def _mean(entry: TableEntry) -> float:
     return entry.mean if entry.mean is not None else 0.0
 
 
-def _one(found: Findings, entry: TableEntry) -> str:
-    run = next(group for group in found.groups if group.label == entry.method).first
-    split = reported_split(found)
-    n = run.results.data.n_test if split == "test" else run.results.data.n_val
-    spread = ""
-    if entry.sd is not None:
-        spread = f" (mean ± sd over {entry.seeds} seeds)"
-    elif entry.interval is not None:
-        spread = f" (95 % interval {percent(entry.interval[0])}–{percent(entry.interval[1])} %)"
-    return (
-        f"A linear probe on the {entry.method} encoder gets {accuracy(entry.mean, entry.sd)} % of "
-        f"{plural(n, f'{split} image')} right{spread}{_above_untrained(found, entry)}."
-    )
-
-
-def _above_untrained(found: Findings, entry: TableEntry) -> str:
+def _floor(found: Findings) -> TableEntry | None:
     floor = found.entry(UNTRAINED, _MAIN, reported_split(found), None)
-    if floor is None or floor.mean is None:
-        return ""
-    gain = _mean(entry) - floor.mean
-    beside = f"the untrained encoder ({percent(floor.mean)} %)"
-    inside = entry.interval is not None and entry.interval[0] <= floor.mean <= entry.interval[1]
+    return floor if floor is not None and floor.mean is not None else None
+
+
+def _one(found: Findings, entry: TableEntry) -> str:
+    data = found.groups[0].first.results.data.name
+    says = f"The {entry.method} encoder of {data} gets {_score(entry)} of the {reported_split(found)} images right"
+    if (floor := _floor(found)) is None:
+        return f"{says}."
+    return f"{says}{_gain(found, entry, floor)}."
+
+
+def _gain(found: Findings, entry: TableEntry, floor: TableEntry) -> str:
+    gain = _mean(entry) - _mean(floor)
     if gain <= 0:
-        return f"; that is no better than {beside}, so training did not help here"
-    if inside:
-        return f"; {beside} lies within that interval, so training did not clearly help"
-    return f", {points(gain)} above {beside}"
+        return f", no more than the untrained encoder ({_score(floor)}): training did not help"
+    against = _comparison(found, entry.method, UNTRAINED)
+    inside = entry.interval is not None and entry.interval[0] <= _mean(floor)
+    if inside or (against is not None and against.larger_than_noise is False):
+        return f", not clearly more than the untrained encoder ({_score(floor)})"
+    return f", {points(gain)} above the untrained encoder"
 
 
 def _several(found: Findings, ranked: list[TableEntry]) -> str:
     best, second = ranked[0], ranked[1]
-    against = _comparison(found, best.method, second.method)
-    gap = _mean(best) - _mean(second)
-    scores = f"{_score(best)} against {_score(second)} for {second.method}"
-    over = f"mean ± sd over {best.seeds} seeds" if best.seeds > 1 else "one seed"
-    where = f"linear probe, {reported_split(found)} images, {over}"
-    larger = against.larger_than_noise if against is not None else None
-    if larger:
-        verdict = f"{best.method} won: {scores} ({where}). Its lead of {points(gap)} is larger than the seeds’ noise"
-    elif larger is None:
-        verdict = (
-            f"{best.method} scored highest: {scores} ({where}). Whether its lead of {points(gap)} is more than "
-            f"noise cannot be told {'from one seed' if best.seeds == 1 else 'from these runs'}"
+    data = found.groups[0].first.results.data.name
+    floor = _floor(found)
+    if floor is not None and _mean(best) <= _mean(floor):
+        return (
+            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets {_score(best)} of the "
+            f"{reported_split(found)} images right, the untrained encoder {_score(floor)}."
         )
-    else:
-        verdict = (
-            f"{best.method} and {second.method} are level: {scores} ({where}). The difference of {points(gap)} is "
-            "no larger than the seeds’ noise"
-        )
-    return f"{verdict}{_above_untrained(found, best).replace(', ', '; the best is ', 1)}."
+    level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
+    right = f"of the {reported_split(found)} images right"
+    if _larger(found, best, second) is False:
+        names = spoken_list([entry.method for entry in level])
+        scores = spoken_list([_score(entry) for entry in level])
+        return f"{names} are level on {data}: {scores} {right}, no more apart than the seeds’ noise."
+    scores = f"{_score(best)} {right} against {_score(second)} for {second.method}"
+    if _larger(found, best, second):
+        return f"{best.method} won on {data}: {scores}, which is more than the seeds’ noise."
+    seeds = "one seed" if best.seeds == 1 else "these runs"
+    return f"{best.method} scored highest on {data}: {scores}; {seeds} cannot tell whether that is more than noise."
+
+
+def _details(found: Findings, ranked: list[TableEntry]) -> str:
+    best = ranked[0]
+    split = reported_split(found)
+    data = found.groups[0].first.results.data
+    images = plural(data.n_test if split == "test" else data.n_val, f"{split} image")
+    spread = f", mean ± standard deviation over {best.seeds} seeds" if best.seeds > 1 else ", one seed"
+    if len(ranked) == 1 and best.interval is not None:
+        spread += f", 95 % interval {percent(best.interval[0])}–{percent(best.interval[1])} %"
+    lines = [f"Linear probe on the last epoch’s encoder, {images}{spread}."]
+    if len(ranked) > 1:
+        gap = f"{best.method} is {points(_mean(best) - _mean(ranked[1]))} above {ranked[1].method}"
+        lines.append(f"{gap}{_interval(_comparison(found, best.method, ranked[1].method))}.")
+    if (floor := _floor(found)) is not None and _mean(best) > _mean(floor):
+        lines.append(f"The untrained encoder gets {_score(floor)}; {best.method} is {points(_mean(best) - _mean(floor))} above it.")
+    return " ".join(lines)
+
+
+def _interval(comparison: Comparison | None) -> str:
+    if comparison is None or comparison.interval is None or comparison.difference is None:
+        return ""
+    low, high = sorted(comparison.interval)
+    if comparison.difference < 0:
+        low, high = -high, -low
+    return f" (interval {signed(low)} to {signed(high)})"
 
 
 def _score(entry: TableEntry) -> str:
     return f"{accuracy(entry.mean, entry.sd)} %"
+
+
+def _larger(found: Findings, a: TableEntry, b: TableEntry) -> bool | None:
+    comparison = _comparison(found, a.method, b.method)
+    return comparison.larger_than_noise if comparison is not None else None
 
 
 def _comparison(found: Findings, a: str, b: str) -> Comparison | None:
