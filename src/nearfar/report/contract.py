@@ -1,0 +1,153 @@
+"""The files of a run folder as the report relies on them: checked once on reading, plain values after that.
+
+Keys that are not named here are ignored, so that other rooms may write more than the report shows.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Selection = Literal["last", "validation"]
+
+
+class Record(BaseModel):
+    """Read-only, tolerant of keys that the report does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=True)
+
+
+class Measurement(Record):
+    """One number, or one a class, with what it takes to read it. Accuracies are fractions in [0, 1]."""
+
+    name: str
+    split: str | None = None
+    selection: Selection | None = None
+    value: float | tuple[float | None, ...] | None = None
+    n: int | None = None
+    interval: tuple[float, float] | None = None  # 95 %
+    protocol: str = ""
+
+    @property
+    def number(self) -> float | None:
+        """The value where it is one number, else None."""
+        return self.value if isinstance(self.value, float) else None
+
+
+class DataSummary(Record):
+    name: str
+    source: str = ""
+    classes: tuple[str, ...] = ()
+    n_train: int = 0
+    n_unlabeled: int = 0
+    n_val: int = 0
+    n_test: int = 0
+    side: int | None = None
+    skipped: tuple[Any, ...] = ()
+
+
+class EncoderSummary(Record):
+    name: str = "encoder"
+    width: int | None = None
+    size: int | None = None
+    parameters: int | None = None
+
+
+class Confusion(Record):
+    """counts[true][predicted] of the linear probe of the last encoder."""
+
+    split: str = "test"
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Cost(Record):
+    train_seconds: float | None = None
+    total_seconds: float | None = None
+    peak_memory_bytes: float | None = None
+    views_seen: float | None = None
+
+
+class Results(Record):
+    """results.json of one run."""
+
+    nearfar: str = ""
+    method: str
+    seed: int = 0
+    complete: bool = True
+    command: str = ""
+    data: DataSummary
+    encoder: EncoderSummary = EncoderSummary()
+    train: dict[str, Any] = Field(default_factory=dict)
+    measurements: tuple[Measurement, ...] = ()
+    untrained: tuple[Measurement, ...] = ()
+    confusion: Confusion | None = None
+    cost: Cost = Cost()
+    diagnosis: tuple[str, ...] = ()
+
+
+class EpochMetrics(Record):
+    """One line of metrics.jsonl."""
+
+    epoch: int
+    loss: float | None = None
+    chance: float | None = None
+    knn_val: float | None = Field(None, alias="knn.top1.val")
+
+
+class TableEntry(Record):
+    """One number of the table: over `seeds` runs of a method, or of one run with its own interval."""
+
+    method: str
+    name: str
+    split: str | None = None
+    selection: Selection | None = None
+    mean: float | None = None
+    sd: float | None = None
+    seeds: int = 1
+    interval: tuple[float, float] | None = None
+
+
+class Comparison(Record):
+    """The difference a − b of two methods' means, and whether the seeds alone could have made it."""
+
+    name: str
+    a: str
+    b: str
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    larger_than_noise: bool | None = None
+    text: str = ""
+
+
+class LeftOut(Record):
+    method: str
+    reason: str = ""
+
+
+class CompareFile(Record):
+    """compare.json of a comparison."""
+
+    table: tuple[TableEntry, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    runs: tuple[str, ...] = ()
+    command: str = ""
+
+
+class EncoderFile(Record):
+    """encoder.json: what it takes to build the encoder again, without nearfar."""
+
+    architecture: str
+    library: Literal["timm", "nearfar", "user"]
+    width: int | None = None
+    input_size: int
+    create: dict[str, Any] = Field(default_factory=dict)
+    stem: tuple[str, ...] = ()
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    eval_crop: float = 1.0
+
+
+class Environment(Record):
+    """environment.json; every value is shown as it stands."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")

@@ -1,0 +1,65 @@
+"""Numbers as a reader wants them."""
+
+from math import isfinite
+
+MISSING = "–"
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """0.9861 → "98.6"; the unit stands beside it."""
+    return MISSING if fraction is None or not isfinite(fraction) else f"{100 * fraction:.{digits}f}"
+
+
+def accuracy(mean: float | None, sd: float | None = None, interval: tuple[float, float] | None = None) -> str:
+    """"99.2 ± 0.3", or "99.2 (97.8–99.8)" where one run brings its own interval."""
+    text = percent(mean)
+    if mean is not None and sd is not None:
+        return f"{text} ± {percent(sd)}"
+    if mean is not None and interval is not None:
+        return f"{text} ({percent(interval[0])}–{percent(interval[1])})"
+    return text
+
+
+def points(difference: float) -> str:
+    """0.006 → "0.6 percentage points", without its sign."""
+    text = percent(abs(difference))
+    return f"{text} percentage point{'s' if text != '1.0' else ''}"
+
+
+def signed(difference: float) -> str:
+    """−0.002 → "−0.2", with a true minus; the unit, percentage points, stands beside it."""
+    text = percent(difference)
+    return f"−{text[1:]}" if text.startswith("-") else f"+{text}"
+
+
+def seconds(value: float | None) -> str:
+    if value is None or not isfinite(value):
+        return MISSING
+    if value < 99.5:
+        return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def memory(value: float | None) -> str:
+    if value is None or not isfinite(value):
+        return MISSING
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value / 1e3:.3g} kB"
+
+
+def count(value: float | None) -> str:
+    """1234567 → "1,234,567"."""
+    return MISSING if value is None or not isfinite(value) else f"{value:,.0f}"
+
+
+def plural(n: int, one: str, many: str | None = None) -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def spoken_list(words: list[str]) -> str:
+    """["a", "b", "c"] → "a, b and c"."""
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""

@@ -1,0 +1,138 @@
+"""Runs that differ in nothing but their seed belong together: one group is one row of the table, one column of maps."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from nearfar.report.contract import Comparison, LeftOut, Measurement, TableEntry
+from nearfar.report.read import Run, Source
+
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one method (and one configuration) over the seeds; `label` is what the page calls it."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    @property
+    def complete(self) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.results.complete)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the page tells: groups, the table's numbers, and what is known of their differences."""
+
+    groups: tuple[Group, ...]
+    table: tuple[TableEntry, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    command: str = ""
+    same_data: bool = True
+
+    def entry(self, method: str, name: str, split: str | None, selection: str | None) -> TableEntry | None:
+        for entry in self.table:
+            if (entry.method, entry.name, entry.split, entry.selection) == (method, name, split, selection):
+                return entry
+        return None
+
+
+def findings(source: Source) -> Findings:
+    """Of a comparison: what compare.json says. Of loose runs: the same numbers, gathered here."""
+    same_data = len({_data_key(run) for run in source.runs}) <= 1
+    if source.compare is not None:
+        groups = _by_method(source.runs)
+        compare = source.compare
+        return Findings(
+            groups, compare.table, compare.comparisons, compare.left_out, compare.command, same_data
+        )
+    groups = _by_configuration(source.runs)
+    command = source.runs[0].results.command if len(source.runs) == 1 else ""
+    return Findings(groups, tuple(gather(groups)), command=command, same_data=same_data)
+
+
+def _data_key(run: Run) -> tuple[str, int, tuple[str, ...]]:
+    data = run.results.data
+    return data.name, data.n_test, data.classes
+
+
+def _by_method(runs: Sequence[Run]) -> tuple[Group, ...]:
+    by: dict[str, list[Run]] = {}
+    for run in runs:
+        by.setdefault(run.method, []).append(run)
+    return tuple(Group(method, tuple(sorted(of, key=_seed))) for method, of in by.items())
+
+
+def _by_configuration(runs: Sequence[Run]) -> tuple[Group, ...]:
+    """Equal but for the seed → one group. Where a method has several groups, the folder tells them apart."""
+    by: dict[str, list[Run]] = {}
+    for run in runs:
+        by.setdefault(repr((run.method, _data_key(run), _without_seed(run.config))), []).append(run)
+    methods = [of[0].method for of in by.values()]
+    return tuple(
+        Group(
+            of[0].method if methods.count(of[0].method) == 1 else f"{of[0].method} ({of[0].path.name})",
+            tuple(sorted(of, key=_seed)),
+        )
+        for of in by.values()
+    )
+
+
+def _seed(run: Run) -> int:
+    return run.results.seed
+
+
+def _without_seed(config: str | None) -> Any:
+    if config is None:
+        return None
+    try:
+        tree = tomllib.loads(config)
+    except tomllib.TOMLDecodeError:
+        return config
+    if isinstance(train := tree.get("train"), dict):
+        train.pop("seed", None)
+    return tree
+
+
+def gather(groups: Sequence[Group]) -> list[TableEntry]:
+    """Mean and sd over each group's complete runs, then the untrained encoder over all of them."""
+    table: list[TableEntry] = []
+    for group in groups:
+        runs = group.complete
+        table += _entries(group.label, [run.results.measurements for run in runs])
+        for name in ("train_seconds", "peak_memory_bytes"):
+            costs = [getattr(run.results.cost, name) for run in runs]
+            known = [cost for cost in costs if cost is not None]
+            table.append(_entry(group.label, Measurement(name=f"cost.{name}"), known))
+    everything = [run.results.untrained for group in groups for run in group.complete]
+    return table + _entries(UNTRAINED, everything)
+
+
+def _entries(label: str, runs: Sequence[Sequence[Measurement]]) -> list[TableEntry]:
+    values: dict[tuple[str, str | None, str | None], list[Measurement]] = {}
+    for measurement in (m for run in runs for m in run if m.number is not None):
+        key = (measurement.name, measurement.split, measurement.selection)
+        values.setdefault(key, []).append(measurement)
+    return [_entry(label, ms[0], [m.number for m in ms if m.number is not None]) for ms in values.values()]
+
+
+def _entry(label: str, like: Measurement, values: Sequence[float]) -> TableEntry:
+    return TableEntry(
+        method=label,
+        name=like.name,
+        split=like.split,
+        selection=like.selection,
+        mean=mean(values) if values else None,
+        sd=stdev(values) if len(values) > 1 else None,
+        seeds=len(values),
+        interval=like.interval if len(values) == 1 else None,
+    )

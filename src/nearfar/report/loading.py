@@ -1,0 +1,133 @@
+"""The lines that load an encoder without nearfar: plain torch, timm and safetensors, as text.
+
+What stands in encoder.json comes from whoever made the run folder, and a reader will copy and execute these
+lines. So strings go in as literals, and a stem edit is only printed when it is a plain `name = nn.Layer(numbers)`.
+"""
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from nearfar.core.errors import RunError
+from nearfar.report.contract import EncoderFile
+
+_CONV4 = """\
+layers = []
+for channels_in, channels_out in [(3, 8), (8, 16), (16, 32), (32, 64)]:
+    layers += [
+        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+        nn.AvgPool2d(2) if channels_out < 64 else nn.AdaptiveAvgPool2d(1),
+    ]
+encoder = nn.Sequential(*layers, nn.Flatten())
+"""
+
+
+def loading_lines(encoder: Mapping[str, Any]) -> str:
+    """Python lines, from encoder.json's object, that leave the trained module in `encoder`, in eval mode.
+
+    They expect encoder.safetensors in the working directory. RunError if the object is not what nearfar writes.
+    """
+    try:
+        file = EncoderFile.model_validate(encoder)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"encoder.json: {key}: {first['msg']}; make the run again with --force") from error
+    return "\n".join([*_imports(file), "", _module(file).rstrip("\n"), *_weights(), "", *_transform(file), ""])
+
+
+def _imports(file: EncoderFile) -> list[str]:
+    lines = ["import timm"] if file.library == "timm" else []
+    if file.library == "nearfar" or file.stem:
+        lines.append("from torch import nn")
+    return [*lines, "from safetensors.torch import load_file"]
+
+
+def _module(file: EncoderFile) -> str:
+    if file.library == "nearfar":
+        if file.architecture != "conv4":
+            raise RunError(f"encoder.json: architecture: want conv4, got {file.architecture!r}; update nearfar")
+        return _CONV4
+    if file.library == "user":
+        return (
+            "# This encoder is a module of your own: build it first, as it was when nearfar trained it.\n"
+            f"encoder = ...  # an instance of {ascii(file.architecture)}\n"
+        )
+    arguments = [ascii(file.architecture), "num_classes=0", *_keywords(file.create)]
+    lines = [f"encoder = timm.create_model({', '.join(arguments)})"]
+    return "\n".join([*lines, *(f"encoder.{_stem_edit(line)}" for line in file.stem)])
+
+
+def _keywords(create: Mapping[str, Any]) -> list[str]:
+    for key in create:
+        if not key.isidentifier():
+            raise RunError(f"encoder.json: create: want argument names, got {key!r}")
+    return [f"{key}={ascii(value)}" for key, value in create.items() if key != "num_classes"]
+
+
+def _stem_edit(line: str) -> str:
+    """`line` in canonical form, if it assigns nn.Layer(literals) to a plain attribute path."""
+    try:
+        tree = ast.parse(line).body
+    except (SyntaxError, ValueError):
+        tree = []
+    if len(tree) == 1 and isinstance(node := tree[0], ast.Assign) and len(node.targets) == 1:
+        target, value = node.targets[0], node.value
+        if _is_attribute_path(target) and _is_layer(value):
+            return f"{ast.unparse(target)} = {ast.unparse(value)}"
+    raise RunError(f"encoder.json: stem: want lines such as 'conv1 = nn.Conv2d(3, 64, 3)', got {line!r}")
+
+
+def _is_attribute_path(node: ast.expr) -> bool:
+    while True:
+        if isinstance(node, ast.Name):
+            return True
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            node = node.value
+        elif isinstance(node, ast.Attribute):
+            node = node.value
+        else:
+            return False
+
+
+def _is_layer(node: ast.expr) -> bool:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "nn"):
+        return False
+    return all(_is_literal(value) for value in [*node.args, *(keyword.value for keyword in node.keywords)])
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except ValueError:
+        return False
+    return True
+
+
+def _weights() -> list[str]:
+    return ['encoder.load_state_dict(load_file("encoder.safetensors"))', "encoder.eval()"]
+
+
+def _transform(file: EncoderFile) -> list[str]:
+    side = file.input_size
+    crop = "the largest centred square"
+    if file.eval_crop != 1:
+        crop = f"the centred square of {file.eval_crop:g} times the shorter side"
+    width = file.width if file.width is not None else "width"
+    return [
+        f"# An image becomes its input like this: RGB; cut out {crop};",
+        f"# resize it to {side} x {side} px; scale to 0..1; then (image - mean) / std, channel by channel, with",
+        f"#   mean = {_triple(file.mean)}",
+        f"#   std = {_triple(file.std)}",
+        f"# encoder(images) takes (batch, 3, {side}, {side}) float32 and returns (batch, {width}).",
+    ]
+
+
+def _triple(values: tuple[float, float, float]) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"

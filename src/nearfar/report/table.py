@@ -1,0 +1,150 @@
+"""The results table: a row for each method, last and validation-selected encoder side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from nearfar.report.contract import TableEntry
+from nearfar.report.formats import accuracy, count, memory, plural, seconds
+from nearfar.report.groups import UNTRAINED, Findings, Group
+
+_TITLES = {
+    "linear_probe.top1": "Linear probe",
+    "knn.top1": "kNN",
+    "few_label_probe.top1@10": "Probe with 10 labels a class",
+    "mlp_probe.top1": "MLP probe",
+    "finetune.top1": "Fine-tuned",
+    "head.top1": "Own head",
+    "linear_probe.balanced_accuracy": "Linear probe, balanced",
+}
+_SELECTIONS = {"last": "last epoch", "validation": "best on validation"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measurement; `selections` are its sub-columns."""
+
+    name: str
+    title: str
+    selections: tuple[str, ...]
+
+    @property
+    def subtitles(self) -> list[str]:
+        return [_SELECTIONS[selection] for selection in self.selections]
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    span: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    method: str
+    floor: bool  # the untrained encoder
+    cells: tuple[Cell, ...]
+    costs: tuple[str, ...]  # seeds, views shown, seconds, memory
+
+
+@dataclass(frozen=True)
+class ResultsTable:
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    split: str
+    caption: str
+    protocols: tuple[tuple[str, str], ...]  # title, protocol
+
+
+def reported_split(found: Findings) -> str:
+    """The split that the table reports: test, or what there is in its place."""
+    splits = {entry.split for entry in found.table if entry.split is not None}
+    return "test" if "test" in splits or not splits else sorted(splits)[0]
+
+
+def results_table(found: Findings) -> ResultsTable | None:
+    """None where nothing was measured."""
+    split = reported_split(found)
+    entries = [e for e in found.table if e.split == split and e.mean is not None]
+    if not entries:
+        return None
+    columns = _columns(entries)
+    labels = [group.label for group in found.groups]
+    labels += sorted({e.method for e in entries} - {*labels, UNTRAINED})
+    labels.sort(key=lambda label: -_rank(found, label, split))
+    rows = [_row(found, columns, label, split) for label in labels]
+    if any(e.method == UNTRAINED for e in entries):
+        rows.append(_row(found, columns, UNTRAINED, split))
+    return ResultsTable(columns, tuple(rows), split, _caption(found, split), _protocols(found, columns))
+
+
+def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
+    found: dict[str, set[str]] = {}
+    for entry in entries:
+        found.setdefault(entry.name, set()).add(entry.selection or "last")
+    names = sorted(found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name))
+    return tuple(
+        Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name])) for name in names
+    )
+
+
+def _rank(found: Findings, label: str, split: str) -> float:
+    entry = found.entry(label, "linear_probe.top1", split, "last")
+    return entry.mean if entry is not None and entry.mean is not None else -1.0
+
+
+def _row(found: Findings, columns: Sequence[Column], label: str, split: str) -> Row:
+    cells: list[Cell] = []
+    for column in columns:
+        alone = found.entry(label, column.name, split, None)
+        if alone is not None:
+            cells.append(_cell(alone, len(column.selections)))
+        else:
+            cells += [_cell(found.entry(label, column.name, split, s)) for s in column.selections]
+    return Row(label, label == UNTRAINED, tuple(cells), _costs(found, label))
+
+
+def _cell(entry: TableEntry | None, span: int = 1) -> Cell:
+    return Cell(accuracy(None) if entry is None else accuracy(entry.mean, entry.sd, entry.interval), span)
+
+
+def _costs(found: Findings, label: str) -> tuple[str, ...]:
+    group = next((group for group in found.groups if group.label == label), None)
+    times = found.entry(label, "cost.train_seconds", None, None)
+    peak = found.entry(label, "cost.peak_memory_bytes", None, None)
+    seeds = str(max((e.seeds for e in found.table if e.method == label and e.split), default=0))
+    return (
+        seeds,
+        count(_views(group)) if group else accuracy(None),
+        seconds(times.mean if times else None),
+        memory(peak.mean if peak else None),
+    )
+
+
+def _views(group: Group) -> float | None:
+    views = [run.results.cost.views_seen for run in group.complete if run.results.cost.views_seen is not None]
+    return mean(views) if views else None
+
+
+def _caption(found: Findings, split: str) -> str:
+    results = found.groups[0].first.results
+    n = results.data.n_test if split == "test" else results.data.n_val
+    images = plural(n, f"{split} image") if found.same_data and n else f"each run's {split} images"
+    seeds = max((entry.seeds for entry in found.table if entry.split == split), default=1)
+    spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "95 % interval in brackets"
+    if seeds == 1 and not any(entry.interval for entry in found.table):
+        spread = "one seed, so no spread is known"
+    return (
+        f"Accuracy in % on {images}; {spread}. “Last epoch” and “best on validation” are two encoders of the "
+        f"same run, each scored on {split} once, at the end; “untrained” is the encoder before its first step."
+    )
+
+
+def _protocols(found: Findings, columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
+    by_name: dict[str, str] = {}
+    for group in found.groups:
+        for run in group.runs:
+            for measurement in run.results.measurements:
+                if measurement.protocol:
+                    by_name.setdefault(measurement.name, measurement.protocol)
+    return tuple((column.title, by_name[column.name]) for column in columns if column.name in by_name)

@@ -1,0 +1,200 @@
+"""What was found, in plain sentences. Nothing is called a win that the seeds' noise could have made."""
+
+from dataclasses import dataclass
+
+from nearfar.report.contract import Comparison, TableEntry
+from nearfar.report.formats import accuracy, percent, plural, points, signed, spoken_list
+from nearfar.report.groups import UNTRAINED, Findings, Group
+from nearfar.report.read import Run
+from nearfar.report.table import reported_split
+
+_MAIN = "linear_probe.top1"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The first sentence of the page, and what stands behind it."""
+
+    sentence: str
+    details: str = ""
+
+
+def headline(found: Findings) -> Headline:
+    """Which method won, by how much, and whether that means anything; of one method, what training bought."""
+    ranked = _ranked(found)
+    if not ranked:
+        return Headline(_nothing_measured(found))
+    if not found.same_data:
+        return Headline(
+            f"These {len(found.groups)} runs were made on different data: their numbers do not compare with each other."
+        )
+    sentence = _one(found, ranked[0]) if len(ranked) == 1 else _several(found, ranked)
+    return Headline(sentence, _details(found, ranked))
+
+
+def _ranked(found: Findings) -> list[TableEntry]:
+    split = reported_split(found)
+    entries = [found.entry(group.label, _MAIN, split, "last") for group in found.groups]
+    known = [entry for entry in entries if entry is not None and entry.mean is not None]
+    return sorted(known, key=lambda entry: -_mean(entry))
+
+
+def _mean(entry: TableEntry) -> float:
+    return entry.mean if entry.mean is not None else 0.0
+
+
+def _floor(found: Findings) -> TableEntry | None:
+    floor = found.entry(UNTRAINED, _MAIN, reported_split(found), None)
+    return floor if floor is not None and floor.mean is not None else None
+
+
+def _one(found: Findings, entry: TableEntry) -> str:
+    data = found.groups[0].first.results.data.name
+    says = f"The {entry.method} encoder of {data} gets {_score(entry)} of the {reported_split(found)} images right"
+    if (floor := _floor(found)) is None:
+        return f"{says}."
+    return f"{says}{_gain(found, entry, floor)}."
+
+
+def _gain(found: Findings, entry: TableEntry, floor: TableEntry) -> str:
+    gain = _mean(entry) - _mean(floor)
+    if gain <= 0:
+        return f", no more than the untrained encoder ({_score(floor)}): training did not help"
+    against = _comparison(found, entry.method, UNTRAINED)
+    inside = entry.interval is not None and entry.interval[0] <= _mean(floor)
+    if inside or (against is not None and against.larger_than_noise is False):
+        return f", not clearly more than the untrained encoder ({_score(floor)})"
+    return f", {points(gain)} above the untrained encoder"
+
+
+def _several(found: Findings, ranked: list[TableEntry]) -> str:
+    best, second = ranked[0], ranked[1]
+    data = found.groups[0].first.results.data.name
+    floor = _floor(found)
+    if floor is not None and _mean(best) <= _mean(floor):
+        return (
+            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets {_score(best)} of the "
+            f"{reported_split(found)} images right, the untrained encoder {_score(floor)}."
+        )
+    level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
+    right = f"of the {reported_split(found)} images right"
+    if _larger(found, best, second) is False:
+        names = spoken_list([entry.method for entry in level])
+        scores = spoken_list([_score(entry) for entry in level])
+        return f"{names} are level on {data}: {scores} {right}, no more apart than the seeds’ noise."
+    scores = f"{_score(best)} {right} against {_score(second)} for {second.method}"
+    if _larger(found, best, second):
+        return f"{best.method} won on {data}: {scores}, which is more than the seeds’ noise."
+    seeds = "one seed" if best.seeds == 1 else "these runs"
+    return f"{best.method} scored highest on {data}: {scores}; {seeds} cannot tell whether that is more than noise."
+
+
+def _details(found: Findings, ranked: list[TableEntry]) -> str:
+    best = ranked[0]
+    split = reported_split(found)
+    data = found.groups[0].first.results.data
+    images = plural(data.n_test if split == "test" else data.n_val, f"{split} image")
+    spread = f", mean ± standard deviation over {best.seeds} seeds" if best.seeds > 1 else ", one seed"
+    if len(ranked) == 1 and best.interval is not None:
+        spread += f", 95 % interval {percent(best.interval[0])}–{percent(best.interval[1])} %"
+    lines = [f"Linear probe on the last epoch’s encoder, {images}{spread}."]
+    if len(ranked) > 1:
+        gap = f"{best.method} is {points(_mean(best) - _mean(ranked[1]))} above {ranked[1].method}"
+        lines.append(f"{gap}{_interval(_comparison(found, best.method, ranked[1].method))}.")
+    if (floor := _floor(found)) is not None and _mean(best) > _mean(floor):
+        lines.append(f"The untrained encoder gets {_score(floor)}; {best.method} is {points(_mean(best) - _mean(floor))} above it.")
+    return " ".join(lines)
+
+
+def _interval(comparison: Comparison | None) -> str:
+    if comparison is None or comparison.interval is None or comparison.difference is None:
+        return ""
+    low, high = sorted(comparison.interval)
+    if comparison.difference < 0:
+        low, high = -high, -low
+    return f" (interval {signed(low)} to {signed(high)})"
+
+
+def _score(entry: TableEntry) -> str:
+    return f"{accuracy(entry.mean, entry.sd)} %"
+
+
+def _larger(found: Findings, a: TableEntry, b: TableEntry) -> bool | None:
+    comparison = _comparison(found, a.method, b.method)
+    return comparison.larger_than_noise if comparison is not None else None
+
+
+def _comparison(found: Findings, a: str, b: str) -> Comparison | None:
+    for comparison in found.comparisons:
+        if comparison.name == _MAIN and {comparison.a, comparison.b} == {a, b}:
+            return comparison
+    return None
+
+
+def _nothing_measured(found: Findings) -> str:
+    stopped = [run for group in found.groups for run in group.runs if not run.results.complete]
+    names = spoken_list([group.label for group in found.groups])
+    if stopped:
+        return f"{names}: interrupted before anything was measured ({_epochs(stopped[0])})."
+    results = found.groups[0].first.results
+    if not results.data.classes:
+        images = plural(results.data.n_unlabeled + results.data.n_train, "image")
+        return f"{names} trained on {images} of {results.data.name}; there are no labels, so no accuracy was measured."
+    return f"{names} trained on {results.data.name}; no linear probe was measured."
+
+
+def _epochs(run: Run) -> str:
+    done = max((epoch.epoch for epoch in run.metrics), default=0)
+    planned = run.results.train.get("epochs")
+    return f"after {done} of {planned} epochs" if isinstance(planned, int) else f"after {plural(done, 'epoch')}"
+
+
+def differences(found: Findings) -> list[str]:
+    """What compare.json says of each pair, linear probe only, in its own words where it has some."""
+    lines = []
+    for c in found.comparisons:
+        if c.name != _MAIN:
+            continue
+        if c.text or c.difference is None:
+            lines.append(c.text)
+            continue
+        noise = {True: "larger than", False: "no larger than", None: "not to be told from"}[c.larger_than_noise]
+        sign = "above" if c.difference >= 0 else "below"
+        lines.append(f"{c.a} is {points(c.difference)} {sign} {c.b}: {noise} the seeds’ noise.")
+    return [line for line in lines if line]
+
+
+def missing(group: Group) -> list[str]:
+    """What this page cannot show of a method, and why."""
+    lines = []
+    for run in group.runs:
+        who = f"{group.label}, seed {run.results.seed}"
+        data = run.results.data
+        if not run.results.complete:
+            lines.append(f"{who}: interrupted ({_epochs(run)}); `--resume` continues it. No measurements of it yet.")
+            continue
+        if not data.classes:
+            lines.append(f"{who}: the data have no labels, so there are no probes and no confusion matrix.")
+        elif not data.n_test:
+            lines.append(f"{who}: there is no test split, so nothing is reported on test.")
+        if run.rows is None:
+            lines.append(f"{who}: no embeddings.npz, so no map and no pictures of mistakes.")
+        if not run.metrics:
+            lines.append(f"{who}: no metrics.jsonl, so no learning curves.")
+        if run.encoder is None:
+            lines.append(f"{who}: no encoder.json, so the lines that load the encoder are missing.")
+    return lines
+
+
+def diagnosis(found: Findings) -> list[tuple[str, str]]:
+    """(method, line); a line that several seeds share stands once."""
+    lines = []
+    for group in found.groups:
+        said: dict[str, list[int]] = {}
+        for run in group.runs:
+            for text in run.results.diagnosis:
+                said.setdefault(text, []).append(run.results.seed)
+        for text, seeds in said.items():
+            partly = len(group.runs) > 1 and len(seeds) < len(group.runs)
+            lines.append((f"{group.label}, seed {', '.join(map(str, seeds))}" if partly else group.label, text))
+    return lines
