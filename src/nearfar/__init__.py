@@ -1,3 +1,75 @@
-"""nearfar: representations learned by comparison, and measured honestly."""
+"""nearfar: representations learned by comparison, and measured honestly.
+
+`nearfar.train`, `nearfar.compare` and `nearfar.load` do what the commands do; the modules `losses`, `views`,
+`methods`, `evaluate` and `data` are the parts. Names are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "Batch": "nearfar.core.types",
+    "Comparison": "nearfar.experiment.compare",
+    "DataFacts": "nearfar.core.types",
+    "Encoder": "nearfar.nn.encoders",
+    "Method": "nearfar.methods.base",
+    "MethodConfig": "nearfar.config.models",
+    "Model": "nearfar.experiment.model",
+    "NearfarError": "nearfar.core.errors",
+    "Run": "nearfar.experiment.train",
+    "StepResult": "nearfar.core.types",
+    "compare": "nearfar.experiment.api",
+    "encode_views": "nearfar.nn.encoders",
+    "load": "nearfar.experiment.model",
+    "train": "nearfar.experiment.api",
+}
+_MODULES = ("data", "evaluate", "losses", "methods", "views")
+
+__all__ = [
+    "Batch",
+    "Comparison",
+    "DataFacts",
+    "Encoder",
+    "Method",
+    "MethodConfig",
+    "Model",
+    "NearfarError",
+    "Run",
+    "StepResult",
+    "__version__",
+    "compare",
+    "data",
+    "encode_views",
+    "evaluate",
+    "load",
+    "losses",
+    "methods",
+    "train",
+    "views",
+]
+
+if TYPE_CHECKING:
+    from nearfar import data, evaluate, losses, methods, views
+    from nearfar.config.models import MethodConfig
+    from nearfar.core.errors import NearfarError
+    from nearfar.core.types import Batch, DataFacts, StepResult
+    from nearfar.experiment.api import compare, train
+    from nearfar.experiment.compare import Comparison
+    from nearfar.experiment.model import Model, load
+    from nearfar.experiment.train import Run
+    from nearfar.methods.base import Method
+    from nearfar.nn.encoders import Encoder, encode_views
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    if name in _MODULES:
+        return import_module(f"nearfar.{name}")
+    raise AttributeError(f"module 'nearfar' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

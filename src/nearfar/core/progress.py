@@ -26,6 +26,10 @@ class Progress:
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
 
+    @property
+    def has_bars(self) -> bool:
+        return not self.quiet and sys.stderr.isatty()
+
     def say(self, text: str) -> None:
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)
@@ -33,7 +37,7 @@ class Progress:
     @contextmanager
     def bar(self, total: int, title: str) -> Iterator[Bar]:
         """A bar over `total` pieces of work; where stderr is no terminal, only what `say` prints."""
-        if self.quiet or not sys.stderr.isatty():
+        if not self.has_bars:
             yield Bar()
             return
         from rich.console import Console

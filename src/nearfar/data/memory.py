@@ -57,7 +57,7 @@ def from_dataset(dataset: Any) -> Listing:
         image, label = (item[0], item[1]) if isinstance(item, tuple | list) and len(item) > 1 else (item, None)
         if isinstance(image, tuple | list) and len(image) == 1:
             image = image[0]
-        images.append(_pixels(image, row))
+        images.append(rgb_pixels(image, f"Dataset, item {row}"))
         labels.append(_label(label, row))
     if not images:
         raise DataError(f"want a data set with images, got an empty {type(dataset).__name__}")
@@ -88,8 +88,8 @@ def _items(dataset: Any) -> Iterable[Any]:
     raise DataError(f"want a path or a torch Dataset with a length, got {type(dataset).__name__}")
 
 
-def _pixels(image: Any, row: int) -> Pixels:
-    """uint8 (H, W, 3) of whatever a data set yields as an image."""
+def rgb_pixels(image: Any, where: str) -> Pixels:
+    """uint8 (H, W, 3) of a PIL image, array or tensor; `where` heads the DataError."""
     if isinstance(image, Image.Image):
         return np.asarray(to_rgb(image))
     if isinstance(image, torch.Tensor):
@@ -98,26 +98,26 @@ def _pixels(image: Any, row: int) -> Pixels:
     elif isinstance(image, np.ndarray):
         array = image
     else:
-        raise _wrong_image(row, f"{type(image).__name__}")
+        raise _wrong_image(where, f"{type(image).__name__}")
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise _wrong_image(row, f"shape {tuple(image.shape)}")
+        raise _wrong_image(where, f"shape {tuple(image.shape)}")
     if np.issubdtype(array.dtype, np.floating):
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise _wrong_image(row, f"numbers in [{array.min():g}, {array.max():g}] (normalised already?)")
+            raise _wrong_image(where, f"numbers in [{array.min():g}, {array.max():g}] (normalised already?)")
         array = np.rint(array * 255).astype(np.uint8)
     if array.dtype != np.uint8:
-        raise _wrong_image(row, f"dtype {array.dtype}")
+        raise _wrong_image(where, f"dtype {array.dtype}")
     array = np.ascontiguousarray(array)
     if array.shape[2] == 4:
         return np.asarray(to_rgb(Image.fromarray(array)))
     return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
 
 
-def _wrong_image(row: int, got: str) -> DataError:
+def _wrong_image(where: str, got: str) -> DataError:
     return DataError(
-        f"Dataset, item {row}: want an image as PIL, uint8 array (H, W, 3) or tensor (3, H, W), uint8 or "
+        f"{where}: want an image as PIL, uint8 array (H, W, 3) or tensor (3, H, W), uint8 or "
         f"float in [0, 1], got {got}; give it before any normalisation"
     )
 

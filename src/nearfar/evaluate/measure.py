@@ -76,33 +76,52 @@ def measure(
     seed: int,
 ) -> Measured:
     """Every asked probe, chosen on val and reported once on test. Needs the splits train, val and test."""
-    train, val, test = splits["train"], splits["val"], splits["test"]
     found: list[Measurement] = []
     classifier = None
     if "linear" in probes:
-        classifier = linear_probe(train, val, n_classes)
-        protocol = (
-            f"logistic regression on {len(train)} frozen features, weight decay "
-            f"{classifier.weight_decay:g} chosen on {len(val)} validation images"
-        )
-        found += accuracies("linear_probe", classifier.predict(test.x), test, selection, protocol)
+        found, classifier = linear_measurements(splits, n_classes, selection)
     if "knn" in probes:
-        k = neighbours_for(len(train))
-        protocol = f"cosine, k = {k}, temperature {TEMPERATURE}, {len(train)} training images"
-        found += accuracies("knn", knn_predict(train, test.x, n_classes), test, selection, protocol)
+        found = found + knn_measurements(splits, n_classes, selection)
     if "few_label" in probes:
-        found.append(_few_labels(splits, n_classes, selection, seed))
+        found = [*found, few_label_measurement(splits, n_classes, selection, seed)]
     return Measured(found, classifier)
 
 
-def _few_labels(
-    splits: dict[str, Features], n_classes: int, selection: Selection | None, seed: int
-) -> Measurement:
+def linear_measurements(
+    splits: dict[str, Features], n_classes: int, selection: Selection | None
+) -> tuple[list[Measurement], LinearProbe]:
+    """The linear probe's accuracies, and the probe."""
     train, val, test = splits["train"], splits["val"], splits["test"]
-    probes = few_label_probes(train, val, n_classes, per_class=FEW_LABELS, seed=seed)
-    shares = [float((probe.predict(test.x) == test.y).mean()) for probe in probes]
-    protocol = f"linear probe on {FEW_LABELS} labels a class, mean of {FEW_LABEL_DRAWS} draws"
-    value = float(np.mean(shares))
-    return Measurement(
-        f"few_label_probe.top1@{FEW_LABELS}", "test", selection, value, len(test), None, protocol
+    probe = linear_probe(train, val, n_classes)
+    protocol = (
+        f"logistic regression on {len(train)} frozen features, weight decay "
+        f"{probe.weight_decay:g} chosen on {len(val)} validation images"
     )
+    return accuracies("linear_probe", probe.predict(test.x), test, selection, protocol), probe
+
+
+def knn_measurements(
+    splits: dict[str, Features], n_classes: int, selection: Selection | None
+) -> list[Measurement]:
+    """The nearest neighbours' accuracies."""
+    train, test = splits["train"], splits["test"]
+    k = neighbours_for(len(train))
+    protocol = f"cosine, k = {k}, temperature {TEMPERATURE}, {len(train)} training images"
+    return accuracies("knn", knn_predict(train, test.x, n_classes), test, selection, protocol)
+
+
+def few_label_measurement(
+    splits: dict[str, Features],
+    n_classes: int,
+    selection: Selection | None,
+    seed: int,
+    *,
+    per_class: int = FEW_LABELS,
+) -> Measurement:
+    """The few-label probe's accuracy, a mean over draws."""
+    train, val, test = splits["train"], splits["val"], splits["test"]
+    probes = few_label_probes(train, val, n_classes, per_class=per_class, seed=seed)
+    shares = [float((probe.predict(test.x) == test.y).mean()) for probe in probes]
+    protocol = f"linear probe on {per_class} labels a class, mean of {FEW_LABEL_DRAWS} draws"
+    name = f"few_label_probe.top1@{per_class}"
+    return Measurement(name, "test", selection, float(np.mean(shares)), len(test), None, protocol)

@@ -18,10 +18,11 @@ class RowCost(NamedTuple):
 
 
 def row_cost(encoder: Encoder, *, size: int, device: torch.device) -> RowCost:
-    """Times the second of two steps of a copy of the encoder on a few rows of noise."""
+    """Times steps of a copy of the encoder on a few rows: one to warm up, then the fastest of three."""
     probe = copy.deepcopy(encoder).to(device).train()
     rows = torch.linspace(-1, 1, 3 * size * size, device=device).view(1, 3, size, size)
-    n = max(2, min(16, 2**16 // size**2))
+    n = max(2, min(256, 2**18 // size**2))
+    fastest = float("inf")
     saved: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -29,7 +30,7 @@ def row_cost(encoder: Encoder, *, size: int, device: torch.device) -> RowCost:
         return tensor
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for _ in range(2):
+        for trial in range(4):
             saved.clear()
             started = time.perf_counter()
             with saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -38,5 +39,6 @@ def row_cost(encoder: Encoder, *, size: int, device: torch.device) -> RowCost:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds = time.perf_counter() - started
+            fastest = min(fastest, seconds) if trial else fastest
     weights = sum(parameter.numel() * parameter.element_size() for parameter in probe.parameters())
-    return RowCost(seconds / n, max(sum(saved.values()) - weights, 0) // n, 3 * weights)
+    return RowCost(fastest / n, max(sum(saved.values()) - weights, 0) // n, 3 * weights)

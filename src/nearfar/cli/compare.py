@@ -1,0 +1,114 @@
+"""`nearfar compare` and `nearfar demo`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nearfar.cli import options as opt
+
+Methods = Annotated[str, typer.Option(help="names, comma-separated; or all")]
+Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
+
+DEMO_METHODS = "cross_entropy,supcon,simclr"
+DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
+COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
+
+
+def compare(
+    data: opt.Data,
+    methods: Methods = DEMO_METHODS,
+    seeds: Seeds = 3,
+    recipe: opt.Recipe = None,
+    encoder: opt.EncoderName = None,
+    pretrained: opt.Pretrained = False,
+    size: opt.Size = None,
+    epochs: opt.Epochs = None,
+    batch_size: opt.BatchSize = None,
+    settings: opt.Settings = None,
+    out: opt.Out = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    smoke: opt.Smoke = False,
+    strict: opt.Strict = False,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """Train several methods at equal budget over several seeds; one table, one report."""
+    chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
+    asked = {
+        "encoder": encoder,
+        "recipe": recipe,
+        "settings": settings or (),
+        "smoke": smoke,
+        "out": out,
+        "resume": resume,
+        "force": force,
+    }
+    _compare(data, methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)
+
+
+def demo(
+    out: opt.Out = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """Compare three methods on the embedded digits: about a minute and a half on two cores."""
+    asked = {"out": out, "resume": resume, "force": force}
+    _compare("digits", DEMO_METHODS, 3, dict(DEMO), asked, as_json=as_json, quiet=quiet)
+
+
+def _compare(
+    data: str,
+    methods: str,
+    seeds: int,
+    chosen: dict[str, Any],
+    asked: dict[str, Any],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from nearfar.core.progress import Progress
+    from nearfar.experiment.compare import compare_runs
+    from nearfar.experiment.request import make_request
+
+    request = make_request(data, flags=chosen, **asked)
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    done = compare_runs(request, names, seeds, Progress(quiet=quiet))
+    if as_json:
+        opt.print_json(done.results)
+    else:
+        print(_text(done.results, done.path))
+
+
+def _text(results: dict[str, Any], out: Path) -> str:
+    found = {(row["method"], row["name"], row["selection"]): row for row in results["table"]}
+    rows = []
+    for method in ["untrained", *results["methods"]]:
+        selection = None if method == "untrained" else "last"
+        cells = [_percent(found.get((method, name, selection))) for name in COLUMNS]
+        chosen = _percent(found.get((method, COLUMNS[0], "validation")))
+        seconds = found.get((method, "cost.train_seconds", None))
+        rows.append([method, *cells, chosen, f"{seconds['mean']:.1f}" if seconds else "-"])
+    facts = results["data"]
+    headings = ["test, %", "linear probe", "kNN", "10 labels a class", "linear, selected epoch", "seconds"]
+    lines = [
+        opt.table(headings, rows),
+        f"{facts['name']}: {facts['n_test']:,} test images; mean ± sd over {results['seeds']} seed(s); "
+        "probes on the frozen encoder, chosen on validation",
+        *(pair["text"] for pair in results["comparisons"]),
+        *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
+        f"report: {out / 'report.html'}",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(row: dict[str, Any] | None) -> str:
+    if row is None or row["mean"] is None:
+        return "-"
+    spread = f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else ""
+    return f"{100 * row['mean']:.1f}{spread}"

@@ -1,0 +1,27 @@
+"""`nearfar embed`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nearfar.cli import options as opt
+
+
+def embed(
+    run: opt.RunFolder,
+    data: opt.Data,
+    out: Annotated[Path, typer.Option(help="file to write: .npz, .csv or .parquet")],
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """Write the representation of every image of some data."""
+    from nearfar.core.progress import Progress
+    from nearfar.experiment.use import embed_data
+
+    done = embed_data(run, data, out, Progress(quiet=quiet))
+    if as_json:
+        opt.print_json(done)
+    else:
+        print(f"{done['out']}: {done['rows']:,} rows of width {done['width']}")

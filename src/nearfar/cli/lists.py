@@ -1,0 +1,43 @@
+"""`nearfar methods` and `nearfar encoders`: lists, generated from the code."""
+
+from typing import Annotated
+
+import typer
+
+from nearfar.cli import options as opt
+
+Search = Annotated[str | None, typer.Option(help="only names that contain this")]
+
+
+def methods(
+    search: Search = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,  # noqa: ARG001  (there is nothing to silence)
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """List the methods: what each needs, its views, its paper."""
+    from nearfar.experiment.lists import list_methods
+
+    found = [row for row in list_methods() if not search or search in row["name"]]
+    if as_json:
+        opt.print_json(found)
+        return
+    for row in found:
+        needs = "needs labels" if row["needs_labels"] else "needs no labels"
+        print(f"{row['name']}: {row['summary']}\n    {needs}; views {row['views']}; {row['paper']}")
+
+
+def encoders(
+    search: Search = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,  # noqa: ARG001  (there is nothing to silence)
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """List the encoders: conv4, and every network that timm knows."""
+    from nearfar.nn.building import encoder_names
+
+    found = [name for name in encoder_names() if not search or search in name]
+    if as_json:
+        opt.print_json([{"name": name} for name in found])
+    else:
+        print("\n".join(found))

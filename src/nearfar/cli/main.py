@@ -1,0 +1,54 @@
+"""`nearfar`: the application, and the only place where an unforeseen error is caught."""
+
+import sys
+import traceback
+
+import typer
+
+from nearfar.cli.check import check
+from nearfar.cli.compare import compare, demo
+from nearfar.cli.embed import embed
+from nearfar.cli.lists import encoders, methods
+from nearfar.cli.predict import predict
+from nearfar.cli.probe import probe
+from nearfar.cli.report import report
+from nearfar.cli.train import train
+from nearfar.core.errors import NearfarError
+
+INTERRUPTED = 130
+USAGE = 2
+
+app = typer.Typer(
+    name="nearfar",
+    help="Learn image representations by comparison, and measure honestly what that bought.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, train, compare, probe, predict, embed, report, check, methods, encoders):
+    app.command()(command)
+
+
+def main() -> None:
+    """Runs a command and exits: 0 done, 2 the user's input, 3 training stopped, 130 interrupted, 1 our fault."""
+    debug = "--debug" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except NearfarError as error:
+        code = _told(str(error), error.exit_code, debug=debug)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _told("interrupted; what is complete stays", INTERRUPTED, debug=debug)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # how click reports wrong usage
+            code = _told(error.format_message(), USAGE, debug=debug)
+        else:
+            traceback.print_exc()
+            code = _told("this is our fault, please report it with the lines above", 1, debug=False)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _told(message: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"nearfar: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,60 @@
+"""Options that several commands share, and printing. Names of sections are those of the configuration."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Data = Annotated[str, typer.Argument(help="'digits', a folder of class folders, or a .tar[.gz|.xz] of one")]
+Recipe = Annotated[Path | None, typer.Option(help="TOML file of settings; flags and --set go over it")]
+EncoderName = Annotated[str | None, typer.Option("--encoder", help="conv4 or a timm name; see nearfar encoders")]
+Pretrained = Annotated[bool, typer.Option("--pretrained", help="start from the hub's weights")]
+Size = Annotated[int | None, typer.Option(help="side of the views, px (default 64, or the data's own)")]
+Epochs = Annotated[int | None, typer.Option(help="passes over the training images (default 100)")]
+BatchSize = Annotated[int | None, typer.Option(help="images a step (default up to 256)")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, such as method.temperature=0.2")
+]
+Out = Annotated[Path | None, typer.Option(help="run folder (default runs/DATA-METHOD-k)")]
+Resume = Annotated[bool, typer.Option("--resume", help="continue an interrupted run")]
+Force = Annotated[bool, typer.Option("--force", help="replace what stands in the run folder")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="two steps only: does it run?")]
+Strict = Annotated[bool, typer.Option("--strict", help="no unreadable file is allowed")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no plan, no progress")]
+Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
+
+
+def print_json(content: Any) -> None:
+    print(json.dumps(content, ensure_ascii=False))
+
+
+def flags(
+    *,
+    size: int | None,
+    epochs: int | None,
+    batch_size: int | None,
+    pretrained: bool,
+    strict: bool,
+) -> dict[str, Any]:
+    """Flags by their place in the configuration; None where the user said nothing."""
+    return {
+        "data.size": size,
+        "data.strict": strict or None,
+        "encoder.pretrained": pretrained or None,
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+    }
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """Columns as wide as they need; the first to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in [headings, *rows]) for i in range(len(headings))]
+
+    def line(cells: list[str]) -> str:
+        first = cells[0].ljust(widths[0])
+        return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))])
+
+    return "\n".join([line(headings), "  ".join("-" * width for width in widths), *(line(row) for row in rows)])

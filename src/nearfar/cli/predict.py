@@ -1,0 +1,27 @@
+"""`nearfar predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nearfar.cli import options as opt
+
+
+def predict(
+    run: opt.RunFolder,
+    images: Annotated[list[Path], typer.Argument(help="images, or folders of images")],
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """Classify images with a run's classifier."""
+    from nearfar.core.progress import Progress
+    from nearfar.experiment.use import predict_files
+
+    found = predict_files(run, images, Progress(quiet=quiet))
+    if as_json:
+        opt.print_json(found)
+        return
+    rows = [[row["path"], row["class"], f"{100 * row['probability']:.1f}"] for row in found["predictions"]]
+    print(opt.table(["image", "class", "probability, %"], rows))

@@ -1,0 +1,29 @@
+"""`nearfar probe`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from nearfar.cli import options as opt
+
+
+def probe(
+    run: opt.RunFolder,
+    data: Annotated[str | None, typer.Option(help="other data than the run's own")] = None,
+    kind: Annotated[Literal["linear", "knn"], typer.Option(help="what the frozen encoder is measured by")] = "linear",
+    labels_per_class: Annotated[int | None, typer.Option(help="linear probe on so few labels, mean of 5 draws")] = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """Measure a run's frozen encoder again, on its own data or on others."""
+    from nearfar.core.progress import Progress
+    from nearfar.experiment.probe import probe_run
+
+    measured = probe_run(run, data=data, kind=kind, labels_per_class=labels_per_class, progress=Progress(quiet=quiet))
+    if as_json:
+        opt.print_json(measured)
+        return
+    rows = [[m["name"], f"{100 * m['value']:.1f}", str(m["n"])] for m in measured if not isinstance(m["value"], list)]
+    print(opt.table(["measurement", "test, %", "n"], rows))
+    print(measured[0]["protocol"])

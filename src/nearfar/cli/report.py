@@ -1,0 +1,25 @@
+"""`nearfar report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nearfar.cli import options as opt
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN|DIR...", help="run folders, or a comparison's folder")],
+    out: Annotated[Path | None, typer.Option(help="file to write (default report.html in the first folder)")] = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,  # noqa: ARG001  (there is nothing to silence)
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """Write the page of one or several runs again."""
+    from nearfar.report import write_report
+
+    written = write_report(runs, out or runs[0] / "report.html")
+    if as_json:
+        opt.print_json({"report": str(written)})
+    else:
+        print(f"report: {written}")

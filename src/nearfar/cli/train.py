@@ -1,0 +1,65 @@
+"""`nearfar train`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from nearfar.cli import options as opt
+
+
+def train(
+    data: opt.Data,
+    method: Annotated[str, typer.Option(help="see nearfar methods")] = "supcon",
+    recipe: opt.Recipe = None,
+    encoder: opt.EncoderName = None,
+    pretrained: opt.Pretrained = False,
+    size: opt.Size = None,
+    epochs: opt.Epochs = None,
+    batch_size: opt.BatchSize = None,
+    seed: Annotated[int | None, typer.Option(help="of every random stream (default 0)")] = None,
+    settings: opt.Settings = None,
+    out: opt.Out = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    smoke: opt.Smoke = False,
+    strict: opt.Strict = False,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+) -> None:
+    """Train an encoder by one method, freeze it, probe it, write a run folder with a report."""
+    from nearfar.core.progress import Progress
+    from nearfar.experiment.request import make_request
+    from nearfar.experiment.train import train_run
+
+    chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
+    request = make_request(
+        data,
+        encoder=encoder,
+        recipe=recipe,
+        flags={"method.name": method, "train.seed": seed, **chosen},
+        settings=settings or (),
+        smoke=smoke,
+        out=out,
+        resume=resume,
+        force=force,
+    )
+    run = train_run(request, Progress(quiet=quiet))
+    if as_json:
+        opt.print_json({**run.results, "run": str(run.path)})
+    else:
+        print(_table(run.results))
+        print(f"report: {run.path / 'report.html'}")
+
+
+def _table(results: dict[str, Any]) -> str:
+    rows: dict[str, list[str]] = {}
+    columns = ["last", "validation", "untrained"]
+    for m in [*results["measurements"], *results["untrained"]]:
+        if isinstance(m["value"], list):
+            continue
+        row = rows.setdefault(m["name"], ["-", "-", "-"])
+        low_high = f" ({100 * m['interval'][0]:.1f}-{100 * m['interval'][1]:.1f})" if m["interval"] else ""
+        row[columns.index(m["selection"] or "untrained")] = f"{100 * m['value']:.1f}{low_high}"
+    headings = ["test, %", "last epoch", "selected epoch", "untrained encoder"]
+    return opt.table(headings, [[name, *cells] for name, cells in rows.items()])

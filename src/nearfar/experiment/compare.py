@@ -1,0 +1,181 @@
+"""`nearfar compare`: several methods at equal budget, several seeds, one table, one report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from nearfar import __version__
+from nearfar.config.loading import Sections, merge, nearest
+from nearfar.config.models import RunConfig
+from nearfar.core.errors import ConfigError, DataError, TrainingStoppedError
+from nearfar.core.progress import Progress
+from nearfar.data.sources import Listing, open_source
+from nearfar.data.store import ImageData
+from nearfar.data.store import load as load_data
+from nearfar.evaluate.measure import Measurement
+from nearfar.experiment import folder as files
+from nearfar.experiment.encoding import make_encoder, same_start
+from nearfar.experiment.plan import plan_lines
+from nearfar.experiment.request import Request, make_fabric
+from nearfar.experiment.run import Job, execute
+from nearfar.experiment.settings import check_config, pool_size, resolve
+from nearfar.experiment.table import build_table, compare_pairs
+from nearfar.experiment.train import finished
+from nearfar.methods import METHODS, method_class
+from nearfar.report import write_report
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A complete comparison: its folder, and the content of compare.json."""
+
+    path: Path
+    results: dict[str, Any]
+
+
+def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress: Progress) -> Comparison:
+    """Trains every method with the seeds 0 ... seeds-1 in one process; an interrupt loses no complete run."""
+    if seeds < 1:
+        raise ConfigError([f"--seeds: want at least 1, got {seeds}"], request.where)
+    configs = _checked(request, methods)
+    listing = open_source(request.data)
+    fabric = make_fabric()
+    module_name = type(request.module).__name__ if request.module is not None else None
+    configs, left_out = _fitting(configs, listing, fabric, module_name, refuse=ALL not in methods)
+    out = request.out or _default_folder(listing, resume=request.resume)
+    files.check_free(out, resume=request.resume, force=request.force)
+    _say_plan(configs, left_out, listing, seeds, fabric, out, request, progress)
+    first = next(iter(configs.values()))
+    assert first.data.size is not None
+    data = load_data(listing, view_size=first.data.size, strict=first.data.strict, progress=progress)
+    files.make(out, force=request.force)
+    jobs = [
+        _job(config, method, seed, data, out, request, fabric)
+        for seed in range(seeds)
+        for method, config in configs.items()
+    ]
+    results = _execute(jobs, out, progress)
+    summary = _summary(results, jobs, list(configs), left_out, seeds, out, request)
+    files.write_json(out / files.COMPARE, summary)
+    write_report([out], out / files.REPORT)
+    return Comparison(out, summary)
+
+
+def _checked(request: Request, methods: Sequence[str]) -> dict[str, RunConfig]:
+    """A checked configuration of each method; `method.KEY` settings reach the methods that have that key."""
+    names = list(METHODS) if ALL in methods else list(dict.fromkeys(methods))
+    unknown = [f'--methods: no method "{n}"{nearest(n, list(METHODS))}' for n in names if n not in METHODS]
+    shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
+    fields = {name: set(method_class(name).Config.model_fields) for name in names if name in METHODS}
+    known = sorted(set().union(*fields.values()))
+    unknown += [f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known]
+    rest: Sections = {k: v for k, v in request.sections.items() if k != "method"}
+    configs, problems = {}, list(unknown)
+    for name in fields:
+        own = [("method", key, value) for key, value in shared.items() if key in fields[name]]
+        try:
+            configs[name] = check_config(merge(rest, [("method", "name", name), *own]), request.where)
+        except ConfigError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    if problems:
+        raise ConfigError(problems, request.where)
+    return configs
+
+
+def _fitting(
+    configs: dict[str, RunConfig], listing: Listing, fabric: Fabric, module: str | None, *, refuse: bool
+) -> tuple[dict[str, RunConfig], list[dict[str, str]]]:
+    """Resolved configurations, and the methods that do not fit the data with their reason."""
+    fitting, left_out = {}, []
+    for name, config in configs.items():
+        try:
+            fitting[name] = resolve(config, listing, fabric.device, module)
+        except DataError as error:
+            if refuse:
+                raise
+            left_out.append({"method": name, "reason": str(error)})
+    if not fitting:
+        raise DataError(f"no method fits {listing.source}: {left_out[0]['reason']}")
+    return fitting, left_out
+
+
+def _default_folder(listing: Listing, *, resume: bool) -> Path:
+    return (files.latest_folder if resume else files.free_folder)(listing.name, "compare")
+
+
+def _say_plan(
+    configs: dict[str, RunConfig],
+    left_out: list[dict[str, str]],
+    listing: Listing,
+    seeds: int,
+    fabric: Fabric,
+    out: Path,
+    request: Request,
+    progress: Progress,
+) -> None:
+    method, config = max(configs.items(), key=lambda item: item[1].views.count or 0)
+    assert config.data.size is not None
+    encoder = make_encoder(config, request.module)
+    pool = pool_size(method, listing.facts(config.data.size))
+    where = f"runs       {', '.join(configs)} x {seeds} seed(s); the lines above are {method}'s; folder {out}"
+    progress.say(f"nearfar compare on {listing.name}")
+    for line in plan_lines(config, listing, encoder, pool, fabric.device, where, runs=len(configs) * seeds):
+        progress.say(f"  {line}")
+    for left in left_out:
+        progress.say(f"  left out   {left['method']}: {left['reason']}")
+
+
+def _job(
+    config: RunConfig, method: str, seed: int, data: ImageData, out: Path, request: Request, fabric: Fabric
+) -> Job:
+    seeded = config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
+    folder = out / method / f"seed{seed}"
+    return Job(seeded, data, folder, request.command, fabric, request.module, alone=False, resume=request.resume)
+
+
+def _execute(jobs: list[Job], out: Path, progress: Progress) -> list[dict[str, Any]]:
+    floors: dict[str, list[Measurement]] = {}
+    results = []
+    for number, job in enumerate(jobs, start=1):
+        done = finished(job.out, job.config) if job.resume else None
+        if done is not None:
+            results.append(done)
+            continue
+        progress.say(f"run {number} of {len(jobs)}: {job.config.method_name}, seed {job.config.train.seed}")
+        start = same_start(job.config)
+        try:
+            result = execute(job, progress, floors.get(start))
+        except (KeyboardInterrupt, TrainingStoppedError):
+            progress.say(f"{len(results)} of {len(jobs)} runs are complete in {out}; --out {out} --resume continues")
+            raise
+        floors[start] = [Measurement(**m) for m in result["untrained"]]
+        results.append(result)
+    return results
+
+
+def _summary(
+    results: list[dict[str, Any]],
+    jobs: list[Job],
+    methods: list[str],
+    left_out: list[dict[str, str]],
+    seeds: int,
+    out: Path,
+    request: Request,
+) -> dict[str, Any]:
+    return {
+        "nearfar": __version__,
+        "command": request.command,
+        "data": results[0]["data"],
+        "methods": methods,
+        "seeds": seeds,
+        "table": build_table(results),
+        "comparisons": compare_pairs(results, methods),
+        "left_out": left_out,
+        "runs": [str(job.out.relative_to(out)) for job in jobs],
+        "report": str(out / files.REPORT),
+    }

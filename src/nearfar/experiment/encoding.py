@@ -1,0 +1,94 @@
+"""From a resolved configuration to an encoder, its evaluation view, and what encoder.json says of both."""
+
+import copy
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nearfar.config.models import RunConfig
+from nearfar.core.errors import UserError
+from nearfar.core.randomness import stream_seed
+from nearfar.data.store import ImageData
+from nearfar.evaluate.features import EvaluationView, Unit
+from nearfar.nn.building import build_encoder, hub_normalisation, load_weights
+from nearfar.nn.encoders import Encoder
+
+STATISTICS_ROWS = 2000
+
+
+def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
+    """The encoder before training, initialised from the run's seed alone; torch's own generator is put back.
+
+    `module`, the user's own, is copied: training does not change it. UserError: it does not fit.
+    """
+    size = config.data.size
+    assert size is not None
+    assert config.encoder.name is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(config.train.seed, "initialisation"))
+        if module is not None:
+            try:
+                encoder = Encoder(copy.deepcopy(module), size=size, architecture=config.encoder.name)
+            except ValueError as error:
+                raise UserError(f"encoder: {error}") from error
+        else:
+            encoder = build_encoder(
+                config.encoder.name, size=size, stem=config.encoder.stem, pretrained=config.encoder.pretrained
+            )
+    if config.encoder.weights is not None:
+        load_weights(encoder, Path(config.encoder.weights).expanduser())
+    encoder.precision = "bf16" if config.train.precision == "bf16" else "float32"
+    encoder.micro_batch_size = config.train.micro_batch_size
+    return encoder
+
+
+def make_evaluation_view(config: RunConfig, data: ImageData) -> EvaluationView:
+    """How frozen encoders see an image: the user's normalisation, else the hub's, else the train split's."""
+    mean, std = config.encoder.mean, config.encoder.std
+    if mean is None or std is None:
+        assert config.encoder.name is not None
+        found = hub_normalisation(config.encoder.name) if config.encoder.pretrained else channel_statistics(data)
+        mean, std = _three(found[0]), _three(found[1])
+    assert config.data.size is not None
+    return EvaluationView(config.data.size, config.data.eval_crop, mean, std)
+
+
+def channel_statistics(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel in [0, 1], over at most 2,000 training images spread evenly."""
+    rows = torch.cat([data.split("train"), data.split("unlabeled")])
+    few = rows[torch.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_ROWS)).long()]
+    pixels = np.asarray(data.rows(few).images, dtype=np.float64).reshape(-1, 3) / 255
+    return tuple(pixels.mean(axis=0).tolist()), tuple(np.maximum(pixels.std(axis=0), 1e-3).tolist())
+
+
+def encoder_json(encoder: Encoder, view: EvaluationView, data: ImageData) -> dict[str, Any]:
+    """What encoder.json holds: enough to rebuild the network and to show it images as here."""
+    return {
+        "architecture": encoder.architecture,
+        "library": encoder.library,
+        "create": encoder.create,
+        "stem": list(encoder.stem),
+        "width": encoder.width,
+        "input_size": view.size,
+        "eval_crop": view.crop,
+        "mean": list(view.mean),
+        "std": list(view.std),
+        "store_side": int(data.images.shape[1]),
+        "class_names": list(data.class_names),
+    }
+
+
+def same_start(config: RunConfig) -> str:
+    """A key that two runs share if and only if their encoders are equal before training."""
+    parts = (config.train.seed, config.data.size, config.data.eval_crop, config.encoder.model_dump_json())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _three(values: tuple[float, ...]) -> Unit:
+    if len(values) != 3:
+        raise UserError(f"encoder.mean: want 3 channels, got {len(values)}")
+    return values[0], values[1], values[2]

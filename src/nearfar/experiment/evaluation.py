@@ -1,0 +1,180 @@
+"""The second stage: the encoder frozen, its features extracted once, every probe on them."""
+
+import copy
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from nearfar.config.models import RunConfig
+from nearfar.core.progress import Progress
+from nearfar.data.store import ImageData
+from nearfar.evaluate.features import EvaluationView, Features, extract, extract_splits
+from nearfar.evaluate.knn import knn_accuracy
+from nearfar.evaluate.maps import nearest_rows, tsne
+from nearfar.evaluate.measure import Measured, Measurement, Selection, accuracies, measure
+from nearfar.experiment import folder as files
+from nearfar.methods.base import Method
+from nearfar.nn.encoders import Encoder
+
+SELECTION_BANK = 5000  # training images among which a selection looks for neighbours
+MAP_ROWS = 2000
+THUMBNAIL_PX = 32
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What every evaluation of a run needs."""
+
+    config: RunConfig
+    data: ImageData
+    view: EvaluationView
+    progress: Progress
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.data.class_names)
+
+    def measurable(self) -> bool:
+        """Whether there are labelled images in train, val and test."""
+        labels = torch.as_tensor(self.data.labels)
+        return all(bool((labels[self.data.split(name)] >= 0).any()) for name in ("train", "val", "test"))
+
+    def features(self, encoder: Encoder, title: str) -> dict[str, Features]:
+        total = sum(len(self.data.split(name)) for name in ("train", "val", "test"))
+        with self.progress.bar(total, title) as bar:
+            return extract_splits(encoder, self.data, self.view, bar)
+
+    def measure(self, splits: dict[str, Features], selection: Selection | None) -> Measured:
+        return measure(
+            splits,
+            self.n_classes,
+            probes=self.config.evaluate.probes,
+            selection=selection,
+            seed=self.config.train.seed,
+        )
+
+
+def selection_accuracy(stage: Stage, encoder: Encoder) -> float:
+    """kNN on validation among at most 5,000 training images spread evenly: what epochs are selected by."""
+    labels = torch.as_tensor(stage.data.labels)
+
+    def features(split: str, most: int) -> Features:
+        rows = stage.data.split(split)
+        rows = rows[labels[rows] >= 0]
+        rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), most)).round().long()]
+        return Features(extract(encoder, stage.data, rows, stage.view), labels[rows].numpy(), rows.numpy())
+
+    return knn_accuracy(features("train", SELECTION_BANK), features("val", SELECTION_BANK), stage.n_classes)
+
+
+def measure_untrained(stage: Stage, encoder: Encoder) -> list[Measurement]:
+    """The floor: the encoder as it starts."""
+    if not stage.measurable():
+        return []
+    return stage.measure(stage.features(encoder, "untrained encoder"), None).measurements
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    measurements: list[Measurement]
+    confusion: list[list[int]] | None
+
+
+def evaluate_run(stage: Stage, method: Method, selected: Path | None, out: Path) -> Evaluated:
+    """Measures the last encoder and the selected one; writes classifier.safetensors and embeddings.npz.
+
+    `selected` is the file of the selected encoder; None where the last epoch is the selected one.
+    """
+    if not stage.measurable():
+        _write_unlabelled(stage, method.encoder, out)
+        return Evaluated([], None)
+    splits = stage.features(method.encoder, "features, last epoch")
+    last = stage.measure(splits, "last")
+    found = list(last.measurements) + _head(method, splits["test"], "last")
+    confusion = None
+    test = splits["test"]
+    predicted = confidence = None
+    if last.classifier is not None:
+        files.write_classifier(out, last.classifier.weight, last.classifier.bias)
+        shares = last.classifier.probabilities(test.x)
+        predicted, confidence = shares.argmax(axis=1), shares.max(axis=1)
+        counts = np.zeros((stage.n_classes, stage.n_classes), dtype=np.int64)
+        np.add.at(counts, (test.y, predicted), 1)
+        confusion = counts.tolist()
+    write_embeddings(stage, test, predicted, confidence, out)
+    found += _of_selected(stage, method, selected, found)
+    return Evaluated(found, confusion)
+
+
+def _of_selected(
+    stage: Stage, method: Method, selected: Path | None, last: list[Measurement]
+) -> list[Measurement]:
+    """The probes of the selected encoder (whose head was not kept); equal numbers where it is the last one."""
+    if selected is None:
+        return [replace(m, selection="validation") for m in last if not m.name.startswith("head.")]
+    twin = copy.deepcopy(method)
+    twin.encoder.net.load_state_dict(files.read_tensors(selected))
+    splits = stage.features(twin.encoder, "features, selected epoch")
+    return stage.measure(splits, "validation").measurements
+
+
+def _head(method: Method, test: Features, selection: Selection) -> list[Measurement]:
+    """The method's own classifier on the same features, where it trained one."""
+    if method.head is None:
+        return []
+    device = next(method.parameters()).device
+    with torch.inference_mode():
+        scores = method.head(torch.from_numpy(test.x).to(device))
+    predicted: NDArray[np.int64] = scores.argmax(dim=1).cpu().numpy()
+    return accuracies("head", predicted, test, selection, "the classifier that the method trained itself")
+
+
+def _write_unlabelled(stage: Stage, encoder: Encoder, out: Path) -> None:
+    """Without labels to probe with there is still a map: of test, else of what was trained on."""
+    names = [name for name in ("test", "unlabeled", "train") if len(stage.data.split(name))]
+    rows = _few(stage.data.split(names[0]))
+    x = extract(encoder, stage.data, rows, stage.view)
+    labels = np.asarray(stage.data.labels)[rows.numpy()]
+    write_embeddings(stage, Features(x, labels, rows.numpy()), None, None, out)
+
+
+def _few(rows: Tensor) -> Tensor:
+    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), MAP_ROWS)).round().long()]
+
+
+def write_embeddings(
+    stage: Stage,
+    features: Features,
+    predicted: NDArray[np.int64] | None,
+    confidence: NDArray[np.float64] | None,
+    out: Path,
+) -> None:
+    """embeddings.npz: at most 2,000 rows spread evenly, with their map, neighbours and thumbnails."""
+    chosen = _few(torch.arange(len(features))).numpy()
+    x, rows = features.x[chosen], features.rows[chosen]
+    none = np.full(len(chosen), -1, dtype=np.int64)
+    thumbnails = [
+        np.asarray(Image.fromarray(image).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BICUBIC))
+        for image in stage.data.rows(torch.from_numpy(rows)).images.numpy()
+    ]
+    arrays: dict[str, Any] = {
+        "embeddings": x,
+        "labels": features.y[chosen],
+        "predictions": none if predicted is None else predicted[chosen],
+        "confidence": (np.full(len(chosen), np.nan) if confidence is None else confidence[chosen]).astype(np.float32),
+        "split": np.asarray(stage.data.splits)[rows].astype(str),
+        "paths": np.asarray([stage.data.paths[row] for row in rows], dtype=str),
+        "xy": tsne(x, seed=stage.config.train.seed),
+        "neighbours": nearest_rows(x),
+        "thumbnails": np.stack(thumbnails),
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    files.write_bytes(out / files.EMBEDDINGS, buffer.getvalue())

@@ -1,0 +1,164 @@
+"""The run folder: the contract between commands, and with other tools. Every file is written whole or not at all."""
+
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from torch import Tensor
+
+from nearfar.core.errors import RunError
+
+RUN_TOML = "run.toml"
+RESULTS = "results.json"
+METRICS = "metrics.jsonl"
+ENVIRONMENT = "environment.json"
+ENCODER = "encoder.safetensors"
+ENCODER_SELECTED = "encoder_selected.safetensors"
+ENCODER_JSON = "encoder.json"
+CLASSIFIER = "classifier.safetensors"
+CHECKPOINT = Path("checkpoint", "last.pt")
+EMBEDDINGS = "embeddings.npz"
+REPORT = "report.html"
+COMPARE = "compare.json"
+
+
+def free_folder(data: str, methods: str) -> Path:
+    """runs/DATA-METHOD-k with the next free k."""
+    k = 1
+    while (folder := Path("runs", f"{data}-{methods}-{k}")).exists():
+        k += 1
+    return folder
+
+
+def latest_folder(data: str, methods: str) -> Path:
+    """The newest of the runs/DATA-METHOD-k. RunError: there is none."""
+    k = 1
+    while Path("runs", f"{data}-{methods}-{k}").exists():
+        k += 1
+    if k == 1:
+        raise RunError(f"--resume: want an interrupted run, got none under runs/{data}-{methods}-*; name it by --out")
+    return Path("runs", f"{data}-{methods}-{k - 1}")
+
+
+def check_free(folder: Path, *, resume: bool, force: bool) -> None:
+    """RunError where the folder may not be used; nothing is touched yet."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"--out: want a folder, got the file {folder}")
+    if folder.exists() and any(folder.iterdir()):
+        if not resume and not force:
+            raise RunError(f"{folder} exists; continue it with --resume, replace it with --force, or name another --out")
+        if not any((folder / name).exists() for name in (RUN_TOML, COMPARE, RESULTS)) and not _holds_runs(folder):
+            raise RunError(f"{folder} is no run folder; name another --out")
+    standing = folder
+    while not standing.exists():
+        standing = standing.parent
+    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
+        raise RunError(f"--out: {folder} cannot be written ({standing} does not allow it)")
+
+
+def _holds_runs(folder: Path) -> bool:
+    return any(folder.glob(f"*/seed*/{RUN_TOML}"))
+
+
+def make(folder: Path, *, force: bool = False) -> None:
+    """Creates the folder; with `force` what stood there goes. RunError: it cannot be written."""
+    try:
+        if force and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"--out: {folder} cannot be written ({error.strerror})") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Beside, then renamed. OSError: disk full."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)  # noqa: PTH105
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_toml(path: Path, content: Mapping[str, Any]) -> None:
+    write_bytes(path, tomli_w.dumps(content).encode())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """A safetensors file on its own storage, contiguous, on the CPU."""
+    from safetensors.torch import save
+
+    write_bytes(path, save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}))
+
+
+def write_classifier(run: Path, weight: Any, bias: Any) -> None:
+    """classifier.safetensors: scores = representation @ weight.T + bias; weight (C, E), bias (C,) arrays."""
+    import torch
+
+    write_tensors(run / CLASSIFIER, {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def keep_rows_until(path: Path, epoch: int) -> None:
+    """Drops metrics of epochs that a resumed run will train again."""
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] <= epoch]
+        write_bytes(path, "".join(line + "\n" for line in kept).encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """RunError: missing, or cut short."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(_missing(path)) from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read (cut short?): {error}; train again with --force") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: want one JSON object, got {type(content).__name__}; train again with --force")
+    return content
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """RunError: missing, or cut short."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(_missing(path)) from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read (cut short?): {error}; train again with --force") from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """RunError: missing, or cut short."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise RunError(_missing(path)) from error
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} cannot be read (cut short?): {error}; train again with --force") from error
+
+
+def _missing(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"{path.parent}: want a run folder, got no such folder"
+    if not (path.parent / RUN_TOML).exists():
+        return f"{path.parent}: want a run folder, got one without {path.name}"
+    return f"{path} is missing: the run is not complete; continue it with `nearfar train ... --out {path.parent} --resume`"

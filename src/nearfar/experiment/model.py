@@ -1,0 +1,143 @@
+"""A trained run as a product: embed and classify images, or take the encoder."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nearfar.core.errors import DataError, RunError
+from nearfar.core.types import StoredImages
+from nearfar.data.decoding import Broken, decode
+from nearfar.data.memory import rgb_pixels
+from nearfar.evaluate.features import EvaluationView
+from nearfar.evaluate.probe import LinearProbe
+from nearfar.experiment import folder as files
+from nearfar.nn.building import build_encoder
+from nearfar.nn.encoders import Encoder
+
+IMAGES_A_CALL = 256
+
+
+@dataclass(frozen=True)
+class Predictions:
+    classes: NDArray[np.int64]  # (n,)
+    probabilities: NDArray[np.float64]  # (n, C), rows sum to 1
+    class_names: tuple[str, ...]
+
+
+@final
+class Model:
+    """What `nearfar.load(run)` returns. `encoder` is the network in float32 and evaluation mode."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        view: EvaluationView,
+        store_side: int,
+        class_names: tuple[str, ...],
+        classifier: LinearProbe | None,
+        path: Path,
+    ) -> None:
+        self.encoder = encoder.eval()
+        self.view = view
+        self.store_side = store_side
+        self.class_names = class_names
+        self._classifier = classifier
+        self._path = path
+
+    def embed(self, images: Any) -> NDArray[np.float32]:
+        """(n, E) float32. `images`: a sequence of PIL images, paths or uint8 arrays (H, W[, 3]), or one array
+        (n, H, W, 3). DataError: an image that cannot be read, by name.
+        """
+        parts = [self._encode(rows) for rows in self._stored(images)]
+        return np.concatenate(parts) if parts else np.empty((0, self.encoder.width), np.float32)
+
+    def predict(self, images: Any) -> Predictions:
+        """Classes by the run's classifier, for what `embed` takes. RunError: the run has no classifier."""
+        return self.classify(self.embed(images))
+
+    def classify(self, embeddings: NDArray[np.float32]) -> Predictions:
+        """Classes of representations (n, E). RunError: the run has no classifier."""
+        if self._classifier is None:
+            raise RunError(
+                f"{self._path} has no {files.CLASSIFIER}: it was trained without labels, or interrupted before its "
+                f"probe; train it to the end, or fit one by `nearfar probe {self._path} --data LABELLED`"
+            )
+        shares = self._classifier.probabilities(embeddings)
+        return Predictions(shares.argmax(axis=1), shares, self.class_names)
+
+    def _encode(self, stored: StoredImages) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            out: Tensor = self.encoder(self.view.make(stored))
+        return out.numpy()
+
+    def _stored(self, images: Any) -> Iterator[StoredImages]:
+        if isinstance(images, np.ndarray) and images.ndim != 4:
+            raise DataError(f"want several images, as a list or an array (n, H, W, 3), got shape {images.shape}")
+        if isinstance(images, str | Path):
+            images = [images]
+        for start in range(0, len(images), IMAGES_A_CALL):
+            yield self._squares(images[start : start + IMAGES_A_CALL], start)
+
+    def _squares(self, images: Sequence[Any], start: int) -> StoredImages:
+        decoded = []
+        for number, image in enumerate(images, start=start):
+            raw = Path(image) if isinstance(image, str | Path) else rgb_pixels(image, f"image {number}")
+            one = decode(raw, self.store_side)
+            if isinstance(one, Broken):
+                raise DataError(f"{image if isinstance(image, str | Path) else f'image {number}'}: {one.reason}")
+            decoded.append(one)
+        return StoredImages(
+            torch.from_numpy(np.stack([one.square for one in decoded])),
+            torch.from_numpy(np.stack([one.half for one in decoded])),
+            torch.tensor([(one.width, one.height) for one in decoded]),
+        )
+
+
+def load(run: str | Path, module: nn.Module | None = None) -> Model:
+    """The model of a run folder. Nothing of the folder is executed: weights are safetensors, the rest is JSON.
+
+    `module`: a network like the one that was trained, where that was the user's own.
+    RunError: a file is missing, cut short, or does not fit.
+    """
+    path = Path(run)
+    facts = files.read_json(path / files.ENCODER_JSON)
+    try:
+        encoder = _network(facts, module, path)
+        view = EvaluationView(facts["input_size"], facts["eval_crop"], tuple(facts["mean"]), tuple(facts["std"]))
+        names, store_side = tuple(facts["class_names"]), int(facts["store_side"])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path / files.ENCODER_JSON}: {error} is missing or wrong; train again with --force") from error
+    _fill(encoder, path / files.ENCODER)
+    return Model(encoder, view, store_side, names, _classifier(path), path)
+
+
+def _network(facts: dict[str, Any], module: nn.Module | None, path: Path) -> Encoder:
+    size, name = facts["input_size"], facts["architecture"]
+    if facts["library"] == "user":
+        if module is None:
+            raise RunError(f"{path} was trained with your own {name}; give one: nearfar.load(run, module=...)")
+        return Encoder(module, size=size, architecture=name)
+    with torch.random.fork_rng(devices=[]):
+        return build_encoder(name, size=size, stem="small" if facts["stem"] else "own")
+
+
+def _fill(encoder: Encoder, path: Path) -> None:
+    state = files.read_tensors(path)
+    try:
+        encoder.net.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise RunError(f"{path} does not fit {encoder.architecture}: {reason}") from error
+
+
+def _classifier(run: Path) -> LinearProbe | None:
+    if not (run / files.CLASSIFIER).exists():
+        return None
+    state = files.read_tensors(run / files.CLASSIFIER)
+    return LinearProbe(state["weight"].numpy(), state["bias"].numpy(), 0.0)

@@ -1,0 +1,100 @@
+"""What a training command says before it works: at most six lines."""
+
+import torch
+
+from nearfar.config.models import RunConfig
+from nearfar.data.sources import Listing
+from nearfar.data.store import store_bytes, store_side
+from nearfar.methods import method_class
+from nearfar.nn.encoders import Encoder
+from nearfar.train.estimate import row_cost
+
+FORWARD_SHARE = 1 / 3  # of a training step
+
+
+def steps_per_epoch(config: RunConfig, pool: int) -> int:
+    batch = config.train.batch_size
+    assert batch is not None
+    return config.train.steps_per_epoch or max(1, pool // batch)
+
+
+def plan_lines(
+    config: RunConfig,
+    listing: Listing,
+    encoder: Encoder,
+    pool: int,
+    device: torch.device,
+    where: str,
+    runs: int = 1,
+) -> list[str]:
+    """Data, encoder, views, optimiser, estimate (of all `runs`), where it goes."""
+    return [
+        _data_line(config, listing),
+        _encoder_line(config, encoder),
+        f"views      {config.views.policy} x {config.views.count}; batch {config.train.batch_size}"
+        f"{' balanced' if config.data.balanced else ''}, {steps_per_epoch(config, pool)} steps an epoch, "
+        f"{config.train.epochs} epochs, seed {config.train.seed}",
+        _optimizer_line(config),
+        _estimate_line(config, listing, encoder, pool, device, runs),
+        where,
+    ]
+
+
+def _data_line(config: RunConfig, listing: Listing) -> str:
+    size = config.data.size
+    assert size is not None
+    facts = listing.facts(size)
+    parts = [f"{facts.n_train:,} train", f"{facts.n_val:,} val", f"{facts.n_test:,} test"]
+    if facts.n_unlabeled:
+        parts.append(f"{facts.n_unlabeled:,} unlabelled")
+    classes = f"{facts.n_classes} classes" if facts.n_classes else "no labels"
+    side = store_side(listing, size)
+    return f"data       {facts.name}: {', '.join(parts)}; {classes}; stored at {side} px, shown at {size} px"
+
+
+def _encoder_line(config: RunConfig, encoder: Encoder) -> str:
+    million = sum(parameter.numel() for parameter in encoder.parameters()) / 1e6
+    stem = "small-image stem" if encoder.stem else "own stem"
+    weights = "hub's weights" if config.encoder.pretrained else config.encoder.weights or "new weights"
+    chunks = ""
+    if encoder.micro_batch_size is not None:
+        group = "; each chunk is a BatchNorm group" if encoder.has_batch_norm else ""
+        chunks = f"; chunks of {encoder.micro_batch_size} rows{group}"
+    return (
+        f"encoder    {config.encoder.name} ({stem}, {weights}), width {encoder.width}, "
+        f"{million:.3g} M parameters, {config.train.precision}{chunks}"
+    )
+
+
+def _optimizer_line(config: RunConfig) -> str:
+    defaults = method_class(config.method_name).optimizer
+    optimizer = config.optimizer
+    rule = f"default rule: {defaults.lr_per_256:g} per 256 images, {defaults.scaling}"
+    return (
+        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g} ({rule}; a tenth on given weights), weight decay "
+        f"{optimizer.weight_decay:g}; {config.schedule.decay} after {config.schedule.warmup_epochs:g} warm-up epochs"
+    )
+
+
+def _estimate_line(
+    config: RunConfig, listing: Listing, encoder: Encoder, pool: int, device: torch.device, runs: int
+) -> str:
+    size, batch, count = config.data.size, config.train.batch_size, config.views.count
+    assert size is not None
+    assert batch is not None
+    assert count is not None
+    cost = row_cost(encoder, size=size, device=device)
+    rows = batch * count
+    views = rows * steps_per_epoch(config, pool) * config.train.epochs
+    looks = (len(listing.paths)) * (config.evaluate.selections + 3)
+    seconds = runs * (views + looks * FORWARD_SHARE) * cost.seconds
+    held = min(rows, config.train.micro_batch_size or rows)
+    memory = held * cost.saved_bytes + cost.weight_bytes + store_bytes(listing, store_side(listing, size))
+    return f"estimate   about {duration(seconds)}, {memory / 2**30:.1f} GB beside the libraries' own"
+
+
+def duration(seconds: float) -> str:
+    """'40 s', '12 min', '3.5 h'."""
+    if seconds < 100:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,70 @@
+"""`nearfar probe`: measures a run's encoder again, on its own data or on others."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+
+from nearfar.core.errors import DataError, UserError
+from nearfar.core.progress import Progress
+from nearfar.data.sources import open_source
+from nearfar.data.store import load as load_data
+from nearfar.evaluate.features import Features, extract_splits
+from nearfar.evaluate.measure import Measurement, few_label_measurement, knn_measurements, linear_measurements
+from nearfar.evaluate.probe import LinearProbe
+from nearfar.experiment import folder as files
+from nearfar.experiment.model import load
+from nearfar.experiment.request import Data
+
+Kind = Literal["linear", "knn"]
+
+
+def probe_run(
+    run: Path, *, data: Data | None, kind: Kind, labels_per_class: int | None, progress: Progress
+) -> list[dict[str, Any]]:
+    """Measures the last encoder; on the run's own data the numbers join results.json by name.
+
+    A run without a classifier gets the linear probe as its own. UserError: probes that do not fit together.
+    """
+    if labels_per_class is not None and (kind != "linear" or labels_per_class < 1):
+        raise UserError(f"--labels-per-class: want at least 1, with --kind linear; got {labels_per_class}, {kind}")
+    model = load(run)
+    config = files.read_toml(run / files.RUN_TOML)
+    own = data is None
+    source = config["data"]["source"] if data is None else data
+    if source == "<Dataset>":
+        raise UserError(f"{run} was trained on a Dataset from Python; name images by --data")
+    listing = open_source(source)
+    stored = load_data(listing, view_size=model.view.size, progress=progress)
+    with progress.bar(len(stored), "features") as bar:
+        splits = extract_splits(model.encoder, stored, model.view, bar)
+    if missing := [name for name in ("train", "val", "test") if name not in splits]:
+        raise DataError(f"{listing.source}: want labelled images in train, val and test, got none in {missing[0]}")
+    measured, classifier = _measure(splits, len(stored.class_names), kind, labels_per_class, config["train"]["seed"])
+    if own:
+        _join(run, measured)
+    if classifier is not None and not (run / files.CLASSIFIER).exists():
+        files.write_classifier(run, classifier.weight, classifier.bias)
+        facts = files.read_json(run / files.ENCODER_JSON)
+        files.write_json(run / files.ENCODER_JSON, {**facts, "class_names": list(stored.class_names)})
+    return [m.as_json() for m in measured]
+
+
+def _measure(
+    splits: dict[str, Features], n_classes: int, kind: Kind, few: int | None, seed: int
+) -> tuple[list[Measurement], LinearProbe | None]:
+    if few is not None:
+        return [few_label_measurement(splits, n_classes, "last", seed, per_class=few)], None
+    if kind == "knn":
+        return knn_measurements(splits, n_classes, "last"), None
+    return linear_measurements(splits, n_classes, "last")
+
+
+def _join(run: Path, measured: list[Measurement]) -> None:
+    """Adds to results.json, in place of those of the same name, split and selection."""
+    results = files.read_json(run / files.RESULTS)
+    new = {(m.name, m.split, m.selection) for m in measured}
+    kept = [m for m in results["measurements"] if (m["name"], m["split"], m["selection"]) not in new]
+    results["measurements"] = kept + [m.as_json() for m in measured]
+    files.write_json(run / files.RESULTS, results)
+
+

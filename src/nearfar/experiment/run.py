@@ -1,0 +1,332 @@
+"""One run, from a resolved configuration to a complete run folder."""
+
+import errno
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from nearfar import __version__
+from nearfar.config.models import RunConfig
+from nearfar.core.errors import RunError, TrainingStoppedError
+from nearfar.core.progress import Progress
+from nearfar.core.randomness import stream_seed
+from nearfar.data.store import ImageData
+from nearfar.evaluate.features import EvaluationView
+from nearfar.evaluate.measure import Measurement
+from nearfar.experiment import folder as files
+from nearfar.experiment.encoding import encoder_json, make_encoder, make_evaluation_view
+from nearfar.experiment.environment import environment
+from nearfar.experiment.evaluation import Evaluated, Stage, evaluate_run, measure_untrained, selection_accuracy
+from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
+from nearfar.experiment.plan import steps_per_epoch
+from nearfar.methods import method_class
+from nearfar.methods.base import Method
+from nearfar.nn.encoders import Encoder
+from nearfar.train.batches import Batches
+from nearfar.train.checkpoint import Counters, load_checkpoint, save_checkpoint
+from nearfar.train.loop import Pace, Row, fit
+from nearfar.train.optimizers import build_optimizer
+from nearfar.views.plan import ViewPlan
+from nearfar.views.policies import named_policy
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that one run is made of. `alone`: whether it has the process, and so its memory, for itself."""
+
+    config: RunConfig
+    data: ImageData
+    out: Path
+    command: str
+    fabric: Fabric
+    module: nn.Module | None = None
+    alone: bool = True
+    resume: bool = False
+
+
+def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = None) -> dict[str, Any]:
+    """Trains, evaluates, writes the folder; returns the content of results.json.
+
+    `untrained`: the floor's measurements, where another run of the same start has taken them.
+    TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes, and leaves a usable run.
+    """
+    started = time.perf_counter()
+    prepared = _prepare(job, progress)
+    with _stopping_well(job, prepared):
+        if untrained is None:
+            untrained = measure_untrained(prepared.stage, prepared.method.encoder)
+        if job.resume:
+            _continue(job, prepared)
+        _train(job, prepared)
+        _write_encoder(job, prepared)
+        evaluated = evaluate_run(prepared.stage, prepared.method, prepared.selected_file(job.out), job.out)
+        prepared.seconds = time.perf_counter() - started
+        results = _results(job, prepared, evaluated, untrained, complete=True)
+        files.write_json(job.out / files.RESULTS, results)
+    return results
+
+
+@dataclass
+class _Prepared:
+    stage: Stage
+    method: Method
+    optimizer: torch.optim.Optimizer
+    batches: Batches
+    counters: Counters
+    seconds: float = 0.0
+
+    def selected_file(self, out: Path) -> Path | None:
+        """None where the last epoch is the selected one."""
+        return out / files.ENCODER_SELECTED if 0 < self.counters.best_epoch < self.counters.epoch else None
+
+
+def _prepare(job: Job, progress: Progress) -> _Prepared:
+    config, data = job.config, job.data
+    assert config.data.size is not None
+    kind = method_class(config.method_name)
+    encoder = make_encoder(config, job.module).to(job.fabric.device)
+    view = make_evaluation_view(config, data)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(config.train.seed, "head initialisation"))
+        method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
+    optimizer = _optimizer(config, method)
+    files.make(job.out)
+    files.write_toml(job.out / files.RUN_TOML, config.sections())
+    files.write_json(job.out / files.ENVIRONMENT, environment(job.fabric.device))
+    batches = _batches(job, method, view)
+    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters())
+
+
+def _optimizer(config: RunConfig, method: Method) -> torch.optim.Optimizer:
+    chosen = config.optimizer
+    assert chosen.name is not None
+    assert chosen.lr is not None
+    assert chosen.weight_decay is not None
+    return build_optimizer(
+        chosen.name,
+        method.parameters(),
+        lr=chosen.lr,
+        weight_decay=chosen.weight_decay,
+        momentum=chosen.momentum,
+    )
+
+
+def training_pool(data: ImageData, method: type[Method]) -> torch.Tensor:
+    """The rows that a method trains on: train, and unlabelled ones where it can use them."""
+    parts = [data.split("train"), data.split("unlabeled")] if method.takes_unlabelled else [data.split("train")]
+    return torch.cat(parts)
+
+
+def _batches(job: Job, method: Method, view: EvaluationView) -> Batches:
+    config = job.config
+    assert config.views.policy is not None
+    assert config.views.count is not None
+    assert config.train.batch_size is not None
+    pool = training_pool(job.data, type(method))
+    policy = named_policy(config.views.policy, config.views.strength)
+    return Batches(
+        data=job.data,
+        pool=pool,
+        plan=ViewPlan(policy, config.views.count, view.size, view.mean, view.std),
+        batch_size=config.train.batch_size,
+        steps_per_epoch=steps_per_epoch(config, len(pool)),
+        epochs=config.train.epochs,
+        seed=config.train.seed,
+        balanced=config.data.balanced,
+        with_labels=method.needs_labels,
+        device=job.fabric.device,
+        rank=job.fabric.global_rank,
+        world_size=job.fabric.world_size,
+    )
+
+
+def _continue(job: Job, prepared: _Prepared) -> None:
+    """Takes up the last complete epoch; where none is complete the run starts anew."""
+    path = job.out / files.CHECKPOINT
+    if path.exists():
+        prepared.counters = load_checkpoint(path, prepared.method, prepared.optimizer)
+    if prepared.selected_file(job.out) is not None and not (job.out / files.ENCODER_SELECTED).exists():
+        raise RunError(f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force")
+    files.keep_rows_until(job.out / files.METRICS, prepared.counters.epoch)
+
+
+def _train(job: Job, prepared: _Prepared) -> None:
+    config, counters, stage = job.config, prepared.counters, prepared.stage
+    reset_peak_memory(job.fabric.device)
+    every = max(1, config.train.epochs // config.evaluate.selections) if config.evaluate.selections else 0
+    selects = every > 0 and stage.measurable()
+
+    def after_epoch(row: Row) -> None:
+        row = {"epoch": counters.epoch, "step": counters.step, **row}
+        row |= {"seconds": round(counters.train_seconds, 3), "views_seen": counters.views_seen}
+        if selects and (counters.epoch % every == 0 or counters.epoch == config.train.epochs):
+            value = selection_accuracy(stage, prepared.method.encoder)
+            row["knn.top1.val"] = value
+            if value >= counters.best_value:
+                counters.best_value, counters.best_epoch = value, counters.epoch
+                state = prepared.method.encoder.net.state_dict()
+                files.write_tensors(job.out / files.ENCODER_SELECTED, state)
+        files.append_row(job.out / files.METRICS, row)
+        save_checkpoint(job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters)
+        _tell(stage.progress, row, config.train.epochs, every)
+
+    assert config.optimizer.lr is not None
+    assert config.schedule.warmup_epochs is not None
+    schedule = config.schedule
+    pace = Pace(config.optimizer.lr, config.schedule.warmup_epochs, schedule.decay, config.train.gradient_clip)
+    left = prepared.batches.total_steps - counters.step
+    with stage.progress.bar(left, f"{config.method_name}, seed {config.train.seed}") as bar:
+        fit(
+            job.fabric,
+            prepared.method,
+            prepared.optimizer,
+            prepared.batches,
+            pace,
+            counters=counters,
+            bar=bar,
+            after_epoch=after_epoch,
+        )
+
+
+def _tell(progress: Progress, row: Row, epochs: int, every: int) -> None:
+    """A line now and then for those who see no bar."""
+    if progress.has_bars or not every or row["epoch"] % every:
+        return
+    chance = f" (chance {row['chance']:.3f})" if "chance" in row else ""
+    knn = f", validation kNN {row['knn.top1.val']:.3f}" if "knn.top1.val" in row else ""
+    progress.say(f"  epoch {row['epoch']:.0f} of {epochs}: loss {row['loss']:.3f}{chance}{knn}, {row['seconds']:.0f} s")
+
+
+@contextmanager
+def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
+    """Whatever ends a run early: what is complete is made usable, and the message names it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _leave_usable(job, prepared)
+        raise
+    except TrainingStoppedError:
+        _leave_usable(job, prepared)
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingStoppedError(_out_of_memory(job)) from error
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "alloc" not in str(error):
+            raise
+        raise TrainingStoppedError(_out_of_memory(job)) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, None):
+            raise
+        epoch = prepared.counters.epoch
+        raise TrainingStoppedError(
+            f"{job.out} cannot be written any more ({error.strerror or error}) at epoch {epoch}; the last complete "
+            f"checkpoint stays: make room, then continue with --out {job.out} --resume"
+        ) from error
+
+
+def _out_of_memory(job: Job) -> str:
+    batch, count = job.config.train.batch_size, job.config.views.count
+    assert batch is not None
+    assert count is not None
+    return (
+        f"out of memory with {batch * count} rows a step of {job.config.data.size} px; "
+        f"try --set train.micro_batch_size={max(1, batch * count // 8)}, or a smaller --batch-size"
+    )
+
+
+def _leave_usable(job: Job, prepared: _Prepared) -> None:
+    """The encoder of the last complete epoch and what is known of it."""
+    path = job.out / files.CHECKPOINT
+    if not path.exists():
+        return
+    prepared.counters = load_checkpoint(path, prepared.method)
+    _write_encoder(job, prepared)
+    results = _results(job, prepared, Evaluated([], None), [], complete=False)
+    files.write_json(job.out / files.RESULTS, results)
+
+
+def _write_encoder(job: Job, prepared: _Prepared) -> None:
+    encoder = prepared.method.encoder
+    files.write_tensors(job.out / files.ENCODER, encoder.net.state_dict())
+    files.write_json(job.out / files.ENCODER_JSON, encoder_json(encoder, prepared.stage.view, job.data))
+
+
+def _results(
+    job: Job, prepared: _Prepared, evaluated: Evaluated, untrained: list[Measurement], *, complete: bool
+) -> dict[str, Any]:
+    config, counters = job.config, prepared.counters
+    diagnosis = [] if prepared.stage.measurable() else ["no labelled images in train, val and test: nothing to probe"]
+    if not complete:
+        diagnosis.append(f"interrupted after epoch {counters.epoch} of {config.train.epochs}; --resume continues")
+    return {
+        "nearfar": __version__,
+        "method": config.method_name,
+        "seed": config.train.seed,
+        "complete": complete,
+        "command": job.command,
+        "data": _data_facts(job),
+        "encoder": _encoder_facts(prepared.method.encoder, prepared.stage.view, config),
+        "views": {"policy": config.views.policy, "count": config.views.count},
+        "train": _train_facts(config, prepared.batches),
+        "measurements": [m.as_json() for m in evaluated.measurements],
+        "untrained": [m.as_json() for m in untrained],
+        "confusion": evaluated.confusion and {"split": "test", "counts": evaluated.confusion},
+        "cost": {
+            "train_seconds": round(counters.train_seconds, 3),
+            "total_seconds": round(prepared.seconds, 3),
+            "peak_memory_bytes": peak_memory_bytes(job.fabric.device, alone=job.alone),
+            "views_seen": counters.views_seen,
+            "steps": counters.step,
+            "selected_epoch": counters.best_epoch or None,
+        },
+        "diagnosis": diagnosis,
+    }
+
+
+def _data_facts(job: Job) -> dict[str, Any]:
+    assert job.config.data.size is not None
+    facts = job.data.facts(job.config.data.size)
+    return {
+        "name": facts.name,
+        "source": job.config.data.source,
+        "classes": list(facts.class_names),
+        "n_train": facts.n_train,
+        "n_unlabeled": facts.n_unlabeled,
+        "n_val": facts.n_val,
+        "n_test": facts.n_test,
+        "side": facts.side,
+        "skipped": [{"path": bad.path, "reason": bad.reason} for bad in job.data.skipped],
+    }
+
+
+def _encoder_facts(encoder: Encoder, view: EvaluationView, config: RunConfig) -> dict[str, Any]:
+    return {
+        "name": config.encoder.name,
+        "width": encoder.width,
+        "size": view.size,
+        "stem": list(encoder.stem),
+        "mean": list(view.mean),
+        "std": list(view.std),
+        "weights": "hub" if config.encoder.pretrained else config.encoder.weights,
+        "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
+    }
+
+
+def _train_facts(config: RunConfig, batches: Batches) -> dict[str, Any]:
+    return {
+        "epochs": config.train.epochs,
+        "batch_size": config.train.batch_size,
+        "steps_per_epoch": batches.steps_per_epoch,
+        "images": len(batches.pool),
+        "optimizer": config.optimizer.name,
+        "lr": config.optimizer.lr,
+        "weight_decay": config.optimizer.weight_decay,
+        "precision": config.train.precision,
+    }

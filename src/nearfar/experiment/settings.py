@@ -1,0 +1,115 @@
+"""From what the user asked to a resolved configuration: names checked, facts checked, defaults chosen."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+
+from nearfar.config.loading import Known, Sections, build_config
+from nearfar.config.models import MethodConfig, RunConfig
+from nearfar.core.errors import DataError
+from nearfar.core.hardware import choose_precision
+from nearfar.core.types import DataFacts
+from nearfar.data.sources import Listing
+from nearfar.methods import METHODS, method_class
+from nearfar.nn.building import encoder_names
+from nearfar.views.policies import POLICIES
+
+DEFAULT_SIZE_PX = 64
+CONV4_UP_TO_PX = 16
+LARGEST_DEFAULT_BATCH = 256
+DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
+GIVEN_WEIGHTS_RATE = 0.1  # of the method's rate, where the encoder starts from weights
+
+
+def known_names() -> Known:
+    """What a configuration may name."""
+
+    def config_of(name: str) -> Callable[[], type[MethodConfig]]:
+        return lambda: method_class(name).Config
+
+    return Known({name: config_of(name) for name in METHODS}, tuple(POLICIES), encoder_names)
+
+
+def check_config(sections: Sections, where: str = "configuration") -> RunConfig:
+    """The configuration with every name and bound checked; no data are read. ConfigError lists all problems."""
+    return build_config(sections, known_names(), where)
+
+
+def resolve(config: RunConfig, listing: Listing, device: torch.device, encoder_name: str | None = None) -> RunConfig:
+    """The configuration with every default chosen for these data. DataError: the data do not fit it.
+
+    `encoder_name` names the user's own module, where one is given.
+    """
+    size = config.data.size or min(DEFAULT_SIZE_PX, listing.side)
+    method = method_class(config.method_name)
+    count = config.views.count or method.default_count
+    facts = listing.facts(size)
+    refuse_unfit(config.method_name, facts, count, listing, balanced=config.data.balanced)
+    batch = batch_size(config, pool_size(config.method_name, facts))
+    defaults = method.optimizer
+    given = config.encoder.pretrained or config.encoder.weights is not None
+    same = config.optimizer.name in (None, defaults.name)
+    lr = defaults.lr(batch) if same else 1e-3
+    name = encoder_name or config.encoder.name or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
+    policy = config.views.policy or listing.default_policy or method.default_views
+    warmup = config.schedule.warmup_epochs
+    optimizer = {
+        "name": config.optimizer.name or defaults.name,
+        "lr": config.optimizer.lr or lr * (GIVEN_WEIGHTS_RATE if given else 1),
+        "weight_decay": (
+            defaults.weight_decay if config.optimizer.weight_decay is None else config.optimizer.weight_decay
+        ),
+    }
+    train = {"batch_size": batch, "precision": choose_precision(config.train.precision, device)}
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"size": size}),
+            "views": config.views.model_copy(update={"policy": policy, "count": count}),
+            "encoder": config.encoder.model_copy(update={"name": name}),
+            "optimizer": config.optimizer.model_copy(update=optimizer),
+            "schedule": config.schedule.model_copy(
+                update={"warmup_epochs": min(10.0, config.train.epochs / 10) if warmup is None else warmup}
+            ),
+            "train": config.train.model_copy(update=train),
+        }
+    )
+
+
+def refuse_unfit(method: str, facts: DataFacts, views: int, listing: Listing, *, balanced: bool) -> None:
+    """DataError where the method, or balanced batches, cannot work with these data; says what to do."""
+    if (reason := method_class(method).why_not(facts, views)) is not None:
+        raise DataError(f"{method} {reason}")
+    if facts.n_train + facts.n_unlabeled == 0:
+        raise DataError(f"{listing.source}: want images to train on, got none (only val and test)")
+    if balanced and facts.n_classes == 0:
+        raise DataError(f"data.balanced: wants classes, and {facts.name} has no labels")
+    learnt = Counter(
+        int(label) for label, split in zip(listing.labels, listing.splits, strict=True) if split in ("train", "val")
+    )
+    alone = [name for label, name in enumerate(facts.class_names) if learnt[label] < 2]
+    if alone and facts.n_classes > 1:
+        raise DataError(
+            f"{listing.source}: want at least 2 training images of each class, got fewer of "
+            f"{', '.join(alone[:10])}{' ...' if len(alone) > 10 else ''}; add images or leave the class out"
+        )
+
+
+def pool_size(method: str, facts: DataFacts) -> int:
+    """How many images a method trains on."""
+    return facts.n_train + (facts.n_unlabeled if method_class(method).takes_unlabelled else 0)
+
+
+def batch_size(config: RunConfig, pool: int) -> int:
+    """The user's, or a power of two up to 256 that leaves at least 8 steps an epoch. DataError: too large."""
+    asked = config.train.batch_size
+    if asked is not None and asked > pool:
+        raise DataError(f"train.batch_size: want at most {pool} (the training images), got {asked}")
+    if asked == 1:
+        raise DataError("train.batch_size: want at least 2, got 1 (batch normalisation needs two rows)")
+    if asked is not None:
+        return asked
+    if pool < 2:
+        raise DataError(f"want at least 2 training images, got {pool}")
+    largest = max(2, min(LARGEST_DEFAULT_BATCH, pool // DEFAULT_STEPS_AN_EPOCH))
+    return int(2 ** (largest.bit_length() - 1))
