@@ -41,11 +41,12 @@ class Method(nn.Module):
     optimizer: ClassVar[OptimizerDefaults]
     paper: ClassVar[str]
 
-    head: nn.Module | None = None
+    head: nn.Module | None
 
     def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:  # noqa: ARG002
         super().__init__()
         self.encoder = encoder
+        self.head = None
 
     @classmethod
     def why_not(cls, data: DataFacts, views: int) -> str | None:

@@ -29,6 +29,7 @@ class CrossEntropy(Method):
     default_count = 1
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
     paper = "Khosla et al. 2020, arXiv:2004.11362 (the baseline of its Table 2)"
+    head: nn.Linear
 
     def __init__(self, encoder: Encoder, config: CrossEntropyConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
