@@ -50,7 +50,7 @@ def _floor(found: Findings) -> TableEntry | None:
 
 def _one(found: Findings, entry: TableEntry) -> str:
     data = found.groups[0].first.results.data.name
-    says = f"The {entry.method} encoder of {data} gets {_score(entry)} of the {reported_split(found)} images right"
+    says = f"On {data}, the {entry.method} encoder gets {_score(entry)} of the {reported_split(found)} images right"
     if (floor := _floor(found)) is None:
         return f"{says}."
     return f"{says}{_gain(found, entry, floor)}."
@@ -102,7 +102,8 @@ def _details(found: Findings, ranked: list[TableEntry]) -> str:
         gap = f"{best.method} is {points(_mean(best) - _mean(ranked[1]))} above {ranked[1].method}"
         lines.append(f"{gap}{_interval(_comparison(found, best.method, ranked[1].method))}.")
     if (floor := _floor(found)) is not None and _mean(best) > _mean(floor):
-        lines.append(f"The untrained encoder gets {_score(floor)}; {best.method} is {points(_mean(best) - _mean(floor))} above it.")
+        above = f"; {best.method} is {points(_mean(best) - _mean(floor))} above it" if len(ranked) > 1 else ""
+        lines.append(f"The untrained encoder gets {_score(floor)}{above}.")
     return " ".join(lines)
 
 
