@@ -37,7 +37,9 @@ def loading_lines(encoder: Mapping[str, Any]) -> str:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise RunError(f"encoder.json: {key}: {first['msg']}; make the run again with --force") from error
-    return "\n".join([*_imports(file), "", _module(file).rstrip("\n"), *_weights(), "", *_transform(file), ""])
+    return "\n".join(
+        [*_imports(file), "", _module(file).rstrip("\n"), *_weights(), "", *_transform(file), ""]
+    )
 
 
 def _imports(file: EncoderFile) -> list[str]:
@@ -50,12 +52,14 @@ def _imports(file: EncoderFile) -> list[str]:
 def _module(file: EncoderFile) -> str:
     if file.library == "nearfar":
         if file.architecture != "conv4":
-            raise RunError(f"encoder.json: architecture: want conv4, got {file.architecture!r}; update nearfar")
+            raise RunError(
+                f"encoder.json: architecture: want conv4, got {file.architecture!r}; update nearfar"
+            )
         return _CONV4
     if file.library == "user":
         return (
             "# This encoder is a module of your own: build it first, as it was when nearfar trained it.\n"
-            f"encoder = ...  # an instance of {ascii(file.architecture)}\n"
+            f"encoder = ...  # an instance of {file.architecture!a}\n"
         )
     arguments = [ascii(file.architecture), "num_classes=0", *_keywords(file.create)]
     lines = [f"encoder = timm.create_model({', '.join(arguments)})"]
@@ -66,7 +70,7 @@ def _keywords(create: Mapping[str, Any]) -> list[str]:
     for key in create:
         if not key.isidentifier():
             raise RunError(f"encoder.json: create: want argument names, got {key!r}")
-    return [f"{key}={ascii(value)}" for key, value in create.items() if key != "num_classes"]
+    return [f"{key}={value!a}" for key, value in create.items() if key != "num_classes"]
 
 
 def _stem_edit(line: str) -> str:
@@ -86,9 +90,7 @@ def _is_attribute_path(node: ast.expr) -> bool:
     while True:
         if isinstance(node, ast.Name):
             return True
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            node = node.value
-        elif isinstance(node, ast.Attribute):
+        if (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)) or isinstance(node, ast.Attribute):
             node = node.value
         else:
             return False

@@ -57,6 +57,12 @@ class ResultsTable:
     protocols: tuple[tuple[str, str], ...]  # title, protocol
 
 
+def spoken_split(found: Findings) -> str:
+    """The reported split as a word: "validation", not "val"."""
+    split = reported_split(found)
+    return "validation" if split == "val" else split
+
+
 def reported_split(found: Findings) -> str:
     """The split that the table reports: test, or what there is in its place."""
     splits = {entry.split for entry in found.table if entry.split is not None}
@@ -85,7 +91,8 @@ def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
         found.setdefault(entry.name, set()).add(entry.selection or "last")
     names = sorted(found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name))
     return tuple(
-        Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name])) for name in names
+        Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name]))
+        for name in names
     )
 
 
@@ -132,15 +139,16 @@ def _views(group: Group) -> float | None:
 
 def _caption(found: Findings, split: str) -> str:
     results = found.groups[0].first.results
+    word = spoken_split(found)
     n = results.data.n_test if split == "test" else results.data.n_val
-    images = plural(n, f"{split} image") if found.same_data and n else f"each run's {split} images"
+    images = plural(n, f"{word} image") if found.same_data and n else f"each run’s {word} images"
     seeds = max((entry.seeds for entry in found.table if entry.split == split), default=1)
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "95 % interval below"
     if seeds == 1 and not any(entry.interval for entry in found.table):
         spread = "one seed, so no spread is known"
     return (
         f"Accuracy in % on {images}; {spread}. “Last epoch” and “best on validation” are two encoders of the "
-        f"same run, each scored on {split} once, at the end; “untrained” is the encoder before its first step."
+        f"same run, each scored on {word} once, at the end; “untrained” is the encoder before its first step."
     )
 
 

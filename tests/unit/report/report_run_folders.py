@@ -15,7 +15,9 @@ def digits_images() -> tuple[np.ndarray, np.ndarray]:
 
     digits = load_digits()
     images = np.rint(digits.images[-360:] * 255 / 16).astype(np.uint8)
-    return np.repeat(images.repeat(4, 1).repeat(4, 2)[..., None], 3, -1), digits.target[-360:].astype(np.int64)
+    return np.repeat(images.repeat(4, 1).repeat(4, 2)[..., None], 3, -1), digits.target[-360:].astype(
+        np.int64
+    )
 
 
 def made_up_images(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +55,14 @@ def write_run(
         for epoch in range(1, epochs + 1):
             t = epoch / epochs
             loss = final_loss + (chance - final_loss) * np.exp(-4 * t) + random.normal(0, 0.02)
-            line = {"epoch": epoch, "step": epoch * 9, "loss": loss, "chance": chance, "lr": 0.5, "seconds": 0.2}
+            line = {
+                "epoch": epoch,
+                "step": epoch * 9,
+                "loss": loss,
+                "chance": chance,
+                "lr": 0.5,
+                "seconds": 0.2,
+            }
             if epoch % 3 == 0:
                 line["knn.top1.val"] = accuracy - 0.5 * np.exp(-5 * t) + random.normal(0, 0.004)
             file.write(json.dumps(line) + "\n")
@@ -83,7 +92,9 @@ def _rows(
     thumbnails, labels = images
     n = len(labels)
     wrong = random.random(n) > accuracy
-    predictions = np.where(wrong, (labels + random.integers(1, max(2, n_classes), n)) % max(1, n_classes), labels)
+    predictions = np.where(
+        wrong, (labels + random.integers(1, max(2, n_classes), n)) % max(1, n_classes), labels
+    )
     angle = 2 * np.pi * labels / max(1, n_classes)
     xy = np.stack([np.cos(angle), np.sin(angle)], 1) * 40 + random.normal(0, 4.5, (n, 2))
     xy[wrong] *= 0.55
@@ -93,7 +104,9 @@ def _rows(
         "embeddings": random.normal(size=(n, 4)).astype(np.float32),
         "labels": labels,
         "predictions": predictions.astype(np.int64),
-        "confidence": np.where(wrong, random.uniform(0.4, 0.97, n), random.uniform(0.8, 1, n)).astype(np.float32),
+        "confidence": np.where(wrong, random.uniform(0.4, 0.97, n), random.uniform(0.8, 1, n)).astype(
+            np.float32
+        ),
         "split": np.array(["test"] * n),
         "paths": np.array([f"digits/{i:04d}" for i in range(n)]),
         "xy": xy.astype(np.float32),
@@ -166,7 +179,11 @@ def write_comparison(
             folders.append(folder.relative_to(path).as_posix())
     table = []
     for method, (accuracy, _, _) in METHODS.items():
-        for name, offset in (("linear_probe.top1", 0.0), ("knn.top1", 0.008), ("few_label_probe.top1@10", 0.06)):
+        for name, offset in (
+            ("linear_probe.top1", 0.0),
+            ("knn.top1", 0.008),
+            ("few_label_probe.top1@10", 0.06),
+        ):
             for selection in ("last", "validation"):
                 values.setdefault(method, []).append(accuracy - offset)
                 table.append({"method": method, "name": name, "split": "test", "selection": selection,

@@ -81,10 +81,18 @@ def test_a_single_run_is_told_with_its_gain_over_untrained(tmp_path: Path) -> No
 
 def test_a_single_run_whose_interval_holds_the_floor_is_not_called_better(tmp_path: Path) -> None:
     floor = [{"name": "linear_probe.top1", "split": "test", "selection": None, "value": 0.9}]
-    top = {"name": "linear_probe.top1", "split": "test", "selection": "last", "value": 0.92, "interval": [0.85, 0.96]}
+    top = {
+        "name": "linear_probe.top1",
+        "split": "test",
+        "selection": "last",
+        "value": 0.92,
+        "interval": [0.85, 0.96],
+    }
     run = write_run(tmp_path / "r", change={"untrained": floor, "measurements": [top]})
     assert "not clearly more than the untrained encoder (90.0 %)" in _sentence(run)
-    worse = write_run(tmp_path / "w", change={"untrained": [floor[0] | {"value": 0.95}], "measurements": [top]})
+    worse = write_run(
+        tmp_path / "w", change={"untrained": [floor[0] | {"value": 0.95}], "measurements": [top]}
+    )
     assert _sentence(worse).endswith("no more than the untrained encoder (95.0 %): training did not help.")
 
 
@@ -100,7 +108,11 @@ def test_loose_runs_are_gathered_over_seeds_with_the_sample_deviation(tmp_path: 
         write_run(
             tmp_path / f"s{seed}",
             seed=seed,
-            change={"measurements": [{"name": "linear_probe.top1", "split": "test", "selection": "last", "value": v}]},
+            change={
+                "measurements": [
+                    {"name": "linear_probe.top1", "split": "test", "selection": "last", "value": v}
+                ]
+            },
         )
         for seed, v in enumerate(values)
     ]
@@ -136,7 +148,10 @@ def test_an_interrupted_run_says_where_it_stopped(tmp_path: Path) -> None:
         change={"complete": False, "measurements": [], "untrained": [], "train": {"epochs": 30}},
     )
     found = findings(read_source([run]))
-    assert headline(found).sentence == "supcon: interrupted before anything was measured (after 12 of 30 epochs)."
+    assert (
+        headline(found).sentence
+        == "supcon: interrupted before anything was measured (after 12 of 30 epochs)."
+    )
     assert "`--resume` continues it" in missing(found.groups[0])[0]
     assert results_table(found) is None
 
@@ -144,7 +159,11 @@ def test_an_interrupted_run_says_where_it_stopped(tmp_path: Path) -> None:
 def test_a_run_without_a_test_split_is_told_by_validation(tmp_path: Path) -> None:
     top = {"name": "linear_probe.top1", "split": "val", "selection": "last", "value": 0.9, "n": 359}
     data = {"name": "mine", "classes": ["a", "b"], "n_val": 359}
-    run = write_run(tmp_path / "r", classes=("a", "b"), change={"measurements": [top], "untrained": [], "data": data})
+    run = write_run(
+        tmp_path / "r", classes=("a", "b"), change={"measurements": [top], "untrained": [], "data": data}
+    )
     found = findings(read_source([run]))
-    assert headline(found).sentence == "On mine, the supcon encoder gets 90.0 % of the val images right."
+    assert (
+        headline(found).sentence == "On mine, the supcon encoder gets 90.0 % of the validation images right."
+    )
     assert any("no test split" in line for line in missing(found.groups[0]))
