@@ -1,4 +1,4 @@
-"""Confusion matrices: figures while they can be read, a picture beyond that; the commonest confusions in words."""
+"""Confusion matrices: figures while they can be read, a picture beyond that; the commonest in words."""
 
 import io
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The lines that load an encoder without nearfar: plain torch, timm and safetensors, as text.
 
 What stands in encoder.json comes from whoever made the run folder, and a reader will copy and execute these
-lines. So strings go in as literals, and a stem edit is only printed when it is a plain `name = nn.Layer(numbers)`.
+lines. So strings go in as literals, and a stem edit is printed only when it is `name = nn.Layer(literals)`.
 """
 
 import ast
@@ -29,7 +29,7 @@ encoder = nn.Sequential(*layers, nn.Flatten())
 def loading_lines(encoder: Mapping[str, Any]) -> str:
     """Python lines, from encoder.json's object, that leave the trained module in `encoder`, in eval mode.
 
-    They expect encoder.safetensors in the working directory. RunError if the object is not what nearfar writes.
+    They expect encoder.safetensors in the working directory. RunError if nearfar does not write such objects.
     """
     try:
         file = EncoderFile.model_validate(encoder)
@@ -87,13 +87,10 @@ def _stem_edit(line: str) -> str:
 
 
 def _is_attribute_path(node: ast.expr) -> bool:
-    while True:
-        if isinstance(node, ast.Name):
-            return True
-        if (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)) or isinstance(node, ast.Attribute):
-            node = node.value
-        else:
-            return False
+    """a, a.b or a[0].b"""
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Constant) and _is_attribute_path(node.value)
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_attribute_path(node.value))
 
 
 def _is_layer(node: ast.expr) -> bool:
@@ -124,7 +121,7 @@ def _transform(file: EncoderFile) -> list[str]:
     width = file.width if file.width is not None else "width"
     return [
         f"# An image becomes its input like this: RGB; cut out {crop};",
-        f"# resize it to {side} x {side} px; scale to 0..1; then (image - mean) / std, channel by channel, with",
+        f"# resize it to {side} x {side} px; scale to 0..1; then (image - mean) / std for each channel, with",
         f"#   mean = {_triple(file.mean)}",
         f"#   std = {_triple(file.std)}",
         f"# encoder(images) takes (batch, 3, {side}, {side}) float32 and returns (batch, {width}).",
@@ -132,4 +129,4 @@ def _transform(file: EncoderFile) -> list[str]:
 
 
 def _triple(values: tuple[float, float, float]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+    return "(" + ", ".join(f"{value:.8g}" for value in values) + ")"

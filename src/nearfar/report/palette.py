@@ -1,8 +1,8 @@
 """How classes look on the maps: ten colours that stay apart for colour-blind eyes, times twelve shapes.
 
-The colours were searched for: of random sets of ten, the one whose nearest pair is farthest apart in OKLab, over
-normal, protanope and deuteranope vision alike (0.138; Okabe and Ito's eight reach 0.076), while each keeps a
-contrast of at least 1.75 to white and 2.2 to the page's dark ground, so that light and dark share one palette.
+The colours were searched for: of random sets of ten, the one whose nearest pair is farthest apart in OKLab,
+over normal, protanope and deuteranope vision alike (0.138; Okabe and Ito's eight reach 0.076), while each has
+a contrast of at least 1.75 to white and 2.2 to the page's dark ground: light and dark share one palette.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class ClassStyle:
 
 
 def class_styles(n: int) -> list[ClassStyle]:
-    """One look for each class; no two of the first 120 are alike, and neighbours differ in colour and shape."""
+    """One look for each class; no two of the first 120 are alike; neighbours differ in both."""
     styles = []
     for i in range(n):
         decade, colour = divmod(i, len(COLOURS))

@@ -89,7 +89,7 @@ def _runs_inside(path: Path) -> list[Path]:
 
 
 def read_run(path: Path) -> Run:
-    """The run folder `path`. results.json must be there; every other file may be absent, none may be broken."""
+    """The run folder `path`. results.json must be there; others may be absent, none may be broken."""
     if not (path / "results.json").is_file():
         raise RunError(
             f"{path / 'results.json'}: missing, and a report is made from it; continue the run: "

@@ -26,7 +26,7 @@ def headline(found: Findings) -> Headline:
         return Headline(_nothing_measured(found))
     if not found.same_data:
         return Headline(
-            f"These {len(found.groups)} runs were made on different data: their numbers do not compare with each other."
+            f"These {len(found.groups)} runs were made on different data: their numbers do not compare."
         )
     sentence = _one(found, ranked[0]) if len(ranked) == 1 else _several(found, ranked)
     return Headline(sentence, _details(found, ranked))
@@ -50,7 +50,8 @@ def _floor(found: Findings) -> TableEntry | None:
 
 def _one(found: Findings, entry: TableEntry) -> str:
     data = found.groups[0].first.results.data.name
-    says = f"On {data}, the {entry.method} encoder gets {_score(entry)} of the {spoken_split(found)} images right"
+    images = f"{spoken_split(found)} images"
+    says = f"On {data}, the {entry.method} encoder gets {_score(entry)} of the {images} right"
     if (floor := _floor(found)) is None:
         return f"{says}."
     return f"{says}{_gain(found, entry, floor)}."
@@ -73,8 +74,8 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     floor = _floor(found)
     if floor is not None and _mean(best) <= _mean(floor):
         return (
-            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets {_score(best)} of the "
-            f"{spoken_split(found)} images right, the untrained encoder {_score(floor)}."
+            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets {_score(best)} "
+            f"of the {spoken_split(found)} images right, the untrained encoder {_score(floor)}."
         )
     level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
     right = f"of the {spoken_split(found)} images right"
@@ -86,7 +87,8 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     if _larger(found, best, second):
         return f"{best.method} won on {data}: {scores}, which is more than the seeds’ noise."
     seeds = "one seed" if best.seeds == 1 else "these runs"
-    return f"{best.method} scored highest on {data}: {scores}; {seeds} cannot tell whether that is more than noise."
+    unknown = f"{seeds} cannot tell whether that is more than noise"
+    return f"{best.method} scored highest on {data}: {scores}; {unknown}."
 
 
 def _details(found: Findings, ranked: list[TableEntry]) -> str:
@@ -140,7 +142,8 @@ def _nothing_measured(found: Findings) -> str:
     results = found.groups[0].first.results
     if not results.data.classes:
         images = plural(results.data.n_unlabeled + results.data.n_train, "image")
-        return f"{names} trained on {images} of {results.data.name}; there are no labels, so no accuracy was measured."
+        trained = f"{names} trained on {images} of {results.data.name}"
+        return f"{trained}; there are no labels, so no accuracy was measured."
     return f"{names} trained on {results.data.name}; no linear probe was measured."
 
 

@@ -81,8 +81,8 @@ CONV4 = {
 }  # fmt: skip
 ENVIRONMENT = {
     "nearfar": "0.1.0", "python": "3.12.3", "torch": "2.11.0", "torchvision": "0.26.0", "timm": "1.0.22",
-    "platform": "Linux-6.8", "cpu": "a CPU with two cores", "cpu_capability": "AVX2", "threads": 2, "device": "cpu",
-    "git": None, "time_utc": "2026-01-01T00:00:00Z",
+    "platform": "Linux-6.8", "cpu": "a CPU with two cores", "cpu_capability": "AVX2", "threads": 2,
+    "device": "cpu",     "git": None, "time_utc": "2026-01-01T00:00:00Z",
 }  # fmt: skip
 
 
@@ -141,8 +141,8 @@ def _results(
         values["head.top1"] = top1
     return {
         "nearfar": "0.1.0", "method": method, "seed": seed, "complete": True,
-        "data": {"name": "digits", "source": "digits", "classes": list(classes), "n_train": 1078, "n_unlabeled": 0,
-                 "n_val": 359, "n_test": n, "side": 8, "skipped": []},
+        "data": {"name": "digits", "source": "digits", "classes": list(classes), "n_train": 1078,
+                 "n_unlabeled": 0, "n_val": 359, "n_test": n, "side": 8, "skipped": []},
         "encoder": {"name": "conv4", "width": 64, "size": 8, "stem": [], "mean": [0.3] * 3, "std": [0.4] * 3,
                     "parameters": 24648},
         "views": {"policy": "digits", "count": 2},
@@ -153,8 +153,8 @@ def _results(
             "value": [0.9, None], "protocol": ""}],
         "untrained": [measured("linear_probe.top1", 0.781, None), measured("knn.top1", 0.74, None)],
         "confusion": {"split": "test", "counts": counts.tolist()},
-        "cost": {"train_seconds": 6.1 + float(random.random()), "total_seconds": 8.0, "peak_memory_bytes": None,
-                 "views_seen": epochs * 1024 * 2, "steps": epochs * 8},
+        "cost": {"train_seconds": 6.1 + float(random.random()), "total_seconds": 8.0,
+                 "peak_memory_bytes": None, "views_seen": epochs * 1024 * 2, "steps": epochs * 8},
         "diagnosis": ["The loss is far below chance and the representation uses its dimensions."],
     }  # fmt: skip
 
@@ -170,7 +170,7 @@ def write_comparison(
     """A comparison of three methods, its table gathered from its runs."""
     images = images or made_up_images(40, len(run.get("classes", "0123456789")))
     folders = []
-    values: dict[str, list[float]] = {}
+    sd = 1.0 if seeds > 1 else None
     for method, (accuracy, chance, loss) in METHODS.items():
         for seed in range(seeds):
             folder = path / method / f"seed{seed}"
@@ -185,16 +185,15 @@ def write_comparison(
             ("few_label_probe.top1@10", 0.06),
         ):
             for selection in ("last", "validation"):
-                values.setdefault(method, []).append(accuracy - offset)
                 table.append({"method": method, "name": name, "split": "test", "selection": selection,
-                              "mean": accuracy - offset, "sd": 0.003 if seeds > 1 else None, "seeds": seeds})  # fmt: skip
+                              "mean": accuracy - offset, "sd": sd and 0.003, "seeds": seeds})  # fmt: skip
         table.append({"method": method, "name": "cost.train_seconds", "split": None, "selection": None,
                       "mean": 6.4, "sd": 0.2, "seeds": seeds})  # fmt: skip
         table.append({"method": method, "name": "cost.peak_memory_bytes", "split": None, "selection": None,
                       "mean": None, "sd": None, "seeds": seeds})  # fmt: skip
     for name, value in (("linear_probe.top1", 0.781), ("knn.top1", 0.74)):
         table.append({"method": "untrained", "name": name, "split": "test", "selection": None, "mean": value,
-                      "sd": 0.012 if seeds > 1 else None, "seeds": seeds})  # fmt: skip
+                      "sd": sd and 0.012, "seeds": seeds})  # fmt: skip
     compare = {
         "table": table,
         "comparisons": [

@@ -10,7 +10,8 @@ from nearfar.core.errors import RunError
 from nearfar.report import loading_lines
 
 RESNET = {
-    "architecture": "resnet18", "library": "timm", "width": 512, "input_size": 32, "create": {"drop_rate": 0.0},
+    "architecture": "resnet18", "library": "timm", "width": 512, "input_size": 32,
+    "create": {"drop_rate": 0.0},
     "stem": ["conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)", "maxpool = nn.Identity()"],
     "mean": [0.49, 0.48, 0.45], "std": [0.25, 0.24, 0.26], "eval_crop": 0.9,
 }  # fmt: skip

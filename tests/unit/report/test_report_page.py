@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -148,9 +149,7 @@ def test_the_first_120_classes_all_look_different_and_neighbours_doubly_so() -> 
     styles = class_styles(120)
     assert len(set(styles)) == 120
     assert all(
-        a.colour != b.colour and a.shape != b.shape
-        for a, b in zip(styles, styles[1:], strict=False)
-        if a.colour != COLOURS[-1]
+        a.colour != b.colour and a.shape != b.shape for a, b in pairwise(styles) if a.colour != COLOURS[-1]
     )
 
 
@@ -314,7 +313,7 @@ def test_a_confusion_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_no_run_names_the_next_command(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="found neither.*nearfar train"):
+    with pytest.raises(RunError, match=r"found neither.*nearfar train"):
         _page(tmp_path)
     with pytest.raises(RunError, match="no such folder"):
         _page(tmp_path / "nowhere")
