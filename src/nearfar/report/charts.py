@@ -65,7 +65,9 @@ def learning_curves(groups: Sequence[Group]) -> list[Curves]:
         curves.append(
             Curves(
                 group.label,
-                _chart(f"loss of {group.label}", loss, _padded(around), epochs, dashed=chance) if loss else None,
+                _chart(f"loss of {group.label}", loss, _padded(around), epochs, dashed=chance)
+                if loss
+                else None,
                 _chart(f"validation kNN of {group.label}", accuracy, knn_range, epochs, percent=True)
                 if accuracy
                 else None,

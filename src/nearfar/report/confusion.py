@@ -1,4 +1,4 @@
-"""Confusion matrices: figures while they can be read, a picture beyond that; the commonest confusions in words."""
+"""Confusion matrices: figures while they can be read, a picture beyond that; the commonest in words."""
 
 import io
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Matrix:
     classes: tuple[str, ...]
     rows: tuple[tuple[MatrixCell, ...], ...]  # empty where the picture takes its place
     picture: str  # data URI, or ""
-    commonest: tuple[tuple[str, str, int], ...]  # true, predicted, count
+    commonest: tuple[tuple[str, str, int], ...]  # true, predicted, count of at least two
 
 
 def confusion_matrices(groups: Sequence[Group]) -> list[Matrix]:
@@ -58,7 +58,7 @@ def _matrix(label: str, seed: int, split: str, classes: tuple[str, ...], counts:
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:8]
     pairs = [divmod(int(at), len(classes)) for at in order]
-    commonest = tuple((classes[i], classes[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j])
+    commonest = tuple((classes[i], classes[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j] > 1)
     return Matrix(
         label, seed, split, classes, rows if small else (), "" if small else _picture(shares), commonest
     )

@@ -5,7 +5,7 @@ Keys that are not named here are ignored, so that other rooms may write more tha
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Selection = Literal["last", "validation"]
 
@@ -82,6 +82,14 @@ class Results(Record):
     confusion: Confusion | None = None
     cost: Cost = Cost()
     diagnosis: tuple[str, ...] = ()
+
+    @field_validator("confusion")
+    @classmethod
+    def _square(cls, confusion: Confusion | None, info: ValidationInfo) -> Confusion | None:
+        n = len(info.data["data"].classes) if "data" in info.data else 0
+        if confusion is not None and n and [len(row) for row in confusion.counts] != [n] * n:
+            raise ValueError(f"want {n} x {n} counts, one row and one column a class")
+        return confusion
 
 
 class EpochMetrics(Record):

@@ -10,14 +10,9 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return MISSING if fraction is None or not isfinite(fraction) else f"{100 * fraction:.{digits}f}"
 
 
-def accuracy(mean: float | None, sd: float | None = None, interval: tuple[float, float] | None = None) -> str:
-    """"99.2 ± 0.3", or "99.2 (97.8–99.8)" where one run brings its own interval."""
-    text = percent(mean)
-    if mean is not None and sd is not None:
-        return f"{text} ± {percent(sd)}"
-    if mean is not None and interval is not None:
-        return f"{text} ({percent(interval[0])}–{percent(interval[1])})"
-    return text
+def accuracy(mean: float | None, sd: float | None = None) -> str:
+    """0.992, 0.003 → "99.2 ± 0.3"."""
+    return percent(mean) if mean is None or sd is None else f"{percent(mean)} ± {percent(sd)}"
 
 
 def points(difference: float) -> str:

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed belong together: one group is one row of the table, one column of maps."""
+"""Runs that differ in nothing but their seed are one group: a row of the table, a column of the maps."""
 
 import tomllib
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The lines that load an encoder without nearfar: plain torch, timm and safetensors, as text.
 
 What stands in encoder.json comes from whoever made the run folder, and a reader will copy and execute these
-lines. So strings go in as literals, and a stem edit is only printed when it is a plain `name = nn.Layer(numbers)`.
+lines. So strings go in as literals, and a stem edit is printed only when it is `name = nn.Layer(literals)`.
 """
 
 import ast
@@ -29,7 +29,7 @@ encoder = nn.Sequential(*layers, nn.Flatten())
 def loading_lines(encoder: Mapping[str, Any]) -> str:
     """Python lines, from encoder.json's object, that leave the trained module in `encoder`, in eval mode.
 
-    They expect encoder.safetensors in the working directory. RunError if the object is not what nearfar writes.
+    They expect encoder.safetensors in the working directory. RunError if nearfar does not write such objects.
     """
     try:
         file = EncoderFile.model_validate(encoder)
@@ -37,7 +37,9 @@ def loading_lines(encoder: Mapping[str, Any]) -> str:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise RunError(f"encoder.json: {key}: {first['msg']}; make the run again with --force") from error
-    return "\n".join([*_imports(file), "", _module(file).rstrip("\n"), *_weights(), "", *_transform(file), ""])
+    return "\n".join(
+        [*_imports(file), "", _module(file).rstrip("\n"), *_weights(), "", *_transform(file), ""]
+    )
 
 
 def _imports(file: EncoderFile) -> list[str]:
@@ -50,12 +52,14 @@ def _imports(file: EncoderFile) -> list[str]:
 def _module(file: EncoderFile) -> str:
     if file.library == "nearfar":
         if file.architecture != "conv4":
-            raise RunError(f"encoder.json: architecture: want conv4, got {file.architecture!r}; update nearfar")
+            raise RunError(
+                f"encoder.json: architecture: want conv4, got {file.architecture!r}; update nearfar"
+            )
         return _CONV4
     if file.library == "user":
         return (
             "# This encoder is a module of your own: build it first, as it was when nearfar trained it.\n"
-            f"encoder = ...  # an instance of {ascii(file.architecture)}\n"
+            f"encoder = ...  # an instance of {file.architecture!a}\n"
         )
     arguments = [ascii(file.architecture), "num_classes=0", *_keywords(file.create)]
     lines = [f"encoder = timm.create_model({', '.join(arguments)})"]
@@ -66,7 +70,7 @@ def _keywords(create: Mapping[str, Any]) -> list[str]:
     for key in create:
         if not key.isidentifier():
             raise RunError(f"encoder.json: create: want argument names, got {key!r}")
-    return [f"{key}={ascii(value)}" for key, value in create.items() if key != "num_classes"]
+    return [f"{key}={value!a}" for key, value in create.items() if key != "num_classes"]
 
 
 def _stem_edit(line: str) -> str:
@@ -83,15 +87,10 @@ def _stem_edit(line: str) -> str:
 
 
 def _is_attribute_path(node: ast.expr) -> bool:
-    while True:
-        if isinstance(node, ast.Name):
-            return True
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            node = node.value
-        elif isinstance(node, ast.Attribute):
-            node = node.value
-        else:
-            return False
+    """a, a.b or a[0].b"""
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Constant) and _is_attribute_path(node.value)
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_attribute_path(node.value))
 
 
 def _is_layer(node: ast.expr) -> bool:
@@ -122,7 +121,7 @@ def _transform(file: EncoderFile) -> list[str]:
     width = file.width if file.width is not None else "width"
     return [
         f"# An image becomes its input like this: RGB; cut out {crop};",
-        f"# resize it to {side} x {side} px; scale to 0..1; then (image - mean) / std, channel by channel, with",
+        f"# resize it to {side} x {side} px; scale to 0..1; then (image - mean) / std for each channel, with",
         f"#   mean = {_triple(file.mean)}",
         f"#   std = {_triple(file.std)}",
         f"# encoder(images) takes (batch, 3, {side}, {side}) float32 and returns (batch, {width}).",
@@ -130,4 +129,4 @@ def _transform(file: EncoderFile) -> list[str]:
 
 
 def _triple(values: tuple[float, float, float]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+    return "(" + ", ".join(f"{value:.8g}" for value in values) + ")"

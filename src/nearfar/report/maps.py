@@ -97,7 +97,8 @@ def _scaled(xy: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     low, high = xy[finite].min(0).astype(np.float64), xy[finite].max(0).astype(np.float64)
     side = max(float((high - low).max()), 1e-12)
     shares = (np.where(finite[:, None], xy, (low + high) / 2) - (low + high) / 2) / side + 0.5
-    return np.rint(shares * _EXTENT).astype(np.int64)
+    coordinates: np.ndarray[Any, Any] = np.rint(shares * _EXTENT).astype(np.int64)
+    return coordinates
 
 
 def _agreement(rows: TestRows) -> str:

@@ -63,7 +63,9 @@ def render(source: Source, *, base: Path) -> str:
         title=_title(found),
         headline=words.headline(found),
         facts=_facts(found),
-        encoders=[(group.label, _link(run, base)) for group in found.groups for run in group.runs[:1] if run.encoder],
+        encoders=[
+            (group.label, _link(run, base)) for group in found.groups for run in group.runs[:1] if run.encoder
+        ],
         table=results_table(found),
         differences=words.differences(found),
         left_out=found.left_out,
@@ -86,8 +88,8 @@ def render(source: Source, *, base: Path) -> str:
         shapes=SHAPES,
         sheet={"uri": sheet.data_uri(), "columns": COLUMNS, "tile": TILE},
         payload=json_for_script(payload | {"sheet": {"columns": COLUMNS}}),
-        style=Markup(_asset("style.css")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(_asset("style.css")),
+        script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
 
@@ -97,7 +99,7 @@ def json_for_script(value: Any) -> Markup:
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # noqa: S704 - no sign of markup is left
+    return Markup(text)
 
 
 def _asset(name: str) -> str:
@@ -115,7 +117,12 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
     data, encoder, train = first.data, first.encoder, first.train
     facts = []
     if found.same_data:
-        parts = [("train", data.n_train), ("unlabelled", data.n_unlabeled), ("validation", data.n_val), ("test", data.n_test)]
+        parts = [
+            ("train", data.n_train),
+            ("unlabelled", data.n_unlabeled),
+            ("validation", data.n_val),
+            ("test", data.n_test),
+        ]
         images = ", ".join(f"{n:,} {name}" for name, n in parts if n)
         classes = formats.plural(len(data.classes), "class", "classes") if data.classes else "no labels"
         facts.append(("Data", f"{data.name}: {classes}; {images} images"))
@@ -123,7 +130,9 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
     if len(names) == 1:
         parameters = f", {formats.count(encoder.parameters)} parameters" if encoder.parameters else ""
         size = f", {encoder.size} px" if encoder.size else ""
-        facts.append(("Encoder", f"{encoder.name}{size}{parameters}, {encoder.width or '?'} numbers an image"))
+        facts.append(
+            ("Encoder", f"{encoder.name}{size}{parameters}, {encoder.width or '?'} numbers an image")
+        )
     epochs = {repr(run.results.train.get("epochs")) for group in found.groups for run in group.runs}
     if len(epochs) == 1 and isinstance(train.get("epochs"), int):
         batch = f", batches of {train['batch_size']}" if isinstance(train.get("batch_size"), int) else ""
@@ -151,14 +160,20 @@ def _skipped(found: Findings) -> list[str]:
 
 
 def _skip_text(item: Any) -> str:
-    values = item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else [item]
+    values = (
+        item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else [item]
+    )
     return ": ".join(str(value) for value in values)
 
 
 def _commands(found: Findings) -> list[str]:
     if found.command:
         return [found.command]
-    return list(dict.fromkeys(run.results.command for group in found.groups for run in group.runs if run.results.command))
+    return list(
+        dict.fromkeys(
+            run.results.command for group in found.groups for run in group.runs if run.results.command
+        )
+    )
 
 
 def _environments(groups: Sequence[Group]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -168,7 +183,9 @@ def _environments(groups: Sequence[Group]) -> list[tuple[str, list[tuple[str, st
         for run in group.runs:
             if run.environment is None:
                 continue
-            pairs = [(k, formats.MISSING if v is None else str(v)) for k, v in run.environment.model_dump().items()]
+            pairs = [
+                (k, formats.MISSING if v is None else str(v)) for k, v in run.environment.model_dump().items()
+            ]
             key = repr([pair for pair in pairs if pair[0] != "time_utc"])
             seen.setdefault(key, ([], pairs))[0].append(f"{group.label}, seed {run.results.seed}")
     return [("; ".join(who) if len(seen) > 1 else "", pairs) for who, pairs in seen.values()]
@@ -186,7 +203,9 @@ def _write(out: Path, html: str) -> None:
         Path(temporary).replace(out)
         temporary = None
     except OSError as error:
-        raise RunError(f"{out}: the report cannot be written ({error}); choose another place: --out FILE") from error
+        raise RunError(
+            f"{out}: the report cannot be written ({error}); choose another place: --out FILE"
+        ) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """How classes look on the maps: ten colours that stay apart for colour-blind eyes, times twelve shapes.
 
-The colours were searched for: of random sets of ten, the one whose nearest pair is farthest apart in OKLab, over
-normal, protanope and deuteranope vision alike (0.138; Okabe and Ito's eight reach 0.076), while each keeps a
-contrast of at least 1.75 to white and 2.2 to the page's dark ground, so that light and dark share one palette.
+The colours were searched for: of random sets of ten, the one whose nearest pair is farthest apart in OKLab,
+over normal, protanope and deuteranope vision alike (0.138; Okabe and Ito's eight reach 0.076), while each has
+a contrast of at least 1.75 to white and 2.2 to the page's dark ground: light and dark share one palette.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,12 @@ _CIRCLE = "M1 0A1 1 0 1 1 -1 0A1 1 0 1 1 1 0Z"
 _SQUARE = "M-.88 -.88H.88V.88H-.88Z"
 _TRIANGLE = "M0 -1.25L1.15 .8H-1.15Z"
 _DIAMOND = "M0 -1.3L1.15 0L0 1.3L-1.15 0Z"
-_STROKES = ("M-1.1 0H1.1M0 -1.1V1.1", "M-.9 -.9L.9 .9M-.9 .9L.9 -.9", "M-1.1 -.5H1.1M-1.1 .5H1.1", "M-.5 -1.1V1.1M.5 -1.1V1.1")
+_STROKES = (
+    "M-1.1 0H1.1M0 -1.1V1.1",
+    "M-.9 -.9L.9 .9M-.9 .9L.9 -.9",
+    "M-1.1 -.5H1.1M-1.1 .5H1.1",
+    "M-.5 -1.1V1.1M.5 -1.1V1.1",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class ClassStyle:
 
 
 def class_styles(n: int) -> list[ClassStyle]:
-    """One look for each class; no two of the first 120 are alike, and neighbours differ in colour and shape."""
+    """One look for each class; no two of the first 120 are alike; neighbours differ in both."""
     styles = []
     for i in range(n):
         decade, colour = divmod(i, len(COLOURS))

@@ -89,7 +89,7 @@ def _runs_inside(path: Path) -> list[Path]:
 
 
 def read_run(path: Path) -> Run:
-    """The run folder `path`. results.json must be there; every other file may be absent, none may be broken."""
+    """The run folder `path`. results.json must be there; others may be absent, none may be broken."""
     if not (path / "results.json").is_file():
         raise RunError(
             f"{path / 'results.json'}: missing, and a report is made from it; continue the run: "
@@ -145,7 +145,8 @@ def _checked(value: Any, kind: type[R], where: str, again: str) -> R:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise RunError(f"{where}: {key}: {first['msg']}; {again}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise RunError(f"{where}: {key}: {message}; {again}") from error
 
 
 def _metrics(file: Path, again: str, *, forgive_last: bool) -> tuple[EpochMetrics, ...]:
@@ -166,7 +167,7 @@ def _metrics(file: Path, again: str, *, forgive_last: bool) -> tuple[EpochMetric
 
 def _rows(file: Path, n_classes: int, again: str) -> TestRows:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             rows = TestRows(**{name: arrays[name] for name in TestRows.__dataclass_fields__})
         check_rows(rows, n_classes)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:

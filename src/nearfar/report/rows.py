@@ -26,7 +26,9 @@ class TestRows:
 
     def worst_mistakes(self, count: int) -> Int[np.ndarray, " mistake"]:
         """Rows predicted wrongly, the most confident first, at most `count`."""
-        wrong = np.flatnonzero((self.labels >= 0) & (self.predictions >= 0) & (self.labels != self.predictions))
+        wrong = np.flatnonzero(
+            (self.labels >= 0) & (self.predictions >= 0) & (self.labels != self.predictions)
+        )
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:count]
 
 

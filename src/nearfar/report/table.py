@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from statistics import mean
 
 from nearfar.report.contract import TableEntry
-from nearfar.report.formats import accuracy, count, memory, plural, seconds
+from nearfar.report.formats import MISSING, accuracy, count, memory, percent, plural, seconds
 from nearfar.report.groups import UNTRAINED, Findings, Group
 
 _TITLES = {
     "linear_probe.top1": "Linear probe",
     "knn.top1": "kNN",
-    "few_label_probe.top1@10": "Probe with 10 labels a class",
+    "few_label_probe.top1@10": "Probe, 10 labels a class",
     "mlp_probe.top1": "MLP probe",
     "finetune.top1": "Fine-tuned",
     "head.top1": "Own head",
@@ -36,6 +36,7 @@ class Column:
 @dataclass(frozen=True)
 class Cell:
     text: str
+    note: str = ""  # the interval of one run
     span: int = 1
 
 
@@ -54,6 +55,12 @@ class ResultsTable:
     split: str
     caption: str
     protocols: tuple[tuple[str, str], ...]  # title, protocol
+
+
+def spoken_split(found: Findings) -> str:
+    """The reported split as a word: "validation", not "val"."""
+    split = reported_split(found)
+    return "validation" if split == "val" else split
 
 
 def reported_split(found: Findings) -> str:
@@ -84,7 +91,8 @@ def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
         found.setdefault(entry.name, set()).add(entry.selection or "last")
     names = sorted(found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name))
     return tuple(
-        Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name])) for name in names
+        Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name]))
+        for name in names
     )
 
 
@@ -98,14 +106,17 @@ def _row(found: Findings, columns: Sequence[Column], label: str, split: str) -> 
     for column in columns:
         alone = found.entry(label, column.name, split, None)
         if alone is not None:
-            cells.append(_cell(alone, len(column.selections)))
+            cells.append(_cell(alone, span=len(column.selections)))
         else:
             cells += [_cell(found.entry(label, column.name, split, s)) for s in column.selections]
     return Row(label, label == UNTRAINED, tuple(cells), _costs(found, label))
 
 
-def _cell(entry: TableEntry | None, span: int = 1) -> Cell:
-    return Cell(accuracy(None) if entry is None else accuracy(entry.mean, entry.sd, entry.interval), span)
+def _cell(entry: TableEntry | None, *, span: int = 1) -> Cell:
+    if entry is None:
+        return Cell(MISSING, span=span)
+    note = f"{percent(entry.interval[0])}–{percent(entry.interval[1])}" if entry.interval else ""
+    return Cell(accuracy(entry.mean, entry.sd), note, span)
 
 
 def _costs(found: Findings, label: str) -> tuple[str, ...]:
@@ -115,7 +126,7 @@ def _costs(found: Findings, label: str) -> tuple[str, ...]:
     seeds = str(max((e.seeds for e in found.table if e.method == label and e.split), default=0))
     return (
         seeds,
-        count(_views(group)) if group else accuracy(None),
+        count(_views(group)) if group else MISSING,
         seconds(times.mean if times else None),
         memory(peak.mean if peak else None),
     )
@@ -128,15 +139,16 @@ def _views(group: Group) -> float | None:
 
 def _caption(found: Findings, split: str) -> str:
     results = found.groups[0].first.results
+    word = spoken_split(found)
     n = results.data.n_test if split == "test" else results.data.n_val
-    images = plural(n, f"{split} image") if found.same_data and n else f"each run's {split} images"
+    images = plural(n, f"{word} image") if found.same_data and n else f"each run’s {word} images"
     seeds = max((entry.seeds for entry in found.table if entry.split == split), default=1)
-    spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "95 % interval in brackets"
+    spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "95 % interval below"
     if seeds == 1 and not any(entry.interval for entry in found.table):
         spread = "one seed, so no spread is known"
     return (
         f"Accuracy in % on {images}; {spread}. “Last epoch” and “best on validation” are two encoders of the "
-        f"same run, each scored on {split} once, at the end; “untrained” is the encoder before its first step."
+        f"same run, each scored on {word} once, at the end; “untrained” is the encoder before its first step."
     )
 
 

@@ -6,7 +6,7 @@ from nearfar.report.contract import Comparison, TableEntry
 from nearfar.report.formats import accuracy, percent, plural, points, signed, spoken_list
 from nearfar.report.groups import UNTRAINED, Findings, Group
 from nearfar.report.read import Run
-from nearfar.report.table import reported_split
+from nearfar.report.table import reported_split, spoken_split
 
 _MAIN = "linear_probe.top1"
 
@@ -26,7 +26,7 @@ def headline(found: Findings) -> Headline:
         return Headline(_nothing_measured(found))
     if not found.same_data:
         return Headline(
-            f"These {len(found.groups)} runs were made on different data: their numbers do not compare with each other."
+            f"These {len(found.groups)} runs were made on different data: their numbers do not compare."
         )
     sentence = _one(found, ranked[0]) if len(ranked) == 1 else _several(found, ranked)
     return Headline(sentence, _details(found, ranked))
@@ -50,7 +50,8 @@ def _floor(found: Findings) -> TableEntry | None:
 
 def _one(found: Findings, entry: TableEntry) -> str:
     data = found.groups[0].first.results.data.name
-    says = f"The {entry.method} encoder of {data} gets {_score(entry)} of the {reported_split(found)} images right"
+    images = f"{spoken_split(found)} images"
+    says = f"On {data}, the {entry.method} encoder gets {_score(entry)} of the {images} right"
     if (floor := _floor(found)) is None:
         return f"{says}."
     return f"{says}{_gain(found, entry, floor)}."
@@ -73,11 +74,11 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     floor = _floor(found)
     if floor is not None and _mean(best) <= _mean(floor):
         return (
-            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets {_score(best)} of the "
-            f"{reported_split(found)} images right, the untrained encoder {_score(floor)}."
+            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets {_score(best)} "
+            f"of the {spoken_split(found)} images right, the untrained encoder {_score(floor)}."
         )
     level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
-    right = f"of the {reported_split(found)} images right"
+    right = f"of the {spoken_split(found)} images right"
     if _larger(found, best, second) is False:
         names = spoken_list([entry.method for entry in level])
         scores = spoken_list([_score(entry) for entry in level])
@@ -86,14 +87,15 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     if _larger(found, best, second):
         return f"{best.method} won on {data}: {scores}, which is more than the seeds’ noise."
     seeds = "one seed" if best.seeds == 1 else "these runs"
-    return f"{best.method} scored highest on {data}: {scores}; {seeds} cannot tell whether that is more than noise."
+    unknown = f"{seeds} cannot tell whether that is more than noise"
+    return f"{best.method} scored highest on {data}: {scores}; {unknown}."
 
 
 def _details(found: Findings, ranked: list[TableEntry]) -> str:
     best = ranked[0]
     split = reported_split(found)
     data = found.groups[0].first.results.data
-    images = plural(data.n_test if split == "test" else data.n_val, f"{split} image")
+    images = plural(data.n_test if split == "test" else data.n_val, f"{spoken_split(found)} image")
     spread = f", mean ± standard deviation over {best.seeds} seeds" if best.seeds > 1 else ", one seed"
     if len(ranked) == 1 and best.interval is not None:
         spread += f", 95 % interval {percent(best.interval[0])}–{percent(best.interval[1])} %"
@@ -102,7 +104,8 @@ def _details(found: Findings, ranked: list[TableEntry]) -> str:
         gap = f"{best.method} is {points(_mean(best) - _mean(ranked[1]))} above {ranked[1].method}"
         lines.append(f"{gap}{_interval(_comparison(found, best.method, ranked[1].method))}.")
     if (floor := _floor(found)) is not None and _mean(best) > _mean(floor):
-        lines.append(f"The untrained encoder gets {_score(floor)}; {best.method} is {points(_mean(best) - _mean(floor))} above it.")
+        above = f"; {best.method} is {points(_mean(best) - _mean(floor))} above it" if len(ranked) > 1 else ""
+        lines.append(f"The untrained encoder gets {_score(floor)}{above}.")
     return " ".join(lines)
 
 
@@ -139,14 +142,17 @@ def _nothing_measured(found: Findings) -> str:
     results = found.groups[0].first.results
     if not results.data.classes:
         images = plural(results.data.n_unlabeled + results.data.n_train, "image")
-        return f"{names} trained on {images} of {results.data.name}; there are no labels, so no accuracy was measured."
+        trained = f"{names} trained on {images} of {results.data.name}"
+        return f"{trained}; there are no labels, so no accuracy was measured."
     return f"{names} trained on {results.data.name}; no linear probe was measured."
 
 
 def _epochs(run: Run) -> str:
     done = max((epoch.epoch for epoch in run.metrics), default=0)
     planned = run.results.train.get("epochs")
-    return f"after {done} of {planned} epochs" if isinstance(planned, int) else f"after {plural(done, 'epoch')}"
+    return (
+        f"after {done} of {planned} epochs" if isinstance(planned, int) else f"after {plural(done, 'epoch')}"
+    )
 
 
 def differences(found: Findings) -> list[str]:
@@ -158,7 +164,9 @@ def differences(found: Findings) -> list[str]:
         if c.text or c.difference is None:
             lines.append(c.text)
             continue
-        noise = {True: "larger than", False: "no larger than", None: "not to be told from"}[c.larger_than_noise]
+        noise = {True: "larger than", False: "no larger than", None: "not to be told from"}[
+            c.larger_than_noise
+        ]
         sign = "above" if c.difference >= 0 else "below"
         lines.append(f"{c.a} is {points(c.difference)} {sign} {c.b}: {noise} the seeds’ noise.")
     return [line for line in lines if line]
@@ -171,7 +179,9 @@ def missing(group: Group) -> list[str]:
         who = f"{group.label}, seed {run.results.seed}"
         data = run.results.data
         if not run.results.complete:
-            lines.append(f"{who}: interrupted ({_epochs(run)}); `--resume` continues it. No measurements of it yet.")
+            lines.append(
+                f"{who}: interrupted ({_epochs(run)}); `--resume` continues it. No measurements of it yet."
+            )
             continue
         if not data.classes:
             lines.append(f"{who}: the data have no labels, so there are no probes and no confusion matrix.")
@@ -196,5 +206,7 @@ def diagnosis(found: Findings) -> list[tuple[str, str]]:
                 said.setdefault(text, []).append(run.results.seed)
         for text, seeds in said.items():
             partly = len(group.runs) > 1 and len(seeds) < len(group.runs)
-            lines.append((f"{group.label}, seed {', '.join(map(str, seeds))}" if partly else group.label, text))
+            lines.append(
+                (f"{group.label}, seed {', '.join(map(str, seeds))}" if partly else group.label, text)
+            )
     return lines

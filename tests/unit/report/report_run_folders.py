@@ -15,7 +15,9 @@ def digits_images() -> tuple[np.ndarray, np.ndarray]:
 
     digits = load_digits()
     images = np.rint(digits.images[-360:] * 255 / 16).astype(np.uint8)
-    return np.repeat(images.repeat(4, 1).repeat(4, 2)[..., None], 3, -1), digits.target[-360:].astype(np.int64)
+    return np.repeat(images.repeat(4, 1).repeat(4, 2)[..., None], 3, -1), digits.target[-360:].astype(
+        np.int64
+    )
 
 
 def made_up_images(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +55,14 @@ def write_run(
         for epoch in range(1, epochs + 1):
             t = epoch / epochs
             loss = final_loss + (chance - final_loss) * np.exp(-4 * t) + random.normal(0, 0.02)
-            line = {"epoch": epoch, "step": epoch * 9, "loss": loss, "chance": chance, "lr": 0.5, "seconds": 0.2}
+            line = {
+                "epoch": epoch,
+                "step": epoch * 9,
+                "loss": loss,
+                "chance": chance,
+                "lr": 0.5,
+                "seconds": 0.2,
+            }
             if epoch % 3 == 0:
                 line["knn.top1.val"] = accuracy - 0.5 * np.exp(-5 * t) + random.normal(0, 0.004)
             file.write(json.dumps(line) + "\n")
@@ -72,8 +81,8 @@ CONV4 = {
 }  # fmt: skip
 ENVIRONMENT = {
     "nearfar": "0.1.0", "python": "3.12.3", "torch": "2.11.0", "torchvision": "0.26.0", "timm": "1.0.22",
-    "platform": "Linux-6.8", "cpu": "a CPU with two cores", "cpu_capability": "AVX2", "threads": 2, "device": "cpu",
-    "git": None, "time_utc": "2026-01-01T00:00:00Z",
+    "platform": "Linux-6.8", "cpu": "a CPU with two cores", "cpu_capability": "AVX2", "threads": 2,
+    "device": "cpu",     "git": None, "time_utc": "2026-01-01T00:00:00Z",
 }  # fmt: skip
 
 
@@ -83,7 +92,9 @@ def _rows(
     thumbnails, labels = images
     n = len(labels)
     wrong = random.random(n) > accuracy
-    predictions = np.where(wrong, (labels + random.integers(1, max(2, n_classes), n)) % max(1, n_classes), labels)
+    predictions = np.where(
+        wrong, (labels + random.integers(1, max(2, n_classes), n)) % max(1, n_classes), labels
+    )
     angle = 2 * np.pi * labels / max(1, n_classes)
     xy = np.stack([np.cos(angle), np.sin(angle)], 1) * 40 + random.normal(0, 4.5, (n, 2))
     xy[wrong] *= 0.55
@@ -93,7 +104,9 @@ def _rows(
         "embeddings": random.normal(size=(n, 4)).astype(np.float32),
         "labels": labels,
         "predictions": predictions.astype(np.int64),
-        "confidence": np.where(wrong, random.uniform(0.4, 0.97, n), random.uniform(0.8, 1, n)).astype(np.float32),
+        "confidence": np.where(wrong, random.uniform(0.4, 0.97, n), random.uniform(0.8, 1, n)).astype(
+            np.float32
+        ),
         "split": np.array(["test"] * n),
         "paths": np.array([f"digits/{i:04d}" for i in range(n)]),
         "xy": xy.astype(np.float32),
@@ -128,8 +141,8 @@ def _results(
         values["head.top1"] = top1
     return {
         "nearfar": "0.1.0", "method": method, "seed": seed, "complete": True,
-        "data": {"name": "digits", "source": "digits", "classes": list(classes), "n_train": 1078, "n_unlabeled": 0,
-                 "n_val": 359, "n_test": n, "side": 8, "skipped": []},
+        "data": {"name": "digits", "source": "digits", "classes": list(classes), "n_train": 1078,
+                 "n_unlabeled": 0, "n_val": 359, "n_test": n, "side": 8, "skipped": []},
         "encoder": {"name": "conv4", "width": 64, "size": 8, "stem": [], "mean": [0.3] * 3, "std": [0.4] * 3,
                     "parameters": 24648},
         "views": {"policy": "digits", "count": 2},
@@ -140,8 +153,8 @@ def _results(
             "value": [0.9, None], "protocol": ""}],
         "untrained": [measured("linear_probe.top1", 0.781, None), measured("knn.top1", 0.74, None)],
         "confusion": {"split": "test", "counts": counts.tolist()},
-        "cost": {"train_seconds": 6.1 + float(random.random()), "total_seconds": 8.0, "peak_memory_bytes": None,
-                 "views_seen": epochs * 1024 * 2, "steps": epochs * 8},
+        "cost": {"train_seconds": 6.1 + float(random.random()), "total_seconds": 8.0,
+                 "peak_memory_bytes": None, "views_seen": epochs * 1024 * 2, "steps": epochs * 8},
         "diagnosis": ["The loss is far below chance and the representation uses its dimensions."],
     }  # fmt: skip
 
@@ -157,7 +170,7 @@ def write_comparison(
     """A comparison of three methods, its table gathered from its runs."""
     images = images or made_up_images(40, len(run.get("classes", "0123456789")))
     folders = []
-    values: dict[str, list[float]] = {}
+    sd = 1.0 if seeds > 1 else None
     for method, (accuracy, chance, loss) in METHODS.items():
         for seed in range(seeds):
             folder = path / method / f"seed{seed}"
@@ -166,18 +179,21 @@ def write_comparison(
             folders.append(folder.relative_to(path).as_posix())
     table = []
     for method, (accuracy, _, _) in METHODS.items():
-        for name, offset in (("linear_probe.top1", 0.0), ("knn.top1", 0.008), ("few_label_probe.top1@10", 0.06)):
+        for name, offset in (
+            ("linear_probe.top1", 0.0),
+            ("knn.top1", 0.008),
+            ("few_label_probe.top1@10", 0.06),
+        ):
             for selection in ("last", "validation"):
-                values.setdefault(method, []).append(accuracy - offset)
                 table.append({"method": method, "name": name, "split": "test", "selection": selection,
-                              "mean": accuracy - offset, "sd": 0.003 if seeds > 1 else None, "seeds": seeds})  # fmt: skip
+                              "mean": accuracy - offset, "sd": sd and 0.003, "seeds": seeds})  # fmt: skip
         table.append({"method": method, "name": "cost.train_seconds", "split": None, "selection": None,
                       "mean": 6.4, "sd": 0.2, "seeds": seeds})  # fmt: skip
         table.append({"method": method, "name": "cost.peak_memory_bytes", "split": None, "selection": None,
                       "mean": None, "sd": None, "seeds": seeds})  # fmt: skip
     for name, value in (("linear_probe.top1", 0.781), ("knn.top1", 0.74)):
         table.append({"method": "untrained", "name": name, "split": "test", "selection": None, "mean": value,
-                      "sd": 0.012 if seeds > 1 else None, "seeds": seeds})  # fmt: skip
+                      "sd": sd and 0.012, "seeds": seeds})  # fmt: skip
     compare = {
         "table": table,
         "comparisons": [

@@ -1,0 +1,169 @@
+"""What the page says of what was found."""
+
+import json
+from pathlib import Path
+
+import pytest
+from report_run_folders import write_comparison, write_run
+
+from nearfar.report.groups import findings
+from nearfar.report.read import read_source
+from nearfar.report.table import results_table
+from nearfar.report.words import differences, headline, missing
+
+
+def _edit(path: Path, **change: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+def _sentence(*paths: Path) -> str:
+    return headline(findings(read_source(paths))).sentence
+
+
+def test_a_lead_larger_than_the_noise_is_called_a_win(tmp_path: Path) -> None:
+    sentence = _sentence(write_comparison(tmp_path / "c", larger=True))
+    assert sentence == (
+        "supcon won on digits: 99.2 ± 0.3 % of the test images right against 98.9 ± 0.3 % for cross_entropy, "
+        "which is more than the seeds’ noise."
+    )
+
+
+def test_a_lead_within_the_noise_is_called_level(tmp_path: Path) -> None:
+    sentence = _sentence(write_comparison(tmp_path / "c", larger=False))
+    assert sentence.startswith("supcon and cross_entropy are level on digits")
+    assert "won" not in sentence
+
+
+def test_one_seed_cannot_tell_noise(tmp_path: Path) -> None:
+    sentence = _sentence(write_comparison(tmp_path / "c", larger=None, seeds=1))
+    assert sentence.endswith("one seed cannot tell whether that is more than noise.")
+
+
+def test_the_details_name_protocol_seeds_difference_and_the_untrained_floor(tmp_path: Path) -> None:
+    found = findings(read_source([write_comparison(tmp_path / "c")]))
+    assert headline(found).details == (
+        "Linear probe on the last epoch’s encoder, 40 test images, mean ± standard deviation over 3 seeds. "
+        "supcon is 0.3 percentage points above cross_entropy (interval −0.2 to +0.8). "
+        "The untrained encoder gets 78.1 ± 1.2 %; supcon is 21.1 percentage points above it."
+    )
+
+
+def test_an_interval_of_the_reversed_pair_is_turned_round(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c")
+    compare = json.loads((folder / "compare.json").read_text())
+    first = compare["comparisons"][0]
+    first |= {"a": "cross_entropy", "b": "supcon", "difference": -0.003, "interval": [-0.008, 0.002]}
+    _edit(folder / "compare.json", comparisons=compare["comparisons"])
+    found = findings(read_source([folder]))
+    assert "(interval −0.2 to +0.8)" in headline(found).details
+    assert differences(found)[0].startswith("cross_entropy is 0.3 percentage points below supcon")
+
+
+def test_no_method_above_untrained_is_said_first(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c", larger=True)
+    table = json.loads((folder / "compare.json").read_text())["table"]
+    for entry in table:
+        if entry["method"] == "untrained":
+            entry["mean"] = 0.995
+    _edit(folder / "compare.json", table=table)
+    assert _sentence(folder).startswith("No method beat the untrained encoder on digits")
+
+
+def test_a_single_run_is_told_with_its_gain_over_untrained(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", accuracy=1.0)
+    found = findings(read_source([run]))
+    assert headline(found).sentence == (
+        "On digits, the supcon encoder gets 100.0 % of the test images right, "
+        "21.9 percentage points above the untrained encoder."
+    )
+    assert "95 % interval" in headline(found).details
+
+
+def test_a_single_run_whose_interval_holds_the_floor_is_not_called_better(tmp_path: Path) -> None:
+    floor = [{"name": "linear_probe.top1", "split": "test", "selection": None, "value": 0.9}]
+    top = {
+        "name": "linear_probe.top1",
+        "split": "test",
+        "selection": "last",
+        "value": 0.92,
+        "interval": [0.85, 0.96],
+    }
+    run = write_run(tmp_path / "r", change={"untrained": floor, "measurements": [top]})
+    assert "not clearly more than the untrained encoder (90.0 %)" in _sentence(run)
+    worse = write_run(
+        tmp_path / "w", change={"untrained": [floor[0] | {"value": 0.95}], "measurements": [top]}
+    )
+    assert _sentence(worse).endswith("no more than the untrained encoder (95.0 %): training did not help.")
+
+
+def test_runs_on_different_data_are_not_compared(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a")
+    b = write_run(tmp_path / "b", classes=("cat", "dog"))
+    assert "different data" in _sentence(a, b)
+
+
+def test_loose_runs_are_gathered_over_seeds_with_the_sample_deviation(tmp_path: Path) -> None:
+    values = (0.90, 0.94, 0.98)
+    runs = [
+        write_run(
+            tmp_path / f"s{seed}",
+            seed=seed,
+            change={
+                "measurements": [
+                    {"name": "linear_probe.top1", "split": "test", "selection": "last", "value": v}
+                ]
+            },
+        )
+        for seed, v in enumerate(values)
+    ]
+    found = findings(read_source(runs))
+    assert [group.label for group in found.groups] == ["supcon"]
+    entry = found.entry("supcon", "linear_probe.top1", "test", "last")
+    assert entry is not None
+    assert (entry.mean, entry.sd, entry.seeds) == (pytest.approx(0.94), pytest.approx(0.04), 3)
+
+
+def test_runs_of_one_method_with_other_settings_are_kept_apart(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path / "cold"), write_run(tmp_path / "warm", epochs=12)
+    found = findings(read_source([a, b]))
+    assert [group.label for group in found.groups] == ["supcon (cold)", "supcon (warm)"]
+
+
+def test_the_table_ranks_methods_and_puts_untrained_last(tmp_path: Path) -> None:
+    table = results_table(findings(read_source([write_comparison(tmp_path / "c")])))
+    assert table is not None
+    assert [row.method for row in table.rows] == ["supcon", "cross_entropy", "simclr", "untrained"]
+    assert [column.selections for column in table.columns] == [("last", "validation")] * 3
+    assert table.rows[-1].cells[0].span == 2
+    assert table.rows[0].costs == ("3", "61,440", "6.4 s", "–")
+    assert "40 test images; mean ± standard deviation over 3 seeds" in table.caption
+    for row in table.rows:
+        assert sum(cell.span for cell in row.cells) == 6
+
+
+def test_an_interrupted_run_says_where_it_stopped(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path / "r",
+        epochs=12,
+        change={"complete": False, "measurements": [], "untrained": [], "train": {"epochs": 30}},
+    )
+    found = findings(read_source([run]))
+    assert (
+        headline(found).sentence
+        == "supcon: interrupted before anything was measured (after 12 of 30 epochs)."
+    )
+    assert "`--resume` continues it" in missing(found.groups[0])[0]
+    assert results_table(found) is None
+
+
+def test_a_run_without_a_test_split_is_told_by_validation(tmp_path: Path) -> None:
+    top = {"name": "linear_probe.top1", "split": "val", "selection": "last", "value": 0.9, "n": 359}
+    data = {"name": "mine", "classes": ["a", "b"], "n_val": 359}
+    run = write_run(
+        tmp_path / "r", classes=("a", "b"), change={"measurements": [top], "untrained": [], "data": data}
+    )
+    found = findings(read_source([run]))
+    assert (
+        headline(found).sentence == "On mine, the supcon encoder gets 90.0 % of the validation images right."
+    )
+    assert any("no test split" in line for line in missing(found.groups[0]))
