@@ -6,7 +6,7 @@ colour circle from [-a, a], where a is the amplitude: the convention of torchvis
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -18,7 +18,7 @@ Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Policy(BaseModel, frozen=True, extra="forbid"):
     """The ranges from which each view of each sample draws. The defaults vary nothing.
 
-    A crop of area 1 and aspect 1 of an image that is not square is its largest centred square (within a pixel).
+    A crop of area 1 and aspect 1 of an image that is not square is its largest centred square to a pixel.
     """
 
     crop_area: tuple[Bound, Bound] = Field(
@@ -47,7 +47,7 @@ class Policy(BaseModel, frozen=True, extra="forbid"):
     grey: Probability = Field(default=0.0, description="probability that the view loses its colour")
 
     @model_validator(mode="after")
-    def _ranges_run_upwards(self) -> Self:
+    def _ranges_run_upwards(self) -> "Policy":
         for name in ("crop_area", "crop_aspect", "scale"):
             low, high = getattr(self, name)
             if low > high:

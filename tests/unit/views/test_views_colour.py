@@ -16,7 +16,7 @@ TURNS = st.floats(-0.5, 0.5)
 
 
 def picture(low: float = 0.0, high: float = 255.0) -> torch.Tensor:
-    noise = torch.rand(1, 3, 6, 9, generator=torch.Generator().manual_seed(3))
+    noise = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
     return low + (high - low) * noise
 
 

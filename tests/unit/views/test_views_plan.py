@@ -35,8 +35,9 @@ def test_views_are_the_same_bits_in_batches_of_1_7_and_64(policy, side, size):
     store, plan = store_of(64, side), plan_of(policy, size)
     whole = views_of(store, plan, torch.arange(64))
     for batch_size in (1, 7):
-        parts = [views_of(store, plan, rows) for rows in torch.arange(64).split(batch_size)]
-        assert torch.equal(torch.cat(parts, 1), whole)
+        for start in range(0, 64 - batch_size + 1, 9):
+            rows = torch.arange(start, start + batch_size)
+            assert torch.equal(views_of(store, plan, rows), whole[:, rows])
 
 
 def test_large_views_are_the_same_bits_in_any_batch_on_any_number_of_threads():
