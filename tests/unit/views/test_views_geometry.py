@@ -124,6 +124,18 @@ def test_crops_are_distributed_as_torchvisions(size):
         assert ks_2samp(mine[0] + noise[0], yours + noise[1]).pvalue > 0.002, name
 
 
+def test_crops_reach_every_place_equally_often():
+    n = 1000
+    b = crop_boxes(keys_of(n), torch.tensor([[4, 3]] * n), area=(1 / 3, 1 / 3), aspect=(1.0, 1.0))
+    assert (b.width == 2).all()
+    for start, places in ((b.left, 3), (b.top, 2)):
+        counts = start.to(torch.int64).flatten().bincount(minlength=places)
+        assert len(counts) == places
+        assert (counts / n - 1 / places).abs().max() < 0.06
+    together = torch.corrcoef(torch.cat([b.left, b.top]))[0, 1]
+    assert together.abs() < 0.12
+
+
 @pytest.mark.parametrize(
     ("size", "aspect", "box"),
     [
@@ -131,6 +143,8 @@ def test_crops_are_distributed_as_torchvisions(size):
         ((1000, 10), (0.75, 4 / 3), (493, 0, 13, 10)),
         ((10, 1000), (0.75, 4 / 3), (0, 493, 10, 13)),
         ((30, 20), (1.0, 1.0), (5, 0, 20, 20)),
+        ((5, 1), (0.1, 0.2), (2, 0, 1, 1)),
+        ((1, 5), (5.0, 10.0), (0, 2, 1, 1)),
     ],
 )
 def test_where_no_try_fits_the_crop_is_centred_as_torchvisions(size, aspect, box):

@@ -17,7 +17,7 @@ def test_the_named_policies_are_those_of_their_sources():
     assert (basic.crop_area, basic.flip, basic.jitter, basic.grey) == ((0.2, 1.0), 0.5, 0.0, 0.0)
     assert (digits.crop_area, digits.rotate_degrees, digits.shift) == ((0.7, 1.0), 15.0, 0.1)
     assert (digits.flip, digits.jitter, digits.grey) == (0.0, 0.0, 0.0)
-    for policy in (simclr, supcon, basic):
+    for policy in (simclr, supcon, basic, digits):
         assert policy.crop_aspect == pytest.approx((3 / 4, 4 / 3))
 
 

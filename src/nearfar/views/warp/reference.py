@@ -75,7 +75,8 @@ def recolour(
     r, g, b = pixels[:, 0:1], pixels[:, 1:2], pixels[:, 2:3]
     grey = (GREY[0] * r).add_(g, alpha=GREY[1]).add_(b, alpha=GREY[2])
     m = colour[..., None, None]
-    pivot = m[:, :, 3] * grey.mean((2, 3), keepdim=True)
+    # In two steps: torch splits the sum of a single large view over its threads, which moves the last bits.
+    pivot = m[:, :, 3] * grey.mean(3, keepdim=True).mean(2, keepdim=True)
     mixed = (m[:, :, 0] * r).addcmul_(m[:, :, 1], g).addcmul_(m[:, :, 2], b)
     return mixed.add_(pivot).clamp_(0, 255)
 
