@@ -4,10 +4,10 @@ Everything is drawn in the image's true geometry (its own pixels) and only then 
 of the store, so the squash never shears a view. The one distortion is the wanted one: a crop of aspect a is
 stretched to a square, as everywhere.
 
-A matrix takes a point of the view to a point of the stored square, both in [-1, 1] from edge to edge (not from
-pixel centre to pixel centre), so that it holds for any side of view and store. From the view outwards: mirror,
-crop box, rotation and scale about the box's centre, shift. Turning about the box's centre (rather than the
-image's) keeps a view where its crop was drawn.
+A matrix takes a point of the view to a point of the stored square, both in [-1, 1] from edge to edge (not
+from pixel centre to pixel centre), so that it holds for any side of view and store. From the view outwards:
+mirror, crop box, shift, rotation and scale about the box's centre. Turning about the box's centre rather than
+the image's keeps a view where its crop was drawn. What lies outside the image: see `warp.reference`.
 
 Letters: V views, B samples.
 """
@@ -55,13 +55,15 @@ def crop_boxes(
     fits = (try_width > 0) & (try_width <= width) & (try_height > 0) & (try_height <= height)
     first = fits.to(torch.int8).argmax(0, keepdim=True)
     found = fits.any(0)
-    free_width = torch.where(found, try_width.gather(0, first)[0], torch.minimum(width, torch.round(height * aspect[1])))
-    free_height = torch.where(found, try_height.gather(0, first)[0], torch.minimum(height, torch.round(width / aspect[0])))
+    widest = torch.minimum(width, torch.round(height * aspect[1]).clamp(min=1))
+    highest = torch.minimum(height, torch.round(width / aspect[0]).clamp(min=1))
+    box_width = torch.where(found, try_width.gather(0, first)[0], widest)
+    box_height = torch.where(found, try_height.gather(0, first)[0], highest)
     left, top = (
         torch.where(found, torch.minimum(torch.floor(at * (space + 1)), space), torch.floor(space / 2))
-        for at, space in ((u[-2], width - free_width), (u[-1], height - free_height))
+        for at, space in ((u[-2], width - box_width), (u[-1], height - box_height))
     )
-    return Boxes(left, top, free_width, free_height)
+    return Boxes(left, top, box_width, box_height)
 
 
 def warp_matrices(
@@ -87,13 +89,14 @@ def compose(
     shift_x: Float[Tensor, "view batch"],
     shift_y: Float[Tensor, "view batch"],
 ) -> Float[Tensor, "view batch 2 3"]:
-    """The matrix of given parameters: `mirror` ±1, `angle` in radians (the picture turns anticlockwise for more
-    than 0), `zoom` > 1 enlarges, shifts in fractions of the image's width and height (right, down).
+    """The matrix of given parameters. `mirror` is 1 or -1; `angle` (radians) turns the picture anticlockwise;
+    a `zoom` above 1 enlarges it; shifts then move it right and down, in fractions of its true sides.
     """
     width, height = size_px.to(torch.float32).T
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-    centre_x = (2 * boxes.left + boxes.width) / width - 1 - 2 * shift_x
-    centre_y = (2 * boxes.top + boxes.height) / height - 1 - 2 * shift_y
+    right, down = shift_x * width, shift_y * height
+    centre_x = (2 * boxes.left + boxes.width - 2 * (cos * right - sin * down)) / width - 1
+    centre_y = (2 * boxes.top + boxes.height - 2 * (sin * right + cos * down)) / height - 1
     rows = (
         (mirror * cos * boxes.width / width, -sin * boxes.height / width, centre_x),
         (mirror * sin * boxes.width / height, cos * boxes.height / height, centre_y),
