@@ -48,7 +48,7 @@ def free_bytes() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(folder).free
     except OSError as error:
-        raise _cannot(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def written_whole(place: Path) -> Iterator[Path]:
         _sweep(place.parent)
         temporary.mkdir()
     except OSError as error:
-        raise _cannot(place.parent, error) from error
+        raise cannot_write(place.parent, error) from error
     try:
         yield temporary
         if place.exists():  # left damaged, or written meanwhile by another process: ours is as good
@@ -91,7 +91,7 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _cannot(folder: Path, error: OSError) -> DataError:
+def cannot_write(folder: Path, error: OSError) -> DataError:
     return DataError(
         f"cannot write the cache of decoded images in {folder}: {error.strerror or error}; "
         "set NEARFAR_CACHE to a folder that can be written"

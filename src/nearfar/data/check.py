@@ -1,7 +1,9 @@
 from dataclasses import dataclass
 from typing import Literal
+
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
+
 
 @dataclass(frozen=True)
 class Finding:

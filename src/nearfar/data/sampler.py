@@ -74,7 +74,7 @@ def _balanced(
     labels: Int64[Tensor, " pool"], batch_size: int, steps: int, class_key: int, generator: torch.Generator
 ) -> Iterator[Drawn]:
     """`steps` batches of positions: the class of each place by a counter, then the next of that class."""
-    classes = labels.unique()
+    classes = torch.unique(labels)
     places = steps * batch_size
     numbers = uniform(torch.tensor(class_key), places).double()
     chosen = (numbers * len(classes)).long()

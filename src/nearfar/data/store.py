@@ -105,11 +105,12 @@ def load(
                 _make_set(listing, attempt, place, strict, progress)
             except OSError as error:
                 if error.errno not in _NO_ROOM:
-                    raise DataError(f"cannot write {place}: {error.strerror or error}; set NEARFAR_CACHE") from error
+                    raise cache.cannot_write(place.parent, error) from error
                 if attempt == side:
-                    need = store_bytes(listing, side) / 1e9
-                    progress.say(f"no room for {need:.3g} GB of images at {side} px in {cache.cache_folder()}: "
-                                 f"they are kept at {side // 2} px")  # fmt: skip
+                    progress.say(
+                        f"no room for {store_bytes(listing, side) / 1e9:.3g} GB of images at {side} px in "
+                        f"{cache.cache_folder()}: they are kept at {max(1, side // 2)} px"
+                    )
                 continue
         return _mapped(listing, place, strict)
     raise DataError(
