@@ -1,6 +1,7 @@
 """Where decoded sets are kept between runs, and how they get there whole or not at all.
 
-A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.npy` (true width and height), `set.json`.
+A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.i64` (true width and height of each file
+listed, 0 for those left out), `set.json`.
 It is written beside its place under a temporary name and renamed when complete.
 """
 
@@ -63,9 +64,8 @@ def written_whole(place: Path) -> Iterator[Path]:
         raise cannot_write(place.parent, error) from error
     try:
         yield temporary
-        if place.exists():  # left damaged, or written meanwhile by another process: ours is as good
+        if read_facts(place) is None:  # else another process wrote the same meanwhile
             shutil.rmtree(place, ignore_errors=True)
-        with contextlib.suppress(FileExistsError, OSError) if place.exists() else contextlib.nullcontext():
             temporary.rename(place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -78,6 +78,7 @@ def read_facts(place: Path) -> dict[str, object] | None:
         rows, side, half = facts["rows"], facts["side"], facts["half"]
         whole = (place / "images.u8").stat().st_size == rows * side * side * 3
         whole &= (place / "half.u8").stat().st_size == rows * half * half * 3
+        whole &= (place / "sizes.i64").stat().st_size == facts["listed"] * 16
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return facts if whole else None
