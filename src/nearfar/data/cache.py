@@ -1,6 +1,7 @@
 """Where decoded sets are kept between runs, and how they get there whole or not at all.
 
-A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.npy` (true width and height), `set.json`.
+A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.i64` (true width and height of each file
+listed, 0 for those left out), `set.json`.
 It is written beside its place under a temporary name and renamed when complete.
 """
 
@@ -48,7 +49,7 @@ def free_bytes() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(folder).free
     except OSError as error:
-        raise _cannot(folder, error) from error
+        raise cannot_write(folder, error) from error
 
 
 @contextmanager
@@ -60,12 +61,11 @@ def written_whole(place: Path) -> Iterator[Path]:
         _sweep(place.parent)
         temporary.mkdir()
     except OSError as error:
-        raise _cannot(place.parent, error) from error
+        raise cannot_write(place.parent, error) from error
     try:
         yield temporary
-        if place.exists():  # left damaged, or written meanwhile by another process: ours is as good
+        if read_facts(place) is None:  # else another process wrote the same meanwhile
             shutil.rmtree(place, ignore_errors=True)
-        with contextlib.suppress(FileExistsError, OSError) if place.exists() else contextlib.nullcontext():
             temporary.rename(place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -78,6 +78,7 @@ def read_facts(place: Path) -> dict[str, object] | None:
         rows, side, half = facts["rows"], facts["side"], facts["half"]
         whole = (place / "images.u8").stat().st_size == rows * side * side * 3
         whole &= (place / "half.u8").stat().st_size == rows * half * half * 3
+        whole &= (place / "sizes.i64").stat().st_size == facts["listed"] * 16
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return facts if whole else None
@@ -91,7 +92,7 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _cannot(folder: Path, error: OSError) -> DataError:
+def cannot_write(folder: Path, error: OSError) -> DataError:
     return DataError(
         f"cannot write the cache of decoded images in {folder}: {error.strerror or error}; "
         "set NEARFAR_CACHE to a folder that can be written"

@@ -23,15 +23,16 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from nearfar.data.listing import Raw
 
 _READ = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "MPO", "AVIF")
-_BROKEN = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
-    NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip  # what Pillow raises on damaged files
+_BROKEN = (  # what Pillow raises on damaged files
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
+    OverflowError, NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -121,8 +122,11 @@ def _open(content: bytes, side: int) -> tuple[Image.Image, int, int]:
     """RGB picture, upright, with its true width and height; the picture itself may be smaller."""
     image = Image.open(io.BytesIO(content), formats=_formats())
     width, height = image.size
-    image.draft(None, (2 * side, 2 * side))
+    image.draft("RGB", (2 * side, 2 * side))
+    reduced = image.size != (width, height)
     image.load()
+    if not reduced:
+        width, height = image.size  # Pillow turns a TIFF upright while it loads
     try:
         turn = int(image.getexif().get(_ORIENTATION, 1))
     except _BROKEN:
@@ -168,7 +172,7 @@ def _reason(error: BaseException, head: bytes, *, is_file: bool) -> str:
         return "empty file"
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the image; fetch it with git lfs pull"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
         return "text, not an image" if is_text else "not an image of a known format"
     return f"damaged image: {str(error).splitlines()[0] if str(error) else type(error).__name__}"

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, final
+from typing import IO, Any, cast, final
 
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import peek_size
@@ -18,10 +18,10 @@ from nearfar.data.layout import is_litter, printable
 from nearfar.data.listing import Raw
 
 PEEKS = 64
-_OPENERS: tuple[tuple[tuple[str, ...], Callable[[Path], IO[bytes]]], ...] = (
+_OPENERS: tuple[tuple[tuple[str, ...], Callable[[Path], Any]], ...] = (
     ((".tar",), lambda path: path.open("rb")),
-    ((".tar.gz", ".tgz"), lambda path: gzip.open(path)),
-    ((".tar.xz", ".txz"), lambda path: lzma.open(path)),
+    ((".tar.gz", ".tgz"), gzip.open),
+    ((".tar.xz", ".txz"), lzma.open),
 )
 _CUT = (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error)
 
@@ -154,7 +154,8 @@ def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
                 raise tarfile.ReadError("its end mark is missing")
     except _CUT as error:
         raise DataError(
-            f"{path}: want a whole tar archive, got one that is cut short or damaged ({error}); fetch it again"
+            f"{path}: want a whole tar archive, got one that is cut short or damaged ({error}); "
+            "fetch or pack it again"
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
@@ -164,7 +165,7 @@ def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
 def _opened(path: Path) -> IO[bytes]:
     for suffixes, opener in _OPENERS:
         if path.name.lower().endswith(suffixes):
-            return opener(path)
+            return cast(IO[bytes], opener(path))
     raise AssertionError(path)
 
 
@@ -181,7 +182,9 @@ def _refuse_unsafe(info: tarfile.TarInfo, path: Path) -> None:
         what = "neither file nor folder"
     else:
         return
-    raise DataError(f'{path}: want plain files, got the member "{name}", {what}; pack the images again without it')
+    raise DataError(
+        f'{path}: want plain files, got the member "{name}", {what}; pack the images again without it'
+    )
 
 
 @final

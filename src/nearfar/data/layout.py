@@ -1,9 +1,9 @@
 """From relative paths to classes and splits: one rule for folders and archives.
 
-    [WRAPPER/] train|val|test / CLASS / ... / FILE        given splits
-    [WRAPPER/] unlabeled / ... / FILE                     no labels; may stand beside class folders
-    [WRAPPER/] CLASS / ... / FILE                         labelled, splits are cut
-    [WRAPPER/] FILE                                       no labels
+- [WRAPPER/] train|val|test / CLASS / ... / FILE: the splits are given.
+- [WRAPPER/] unlabeled / ... / FILE: no labels; may stand beside the splits or beside class folders.
+- [WRAPPER/] CLASS / ... / FILE: labelled, splits are cut.
+- [WRAPPER/] FILE: no labels.
 """
 
 import difflib
@@ -21,9 +21,10 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
     "unlabeled": "unlabeled", "unlabelled": "unlabeled",
 }  # fmt: skip
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .jp2 .avif".split()
-)
+IMAGE_SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ppm",
+    ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif",
+))  # fmt: skip
 _LITTER = frozenset(
     ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin", "lost+found")
 )
@@ -142,7 +143,7 @@ def _flat_training(places: list[Place]) -> list[Place]:
     """Images lying in a train/ without class folders are unlabelled ones."""
     if any(place.split == "train" and place.class_name is not None for place in places):
         return places
-    return [replace(place, split="unlabeled", stray="") if place.split == "train" else place for place in places]
+    return [replace(p, split="unlabeled", stray="") if p.split == "train" else p for p in places]
 
 
 def _in_class_folder(place: Place, unlabeled: set[str]) -> Place:

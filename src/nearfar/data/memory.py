@@ -54,9 +54,9 @@ def from_dataset(dataset: Any) -> Listing:
     images: list[Pixels] = []
     labels: list[int | str | None] = []
     for row, item in enumerate(_items(dataset)):
-        image, label = (item[0], item[1]) if isinstance(item, tuple | list) and len(item) > 1 else (item, None)
-        if isinstance(image, tuple | list) and len(image) == 1:
-            image = image[0]
+        is_row = isinstance(item, tuple | list) and len(item) > 0
+        image = item[0] if is_row else item
+        label = item[1] if is_row and len(item) > 1 else None
         images.append(rgb_pixels(image, f"Dataset, item {row}"))
         labels.append(_label(label, row))
     if not images:
@@ -84,7 +84,7 @@ def _items(dataset: Any) -> Iterable[Any]:
     if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
         return (dataset[row] for row in range(len(dataset)))
     if hasattr(dataset, "__iter__"):
-        return iter(dataset)
+        return (item for item in dataset)
     raise DataError(f"want a path or a torch Dataset with a length, got {type(dataset).__name__}")
 
 
@@ -129,7 +129,9 @@ def _label(label: Any, row: int) -> int | str | None:
         return label
     if isinstance(label, int):
         return int(label) if label >= 0 else None
-    raise DataError(f"Dataset, item {row}: want an integer, a name or None as label, got {type(label).__name__}")
+    raise DataError(
+        f"Dataset, item {row}: want an integer, a name or None as label, got {type(label).__name__}"
+    )
 
 
 def _classes(
@@ -147,5 +149,6 @@ def _classes(
         place = {label: number for number, label in enumerate(ordered)}
     for row, label in enumerate(labels):
         if label is not None and label not in place:
-            raise DataError(f"Dataset, item {row}: want a label of the {len(names)} in .classes, got {label!r}")
+            want = f"a label of the {len(names)} in .classes"
+            raise DataError(f"Dataset, item {row}: want {want}, got {label!r}")
     return names, np.array([-1 if label is None else place[label] for label in labels], dtype=np.int64)

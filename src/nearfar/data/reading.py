@@ -1,4 +1,4 @@
-"""The one way in which images are gone through: by the store that keeps them, by the check that judges them."""
+"""The one way to go through images: for the store that keeps them and for the check that judges them."""
 
 import itertools
 import os
@@ -12,6 +12,7 @@ from nearfar.data.listing import Listing, Raw, Unreadable
 
 T = TypeVar("T")
 _CHUNK = 64  # files in flight for each worker
+_THREADS_FROM_PX = 160  # below, threads waste more time on handing the interpreter over than they win
 SKIPPED_AT_MOST = 0.01  # of the files
 
 
@@ -19,11 +20,12 @@ def for_each_image(
     listing: Listing, work: Callable[[Raw], T], progress: Progress, title: str = "decoding"
 ) -> Iterator[tuple[int, T]]:
     """(row, work(raw)) of every row once, in threads (Pillow decodes without the interpreter's lock)."""
-    workers = _workers()
+    workers = _workers() if listing.longest >= _THREADS_FROM_PX else 1
     source = listing.reader.read()
     with progress.bar(len(listing), title) as bar, ThreadPoolExecutor(workers) as pool:
         while chunk := list(itertools.islice(source, _CHUNK * workers)):
-            results = pool.map(work, [raw for _, raw in chunk])
+            raws = [raw for _, raw in chunk]
+            results = pool.map(work, raws) if workers > 1 else map(work, raws)
             for (row, _), result in zip(chunk, results, strict=True):
                 bar.advance()
                 yield row, result

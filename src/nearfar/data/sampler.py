@@ -63,18 +63,21 @@ def _passes(n: int, batch_size: int, steps: int, generator: torch.Generator) -> 
     """`steps` batches of positions in [0, n), a shuffle for each pass."""
     per_pass = n // batch_size
     order = torch.empty(0, dtype=torch.int64)
+    drawn = torch.zeros(n, dtype=torch.int64)  # a pass drops its last samples, so passes are no count
     for step in range(steps):
-        turn, place = divmod(step, per_pass)
+        place = step % per_pass
         if place == 0:
             order = torch.randperm(n, generator=generator)
-        yield order[place * batch_size :][:batch_size], torch.full((batch_size,), turn)
+        part = order[place * batch_size :][:batch_size]
+        yield part, drawn[part]
+        drawn[part] += 1
 
 
 def _balanced(
     labels: Int64[Tensor, " pool"], batch_size: int, steps: int, class_key: int, generator: torch.Generator
 ) -> Iterator[Drawn]:
     """`steps` batches of positions: the class of each place by a counter, then the next of that class."""
-    classes = labels.unique()
+    classes = torch.unique(labels)
     places = steps * batch_size
     numbers = uniform(torch.tensor(class_key), places).double()
     chosen = (numbers * len(classes)).long()

@@ -57,9 +57,7 @@ def _archive(source: str, path: Path, stem: str) -> Listing:
     return _listing(stem, source, layout, reader, sizes)
 
 
-def _listing(
-    name: str, source: str, layout: Layout, reader: Reader, sizes: list[tuple[int, int]]
-) -> Listing:
+def _listing(name: str, source: str, layout: Layout, reader: Reader, sizes: list[tuple[int, int]]) -> Listing:
     paths = tuple(printable(place.path) for place in layout.places)
     if not sizes:
         raise _no_image(source, paths, reader)
@@ -102,8 +100,8 @@ def _missing(given: str, path: Path) -> DataError:
 def _nothing(source: str, layout: Layout) -> DataError:
     if layout.strays:
         first = layout.strays[0]
-        return DataError(f"{source}: want images in class folders, got {len(layout.strays)} elsewhere, such as "
-                         f"{first.path} ({first.reason})")  # fmt: skip
+        got = f"{len(layout.strays)} elsewhere, such as {first.path} ({first.reason})"
+        return DataError(f"{source}: want images in class folders, got {got}")
     if layout.ignored:
         return DataError(f"{source}: want images, got none among {len(layout.ignored)} files")
     return DataError(f"{source}: want images in class folders (or in one flat folder), got an empty source")
@@ -117,5 +115,5 @@ def _no_image(source: str, paths: tuple[str, ...], reader: Reader) -> DataError:
         lines.append(f"{paths[row]}: {getattr(result, 'reason', 'an image')}")
         if len(lines) == 10:
             break
-    return DataError("\n  ".join([f"{source}: want images, got {len(paths)} files of which none looks like one:",
-                                  *lines]))  # fmt: skip
+    head = f"{source}: want images, got {len(paths)} files of which none looks like one:"
+    return DataError("\n  ".join([head, *lines]))

@@ -55,7 +55,7 @@ def move_out(
     """A copy of `splits` in which `total` labelled training files, stratified by class, belong to `to`."""
     rows = np.flatnonzero((splits == "train") & (labels >= 0))
     classes, counts = np.unique(labels[rows], return_counts=True)
-    keys = path_keys([paths[row] for row in rows], to)
+    keys = path_keys([paths[row] for row in rows.tolist()], to)
     moved = splits.copy()
     for label, share in zip(classes, apportion(counts.tolist(), total), strict=True):
         members = np.flatnonzero(labels[rows] == label)

@@ -105,11 +105,12 @@ def load(
                 _make_set(listing, attempt, place, strict, progress)
             except OSError as error:
                 if error.errno not in _NO_ROOM:
-                    raise DataError(f"cannot write {place}: {error.strerror or error}; set NEARFAR_CACHE") from error
+                    raise cache.cannot_write(place.parent, error) from error
                 if attempt == side:
-                    need = store_bytes(listing, side) / 1e9
-                    progress.say(f"no room for {need:.3g} GB of images at {side} px in {cache.cache_folder()}: "
-                                 f"they are kept at {side // 2} px")  # fmt: skip
+                    progress.say(
+                        f"no room for {store_bytes(listing, side) / 1e9:.3g} GB of images at {side} px in "
+                        f"{cache.cache_folder()}: they are kept at {max(1, side // 2)} px"
+                    )
                 continue
         return _mapped(listing, place, strict)
     raise DataError(
@@ -140,8 +141,9 @@ def _make_set(listing: Listing, side: int, place: Path, strict: bool, progress: 
         with (folder / "images.u8").open("w+b") as images, (folder / "half.u8").open("w+b") as half:
             sizes, unreadable = _decode_into(images, half, listing, side, progress)
         skip_or_refuse(listing, unreadable, strict=strict)
-        np.save(folder / "sizes.npy", sizes)
+        sizes.astype("<i8").tofile(folder / "sizes.i64")
         facts = {
+            "listed": len(listing),
             "rows": int((sizes[:, 0] > 0).sum()),
             "side": side,
             "half": half_side(side),
@@ -160,7 +162,7 @@ def _mapped(listing: Listing, place: Path, strict: bool) -> ImageData:
         listing,
         np.memmap(place / "images.u8", np.uint8, "r", shape=(n, side, side, 3)),
         np.memmap(place / "half.u8", np.uint8, "r", shape=(n, half, half, 3)),
-        np.load(place / "sizes.npy"),
+        np.fromfile(place / "sizes.i64", dtype="<i8").astype(np.int64).reshape(-1, 2),
         skip_or_refuse(listing, unreadable, strict=strict),
     )
 

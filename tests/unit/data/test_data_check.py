@@ -1,0 +1,91 @@
+import pytest
+from conftest import class_folders, pack, png
+
+from nearfar.data import check, open_source
+
+
+def findings(source, **options):
+    return {finding.code: finding for finding in check(open_source(source), **options)}
+
+
+def test_sound_data_get_notes_only(write):
+    found = findings(write(class_folders({"a": 10, "b": 10})))
+    assert set(found) == {"counts", "sizes"}
+    assert {finding.severity for finding in found.values()} == {"note"}
+    assert "train 12 (what remains): a: 6, b: 6" in found["counts"].text
+    assert "12×10 px" in found["sizes"].text
+
+
+def test_copies_in_two_splits_are_named(write):
+    contents = class_folders({"train/a": 8, "train/b": 8, "test/a": 2, "test/b": 2})
+    contents["test/b/000.png"] = contents["train/b/003.png"]
+    found = findings(write(contents))["duplicates_across_splits"]
+    assert found.severity == "warning"
+    assert "train/b/003.png" in found.text
+    assert "test/b/000.png" in found.text
+
+
+def test_copies_under_two_classes_are_named(write):
+    contents = class_folders({"train/a": 8, "train/b": 8, "val/a": 1, "test/a": 1})
+    contents["train/b/000.png"] = contents["train/a/000.png"]
+    found = findings(write(contents))
+    assert "train/a/000.png (a) = train/b/000.png (b)" in found["duplicates_with_other_label"].text
+    assert "duplicates_across_splits" not in found
+
+
+def test_unreadable_files_are_a_warning_and_with_strict_an_error(tmp_path):
+    contents = class_folders({"a": 60, "b": 60}) | {"a/003.png": b""}
+    path = pack(tmp_path / "x.tar", contents)
+    found = check(open_source(path))
+    assert (found[0].code, found[0].severity) == ("unreadable", "warning")
+    assert "a/003.png: empty file" in found[0].text
+    assert check(open_source(path), strict=True)[0].severity == "error"
+
+
+def test_too_many_unreadable_files_are_an_error(write):
+    found = findings(write(class_folders({"a": 10, "b": 10}) | {"a/x.png": b"text", "b/y.png": b"text"}))
+    assert found["unreadable"].severity == "error"
+    assert "a/x.png" in found["unreadable"].text
+
+
+def test_a_class_with_one_image_is_named(write):
+    found = findings(write(class_folders({"a": 10, "lonely": 1})))
+    assert "lonely: 1" in found["single_sample_class"].text
+
+
+def test_a_class_whose_only_other_image_is_broken_has_a_single_one(write):
+    contents = class_folders({"train/a": 99, "train/few": 2, "val/a": 1, "test/a": 1}) | {
+        "train/few/001.png": b""
+    }
+    assert "few: 1" in findings(write(contents))["single_sample_class"].text
+
+
+@pytest.mark.parametrize(("large", "advised"), [(10, False), (20, False), (40, True)])
+def test_balanced_batches_are_advised_from_three_to_one(write, large, advised):
+    contents = class_folders({"train/a": large, "train/b": 10, "val/a": 1, "test/a": 1})
+    found = findings(write(contents))
+    assert ("balanced_advised" in found) == advised
+    assert ("imbalance" in found) == (large >= 15)
+    if advised:
+        assert "data.balanced" in found["balanced_advised"].text
+        assert "4.0 times" in found["imbalance"].text
+
+
+def test_unlabelled_and_single_class_data_say_so(write):
+    assert "no_labels" in findings(write({f"{i}.png": png(i) for i in range(4)}, "flat"))
+    assert "one_class" in findings(write(class_folders({"a": 9}), "one"))
+
+
+def test_sizes_that_differ_are_given_as_a_range(write):
+    text = findings(write({"a/0.png": png(0, 10, 20), "b/0.png": png(1, 30, 8)}))["sizes"].text
+    assert "10–30 px wide, 8–20 px high" in text
+
+
+def test_files_beside_the_images_are_mentioned(write):
+    assert "LICENSE" in findings(write(class_folders({"a": 9}) | {"LICENSE": b"free"}))["ignored_files"].text
+
+
+def test_many_classes_are_summed_up(write):
+    text = findings(write(class_folders({f"c{i:02d}": 2 for i in range(20)})))["counts"].text
+    assert "a class" in text
+    assert len(text) < 400
