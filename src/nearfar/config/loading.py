@@ -21,6 +21,7 @@ class Known:
     """The names that a configuration may use; the layers above supply them."""
 
     methods: Mapping[str, Callable[[], type[MethodConfig]]]
+    fewest_views: Callable[[str], int]  # of a method in `methods`
     policies: Sequence[str]
     encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
 
@@ -83,6 +84,9 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
     method_name = method_values.pop("name", None)
     method, wrong = _method(method_name, method_values, known)
     problems += wrong + _across(built, known)
+    count = getattr(built.get("views"), "count", None)
+    if count is not None and method_name in known.methods and count < known.fewest_views(method_name):
+        problems.append(f"views.count: want at least {known.fewest_views(method_name)} ({method_name}), got {count}")
     if problems or method is None:
         raise ConfigError(problems, where)
     return RunConfig.model_validate({"method_name": method_name, "method": method, **built})

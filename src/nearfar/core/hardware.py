@@ -11,7 +11,7 @@ import torch
 def has_native_bf16(device: torch.device) -> bool:
     """On a CPU AVX-512-BF16 or AMX as torch reports them; elsewhere bf16 is 8 to 12 times slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -33,7 +33,8 @@ class LinearProbe:
         return normalised
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
-        return self.probabilities(x).argmax(axis=1)
+        classes: NDArray[np.int64] = self.probabilities(x).argmax(axis=1)
+        return classes
 
 
 def linear_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:

@@ -15,9 +15,7 @@ def check_data(data: Data, progress: Progress) -> list[dict[str, Any]]:
     """Findings as code, severity and text, the methods that fit last. UserError: no data to be had."""
     listing = open_source(data)
     facts = listing.facts(min(DEFAULT_SIZE_PX, listing.side))
-    reasons = {
-        name: method_class(name).why_not(facts, method_class(name).default_count) for name in METHODS
-    }
+    reasons = {name: method_class(name).why_not(facts) for name in METHODS}
     fitting = [name for name, reason in reasons.items() if reason is None]
     findings = [
         *check(listing, progress),

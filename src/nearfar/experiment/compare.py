@@ -12,7 +12,8 @@ from nearfar.config.loading import Sections, merge, nearest
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, DataError, TrainingStoppedError
 from nearfar.core.progress import Progress
-from nearfar.data.sources import Listing, open_source
+from nearfar.data.listing import Listing
+from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
 from nearfar.evaluate.measure import Measurement
@@ -123,8 +124,9 @@ def _say_plan(
     encoder = make_encoder(config, request.module)
     pool = pool_size(method, listing.facts(config.data.size))
     where = f"runs       {', '.join(configs)} x {seeds} seed(s); the lines above are {method}'s; folder {out}"
+    given, runs = "lr" in request.sections.get("optimizer", {}), len(configs) * seeds
     progress.say(f"nearfar compare on {listing.name}")
-    for line in plan_lines(config, listing, encoder, pool, fabric.device, where, runs=len(configs) * seeds):
+    for line in plan_lines(config, listing, encoder, pool, fabric.device, where, lr_given=given, runs=runs):
         progress.say(f"  {line}")
     for left in left_out:
         progress.say(f"  left out   {left['method']}: {left['reason']}")

@@ -51,7 +51,7 @@ def check_free(folder: Path, *, resume: bool, force: bool) -> None:
         raise RunError(f"--out: want a folder, got the file {folder}")
     if folder.exists() and any(folder.iterdir()):
         if not resume and not force:
-            raise RunError(f"{folder} exists; continue it with --resume, replace it with --force, or name another --out")
+            raise RunError(f"{folder} exists; continue it by --resume, replace it by --force, or name another --out")
         if not any((folder / name).exists() for name in (RUN_TOML, COMPARE, RESULTS)) and not _holds_runs(folder):
             raise RunError(f"{folder} is no run folder; name another --out")
     standing = folder
@@ -161,4 +161,4 @@ def _missing(path: Path) -> str:
         return f"{path.parent}: want a run folder, got no such folder"
     if not (path.parent / RUN_TOML).exists():
         return f"{path.parent}: want a run folder, got one without {path.name}"
-    return f"{path} is missing: the run is not complete; continue it with `nearfar train ... --out {path.parent} --resume`"
+    return f"{path} is missing: the run is not complete; continue it with --out {path.parent} --resume"

@@ -3,7 +3,7 @@
 import torch
 
 from nearfar.config.models import RunConfig
-from nearfar.data.sources import Listing
+from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
@@ -25,6 +25,8 @@ def plan_lines(
     pool: int,
     device: torch.device,
     where: str,
+    *,
+    lr_given: bool,
     runs: int = 1,
 ) -> list[str]:
     """Data, encoder, views, optimiser, estimate (of all `runs`), where it goes."""
@@ -34,7 +36,7 @@ def plan_lines(
         f"views      {config.views.policy} x {config.views.count}; batch {config.train.batch_size}"
         f"{' balanced' if config.data.balanced else ''}, {steps_per_epoch(config, pool)} steps an epoch, "
         f"{config.train.epochs} epochs, seed {config.train.seed}",
-        _optimizer_line(config),
+        _optimizer_line(config, lr_given=lr_given),
         _estimate_line(config, listing, encoder, pool, device, runs),
         where,
     ]
@@ -66,13 +68,17 @@ def _encoder_line(config: RunConfig, encoder: Encoder) -> str:
     )
 
 
-def _optimizer_line(config: RunConfig) -> str:
+def _optimizer_line(config: RunConfig, *, lr_given: bool) -> str:
     defaults = method_class(config.method_name).optimizer
     optimizer = config.optimizer
-    rule = f"default rule: {defaults.lr_per_256:g} per 256 images, {defaults.scaling}"
+    rule = ""
+    if not lr_given:
+        given = config.encoder.pretrained or config.encoder.weights is not None
+        scaled = f"{defaults.lr_per_256:g} per 256 images" if optimizer.name == defaults.name else "usual"
+        rule = f" ({scaled}{', a tenth on given weights' if given else ''})"
     return (
-        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g} ({rule}; a tenth on given weights), weight decay "
-        f"{optimizer.weight_decay:g}; {config.schedule.decay} after {config.schedule.warmup_epochs:g} warm-up epochs"
+        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{rule}, weight decay {optimizer.weight_decay:g}; "
+        f"{config.schedule.decay} after {config.schedule.warmup_epochs:g} warm-up epochs"
     )
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Literal
 
-
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source

@@ -10,7 +10,7 @@ from nearfar.config.models import MethodConfig, RunConfig
 from nearfar.core.errors import DataError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
-from nearfar.data.sources import Listing
+from nearfar.data.listing import Listing
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import encoder_names
 from nearfar.views.policies import POLICIES
@@ -28,7 +28,12 @@ def known_names() -> Known:
     def config_of(name: str) -> Callable[[], type[MethodConfig]]:
         return lambda: method_class(name).Config
 
-    return Known({name: config_of(name) for name in METHODS}, tuple(POLICIES), encoder_names)
+    return Known(
+        methods={name: config_of(name) for name in METHODS},
+        fewest_views=lambda name: method_class(name).fewest_views,
+        policies=tuple(POLICIES),
+        encoders=encoder_names,
+    )
 
 
 def check_config(sections: Sections, where: str = "configuration") -> RunConfig:
@@ -45,7 +50,7 @@ def resolve(config: RunConfig, listing: Listing, device: torch.device, encoder_n
     method = method_class(config.method_name)
     count = config.views.count or method.default_count
     facts = listing.facts(size)
-    refuse_unfit(config.method_name, facts, count, listing, balanced=config.data.balanced)
+    refuse_unfit(config.method_name, facts, listing, balanced=config.data.balanced)
     batch = batch_size(config, pool_size(config.method_name, facts))
     defaults = method.optimizer
     given = config.encoder.pretrained or config.encoder.weights is not None
@@ -76,9 +81,9 @@ def resolve(config: RunConfig, listing: Listing, device: torch.device, encoder_n
     )
 
 
-def refuse_unfit(method: str, facts: DataFacts, views: int, listing: Listing, *, balanced: bool) -> None:
+def refuse_unfit(method: str, facts: DataFacts, listing: Listing, *, balanced: bool) -> None:
     """DataError where the method, or balanced batches, cannot work with these data; says what to do."""
-    if (reason := method_class(method).why_not(facts, views)) is not None:
+    if (reason := method_class(method).why_not(facts)) is not None:
         raise DataError(f"{method} {reason}")
     if facts.n_train + facts.n_unlabeled == 0:
         raise DataError(f"{listing.source}: want images to train on, got none (only val and test)")

@@ -48,7 +48,9 @@ def train_run(request: Request, progress: Progress) -> Run:
     assert config.data.size is not None
     pool = pool_size(config.method_name, listing.facts(config.data.size))
     progress.say(f"nearfar {config.method_name} on {listing.name}")
-    for line in plan_lines(config, listing, encoder, pool, fabric.device, f"run folder {out}"):
+    where = f"run folder {out}"
+    given = "lr" in request.sections.get("optimizer", {})
+    for line in plan_lines(config, listing, encoder, pool, fabric.device, where, lr_given=given):
         progress.say(f"  {line}")
     data = load_data(listing, view_size=config.data.size, strict=config.data.strict, progress=progress)
     files.make(out, force=request.force)

@@ -48,7 +48,8 @@ def embed_data(run: Path, data: Data, out: Path, progress: Progress) -> dict[str
 
 def _npz(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], names: Sequence[str]) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, embeddings=x, **columns, class_names=np.asarray(names, dtype=str))
+    arrays: dict[str, Any] = {"embeddings": x, **columns, "class_names": np.asarray(names, dtype=str)}
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -67,7 +68,7 @@ def _table(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], out: Path) 
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise UserError("--out: a .parquet file wants pyarrow; `pip install pyarrow`, or choose .npz or .csv") from error
+        raise UserError("--out: a .parquet file wants pyarrow; install it, or choose .npz or .csv") from error
     named = {"path": columns["paths"], "label": columns["labels"], "split": columns["split"]}
     table = pyarrow.table({**named, **{f"e{i}": x[:, i] for i in range(x.shape[1])}})
     sink = io.BytesIO()

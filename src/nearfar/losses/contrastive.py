@@ -56,8 +56,9 @@ def count_anchors_without_positive(
     """How many of the V * B rows share their class with no other row: what `sup_con` leaves out."""
     if views > 1:
         return labels.new_zeros(())
-    _, where, count = _own_class_where_unlabelled(labels).unique(return_inverse=True, return_counts=True)
-    return (count[where] == 1).sum()
+    classes = _own_class_where_unlabelled(labels)
+    same: Tensor = classes[:, None] == classes[None, :]
+    return (same.sum(dim=1) == 1).sum()
 
 
 def _own_class_where_unlabelled(labels: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ class Method(nn.Module):
     takes_unlabelled: ClassVar[bool] = True  # images without a label join its training
     default_views: ClassVar[str]  # the policy of its paper
     default_count: ClassVar[int] = 2  # views of each image
+    fewest_views: ClassVar[int] = 1
     optimizer: ClassVar[OptimizerDefaults]
     paper: ClassVar[str]
 
@@ -49,8 +50,8 @@ class Method(nn.Module):
         self.head = None
 
     @classmethod
-    def why_not(cls, data: DataFacts, views: int) -> str | None:
-        """Why it cannot learn from these data in so many views, or None; a sentence for the user."""
+    def why_not(cls, data: DataFacts) -> str | None:
+        """Why it cannot learn from these data, or None: the rest of a sentence that begins with its name."""
         if cls.needs_labels and data.n_classes == 0:
             return f"needs labels, and {data.name} has none; try a method without, such as simclr"
         if cls.needs_labels and sum(count > 0 for count in data.class_counts) < 2:
@@ -61,7 +62,6 @@ class Method(nn.Module):
         """The loss of a batch: a function of (state_dict, batch), without side effects."""
         raise NotImplementedError
 
-    @final
     def forward(self, batch: Batch) -> StepResult:
         """The loop calls the module, so that DDP sees it."""
         return self.step(batch)

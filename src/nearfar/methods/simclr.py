@@ -21,7 +21,7 @@ class SimCLRConfig(MethodConfig):
     """SimCLR: two views of an image find each other among all others."""
 
     temperature: float = Field(0.2, gt=0, description="divides cosine similarity; lower means harder negatives")
-    hidden_dim: int = Field(2048, gt=0, description="width inside the projector")
+    hidden_dim: int | None = Field(None, gt=0, description="width inside the projector (default: the encoder's)")
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
 
 
@@ -30,19 +30,15 @@ class SimCLR(Method):
     Config = SimCLRConfig
     needs_labels = False
     default_views = "simclr"
+    fewest_views = 2
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
     paper = "Chen et al. 2020, arXiv:2002.05709"
 
     def __init__(self, encoder: Encoder, config: SimCLRConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = mlp(encoder.width, config.hidden_dim, config.projection_dim, batch_norm=True)
+        hidden_dim = config.hidden_dim or encoder.width
+        self.projector = mlp(encoder.width, hidden_dim, config.projection_dim, batch_norm=True)
         self.temperature = config.temperature
-
-    @classmethod
-    def why_not(cls, data: DataFacts, views: int) -> str | None:
-        if views < 2:
-            return f"needs at least 2 views of each image (views.count), got {views}"
-        return super().why_not(data, views)
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)

@@ -60,7 +60,7 @@ class Encoder(nn.Module):
                 return _at_least_float32(self.net[:-2](rows))
             if not hasattr(self.net, "forward_features"):
                 raise ValueError(f"{self.architecture}: want a method forward_features for a feature map")
-            features: Tensor = self.net.forward_features(rows)
+            features: Tensor = getattr(self.net, "forward_features")(rows)  # noqa: B009  (mypy takes it for a tensor)
         if features.ndim != 4:
             raise ValueError(f"{self.architecture}: its features have shape {tuple(features.shape)}, no map")
         return _at_least_float32(features)
@@ -104,7 +104,7 @@ def encode_views(
     normalisation group, as on a device of its own, and running statistics move once a chunk, in the first
     pass only.
     """
-    encoded = [_encode_rows(encoder, group.flatten(0, 1)).unflatten(0, group.shape[:2]) for group in views]
+    encoded = [_encode_rows(encoder, group.flatten(0, 1)).view(*group.shape[:2], -1) for group in views]
     return torch.cat(encoded)
 
 

@@ -15,8 +15,12 @@ def build_optimizer(
     if name == "sgd":
         nesterov = momentum > 0
         return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
-    kind = {"adamw": AdamW, "adam": Adam}[name]
-    return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=weight_decay)
+    betas = (momentum, 0.999)
+    if name == "adamw":
+        return AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay)
+    if name == "adam":
+        return Adam(parameters, lr=lr, betas=betas, weight_decay=weight_decay)
+    raise KeyError(name)
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
