@@ -106,8 +106,9 @@ def test_a_policy_without_colour_has_no_matrix():
 
 def test_jitter_and_grey_happen_as_often_as_the_policy_says():
     identity = torch.cat([torch.eye(3), torch.zeros(3, 1)], 1)
-    jittered = (drawn(Policy(jitter=0.8, brightness=0.4)) - identity).abs().amax((1, 2)) > 1e-5
-    assert jittered.float().mean() == pytest.approx(0.8, abs=0.03)
+    for name in ("brightness", "contrast", "saturation", "hue"):
+        jittered = (drawn(Policy(jitter=0.8, **{name: 0.4})) - identity).abs().amax((1, 2)) > 1e-5
+        assert jittered.float().mean() == pytest.approx(0.8, abs=0.03), name
     rows = drawn(Policy(grey=0.2, jitter=0.8, brightness=0.4, hue=0.1))
     grey = (rows[:, 0] - rows[:, 1]).abs().amax(1) < 1e-5
     assert grey.float().mean() == pytest.approx(0.2, abs=0.03)
