@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import picture, png
+from data_pictures import picture, png
 from PIL import Image
 
 from nearfar.data.decoding import Broken, Decoded, decode, peek_size, pillow_is_quiet
