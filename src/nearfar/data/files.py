@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import re
@@ -10,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast, final
+from typing import Any, cast, final
 
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import peek_size
@@ -162,10 +163,10 @@ def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
     return list(members.values()), peeks.sizes()
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> io.BufferedIOBase:
     for suffixes, opener in _OPENERS:
         if path.name.lower().endswith(suffixes):
-            return cast(IO[bytes], opener(path))
+            return cast(io.BufferedIOBase, opener(path))
     raise AssertionError(path)
 
 
@@ -191,7 +192,7 @@ def _refuse_unsafe(info: tarfile.TarInfo, path: Path) -> None:
 class _Tail:
     """A stream that remembers what was read last: tarfile takes damage for the end, the end mark tells."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream = stream
         self.last = b""
 

@@ -66,8 +66,7 @@ def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> La
 
     Raises DataError for class folders beside val/ or test/, and for classes that train does not have.
     """
-    found = [Place(path, PurePosixPath(path).parts) for path in paths]
-    found = _unwrap([place for place in found if not any(map(is_litter, place.inner))], stem)
+    found = _unwrap([Place(path, PurePosixPath(path).parts) for path in paths], stem)
     found.sort(key=lambda place: place.inner)
     tops = {place.inner[0] for place in found if len(place.inner) > 1}
     splits = {top for top in tops if top.lower() in SPLIT_NAMES}

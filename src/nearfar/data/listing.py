@@ -6,11 +6,10 @@ n: files of the source that count as images until one of them turns out not to b
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64, UInt8
-from numpy.typing import NDArray
+from jaxtyping import Int64, Shaped, UInt8
 
 from nearfar.core.types import DataFacts
 
@@ -20,6 +19,7 @@ Raw = bytes | Path | UInt8[np.ndarray, "height width 3"]
 """One image as its source hands it over: file content, a file to read, or pixels."""
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Access to the images of a listing."""
 
@@ -46,7 +46,7 @@ class Listing:
     source: str  # as the user gave it, or "<Dataset>"
     paths: tuple[str, ...]  # relative to the source, printable
     labels: Int64[np.ndarray, " n"]  # -1: none
-    splits: NDArray[np.str_]  # (n,), each one of SPLITS
+    splits: Shaped[np.ndarray, " n"]  # (n,), each one of SPLITS
     class_names: tuple[str, ...]
     given_splits: tuple[str, ...]  # those that the source itself names
     side: int  # px, median short side of at most 64 files
@@ -68,7 +68,7 @@ def facts_of(
     name: str,
     class_names: tuple[str, ...],
     labels: Int64[np.ndarray, " n"],
-    splits: NDArray[np.str_],
+    splits: Shaped[np.ndarray, " n"],
     side: int,
 ) -> DataFacts:
     """Counted from labels and splits; class counts are of labelled training images only."""

@@ -5,7 +5,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -63,7 +63,7 @@ def from_dataset(dataset: Any) -> Listing:
         raise DataError(f"want a data set with images, got an empty {type(dataset).__name__}")
     names, numbers = _classes(labels, getattr(dataset, "classes", None))
     paths = tuple(f"dataset/{row:07d}" for row in range(len(images)))
-    splits: NDArray[np.str_] = np.where(numbers >= 0, "train", "unlabeled").astype("<U9")
+    splits: Shaped[np.ndarray, " n"] = np.where(numbers >= 0, "train", "unlabeled").astype("<U9")
     spread = [images[i * len(images) // 64] for i in range(64)] if len(images) > 64 else images
     return Listing(
         name="dataset",

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int64
-from numpy.typing import NDArray
+from jaxtyping import Int64, Shaped
 
 from nearfar.core.randomness import fold, stream_seed
 
@@ -50,8 +49,12 @@ def path_keys(paths: Sequence[str], stream: str) -> Int64[np.ndarray, " n"]:
 
 
 def move_out(
-    labels: Int64[np.ndarray, " n"], splits: NDArray[np.str_], paths: Sequence[str], to: str, total: int
-) -> NDArray[np.str_]:
+    labels: Int64[np.ndarray, " n"],
+    splits: Shaped[np.ndarray, " n"],
+    paths: Sequence[str],
+    to: str,
+    total: int,
+) -> Shaped[np.ndarray, " n"]:
     """A copy of `splits` in which `total` labelled training files, stratified by class, belong to `to`."""
     rows = np.flatnonzero((splits == "train") & (labels >= 0))
     classes, counts = np.unique(labels[rows], return_counts=True)
@@ -66,11 +69,11 @@ def move_out(
 
 def cut(
     labels: Int64[np.ndarray, " n"],
-    splits: NDArray[np.str_],
+    splits: Shaped[np.ndarray, " n"],
     paths: Sequence[str],
     *,
     val_of_all: bool = False,
-) -> NDArray[np.str_]:
+) -> Shaped[np.ndarray, " n"]:
     """Splits with a test and a validation part cut from train where none is given.
 
     Test: 20 % of the labelled training files. Validation: 20 % of what remains, at most 5,000 (with

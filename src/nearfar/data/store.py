@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,7 +40,7 @@ class ImageData:
     half: UInt8[np.ndarray, "n half half 3"]
     sizes_px: Int64[Tensor, "n 2"]  # true width and height
     labels: Int64[Tensor, " n"]  # -1: none
-    splits: NDArray[np.str_]  # (n,)
+    splits: Shaped[np.ndarray, " n"]  # (n,)
     paths: tuple[str, ...]
     class_names: tuple[str, ...]
     default_policy: str | None
@@ -191,7 +191,7 @@ def _image_data(
 
 
 def _decode_into(
-    images: IO[bytes], half: IO[bytes], listing: Listing, side: int, progress: Progress
+    images: io.BufferedIOBase, half: io.BufferedIOBase, listing: Listing, side: int, progress: Progress
 ) -> tuple[Int64[np.ndarray, "listed 2"], list[Unreadable]]:
     """Rows written in the listing's order, without gaps; sizes (0, 0) stand for files left out."""
     sizes = np.zeros((len(listing), 2), dtype=np.int64)
@@ -213,12 +213,12 @@ def _decode_into(
     return sizes, unreadable
 
 
-def _put(file: IO[bytes], row: int, pixels: UInt8[np.ndarray, "side side 3"]) -> None:
+def _put(file: io.BufferedIOBase, row: int, pixels: UInt8[np.ndarray, "side side 3"]) -> None:
     file.seek(row * pixels.nbytes)
     file.write(pixels.tobytes())
 
 
-def _close_gaps(file: IO[bytes], kept: NDArray[np.intp], row_bytes: int) -> None:
+def _close_gaps(file: io.BufferedIOBase, kept: NDArray[np.intp], row_bytes: int) -> None:
     """Moves the kept rows together and cuts the file after them."""
     for target, row in enumerate(kept.tolist()):
         if target != row:

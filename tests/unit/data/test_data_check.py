@@ -1,5 +1,5 @@
 import pytest
-from conftest import class_folders, pack, png
+from data_pictures import class_folders, pack, png
 
 from nearfar.data import check, open_source
 

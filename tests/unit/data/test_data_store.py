@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import class_folders, pack, picture, png
+from data_pictures import class_folders, pack, picture, png
 from PIL import Image
 
 from nearfar.core.errors import DataError
