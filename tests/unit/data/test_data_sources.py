@@ -260,6 +260,8 @@ def test_dataset_labels_may_be_names_tensors_or_absent():
     ("item", "said"),
     [
         ((torch.randn(3, 8, 8), 0), "normalised"),
+        ((torch.full((3, 8, 8), 255.0), 0), "[255, 255]"),
+        ((torch.full((3, 8, 8), -0.5), 0), "[-0.5, -0.5]"),
         ((torch.zeros(3, 8, 8, dtype=torch.int32), 0), "int32"),
         ((np.zeros((8, 8, 7), np.uint8), 0), "shape"),
         (("x.png", 0), "got str"),
