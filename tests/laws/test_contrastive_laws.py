@@ -1,5 +1,6 @@
 """The contrastive losses against slow float64 transcriptions of their equations, and their laws."""
 
+import inspect
 import math
 
 import pytest
@@ -117,7 +118,7 @@ def test_loss_and_gradient_stay_finite_at_a_low_temperature(dtype, kind):
     loss = sup_con(z, labels, temperature=0.01)
     loss.backward()
     assert loss.dtype == torch.float32
-    assert math.isfinite(float(loss))
+    assert math.isfinite(float(loss.detach()))
     assert bool(torch.isfinite(z.grad).all())
 
 
@@ -140,6 +141,7 @@ def test_an_anchor_alone_in_its_class_is_left_out_and_counted():
         (torch.zeros(1, 4, 3), torch.full((4,), -1), 0.1, "at least one sample with a positive"),
     ],
 )
-def test_what_cannot_be_computed_is_refused_by_name(z, labels, temperature, message, unchecked_shapes):
+def test_what_cannot_be_computed_is_refused_by_name(z, labels, temperature, message):
     with pytest.raises(ValueError, match=message):
-        unchecked_shapes(sup_con)(z, labels, temperature=temperature)
+        inspect.unwrap(sup_con)(  # without the tests' own shape check
+            z, labels, temperature=temperature)
