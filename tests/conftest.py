@@ -1,9 +1,18 @@
-"""What every test may rely on: its own cache of decoded data, and the folder of real data where there is one."""
+"""What every test may rely on: shapes checked as the signatures state them, its own cache of decoded data, and
+the folder of real data where there is one.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+ROOMS_WITH_SHAPES = ("core", "losses", "nn", "views", "data", "methods", "train", "evaluate")
+install_import_hook(
+    [f"nearfar.{room}" for room in ROOMS_WITH_SHAPES],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from nearfar import __version__
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import RunError, TrainingStoppedError
 from nearfar.core.progress import Progress
@@ -26,9 +25,9 @@ from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import Evaluated, Stage, evaluate_run, measure_untrained, selection_accuracy
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
 from nearfar.experiment.plan import steps_per_epoch
+from nearfar.experiment.results import results_json
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
-from nearfar.nn.encoders import Encoder
 from nearfar.train.batches import Batches
 from nearfar.train.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.train.loop import Pace, Row, fit
@@ -60,6 +59,7 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
     started = time.perf_counter()
     prepared = _prepare(job, progress)
     with _stopping_well(job, prepared):
+        _begin_folder(job)
         if untrained is None:
             untrained = measure_untrained(prepared.stage, prepared.method.encoder)
         if job.resume:
@@ -68,9 +68,7 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
         _write_encoder(job, prepared)
         evaluated = evaluate_run(prepared.stage, prepared.method, prepared.selected_file(job.out), job.out)
         prepared.seconds = time.perf_counter() - started
-        results = _results(job, prepared, evaluated, untrained, complete=True)
-        files.write_json(job.out / files.RESULTS, results)
-    return results
+        return _write_results(job, prepared, evaluated, untrained)
 
 
 @dataclass
@@ -97,11 +95,14 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
         torch.manual_seed(stream_seed(config.train.seed, "head initialisation"))
         method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
     optimizer = _optimizer(config, method)
-    files.make(job.out)
-    files.write_toml(job.out / files.RUN_TOML, config.sections())
-    files.write_json(job.out / files.ENVIRONMENT, environment(job.fabric.device))
     batches = _batches(job, method, view)
     return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters())
+
+
+def _begin_folder(job: Job) -> None:
+    files.make(job.out)
+    files.write_toml(job.out / files.RUN_TOML, job.config.sections())
+    files.write_json(job.out / files.ENVIRONMENT, environment(job.fabric.device))
 
 
 def _optimizer(config: RunConfig, method: Method) -> torch.optim.Optimizer:
@@ -211,6 +212,10 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _leave_usable(job, prepared)
+        prepared.stage.progress.say(
+            f"stopped after epoch {prepared.counters.epoch} of {job.config.train.epochs}; "
+            f"continue with the same command and --out {job.out} --resume"
+        )
         raise
     except TrainingStoppedError:
         _leave_usable(job, prepared)
@@ -248,85 +253,32 @@ def _leave_usable(job: Job, prepared: _Prepared) -> None:
         return
     prepared.counters = load_checkpoint(path, prepared.method)
     _write_encoder(job, prepared)
-    results = _results(job, prepared, Evaluated([], None), [], complete=False)
-    files.write_json(job.out / files.RESULTS, results)
+    _write_results(job, prepared, None, [])
+
+
+def _write_results(
+    job: Job, prepared: _Prepared, evaluated: Evaluated | None, untrained: list[Measurement]
+) -> dict[str, Any]:
+    """results.json; `evaluated` is None for a run that is not complete."""
+    content = results_json(
+        prepared.stage,
+        prepared.method.encoder,
+        prepared.counters,
+        evaluated,
+        untrained,
+        {
+            "command": job.command,
+            "images": len(prepared.batches.pool),
+            "steps_per_epoch": prepared.batches.steps_per_epoch,
+            "total_seconds": round(prepared.seconds, 3),
+            "peak_memory_bytes": peak_memory_bytes(job.fabric.device, alone=job.alone),
+        },
+    )
+    files.write_json(job.out / files.RESULTS, content)
+    return content
 
 
 def _write_encoder(job: Job, prepared: _Prepared) -> None:
     encoder = prepared.method.encoder
     files.write_tensors(job.out / files.ENCODER, encoder.net.state_dict())
     files.write_json(job.out / files.ENCODER_JSON, encoder_json(encoder, prepared.stage.view, job.data))
-
-
-def _results(
-    job: Job, prepared: _Prepared, evaluated: Evaluated, untrained: list[Measurement], *, complete: bool
-) -> dict[str, Any]:
-    config, counters = job.config, prepared.counters
-    diagnosis = [] if prepared.stage.measurable() else ["no labelled images in train, val and test: nothing to probe"]
-    if not complete:
-        diagnosis.append(f"interrupted after epoch {counters.epoch} of {config.train.epochs}; --resume continues")
-    return {
-        "nearfar": __version__,
-        "method": config.method_name,
-        "seed": config.train.seed,
-        "complete": complete,
-        "command": job.command,
-        "data": _data_facts(job),
-        "encoder": _encoder_facts(prepared.method.encoder, prepared.stage.view, config),
-        "views": {"policy": config.views.policy, "count": config.views.count},
-        "train": _train_facts(config, prepared.batches),
-        "measurements": [m.as_json() for m in evaluated.measurements],
-        "untrained": [m.as_json() for m in untrained],
-        "confusion": evaluated.confusion and {"split": "test", "counts": evaluated.confusion},
-        "cost": {
-            "train_seconds": round(counters.train_seconds, 3),
-            "total_seconds": round(prepared.seconds, 3),
-            "peak_memory_bytes": peak_memory_bytes(job.fabric.device, alone=job.alone),
-            "views_seen": counters.views_seen,
-            "steps": counters.step,
-            "selected_epoch": counters.best_epoch or None,
-        },
-        "diagnosis": diagnosis,
-    }
-
-
-def _data_facts(job: Job) -> dict[str, Any]:
-    assert job.config.data.size is not None
-    facts = job.data.facts(job.config.data.size)
-    return {
-        "name": facts.name,
-        "source": job.config.data.source,
-        "classes": list(facts.class_names),
-        "n_train": facts.n_train,
-        "n_unlabeled": facts.n_unlabeled,
-        "n_val": facts.n_val,
-        "n_test": facts.n_test,
-        "side": facts.side,
-        "skipped": [{"path": bad.path, "reason": bad.reason} for bad in job.data.skipped],
-    }
-
-
-def _encoder_facts(encoder: Encoder, view: EvaluationView, config: RunConfig) -> dict[str, Any]:
-    return {
-        "name": config.encoder.name,
-        "width": encoder.width,
-        "size": view.size,
-        "stem": list(encoder.stem),
-        "mean": list(view.mean),
-        "std": list(view.std),
-        "weights": "hub" if config.encoder.pretrained else config.encoder.weights,
-        "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
-    }
-
-
-def _train_facts(config: RunConfig, batches: Batches) -> dict[str, Any]:
-    return {
-        "epochs": config.train.epochs,
-        "batch_size": config.train.batch_size,
-        "steps_per_epoch": batches.steps_per_epoch,
-        "images": len(batches.pool),
-        "optimizer": config.optimizer.name,
-        "lr": config.optimizer.lr,
-        "weight_decay": config.optimizer.weight_decay,
-        "precision": config.train.precision,
-    }

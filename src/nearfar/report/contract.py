@@ -5,7 +5,7 @@ Keys that are not named here are ignored, so that other rooms may write more tha
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Selection = Literal["last", "validation"]
 
@@ -83,13 +83,12 @@ class Results(Record):
     cost: Cost = Cost()
     diagnosis: tuple[str, ...] = ()
 
-    @field_validator("confusion")
-    @classmethod
-    def _square(cls, confusion: Confusion | None, info: ValidationInfo) -> Confusion | None:
-        n = len(info.data["data"].classes) if "data" in info.data else 0
-        if confusion is not None and n and [len(row) for row in confusion.counts] != [n] * n:
-            raise ValueError(f"want {n} x {n} counts, one row and one column a class")
-        return confusion
+    @model_validator(mode="after")
+    def _confusion_is_square(self) -> "Results":
+        n = len(self.data.classes)
+        if self.confusion is not None and n and [len(row) for row in self.confusion.counts] != [n] * n:
+            raise ValueError(f"confusion: want {n} x {n} counts, one row and one column a class")
+        return self
 
 
 class EpochMetrics(Record):

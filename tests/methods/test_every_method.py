@@ -1,0 +1,196 @@
+"""One contract over the table of methods: what every present and later method has to keep."""
+
+import copy
+import inspect
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import nearfar.methods as table
+from nearfar.config.models import MethodConfig
+from nearfar.core.types import Batch, DataFacts
+from nearfar.methods import METHODS, method_class
+from nearfar.nn.conv4 import conv4
+from nearfar.nn.encoders import Encoder
+from nearfar.views.policies import POLICIES
+
+N_METHODS = 3  # what the table held when this was written: a walk over fewer has missed some
+SIZE, SAMPLES, CLASSES = 8, 12, 3
+FACTS = DataFacts("toy", SIZE, tuple("abc"), (40, 40, 40), 120, n_val=20, n_test=20)
+EVERY = pytest.mark.parametrize("name", list(METHODS))
+
+
+def small_net(*, batch_norm: bool = True) -> nn.Module:
+    if batch_norm:
+        return conv4().double()
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers).double()
+
+
+def make(name: str, *, seed: int = 0, config: MethodConfig | None = None, batch_norm: bool = True):
+    torch.manual_seed(seed)
+    kind = method_class(name)
+    encoder = Encoder(small_net(batch_norm=batch_norm), size=SIZE, architecture="small")
+    return kind(encoder, config or kind.Config(), FACTS).double()
+
+
+def make_batch(name: str, *, seed: int = 0) -> Batch:
+    source = torch.Generator().manual_seed(seed)
+    kind = method_class(name)
+    labels = torch.arange(SAMPLES) % CLASSES
+    look = torch.randn(CLASSES, 3, SIZE, SIZE, generator=source, dtype=torch.float64)
+    noise = torch.randn(kind.default_count, SAMPLES, 3, SIZE, SIZE, generator=source, dtype=torch.float64)
+    shown = labels if kind.needs_labels else torch.full_like(labels, -1)
+    index = torch.arange(SAMPLES)
+    return Batch((look[labels] + 0.5 * noise,), shown, index, torch.zeros_like(index), 0, 0, 0.5)
+
+
+def train(method, batch: Batch, steps: int, lr: float = 0.05) -> list[float]:
+    optimizer = torch.optim.SGD(method.parameters(), lr=lr, momentum=0.9)
+    losses = []
+    for _ in range(steps):
+        result = method(batch)
+        optimizer.zero_grad()
+        result.loss.backward()
+        method.after_backward(batch.progress)
+        optimizer.step()
+        losses.append(float(result.loss.detach()))
+    return losses
+
+
+def test_the_table_holds_every_method_file():
+    folder = Path(table.__file__).parent
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base"}
+    assert files == {path.partition(":")[0].rpartition(".")[2] for path in METHODS.values()}
+    assert len(METHODS) == N_METHODS
+
+
+@EVERY
+def test_a_step_returns_what_the_contract_says(name):
+    method, batch = make(name), make_batch(name)
+    result = method(batch)
+    views = sum(len(group) for group in batch.views)
+    assert result.loss.shape == ()
+    assert result.representation.shape == (views, SAMPLES, method.encoder.width)
+    if result.projection is not None:
+        assert result.projection.shape[:2] == (views, SAMPLES)
+    assert all(value.ndim == 0 for value in result.logs.values())
+    assert float(result.logs["chance"]) > 0
+
+
+@EVERY
+def test_one_step_teaches_the_encoder(name):
+    method = make(name)
+    before = [p.detach().clone() for p in method.encoder.parameters()]
+    train(method, make_batch(name), 1)
+    moved = [not torch.equal(b, a) for b, a in zip(before, method.encoder.parameters(), strict=True)]
+    assert all(moved)
+
+
+@EVERY
+def test_the_loss_falls_when_a_batch_is_repeated(name):
+    losses = train(make(name), make_batch(name), 30)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@EVERY
+def test_a_twin_built_from_the_state_agrees(name):
+    method, twin = make(name, seed=0), make(name, seed=1)
+    train(method, make_batch(name), 3)
+    twin.load_state_dict(method.state_dict())
+    batch = make_batch(name, seed=5)
+    assert float(twin(batch).loss.detach()) == float(method(batch).loss.detach())
+
+
+@EVERY
+def test_a_step_changes_no_parameter_and_repeats_itself(name):
+    method, batch = make(name, batch_norm=False), make_batch(name)
+    before = copy.deepcopy(method.state_dict())
+    first, second = (float(method(batch).loss.detach()) for _ in range(2))
+    assert first == second
+    after = method.state_dict()
+    buffers_of_norms = ("running_mean", "running_var", "num_batches_tracked")
+    assert all(torch.equal(before[key], after[key]) for key in before if not key.endswith(buffers_of_norms))
+
+
+@EVERY
+def test_two_instances_never_touch_each_other(name):
+    method, other = make(name), make(name)
+    before = copy.deepcopy(other.state_dict())
+    train(method, make_batch(name), 2)
+    assert all(torch.equal(before[key], value) for key, value in other.state_dict().items())
+
+
+@EVERY
+def test_chunks_of_seven_rows_give_the_gradient_of_the_whole_batch(name):
+    def gradient(micro_batch_size):
+        method = make(name, batch_norm=False)
+        method.encoder.micro_batch_size = micro_batch_size
+        method(make_batch(name)).loss.backward()
+        return torch.cat([p.grad.flatten() for p in method.parameters()])
+
+    whole, chunked = gradient(None), gradient(7)
+    assert float((whole - chunked).norm() / whole.norm()) <= 1e-12
+
+
+@EVERY
+def test_every_field_of_its_config_is_read(name):
+    kind = method_class(name)
+    read: set[str] = set()
+
+    class Recorder(kind.Config):
+        def __getattribute__(self, field: str):
+            if field in kind.Config.model_fields:
+                read.add(field)
+            return super().__getattribute__(field)
+
+    config = Recorder()
+    read.clear()
+    make(name, config=config)
+    assert read == set(kind.Config.model_fields)
+
+
+@EVERY
+def test_it_states_its_paper_views_and_summary(name):
+    kind = method_class(name)
+    assert kind.paper
+    assert kind.default_views in POLICIES
+    assert kind.default_count >= kind.fewest_views
+    assert inspect.getdoc(kind.Config).splitlines()[0].endswith(".")
+    assert all(field.description for field in kind.Config.model_fields.values())
+
+
+@EVERY
+def test_labels_that_were_withheld_do_not_matter_to_it(name):
+    """A method that declares no need of labels gives the same loss whatever they are."""
+    kind = method_class(name)
+    if kind.needs_labels:
+        return
+    method, batch = make(name), make_batch(name)
+    shown = Batch(batch.views, torch.arange(SAMPLES) % 2, batch.index, batch.draw, 0, 0, 0.5)
+    assert float(method(shown).loss.detach()) == float(method(batch).loss.detach())
+
+
+@EVERY
+def test_it_says_why_it_cannot_use_data_without_labels(name):
+    kind = method_class(name)
+    nothing = DataFacts("pictures", SIZE, (), (), 0, n_unlabeled=50)
+    one = DataFacts("pictures", SIZE, ("only",), (50,), 50)
+    assert kind.why_not(FACTS) is None
+    for facts in (nothing, one):
+        reason = kind.why_not(facts)
+        assert (reason is not None) == kind.needs_labels
+        assert reason is None or "pictures" in reason
+
+
+@EVERY
+def test_the_loss_starts_near_chance_with_equal_representations(name):
+    """Chance is the loss of a network that tells nothing apart."""
+    method = make(name, batch_norm=False)
+    for parameter in method.parameters():
+        torch.nn.init.constant_(parameter, 1e-3)
+    result = method(make_batch(name))
+    assert math.isclose(float(result.loss.detach()), float(result.logs["chance"]), rel_tol=0.05)
