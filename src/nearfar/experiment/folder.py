@@ -107,7 +107,7 @@ def write_classifier(run: Path, weight: Any, bias: Any) -> None:
     write_tensors(run / CLASSIFIER, {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
 
 
-def append_row(path: Path, row: Mapping[str, Any]) -> None:
+def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 

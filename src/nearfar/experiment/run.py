@@ -23,6 +23,7 @@ from nearfar.experiment import folder as files
 from nearfar.experiment.encoding import encoder_json, make_encoder, make_evaluation_view
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import Evaluated, Stage, evaluate_run, measure_untrained, selection_accuracy
+from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
 from nearfar.experiment.plan import steps_per_epoch
 from nearfar.experiment.results import results_json
@@ -174,7 +175,7 @@ def _train(job: Job, prepared: _Prepared) -> None:
                 counters.best_value, counters.best_epoch = value, counters.epoch
                 state = prepared.method.encoder.net.state_dict()
                 files.write_tensors(job.out / files.ENCODER_SELECTED, state)
-        files.append_row(job.out / files.METRICS, row)
+        append_metrics(job.out / files.METRICS, row)
         save_checkpoint(job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters)
         _tell(stage.progress, row, config.train.epochs, every)
 
