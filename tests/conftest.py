@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-ROOMS_WITH_SHAPES = ("core", "losses", "nn", "views", "data", "methods", "train", "evaluate")
+ROOMS_WITH_SHAPES = ("core", "losses", "nn", "views", "data", "methods", "training", "evaluate")
 install_import_hook(
     [f"nearfar.{room}" for room in ROOMS_WITH_SHAPES],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",

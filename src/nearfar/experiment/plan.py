@@ -7,7 +7,7 @@ from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
-from nearfar.train.estimate import row_cost
+from nearfar.training.estimate import row_cost
 
 FORWARD_SHARE = 1 / 3  # of a training step
 

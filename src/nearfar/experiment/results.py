@@ -7,7 +7,7 @@ from nearfar import __version__
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment.evaluation import Evaluated, Stage
 from nearfar.nn.encoders import Encoder
-from nearfar.train.checkpoint import Counters
+from nearfar.training.checkpoint import Counters
 
 
 def results_json(

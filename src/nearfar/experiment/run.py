@@ -29,10 +29,10 @@ from nearfar.experiment.plan import steps_per_epoch
 from nearfar.experiment.results import results_json
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
-from nearfar.train.batches import Batches
-from nearfar.train.checkpoint import Counters, load_checkpoint, save_checkpoint
-from nearfar.train.loop import Pace, Row, fit
-from nearfar.train.optimizers import build_optimizer
+from nearfar.training.batches import Batches
+from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
+from nearfar.training.loop import Pace, Row, fit
+from nearfar.training.optimizers import build_optimizer
 from nearfar.views.plan import ViewPlan
 from nearfar.views.policies import named_policy
 

@@ -78,8 +78,8 @@ def _table(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], out: Path) 
 
 def predict_files(run: Path, images: Sequence[Path], progress: Progress) -> dict[str, Any]:
     """Class, probability and the five likeliest of each image; folders are searched for images."""
-    paths = [found for image in images for found in _images_of(image)]
     model = load(run)
+    paths = [found for image in images for found in _images_of(image)]
     predictions = []
     with progress.bar(len(paths), "predicting") as bar:
         for start in range(0, len(paths), 64):

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nearfar.core.errors import RunError
-from nearfar.train.optimizers import load_optimizer_state
+from nearfar.training.optimizers import load_optimizer_state
 
 
 @dataclass

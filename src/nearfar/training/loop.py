@@ -16,9 +16,9 @@ from nearfar.core.progress import Bar
 from nearfar.core.randomness import stream_seed
 from nearfar.core.types import Batch, StepResult
 from nearfar.methods.base import Method
-from nearfar.train.batches import Batches
-from nearfar.train.checkpoint import Counters
-from nearfar.train.schedules import Decay, rate_factor, steps_of
+from nearfar.training.batches import Batches
+from nearfar.training.checkpoint import Counters
+from nearfar.training.schedules import Decay, rate_factor, steps_of
 
 Row = dict[str, float]
 
