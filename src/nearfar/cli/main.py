@@ -12,6 +12,7 @@ from nearfar.cli.lists import encoders, methods
 from nearfar.cli.predict import predict
 from nearfar.cli.probe import probe
 from nearfar.cli.report import report
+from nearfar.cli.settings import CommandWithSettings
 from nearfar.cli.train import train
 from nearfar.core.errors import NearfarError
 
@@ -25,8 +26,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, compare, probe, predict, embed, report, check, methods, encoders):
+for command in (demo, probe, predict, embed, report, check, methods, encoders):
     app.command()(command)
+for command in (train, compare):
+    app.command(cls=CommandWithSettings)(command)
 
 
 def main() -> None:

@@ -1,0 +1,138 @@
+"""Decay seen at a glance: snapshots that change only on purpose, counts that may fall silently, rise only with a reason."""
+
+import ast
+import configparser
+import inspect
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+import nearfar
+from nearfar.cli.main import app
+from nearfar.methods import METHODS
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "nearfar"
+HERE = Path(__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+RATCHETS = {  # how often each may stand in the package
+    r"#\s*noqa": 21,
+    r"type:\s*ignore": 4,
+    r"\bTODO\b|\bFIXME\b": 0,
+    r"except Exception": 1,
+    r"\bwarnings\.warn\(": 0,
+    r"torch\.manual_seed\(": 4,
+}
+LONGEST_FILE = 320
+FORBIDDEN_NAMES = ("utils.py", "common.py", "helpers.py", "misc.py")
+
+
+def test_the_walk_sees_the_whole_package():
+    assert len(FILES) >= 100
+    assert {path.relative_to(SOURCE).parts[0] for path in FILES if path.parent != SOURCE} == {
+        "cli", "config", "core", "data", "evaluate", "experiment", "losses", "methods", "nn", "report", "training",
+        "views",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", list(RATCHETS))
+def test_what_should_be_rare_gets_no_commoner(pattern):
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in FILES
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if re.search(pattern, line)
+    ]
+    assert len(found) <= RATCHETS[pattern], found
+
+
+def test_files_stay_short_and_say_what_they_are_for():
+    for path in FILES:
+        assert path.name not in FORBIDDEN_NAMES
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= LONGEST_FILE, path
+        assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+
+
+def test_no_function_rebinds_a_module_s_name():
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)], path
+
+
+def test_no_line_seeds_the_global_generator_outside_a_fork():
+    for path in FILES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if "torch.manual_seed(" in line:
+                assert any("fork_rng" in above for above in lines[max(0, number - 4) : number]), f"{path}:{number + 1}"
+
+
+def test_the_public_names_are_those_of_the_snapshot():
+    """After a wanted change: NEARFAR_SNAPSHOT=write, and the difference goes into the changelog."""
+    lines = []
+    for name in sorted(nearfar.__all__):
+        thing = getattr(nearfar, name)
+        if inspect.ismodule(thing):
+            lines.append(f"{name} (module)")
+        elif isinstance(thing, type) and issubclass(thing, Exception):
+            lines.append(f"{name} (error)")
+        elif callable(thing):
+            parameters = inspect.signature(inspect.unwrap(thing)).parameters.values()
+            bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+            lines.append(f"{name}{inspect.Signature(bare)}")
+    _compare(HERE / "public_api.txt", lines)
+
+
+def test_the_flags_of_the_commands_are_those_of_the_snapshot():
+    lines = []
+    for name, command in sorted(typer.main.get_command(app).commands.items()):
+        options = [" ".join(parameter.opts) or parameter.name for parameter in command.params]
+        lines.append(f"{name}: {', '.join(options)}")
+    assert len(lines) == 10
+    _compare(HERE / "cli_flags.txt", lines)
+
+
+def _compare(path: Path, lines: list[str]) -> None:
+    text = "\n".join(lines) + "\n"
+    if os.environ.get("NEARFAR_SNAPSHOT") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_the_independence_of_methods_is_checked_for_every_method():
+    linter = configparser.ConfigParser()
+    linter.read(ROOT / ".importlinter")
+    named = linter["importlinter:contract:methods"]["modules"].split()
+    assert named == [path.partition(":")[0] for path in METHODS.values()]
+
+
+@pytest.mark.parametrize("module", ["nearfar.cli.main", "nearfar.config.loading", "nearfar.core.errors", "nearfar"])
+def test_what_answers_at_once_imports_no_torch(module):
+    code = f"import sys, {module}; print(*[n for n in ('torch', 'timm', 'numpy', 'sklearn') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_help_answers_in_a_blink():
+    """Under 0.4 s, best of seven; a second is allowed here, because other tests may share the machine."""
+    command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", "--help"]
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert "compare" in done.stdout
+    assert min(seconds) < 1.0
+
+
+def test_no_file_names_a_place_outside_the_project():
+    for path in [*FILES, ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        assert not re.search(r"/(root|home|work)/", path.read_text(encoding="utf-8")), path
