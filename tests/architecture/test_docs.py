@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 HEAD = """# Configuration
 
 Every key of a run, generated from the models. Set one with `--set SECTION.KEY=VALUE`, or write sections into a TOML
-file and give it with `--recipe FILE.toml`; flags and `--set` go over the file. "chosen" means that nearfar chooses for
-the data at hand, says so in the plan, and writes the value into `run.toml`. Unknown keys are errors.
+file and give it with `--recipe FILE.toml`; flags and `--set` go over the file. "unset" means that nearfar chooses for
+the data at hand, or does without; what it chose stands in the plan and in `run.toml`. Unknown keys are errors.
 
 """
 

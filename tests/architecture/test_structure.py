@@ -1,4 +1,4 @@
-"""Decay seen at a glance: snapshots that change only on purpose, counts that may fall silently, rise only with a reason."""
+"""Decay seen at a glance: snapshots change on purpose, counts may fall silently and rise only with a reason."""
 
 import ast
 import configparser

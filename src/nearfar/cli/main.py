@@ -28,8 +28,8 @@ app = typer.Typer(
 )
 for command in (demo, probe, predict, embed, report, check, methods, encoders):
     app.command()(command)
-for command in (train, compare):
-    app.command(cls=CommandWithSettings)(command)
+app.command(cls=CommandWithSettings)(train)
+app.command(cls=CommandWithSettings)(compare)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from nearfar.config.models import SECTIONS, Section
 
 class Key(NamedTuple):
     path: str  # "train.epochs"
-    default: str  # as TOML, "chosen" where nearfar chooses
+    default: str  # as TOML, "unset" where nearfar chooses or does without
     text: str
 
 
@@ -38,7 +38,7 @@ def _shown(default: object, *, required: bool) -> str:
     if required:
         return "required"
     if default is None:
-        return "chosen"
+        return "unset"
     if isinstance(default, bool):
         return str(default).lower()
     return str(list(default)) if isinstance(default, tuple) else repr(default).replace("'", '"')

@@ -22,6 +22,7 @@ from nearfar.evaluate.measure import Measured, Measurement, Selection, accuracie
 from nearfar.experiment import folder as files
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
+from nearfar.training.checkpoint import Counters
 
 SELECTION_BANK = 5000  # training images among which a selection looks for neighbours
 MAP_ROWS = 2000
@@ -87,10 +88,10 @@ class Evaluated:
     confusion: list[list[int]] | None
 
 
-def evaluate_run(stage: Stage, method: Method, selected: Path | None, out: Path) -> Evaluated:
-    """Measures the last encoder and the selected one; writes classifier.safetensors and embeddings.npz.
+def evaluate_run(stage: Stage, method: Method, counters: Counters, out: Path) -> Evaluated:
+    """Measures the last encoder and, where epochs were selected, the selected one.
 
-    `selected` is the file of the selected encoder; None where the last epoch is the selected one.
+    Writes classifier.safetensors and embeddings.npz of the last.
     """
     if not stage.measurable():
         _write_unlabelled(stage, method.encoder, out)
@@ -109,18 +110,20 @@ def evaluate_run(stage: Stage, method: Method, selected: Path | None, out: Path)
         np.add.at(counts, (test.y, predicted), 1)
         confusion = counts.tolist()
     write_embeddings(stage, test, predicted, confidence, out)
-    found += _of_selected(stage, method, selected, found)
+    found += _of_selected(stage, method, counters, found, out)
     return Evaluated(found, confusion)
 
 
 def _of_selected(
-    stage: Stage, method: Method, selected: Path | None, last: list[Measurement]
+    stage: Stage, method: Method, counters: Counters, last: list[Measurement], out: Path
 ) -> list[Measurement]:
     """The probes of the selected encoder (whose head was not kept); equal numbers where it is the last one."""
-    if selected is None:
+    if counters.best_epoch == 0:
+        return []
+    if counters.best_epoch == counters.epoch:
         return [replace(m, selection="validation") for m in last if not m.name.startswith("head.")]
     twin = copy.deepcopy(method)
-    twin.encoder.net.load_state_dict(files.read_tensors(selected))
+    twin.encoder.net.load_state_dict(files.read_tensors(out / files.ENCODER_SELECTED))
     splits = stage.features(twin.encoder, "features, selected epoch")
     return stage.measure(splits, "validation").measurements
 

@@ -17,7 +17,7 @@ from nearfar.data.memory import rgb_pixels
 from nearfar.evaluate.features import EvaluationView
 from nearfar.evaluate.probe import LinearProbe
 from nearfar.experiment import folder as files
-from nearfar.nn.building import build_encoder
+from nearfar.nn.building import build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
 
 IMAGES_A_CALL = 256
@@ -123,6 +123,8 @@ def _network(facts: dict[str, Any], module: nn.Module | None, path: Path) -> Enc
         if module is None:
             raise RunError(f"{path} was trained with your own {name}; give one: nearfar.load(run, module=...)")
         return Encoder(module, size=size, architecture=name)
+    if name.partition(".")[0] not in encoder_names():  # a folder from someone else may name anything
+        raise RunError(f"{path / files.ENCODER_JSON}: no encoder is called {name!r}; train again with --force")
     with torch.random.fork_rng(devices=[]):
         return build_encoder(name, size=size, stem="small" if facts["stem"] else "own")
 

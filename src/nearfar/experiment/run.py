@@ -67,7 +67,7 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
             _continue(job, prepared)
         _train(job, prepared)
         _write_encoder(job, prepared)
-        evaluated = evaluate_run(prepared.stage, prepared.method, prepared.selected_file(job.out), job.out)
+        evaluated = evaluate_run(prepared.stage, prepared.method, prepared.counters, job.out)
         prepared.seconds = time.perf_counter() - started
         return _write_results(job, prepared, evaluated, untrained)
 
@@ -80,10 +80,6 @@ class _Prepared:
     batches: Batches
     counters: Counters
     seconds: float = 0.0
-
-    def selected_file(self, out: Path) -> Path | None:
-        """None where the last epoch is the selected one."""
-        return out / files.ENCODER_SELECTED if 0 < self.counters.best_epoch < self.counters.epoch else None
 
 
 def _prepare(job: Job, progress: Progress) -> _Prepared:
@@ -154,7 +150,7 @@ def _continue(job: Job, prepared: _Prepared) -> None:
     path = job.out / files.CHECKPOINT
     if path.exists():
         prepared.counters = load_checkpoint(path, prepared.method, prepared.optimizer)
-    if prepared.selected_file(job.out) is not None and not (job.out / files.ENCODER_SELECTED).exists():
+    if prepared.counters.best_epoch and not (job.out / files.ENCODER_SELECTED).exists():
         raise RunError(f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force")
     files.keep_rows_until(job.out / files.METRICS, prepared.counters.epoch)
 

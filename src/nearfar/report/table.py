@@ -88,7 +88,8 @@ def results_table(found: Findings) -> ResultsTable | None:
 def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
     found: dict[str, set[str]] = {}
     for entry in entries:
-        found.setdefault(entry.name, set()).add(entry.selection or "last")
+        if entry.name in _TITLES or not entry.name.endswith(".balanced_accuracy"):  # one is enough for a page
+            found.setdefault(entry.name, set()).add(entry.selection or "last")
     names = sorted(found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name))
     return tuple(
         Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name]))
