@@ -1,0 +1,174 @@
+"""Bad input: a clear message, exit 2, no traceback, nothing half-written."""
+
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+QUICK = ("--epochs", "1", "--encoder", "conv4")
+
+
+def pictures(folder: Path, n: int, colour: int = 90) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(n):
+        Image.new("RGB", (20, 20), (colour, number, 0)).save(folder / f"{number:03d}.png")
+
+
+@pytest.fixture
+def refused(tmp_path, nearfar_command):
+    """Calls train, checks code, traceback and that no run folder is left; gives the message."""
+
+    def check(*arguments, code: int = 2) -> str:
+        out = tmp_path / "run"
+        ended = nearfar_command("train", *arguments, "--out", out)
+        assert ended.code == code, ended.err
+        assert "Traceback" not in ended.err
+        assert not out.exists()
+        return ended.err
+
+    return check
+
+
+def test_a_missing_path_suggests_its_neighbour(tmp_path, refused):
+    pictures(tmp_path / "flowers" / "rose", 3)
+    assert "flowers" in refused(tmp_path / "flower")
+
+
+def test_an_empty_folder(tmp_path, refused):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(tmp_path / "empty")
+
+
+def test_one_class_for_a_method_that_needs_labels(tmp_path, refused):
+    pictures(tmp_path / "data" / "rose", 20)
+    message = refused(tmp_path / "data", "--method", "supcon", *QUICK)
+    assert "at least 2 classes" in message
+    assert "rose" in message
+
+
+def test_every_problem_of_the_configuration_at_once(refused):
+    message = refused(
+        "digits", "--method", "supcon", "--epochs", "10",
+        "--set", "method.temprature=0.2", "--set", "method.projection_dim=0", "--set", "schedule.warmup_epochs=20",
+    )  # fmt: skip
+    assert "configuration: 3 problems" in message
+    assert 'method.temprature: unknown key (did you mean "temperature"?)' in message
+    assert "method.projection_dim: want more than 0, got 0" in message
+    assert "schedule.warmup_epochs: want at most 10 (train.epochs), got 20" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong", "right"),
+    [("--method", "supcom", "supcon"), ("--encoder", "resnet81", "resnet18"), ("--set", "view.policy=simclr", "views")],
+)
+def test_unknown_names_get_the_nearest(refused, option, wrong, right):
+    message = refused("digits", option, wrong)
+    assert f'did you mean "{right}"?' in message
+
+
+def test_a_batch_larger_than_the_data(refused):
+    message = refused("digits", "--batch-size", "5000")
+    assert "train.batch_size: want at most 1077" in message
+
+
+def test_a_class_with_a_single_sample_is_named(tmp_path, refused):
+    pictures(tmp_path / "data" / "rose", 20)
+    pictures(tmp_path / "data" / "tulip", 20, colour=150)
+    pictures(tmp_path / "data" / "orchid", 1, colour=200)
+    assert "orchid" in refused(tmp_path / "data", *QUICK)
+
+
+def test_too_many_unreadable_files_are_named(tmp_path, refused):
+    for name in ("rose", "tulip"):
+        pictures(tmp_path / "data" / name, 20, colour=len(name))
+    Image.effect_noise((64, 64), 50).save(tmp_path / "data" / "rose" / "cut.jpg")
+    whole = (tmp_path / "data" / "rose" / "cut.jpg").read_bytes()
+    (tmp_path / "data" / "rose" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "data" / "tulip" / "text.png").write_text("no picture")
+    message = refused(tmp_path / "data", *QUICK)
+    assert "cut.jpg" in message
+    assert "text.png" in message
+
+
+@pytest.mark.parametrize("kind", ["climbs", "link"])
+def test_an_archive_that_leaves_its_folder_is_refused(tmp_path, refused, kind):
+    pictures(tmp_path / "rose", 1)
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        archive.add(tmp_path / "rose" / "000.png", "../../evil.png" if kind == "climbs" else "rose/000.png")
+        if kind == "link":
+            member = tarfile.TarInfo("rose/link.png")
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(member)
+    assert ("evil.png" if kind == "climbs" else "link.png") in refused(tmp_path / "data.tar", *QUICK)
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path, nearfar_command, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert nearfar_command("train", "digits", "--out", tmp_path / "file").code == 2
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    ended = nearfar_command("train", "digits", "--out", tmp_path / "run")
+    assert ended.code == 2
+    assert "cannot be written" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("encoder.json", "missing"),
+        ("encoder.json", "cut"),
+        ("encoder.safetensors", "missing"),
+        ("encoder.safetensors", "cut"),
+        ("classifier.safetensors", "cut"),
+        ("classifier.safetensors", "missing"),
+        ("encoder.json", "wrong"),
+    ],
+)
+def test_a_run_folder_with_a_file_missing_or_cut_short(tiny_run, tmp_path, nearfar_command, name, damage):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    path = run / name
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "input_size": "big"}))
+    pictures(tmp_path / "look", 1)
+    ended = nearfar_command("predict", run, tmp_path / "look")
+    assert ended.code == 2, ended.err
+    assert name in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_no_run_folder_at_all(tmp_path, nearfar_command):
+    for command in (("probe", tmp_path / "no"), ("report", tmp_path / "no"), ("predict", tmp_path / "no", tmp_path)):
+        ended = nearfar_command(*command)
+        assert ended.code == 2, ended.err
+        assert str(tmp_path / "no") in ended.err
+
+
+def test_wrong_usage_is_exit_2_without_a_traceback(nearfar_command):
+    for arguments in (("train",), ("train", "digits", "--epoch", "3"), ("trian", "digits")):
+        ended = nearfar_command(*arguments)
+        assert ended.code == 2
+        assert ended.err
+
+
+def test_an_unforeseen_error_is_ours(nearfar_command, monkeypatch):
+    from nearfar.experiment import lists
+
+    monkeypatch.setattr(lists, "METHODS", {"broken": "nowhere:Nothing"})
+    ended = nearfar_command("methods")
+    assert ended.code == 1
+    assert "please report" in ended.err
+
+
+def test_debug_shows_the_traceback(nearfar_command):
+    ended = nearfar_command("train", "nothing-here", "--debug")
+    assert ended.code == 2
+    assert "Traceback" in ended.err

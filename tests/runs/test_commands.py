@@ -1,0 +1,188 @@
+"""The commands around a run: compare, probe, predict, embed, report, check, lists."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nearfar
+from nearfar.experiment.table import compare_pairs, welch_interval
+
+QUICK = ("--epochs", "1", "--batch-size", "128", "--set", "evaluate.selections=0")
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory) -> Path:
+    """cross_entropy and simclr on the digits, one epoch, two seeds."""
+    out = tmp_path_factory.mktemp("compare") / "out"
+    options = {"train.batch_size": 128, "evaluate.selections": 0}
+    nearfar.compare(
+        "digits", methods=["cross_entropy", "simclr"], seeds=2, epochs=1, out=out, quiet=True, **options
+    )
+    return out
+
+
+def read(path: Path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_comparison_holds_a_row_for_every_number_of_every_method(comparison):
+    found = read(comparison / "compare.json")
+    rows = {(row["method"], row["name"], row["selection"]): row for row in found["table"]}
+    for method, selection in (("cross_entropy", "last"), ("simclr", "last"), ("untrained", None)):
+        row = rows[method, "linear_probe.top1", selection]
+        assert row["seeds"] == 2
+        assert 0 < row["mean"] < 1
+        assert row["sd"] > 0
+    assert ("cross_entropy", "head.top1", "last") in rows
+    assert ("simclr", "head.top1", "last") not in rows
+    assert rows["simclr", "cost.train_seconds", None]["mean"] > 0
+    assert rows["simclr", "cost.peak_memory_bytes", None]["mean"] is None
+    assert [Path(run) for run in found["runs"]] == [
+        Path(method, f"seed{seed}") for seed in (0, 1) for method in ("cross_entropy", "simclr")
+    ]
+    assert Path(found["report"]).exists()
+
+
+def test_methods_of_a_comparison_start_from_the_same_encoder_and_images(comparison):
+    first, second = (read(comparison / m / "seed0" / "results.json") for m in ("cross_entropy", "simclr"))
+    assert first["untrained"] == second["untrained"]
+    assert first["data"] == second["data"]
+    assert first["train"]["epochs"] == second["train"]["epochs"]
+    other = read(comparison / "simclr" / "seed1" / "results.json")
+    assert other["untrained"] != second["untrained"]
+
+
+def test_a_comparison_resumes_without_training_again(comparison):
+    before = (comparison / "simclr" / "seed1" / "results.json").stat().st_mtime_ns
+    options = {"train.batch_size": 128, "evaluate.selections": 0}
+    methods = ["cross_entropy", "simclr"]
+    again = nearfar.compare(
+        "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **options
+    )
+    assert (comparison / "simclr" / "seed1" / "results.json").stat().st_mtime_ns == before
+    assert again.results["table"]
+
+
+def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, photographs, nearfar_command):
+    unlabelled = tmp_path / "flat"
+    unlabelled.mkdir()
+    for number, path in enumerate(sorted(photographs.rglob("*.png"))):
+        (unlabelled / f"{number}.png").write_bytes(path.read_bytes())
+    ended = nearfar_command(
+        "compare", unlabelled, "--methods", "all", "--seeds", "1", "--encoder", "conv4", "--json", "--quiet",
+        "--out", tmp_path / "out", "--epochs", "1",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
+    assert set(left) == {"cross_entropy", "supcon"}
+    assert all("labels" in reason for reason in left.values())
+
+
+def test_differences_are_judged_against_the_noise_of_the_seeds():
+    def result(method, seed, value):
+        m = {"name": "linear_probe.top1", "split": "test", "selection": "last", "value": value}
+        return {"method": method, "seed": seed, "measurements": [m]}
+
+    far = [result("a", s, 0.9 + 0.001 * s) for s in range(3)] + [result("b", s, 0.5 + 0.001 * s) for s in range(3)]
+    near = [result("a", s, (0.9, 0.6, 0.7)[s]) for s in range(3)] + [result("b", s, (0.7, 0.8, 0.65)[s]) for s in range(3)]
+    assert compare_pairs(far, ["a", "b"])[0]["larger_than_noise"] is True
+    assert compare_pairs(near, ["a", "b"])[0]["larger_than_noise"] is False
+    assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0]["larger_than_noise"] is None
+
+
+def test_the_interval_of_a_difference_is_welch_s():
+    from scipy import stats
+
+    a, b = [0.91, 0.93, 0.90], [0.88, 0.80, 0.86]
+    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert welch_interval(a, b) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_probe_replaces_measurements_of_the_same_name(tmp_path, nearfar_command):
+    out = tmp_path / "run"
+    assert nearfar_command("train", "digits", "--out", out, "--set", 'evaluate.probes=["knn"]', *QUICK).code == 0
+    before = read(out / "results.json")["measurements"]
+    assert nearfar_command("probe", out, "--kind", "knn", "--json").code == 0
+    assert len(read(out / "results.json")["measurements"]) == len(before)
+    ended = nearfar_command("probe", out, "--kind", "linear", "--json")
+    names = {m["name"] for m in json.loads(ended.out)}
+    assert "linear_probe.top1" in names
+    assert (out / "classifier.safetensors").exists()
+    ended = nearfar_command("probe", out, "--labels-per-class", "3", "--json")
+    assert [m["name"] for m in json.loads(ended.out)] == ["few_label_probe.top1@3"]
+    last = [m for m in read(out / "results.json")["measurements"] if m["selection"] == "last"]
+    assert len({m["name"] for m in last}) == len(last)
+
+
+def test_predict_names_path_class_and_the_likeliest(tiny_run, tmp_path, nearfar_command):
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    data = nearfar.data.load(nearfar.data.open_source("digits"), view_size=8)
+    for row in range(3):
+        Image.fromarray(np.asarray(data.images[row])).save(folder / f"{row}.png")
+    ended = nearfar_command("predict", tiny_run, folder, folder / "0.png", "--json")
+    predictions = json.loads(ended.out)["predictions"]
+    assert [Path(p["path"]).name for p in predictions] == ["0.png", "1.png", "2.png", "0.png"]
+    assert predictions[0] == predictions[3]
+    assert predictions[0]["class"] == predictions[0]["top"][0][0]
+    assert sum(p for _, p in predictions[0]["top"]) <= 1 + 1e-6
+    text = folder / "notes.png"
+    text.write_text("no picture")
+    ended = nearfar_command("predict", tiny_run, text)
+    assert ended.code == 2
+    assert "notes.png" in ended.err
+
+
+def test_embed_writes_npz_and_csv_of_every_image(tiny_run, tmp_path, photographs, nearfar_command):
+    ended = nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.npz", "--json")
+    assert json.loads(ended.out) == {"out": str(tmp_path / "e.npz"), "rows": 60, "width": 64}
+    with np.load(tmp_path / "e.npz") as file:
+        assert set(file) == {"embeddings", "labels", "split", "paths", "class_names"}
+        x = file["embeddings"]
+    assert nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.csv").code == 0
+    rows = list(csv.DictReader((tmp_path / "e.csv").read_text().splitlines()))
+    assert len(rows) == 60
+    assert float(rows[7]["e3"]) == pytest.approx(float(x[7, 3]), rel=1e-5)
+    ended = nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.xlsx")
+    assert ended.code == 2
+    assert ".parquet" in ended.err
+
+
+def test_report_writes_the_page_again(tiny_run, tmp_path, nearfar_command):
+    ended = nearfar_command("report", tiny_run, "--out", tmp_path / "page.html", "--json")
+    assert json.loads(ended.out) == {"report": str(tmp_path / "page.html")}
+    assert (tmp_path / "page.html").stat().st_size > 10_000
+
+
+def test_check_says_which_methods_fit(photographs, nearfar_command):
+    ended = nearfar_command("check", photographs, "--json")
+    assert ended.code == 0
+    findings = json.loads(ended.out)["findings"]
+    assert {"code", "severity", "text"} == set(findings[0])
+    assert "cross_entropy, supcon, simclr" in next(f["text"] for f in findings if f["code"] == "methods_fit")
+    assert nearfar_command("check", photographs, "--strict").code == 0
+
+
+def test_check_strict_fails_where_something_was_found(tmp_path, photographs, nearfar_command):
+    import shutil
+
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(photographs, spoiled)
+    (spoiled / "leaf" / "torn.png").write_bytes((spoiled / "leaf" / "00.png").read_bytes()[:60])
+    ended = nearfar_command("check", spoiled, "--strict")
+    assert ended.code == 2
+    assert "torn.png" in ended.out
+
+
+def test_methods_and_encoders_are_listed_from_the_code(nearfar_command):
+    methods = json.loads(nearfar_command("methods", "--json").out)
+    assert [m["name"] for m in methods] == ["cross_entropy", "supcon", "simclr"]
+    assert {"needs_labels", "views", "summary", "paper"} <= set(methods[0])
+    names = [row["name"] for row in json.loads(nearfar_command("encoders", "--search", "resnet18", "--json").out)]
+    assert "resnet18" in names
+    assert "conv4" not in names
