@@ -10,16 +10,16 @@ import pytest
 import nearfar
 from nearfar.experiment.table import compare_pairs, welch_interval
 
-QUICK = ("--epochs", "1", "--batch-size", "128", "--set", "evaluate.selections=0")
+OPTIONS = {"train.batch_size": 256, "evaluate.selections": 0, "evaluate.probes": ["linear"], "evaluate.map_rows": 20}
+QUICK = ("--epochs", "1", "--batch-size", "128", "--set", "evaluate.selections=0", "--set", "evaluate.map_rows=20")
 
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory) -> Path:
     """cross_entropy and simclr on the digits, one epoch, two seeds."""
     out = tmp_path_factory.mktemp("compare") / "out"
-    options = {"train.batch_size": 128, "evaluate.selections": 0}
     nearfar.compare(
-        "digits", methods=["cross_entropy", "simclr"], seeds=2, epochs=1, out=out, quiet=True, **options
+        "digits", methods=["cross_entropy", "simclr"], seeds=2, epochs=1, out=out, quiet=True, **OPTIONS
     )
     return out
 
@@ -57,10 +57,9 @@ def test_methods_of_a_comparison_start_from_the_same_encoder_and_images(comparis
 
 def test_a_comparison_resumes_without_training_again(comparison):
     before = (comparison / "simclr" / "seed1" / "results.json").stat().st_mtime_ns
-    options = {"train.batch_size": 128, "evaluate.selections": 0}
     methods = ["cross_entropy", "simclr"]
     again = nearfar.compare(
-        "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **options
+        "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
     )
     assert (comparison / "simclr" / "seed1" / "results.json").stat().st_mtime_ns == before
     assert again.results["table"]
@@ -87,7 +86,8 @@ def test_differences_are_judged_against_the_noise_of_the_seeds():
         return {"method": method, "seed": seed, "measurements": [m]}
 
     far = [result("a", s, 0.9 + 0.001 * s) for s in range(3)] + [result("b", s, 0.5 + 0.001 * s) for s in range(3)]
-    near = [result("a", s, (0.9, 0.6, 0.7)[s]) for s in range(3)] + [result("b", s, (0.7, 0.8, 0.65)[s]) for s in range(3)]
+    mixed = {"a": (0.9, 0.6, 0.7), "b": (0.7, 0.8, 0.65)}
+    near = [result(method, s, mixed[method][s]) for method in mixed for s in range(3)]
     assert compare_pairs(far, ["a", "b"])[0]["larger_than_noise"] is True
     assert compare_pairs(near, ["a", "b"])[0]["larger_than_noise"] is False
     assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0]["larger_than_noise"] is None

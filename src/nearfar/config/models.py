@@ -68,6 +68,7 @@ class EvaluateConfig(Section):
     probes: tuple[Literal["linear", "knn", "few_label"], ...] = Field(
         ("linear", "knn", "few_label"), description="what the frozen encoder is measured by"
     )
+    map_rows: int = Field(2000, ge=1, description="most test images that the map and embeddings.npz hold")
     selections: int = Field(10, ge=0, description="how often a run kNN on validation is taken")
 
 

@@ -25,7 +25,6 @@ from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
 
 SELECTION_BANK = 5000  # training images among which a selection looks for neighbours
-MAP_ROWS = 2000
 THUMBNAIL_PX = 32
 
 
@@ -69,7 +68,7 @@ def selection_accuracy(stage: Stage, encoder: Encoder) -> float:
     def features(split: str, most: int) -> Features:
         rows = stage.data.split(split)
         rows = rows[labels[rows] >= 0]
-        rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), most)).round().long()]
+        rows = spread(rows, most)
         return Features(extract(encoder, stage.data, rows, stage.view), labels[rows].numpy(), rows.numpy())
 
     return knn_accuracy(features("train", SELECTION_BANK), features("val", SELECTION_BANK), stage.n_classes)
@@ -142,14 +141,15 @@ def _head(method: Method, test: Features, selection: Selection) -> list[Measurem
 def _write_unlabelled(stage: Stage, encoder: Encoder, out: Path) -> None:
     """Without labels to probe with there is still a map: of test, else of what was trained on."""
     names = [name for name in ("test", "unlabeled", "train") if len(stage.data.split(name))]
-    rows = _few(stage.data.split(names[0]))
+    rows = spread(stage.data.split(names[0]), stage.config.evaluate.map_rows)
     x = extract(encoder, stage.data, rows, stage.view)
     labels = np.asarray(stage.data.labels)[rows.numpy()]
     write_embeddings(stage, Features(x, labels, rows.numpy()), None, None, out)
 
 
-def _few(rows: Tensor) -> Tensor:
-    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), MAP_ROWS)).round().long()]
+def spread(rows: Tensor, most: int) -> Tensor:
+    """At most so many of the rows, evenly spread."""
+    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), most)).round().long()]
 
 
 def write_embeddings(
@@ -159,8 +159,8 @@ def write_embeddings(
     confidence: NDArray[np.float64] | None,
     out: Path,
 ) -> None:
-    """embeddings.npz: at most 2,000 rows spread evenly, with their map, neighbours and thumbnails."""
-    chosen = _few(torch.arange(len(features))).numpy()
+    """embeddings.npz: at most `evaluate.map_rows` rows, with their map, neighbours and thumbnails."""
+    chosen = spread(torch.arange(len(features)), stage.config.evaluate.map_rows).numpy()
     x, rows = features.x[chosen], features.rows[chosen]
     none = np.full(len(chosen), -1, dtype=np.int64)
     thumbnails = [
