@@ -83,12 +83,16 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, pho
 def test_differences_are_judged_against_the_noise_of_the_seeds():
     def result(method, seed, value):
         m = {"name": "linear_probe.top1", "split": "test", "selection": "last", "value": value}
-        return {"method": method, "seed": seed, "measurements": [m]}
+        floor = {"name": "linear_probe.top1", "value": 0.3 + 0.001 * seed}
+        return {"method": method, "seed": seed, "measurements": [m], "untrained": [floor]}
 
     far = [result("a", s, 0.9 + 0.001 * s) for s in range(3)] + [result("b", s, 0.5 + 0.001 * s) for s in range(3)]
     mixed = {"a": (0.9, 0.6, 0.7), "b": (0.7, 0.8, 0.65)}
     near = [result(method, s, mixed[method][s]) for method in mixed for s in range(3)]
     assert compare_pairs(far, ["a", "b"])[0]["larger_than_noise"] is True
+    assert [(pair["a"], pair["b"]) for pair in compare_pairs(far, ["a", "b"])] == [
+        ("a", "b"), ("a", "untrained"), ("b", "untrained"),
+    ]  # fmt: skip
     assert compare_pairs(near, ["a", "b"])[0]["larger_than_noise"] is False
     assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0]["larger_than_noise"] is None
 

@@ -100,7 +100,7 @@ def _text(results: dict[str, Any], out: Path) -> str:
         opt.table(headings, rows),
         f"{facts['name']}: {facts['n_test']:,} test images; mean ± sd over {results['seeds']} seed(s); "
         "probes on the frozen encoder, chosen on validation",
-        *(pair["text"] for pair in results["comparisons"]),
+        *(pair["text"] for pair in results["comparisons"] if pair["b"] != "untrained"),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
         f"report: {out / 'report.html'}",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+UNTRAINED = "untrained"
 JUDGED_BY = ("linear_probe.top1", "test", "last")
 COSTS = ("train_seconds", "peak_memory_bytes")
 Results = list[dict[str, Any]]
@@ -24,13 +25,13 @@ def build_table(results: Results) -> list[dict[str, Any]]:
         entries = [(result["method"], m) for m in result["measurements"]]
         if result["seed"] not in seen and result["untrained"]:
             seen.add(result["seed"])
-            entries = [("untrained", m) for m in result["untrained"]] + entries
+            entries = [(UNTRAINED, m) for m in result["untrained"]] + entries
         for method, m in entries:
             if not isinstance(m["value"], list):
                 values[method, m["name"], m["split"], m["selection"]].append(m["value"])
         for cost in COSTS:
             values[result["method"], f"cost.{cost}", None, None].append(result["cost"][cost])
-    ordered = sorted(values.items(), key=lambda item: item[0][0] != "untrained")
+    ordered = sorted(values.items(), key=lambda item: item[0][0] != UNTRAINED)
     return [_row(key, found) for key, found in ordered]
 
 
@@ -49,7 +50,9 @@ def _row(key: Key, found: list[float | None]) -> dict[str, Any]:
 
 
 def compare_pairs(results: Results, methods: list[str]) -> list[dict[str, Any]]:
-    """Each pair of methods on the test linear probe of the last epoch, by Welch's 95 % interval over seeds."""
+    """Each pair of methods, then each method and the untrained encoder, on the test linear probe of the last
+    epoch, by Welch's 95 % interval over seeds.
+    """
     scores = {
         method: [
             m["value"]
@@ -60,7 +63,12 @@ def compare_pairs(results: Results, methods: list[str]) -> list[dict[str, Any]]:
         ]
         for method in methods
     }
-    return [_pair(a, b, scores[a], scores[b]) for a, b in combinations(methods, 2) if scores[a] and scores[b]]
+    floors = {
+        result["seed"]: m["value"] for result in results for m in result["untrained"] if m["name"] == JUDGED_BY[0]
+    }
+    scores[UNTRAINED] = list(floors.values())
+    pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in methods)]
+    return [_pair(a, b, scores[a], scores[b]) for a, b in pairs if scores[a] and scores[b]]
 
 
 def _pair(a: str, b: str, of_a: list[float], of_b: list[float]) -> dict[str, Any]:
