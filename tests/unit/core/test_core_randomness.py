@@ -1,6 +1,5 @@
 """Randomness by name: the hash is the published one, and no two names share a draw."""
 
-import itertools
 import zlib
 
 import numpy as np
