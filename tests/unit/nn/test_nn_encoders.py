@@ -87,7 +87,7 @@ def test_a_module_that_returns_no_row_of_numbers_for_each_image_is_refused(
 
 def test_a_module_that_cannot_take_the_size_is_refused_with_the_size() -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5))
-    with pytest.raises(ValueError, match="Linear: cannot take images of 8 x 8 px: .*mat1 and mat2"):
+    with pytest.raises(ValueError, match=r"Linear: cannot take images of 8 x 8 px: .*mat1 and mat2"):
         Encoder(linear, size=8, architecture="Linear")
     with pytest.raises(ValueError, match="conv4: cannot take images of 4 x 4 px"):
         Encoder(conv4(), size=4, architecture="conv4")
