@@ -94,7 +94,7 @@ class Encoder(nn.Module):
 
 
 def encode_views(
-    encoder: Encoder, views: tuple[Float[Tensor, "view batch channel height width"], ...]
+    encoder: Encoder, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
 ) -> Float[Tensor, "views batch embed"]:
     """The representations of all views of all groups, (V, B, E): the only door to the encoder in a step.
 
