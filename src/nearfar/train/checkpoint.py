@@ -60,9 +60,11 @@ def load_checkpoint(path: Path, method: nn.Module, optimizer: Optimizer | None =
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing: no epoch was complete; start again with --force") from error
     except (OSError, pickle.UnpicklingError, *DAMAGED) as error:
         raise RunError(f"{path} cannot be read (cut short?); start again with --force") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} does not fit this run (it is no checkpoint); start again with --force")
     return content
