@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from nearfar.evaluate import probe as module
 from nearfar.evaluate.features import Features
-from nearfar.evaluate.probe import WEIGHT_DECAYS, few_label_probes, linear_probe
+from nearfar.evaluate.probe import WEIGHT_DECAYS, LinearProbe, few_label_probes, linear_probe
 
 
 def standardised_regression(train: Features, x: NDArray[np.float32], decay: float) -> NDArray[np.float64]:
@@ -88,9 +88,9 @@ def test_dead_and_constant_features_do_no_harm() -> None:
 def recorded_draws(monkeypatch: pytest.MonkeyPatch, train: Features, **given: int) -> list[Features]:
     drawn: list[Features] = []
 
-    def remember(few: Features, _val: Features, _classes: int) -> object:
+    def remember(few: Features, _val: Features, _classes: int) -> LinearProbe:
         drawn.append(few)
-        return object()
+        return LinearProbe(np.zeros((3, 5), np.float32), np.zeros(3, np.float32), 0.1)
 
     monkeypatch.setattr(module, "linear_probe", remember)
     few_label_probes(train, train, 3, **{"per_class": 10, "seed": 0, **given})
