@@ -85,8 +85,9 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
     method, wrong = _method(method_name, method_values, known)
     problems += wrong + _across(built, known)
     count = getattr(built.get("views"), "count", None)
-    if count is not None and method_name in known.methods and count < known.fewest_views(method_name):
-        problems.append(f"views.count: want at least {known.fewest_views(method_name)} ({method_name}), got {count}")
+    fewest = known.fewest_views(method_name) if isinstance(method_name, str) and method_name in known.methods else 1
+    if count is not None and count < fewest:
+        problems.append(f"views.count: want at least {fewest} ({method_name}), got {count}")
     if problems or method is None:
         raise ConfigError(problems, where)
     return RunConfig.model_validate({"method_name": method_name, "method": method, **built})
@@ -129,8 +130,10 @@ def _problem(section: str, details: ErrorDetails, names: Sequence[str]) -> str:
 def _method(
     name: object, values: Mapping[str, Any], known: Known
 ) -> tuple[MethodConfig | None, list[str]]:
-    if not isinstance(name, str):
+    if name is None:
         return None, [f"method.name: is missing; want one of {', '.join(known.methods)}"]
+    if not isinstance(name, str):
+        return None, [f"method.name: want one of {', '.join(known.methods)}, got {name!r}"]
     if name not in known.methods:
         hint = nearest(name, list(known.methods)) or f"; want one of {', '.join(known.methods)}"
         return None, [f'method.name: no method "{name}"{hint}']

@@ -8,9 +8,9 @@ Unit = tuple[float, float, float]
 
 
 class Section(BaseModel):
-    """Frozen, and unknown keys are errors."""
+    """Frozen; unknown keys, values of another type (`epochs = true`) and infinities are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class MethodConfig(Section):
@@ -38,8 +38,8 @@ class EncoderConfig(Section):
     stem: Literal["auto", "own", "small"] = Field(
         "auto", description="small: 3x3 stride 1 without max-pool; auto takes it up to 40 px"
     )
-    mean: Unit | None = Field(None, description="of the input's channels, in [0, 1] (default: measured)")
-    std: Unit | None = Field(None, description="of the input's channels (default: measured)")
+    mean: Unit | None = Field(None, strict=False, description="of the input's channels, in [0, 1] (default: measured)")
+    std: Unit | None = Field(None, strict=False, description="of the input's channels (default: measured)")
 
 
 class OptimizerConfig(Section):
@@ -66,7 +66,7 @@ class TrainConfig(Section):
 
 class EvaluateConfig(Section):
     probes: tuple[Literal["linear", "knn", "few_label"], ...] = Field(
-        ("linear", "knn", "few_label"), description="what the frozen encoder is measured by"
+        ("linear", "knn", "few_label"), strict=False, description="what the frozen encoder is measured by"
     )
     map_rows: int = Field(2000, ge=1, description="most test images that the map and embeddings.npz hold")
     selections: int = Field(10, ge=0, description="how often a run kNN on validation is taken")

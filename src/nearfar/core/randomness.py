@@ -32,8 +32,9 @@ def fold(key: Int64[Tensor, "*shape"], value: Int64[Tensor, "*shape"] | int) -> 
 
 def stream_seed(seed: int, stream: str, *values: int) -> int:
     """One 32-bit integer from (seed, stream, ...): for torch generators and shuffles."""
-    key = torch.tensor(seed & _MASK)
-    key = fold(key, seed >> 32)
+    key = fold(torch.tensor(seed & _MASK), 0)
+    if seed >> 32:  # a round of its own: folded into the low bits, 2**32 + 1 would be the same seed as 0
+        key = fold(key, seed >> 32)
     key = fold(key, zlib.crc32(stream.encode()))
     for value in values:
         key = fold(key, value)

@@ -48,7 +48,7 @@ class StoredImages:
 class Batch:
     """One step's input."""
 
-    views: tuple[Float[Tensor, "view batch channel height width"], ...]  # one tensor a view group
+    views: tuple[Float[Tensor, "_ batch channel _ _"], ...]  # (V, B, C, H, W) a view group; V, H, W are its own
     labels: Int64[Tensor, " batch"]  # -1 means "no label"
     index: Int64[Tensor, " batch"]  # which sample
     draw: Int64[Tensor, " batch"]  # how often it was drawn before in this epoch

@@ -25,7 +25,8 @@ def tsne(x: NDArray[np.float32], *, seed: int) -> NDArray[np.float32]:
     dimensions = min(PCA_DIMENSIONS, *rows.shape)
     small = PCA(dimensions, random_state=0).fit_transform(rows)
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    model = TSNE(perplexity=perplexity, init="pca", random_state=stream_seed(seed, "t-SNE") % 2**31)
+    start = "pca" if dimensions >= 2 else "random"
+    model = TSNE(perplexity=perplexity, init=start, random_state=stream_seed(seed, "t-SNE") % 2**31)
     placed: NDArray[np.float32] = model.fit_transform(small).astype(np.float32)
     return placed
 

@@ -2,6 +2,8 @@
 
 import logging
 import pickle
+import struct
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,9 @@ from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
 
 SMALL_STEM_UP_TO_PX = 40
+DAMAGED = (  # what torch.load was seen to raise for files with bytes changed or cut off, beside UnpicklingError
+    RuntimeError, EOFError, ValueError, LookupError, AssertionError, AttributeError, TypeError, struct.error
+)  # fmt: skip
 Stem = Literal["auto", "own", "small"]
 
 
@@ -121,14 +126,17 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of another pickle protocol: it either loads or is refused below
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"encoder.weights: {path} cannot be read ({error.strerror or error})") from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (SafetensorError, *DAMAGED) as error:
         raise UserError(f"encoder.weights: {path} holds no weights: {_first_line(error)}") from error
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"encoder.weights: {path} holds more than weights and is not opened; save it as .safetensors"
+            f"encoder.weights: {path} is damaged or holds more than weights, and is not opened; "
+            "save it as .safetensors"
         ) from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):

@@ -94,7 +94,7 @@ class Encoder(nn.Module):
 
 
 def encode_views(
-    encoder: Encoder, views: tuple[Float[Tensor, "view batch channel height width"], ...]
+    encoder: Encoder, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
 ) -> Float[Tensor, "views batch embed"]:
     """The representations of all views of all groups, (V, B, E): the only door to the encoder in a step.
 
@@ -124,15 +124,19 @@ def _encode_rows(encoder: Encoder, rows: Tensor) -> Tensor:
 
 @contextmanager
 def _statistics_at_rest(encoder: nn.Module) -> Iterator[None]:
-    """BatchNorm normalises by its batch, as in training, but leaves its running statistics alone."""
-    norms = [m for m in encoder.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    """BatchNorm normalises by its batch, as in training, and moves copies of its running statistics.
+
+    Copies, because a BatchNorm without statistics saves fewer tensors, which the checkpoint refuses.
+    """
+    norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
+    kept = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers(recurse=False)]
+    for norm, name, buffer in kept:
+        setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ class Head(nn.Sequential):
     """Layers on rows, whatever stands before the width: (..., in_dim) -> (..., out_dim)."""
 
     def forward(self, x: Float[Tensor, "*lead in_dim"]) -> Float[Tensor, "*lead out_dim"]:
-        rows = x.flatten(0, -2)
+        rows = x.reshape(-1, x.shape[-1])
         for layer in self:
             rows = layer(rows)
-        return rows.reshape(*x.shape[:-1], -1)
+        return rows.reshape(*x.shape[:-1], rows.shape[-1])
 
 
 def mlp(in_dim: int, hidden_dim: int, out_dim: int, *, batch_norm: bool = False) -> Head:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nearfar.core.errors import RunError
+from nearfar.nn.building import DAMAGED
 from nearfar.training.optimizers import load_optimizer_state
 
 
@@ -52,16 +53,18 @@ def load_checkpoint(path: Path, method: nn.Module, optimizer: Optimizer | None =
         if optimizer is not None:
             load_optimizer_state(optimizer, content["optimizer"])
         return Counters(**content["counters"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except DAMAGED as error:
+        reason = str(error).split("\n")[0]
         raise RunError(f"{path} does not fit this run ({reason}); start again with --force") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing: no epoch was complete; start again with --force") from error
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, pickle.UnpicklingError, *DAMAGED) as error:
         raise RunError(f"{path} cannot be read (cut short?); start again with --force") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} does not fit this run (it is no checkpoint); start again with --force")
     return content

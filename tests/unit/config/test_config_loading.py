@@ -1,0 +1,340 @@
+"""Configuration: every problem at once, each with its path, what was wanted and the nearest name."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from pydantic import Field, ValidationError
+
+from nearfar.config.loading import Known, Sections, build_config, merge, nearest, parse_override, read_toml
+from nearfar.config.models import SECTIONS, MethodConfig, RunConfig
+from nearfar.core.errors import ConfigError, UserError
+
+
+class NearConfig(MethodConfig):
+    temperature: float = Field(0.2, gt=0)
+    projection_dim: int = Field(128, gt=0)
+    hidden_dim: int | None = Field(None, gt=0)
+
+
+class PlainConfig(MethodConfig):
+    pass
+
+
+KNOWN = Known(
+    methods={"simclr": lambda: NearConfig, "supcon": lambda: NearConfig, "cross_entropy": lambda: PlainConfig},
+    fewest_views=lambda name: 2 if name == "simclr" else 1,
+    policies=("simclr", "supcon", "basic", "digits"),
+    encoders=lambda: ["conv4", "resnet18", "resnet50", "vit_tiny_patch16_224"],
+)
+SMALLEST: Sections = {"data": {"source": "digits"}, "method": {"name": "simclr"}}
+
+
+def configured(*overrides: str, base: Sections = SMALLEST) -> RunConfig:
+    return build_config(merge(base, [parse_override(text) for text in overrides]), KNOWN, "run.toml")
+
+
+def problems_of(*overrides: str, base: Sections = SMALLEST) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        configured(*overrides, base=base)
+    assert caught.value.exit_code == 2
+    assert str(caught.value).startswith("run.toml: ")
+    return caught.value.problems
+
+
+def test_the_message_counts_the_problems_and_names_path_wanted_value_and_nearest_name() -> None:
+    sections: Sections = {
+        "data": {"source": "digits"},
+        "method": {"name": "simclr", "temprature": 0.2, "projection_dim": 0},
+        "schedule": {"warmup_epochs": 20},
+        "train": {"epochs": 10},
+    }
+    with pytest.raises(ConfigError) as caught:
+        build_config(sections, KNOWN, "run.toml")
+    assert sorted(str(caught.value).splitlines()) == sorted(
+        [
+            "run.toml: 3 problems",
+            '  method.temprature: unknown key (did you mean "temperature"?)',
+            "  method.projection_dim: want more than 0, got 0",
+            "  schedule.warmup_epochs: want at most 10 (train.epochs), got 20",
+        ]
+    )
+
+
+def test_problems_of_every_section_come_in_one_error() -> None:
+    found = problems_of(
+        "data.size=2",
+        "views.count=0",
+        "encoder.stem=tiny",
+        "optimizer.lr=0",
+        "schedule.decay=linear",
+        "train.epochs=0",
+        "evaluate.selections=-1",
+        "method.temperature=-1",
+        "trian.epochs=3",
+    )
+    assert len(found) == 9
+    assert {problem.split(":")[0] for problem in found} == {
+        "data.size", "views.count", "encoder.stem", "optimizer.lr", "schedule.decay", "train.epochs",
+        "evaluate.selections", "method.temperature", "trian",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("trian.epochs=3", 'trian: unknown section (did you mean "train"?)'),
+        ("metod.temperature=1", 'metod: unknown section (did you mean "method"?)'),
+        ("zzz.epochs=3", "zzz: unknown section"),
+        ("train.epoch=3", 'train.epoch: unknown key (did you mean "epochs"?)'),
+        ("train.zzz=3", "train.zzz: unknown key"),
+        ("method.temprature=3", 'method.temprature: unknown key (did you mean "temperature"?)'),
+        ("method.name=simclear", 'method.name: no method "simclear" (did you mean "simclr"?)'),
+        ("method.name=zzz", 'method.name: no method "zzz"; want one of simclr, supcon, cross_entropy'),
+        ("views.policy=suppcon", 'views.policy: no policy "suppcon" (did you mean "supcon"?)'),
+        ("views.policy=zzz", 'views.policy: no policy "zzz"; want one of simclr, supcon, basic, digits'),
+        (
+            "encoder.name=resnet81",
+            'encoder.name: no encoder "resnet81" (did you mean "resnet18"?); `nearfar encoders` lists them',
+        ),
+        ("encoder.name=zzz", 'encoder.name: no encoder "zzz"; `nearfar encoders` lists them'),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, problem: str) -> None:
+    assert problems_of(override) == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("data.size=3", "data.size: want at least 4, got 3"),
+        ("data.eval_crop=0", "data.eval_crop: want more than 0.0, got 0"),
+        ("data.eval_crop=1.5", "data.eval_crop: want at most 1.0, got 1.5"),
+        ("optimizer.momentum=1.0", "optimizer.momentum: want less than 1.0, got 1.0"),
+        ("train.epochs=many", "train.epochs: want a valid integer, got 'many'"),
+        ("train.epochs=1.5", "train.epochs: want a valid integer, got 1.5"),
+        ("train.epochs=true", "train.epochs: want a valid integer, got True"),
+        ("train.epochs='10'", "train.epochs: want a valid integer, got '10'"),
+        ("encoder.pretrained=yes", "encoder.pretrained: want a valid boolean, got 'yes'"),
+        ("encoder.pretrained=1", "encoder.pretrained: want a valid boolean, got 1"),
+        ("data.source=3", "data.source: want a valid string, got 3"),
+        ("optimizer.lr=nan", "optimizer.lr: want a finite number, got nan"),
+        ("optimizer.lr=inf", "optimizer.lr: want a finite number, got inf"),
+        ("method.temperature=inf", "method.temperature: want a finite number, got inf"),
+        ("train.precision=fp16", "train.precision: want one of 'auto', 'float32' or 'bf16', got 'fp16'"),
+        ("evaluate.probes=['mlp']", "evaluate.probes.0: want one of 'linear', 'knn' or 'few_label', got 'mlp'"),
+        ("evaluate.probes=linear", "evaluate.probes: want a valid tuple, got 'linear'"),
+        ("encoder.mean=[0.5, 0.5]", "encoder.mean.2: is missing"),
+        ("encoder.mean=[true, 0.5, 0.5]", "encoder.mean.0: want a valid number, got True"),
+        ("method.name=['a']", "method.name: want one of simclr, supcon, cross_entropy, got ['a']"),
+        ("method.name=3", "method.name: want one of simclr, supcon, cross_entropy, got 3"),
+    ],
+)
+def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wanted(
+    override: str, problem: str
+) -> None:
+    assert problems_of(override) == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (
+            ("train.epochs=5", "schedule.warmup_epochs=5.5"),
+            "schedule.warmup_epochs: want at most 5 (train.epochs), got 5.5",
+        ),
+        (("encoder.mean=[0.5, 0.5, 0.5]",), "encoder.mean: want mean and std together, got one"),
+        (("encoder.std=[0.5, 0.5, 0.5]",), "encoder.mean: want mean and std together, got one"),
+        (
+            ("encoder.mean=[0.5, 0.5, 0.5]", "encoder.std=[0.5, 0, 0.5]"),
+            "encoder.std: want more than 0 in each channel, got [0.5, 0.0, 0.5]",
+        ),
+        (
+            ("encoder.name=resnet18", "encoder.pretrained=true", "encoder.weights=w.safetensors"),
+            "encoder.weights: want either weights or pretrained, got both",
+        ),
+        (
+            ("encoder.name=conv4", "encoder.pretrained=true"),
+            "encoder.pretrained: want the name of a timm encoder beside it, got none with weights",
+        ),
+        (
+            ("encoder.pretrained=true",),
+            "encoder.pretrained: want the name of a timm encoder beside it, got none with weights",
+        ),
+        (("views.count=1",), "views.count: want at least 2 (simclr), got 1"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_an_error(overrides: tuple[str, ...], problem: str) -> None:
+    assert problems_of(*overrides) == (problem,)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("train.epochs=5", "schedule.warmup_epochs=5"),
+        ("encoder.mean=[0.5, 0.5, 0.5]", "encoder.std=[0.5, 0.5, 1]"),
+        ("encoder.name=resnet18", "encoder.pretrained=true"),
+        ("encoder.name=resnet18.a1_in1k",),
+        ("encoder.name=conv4",),
+        ("method.name=supcon", "views.count=1"),
+        ("optimizer.lr=1",),
+        ("evaluate.probes=[]",),
+    ],
+)
+def test_settings_that_agree_pass(overrides: tuple[str, ...]) -> None:
+    configured(*overrides)
+
+
+def test_a_method_of_the_wrong_type_hides_no_other_problem() -> None:
+    found = problems_of("method.name=['simclr']", "views.count=1", "train.epochs=0")
+    assert [problem.split(":")[0] for problem in found] == ["train.epochs", "method.name"]
+
+
+def test_too_few_views_are_reported_beside_a_fault_of_the_method() -> None:
+    found = problems_of("views.count=1", "method.temperature=0")
+    assert [problem.split(":")[0] for problem in found] == ["method.temperature", "views.count"]
+
+
+def test_the_list_of_encoders_is_not_made_where_none_is_named() -> None:
+    def slow() -> list[str]:
+        raise AssertionError("asked")
+
+    build_config(SMALLEST, Known(KNOWN.methods, KNOWN.fewest_views, KNOWN.policies, slow))
+
+
+def test_a_missing_source_and_a_missing_method_are_both_reported() -> None:
+    assert problems_of(base={}) == (
+        "data.source: is missing",
+        "method.name: is missing; want one of simclr, supcon, cross_entropy",
+    )
+
+
+@pytest.mark.parametrize("text", ["epochs=10", "train.epochs", "train.=10", ".epochs=10", "=", "", "train"])
+def test_a_malformed_override_says_what_one_looks_like(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"want SECTION\.KEY=VALUE, for example train\.epochs=10") as caught:
+        parse_override(text)
+    assert str(caught.value).startswith("--set: 1 problem")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a.b=10", 10),
+        ("a.b=0.5", 0.5),
+        ("a.b=1e-3", 1e-3),
+        ("a.b=true", True),
+        ("a.b=[1, 2]", [1, 2]),
+        ('a.b="10"', "10"),
+        ("a.b=adamw", "adamw"),
+        ("a.b= adamw ", "adamw"),
+        ("a.b=/data/x=y", "/data/x=y"),
+        ("a.b=True", "True"),
+        ("a.b=", ""),
+        (" a.b =3", 3),
+        ("a.b=1\nvalue2 = 2", 1),
+    ],
+)
+def test_the_value_of_an_override_is_toml_else_a_plain_string(text: str, value: Any) -> None:
+    section, key, parsed = parse_override(text)
+    assert (section, key, parsed) == ("a", "b", value)
+    assert type(parsed) is type(value)
+
+
+def test_overrides_win_in_their_order_and_change_nothing_in_place() -> None:
+    base: Sections = {"train": {"epochs": 3, "seed": 1}}
+    merged = merge(base, [("train", "epochs", 5), ("optimizer", "lr", 1.0), ("train", "epochs", 7)])
+    assert merged == {"train": {"epochs": 7, "seed": 1}, "optimizer": {"lr": 1.0}}
+    assert base == {"train": {"epochs": 3, "seed": 1}}
+
+
+def test_a_file_is_read_as_sections(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('[data]\nsource = "digits"\n[method]\nname = "simclr"\n', encoding="utf-8")
+    assert read_toml(path) == SMALLEST
+
+
+def test_keys_outside_a_section_are_an_error_that_lists_them_all(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("epochs = 3\nseed = 1\n[train]\nepochs = 3\n[[views]]\ncount = 2\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read_toml(path)
+    assert caught.value.problems == tuple(
+        f"{key}: stands outside a section such as [train]" for key in ("epochs", "seed", "views")
+    )
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"[train\na = 3", b"epochs 3", b"[train]\na = 1\na = 2", b"\xff\xfe"])
+def test_a_file_that_is_not_toml_is_an_error_with_its_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"run\.toml: is not TOML"):
+        read_toml(path)
+
+
+def test_a_missing_file_and_a_folder_are_errors_with_their_name(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(UserError, match="cannot be read") as caught:
+            read_toml(path)
+        assert str(path) in str(caught.value)
+
+
+def test_every_section_is_frozen_and_so_is_the_run() -> None:
+    config = configured()
+    assert len(SECTIONS) == 7
+    for part in (config, config.method, *(getattr(config, name) for name in SECTIONS)):
+        field = next(iter(type(part).model_fields), None)
+        assert field is not None
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(part, field, None)
+
+
+def test_every_field_of_every_section_is_documented() -> None:
+    fields = [(name, key, field) for name, model in SECTIONS.items() for key, field in model.model_fields.items()]
+    assert len(fields) == 29
+    assert [f"{name}.{key}" for name, key, field in fields if not field.description] == []
+
+
+def test_a_configuration_survives_the_way_through_a_toml_file() -> None:
+    config = configured(
+        "method.temperature=0.07",
+        "method.projection_dim=64",
+        "encoder.mean=[0.1, 0.2, 0.3]",
+        "encoder.std=[0.5, 0.5, 1]",
+        "evaluate.probes=['knn']",
+        "views.policy=digits",
+        "optimizer.name=adamw",
+        "optimizer.lr=3e-4",
+        "train.gradient_clip=1",
+        "schedule.warmup_epochs=2",
+    )
+    sections = config.sections()
+    assert sections["method"] == {"name": "simclr", "temperature": 0.07, "projection_dim": 64}
+    again = build_config(tomllib.loads(tomli_w.dumps(sections)), KNOWN)
+    assert again == config
+    assert isinstance(again.method, NearConfig)
+    assert again.sections() == sections
+
+
+def test_sections_leave_out_what_has_no_value() -> None:
+    sections = configured().sections()
+    assert "lr" not in sections["optimizer"]
+    assert set(sections) == {*SECTIONS, "method"}
+
+
+def test_nearest_is_silent_where_no_name_is_near() -> None:
+    assert nearest("epoch", ["epochs", "seed"]) == ' (did you mean "epochs"?)'
+    assert nearest("zzz", ["epochs", "seed"]) == ""
+
+
+def test_configuration_and_errors_are_imported_without_torch() -> None:
+    code = (
+        "import sys; import nearfar.config.loading, nearfar.core.errors; "
+        "print([name for name in ('torch', 'numpy', 'timm', 'sklearn') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert shown.stdout.strip() == "[]"

@@ -1,0 +1,303 @@
+"""The encoder: width probed, precision its own, chunks that give the whole batch's gradient."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from nn_modules import Plain, plain_encoder, random_views
+from torch import Tensor, nn
+
+from nearfar.nn.building import build_encoder
+from nearfar.nn.conv4 import conv4
+from nearfar.nn.encoders import Encoder, encode_views
+
+
+class Returning(nn.Module):
+    """A module that returns what it is told to."""
+
+    def __init__(self, answer: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.answer = answer
+
+    def forward(self, rows: Tensor) -> object:
+        return self.answer(rows * self.weight)
+
+
+def gradients_of(encoder: Encoder, views: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Representations and parameter gradients of a loss that couples all rows."""
+    encoder.zero_grad()
+    h = encode_views(encoder, views)
+    rows = h.flatten(0, 1)
+    (torch.logsumexp(rows @ rows.T, dim=1).mean() + rows[0].sum()).backward()
+    return h.detach(), {name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None}
+
+
+def with_chunks(encoder: Encoder, rows: int | None) -> Encoder:
+    encoder.micro_batch_size = rows
+    return encoder
+
+
+# ---- width -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("width", "size"), [(6, 8), (11, 32)])
+def test_the_width_of_the_users_own_module_is_probed(width: int, size: int) -> None:
+    encoder = Encoder(Plain(width), size=size, architecture="Plain")
+    assert encoder.width == width
+    assert encoder(torch.zeros(4, 3, size, size)).shape == (4, width)
+
+
+def test_probing_moves_no_running_statistics_and_keeps_the_mode() -> None:
+    for training in (True, False):
+        net = conv4().train(training)
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        encoder = Encoder(net, size=8, architecture="conv4", library="nearfar")
+        assert encoder.net.training is training
+        assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_probing_draws_no_random_number() -> None:
+    state = torch.get_rng_state()
+    Encoder(Plain(dropout=0.5), size=8, architecture="Plain")
+    build = torch.get_rng_state()
+    with torch.random.fork_rng():
+        torch.set_rng_state(state)
+        Plain(dropout=0.5)
+        assert torch.equal(torch.get_rng_state(), build)
+
+
+@pytest.mark.parametrize(
+    ("answer", "got"),
+    [
+        (lambda rows: rows, r"\(2, 3, 8, 8\)"),
+        (lambda rows: (rows.flatten(1), rows), "tuple"),
+        (lambda rows: {"h": rows.flatten(1)}, "dict"),
+        (lambda rows: rows.sum(), r"\(\)"),
+        (lambda rows: rows.flatten(1)[:1], r"\(1, 192\)"),
+        (lambda rows: rows.mean(dim=(1, 2, 3)), r"\(2,\)"),
+    ],
+)
+def test_a_module_that_returns_no_row_of_numbers_for_each_image_is_refused(
+    answer: Callable[[Tensor], object], got: str
+) -> None:
+    with pytest.raises(ValueError, match=f"Mine: want \\(rows, width\\) for 2 rows of images, got {got}"):
+        Encoder(Returning(answer), size=8, architecture="Mine")
+
+
+def test_a_module_that_cannot_take_the_size_is_refused_with_the_size() -> None:
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5))
+    with pytest.raises(ValueError, match=r"Linear: cannot take images of 8 x 8 px: .*mat1 and mat2"):
+        Encoder(linear, size=8, architecture="Linear")
+    with pytest.raises(ValueError, match="conv4: cannot take images of 4 x 4 px"):
+        Encoder(conv4(), size=4, architecture="conv4")
+    assert linear.training
+
+
+def test_a_module_of_another_number_of_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot take images"):
+        Encoder(conv4(1), size=8, architecture="grey")
+
+
+# ---- precision ---------------------------------------------------------------------------------------------
+
+
+def test_bf16_computes_in_bf16_and_returns_float32() -> None:
+    seen: list[torch.dtype] = []
+    encoder = build_encoder("conv4", size=8).eval()
+    encoder.net[4].register_forward_hook(lambda _module, _in, out: seen.append(out.dtype))
+    rows = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    encoder.precision = "bf16"
+    out = encoder(rows)
+    assert seen == [torch.bfloat16]
+    assert out.dtype == torch.float32
+    encoder.precision = "float32"
+    assert encoder(rows).dtype == torch.float32
+    assert seen == [torch.bfloat16, torch.float32]
+    assert 0 < (out - encoder(rows)).abs().max() < 0.02 * out.abs().max()
+
+
+def test_float64_stays_float64_also_under_bf16() -> None:
+    encoder = plain_encoder()
+    rows = random_views(4, 3, 8, 8)[0]
+    want = encoder(rows)
+    encoder.precision = "bf16"
+    assert encoder(rows).dtype == torch.float64
+    assert torch.equal(encoder(rows), want)
+
+
+def test_autocast_does_not_leak_out_of_the_encoder() -> None:
+    encoder = build_encoder("conv4", size=8)
+    encoder.precision = "bf16"
+    encode_views(encoder, random_views(2, 4, 3, 8, 8, dtype=torch.float32))
+    assert not torch.is_autocast_enabled("cpu")
+    with pytest.raises(RuntimeError):
+        encoder(torch.zeros(4, 5, 8, 8))
+    assert not torch.is_autocast_enabled("cpu")
+    projected = nn.Linear(64, 3)(encoder(torch.randn(2, 3, 8, 8)))
+    assert projected.dtype == torch.float32
+
+
+def test_with_float32_an_autocast_of_the_caller_still_ends_in_float32() -> None:
+    encoder = build_encoder("conv4", size=8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert encoder(torch.randn(2, 3, 8, 8)).dtype == torch.float32
+
+
+def test_bf16_chunks_are_recomputed_in_bf16() -> None:
+    seen: list[torch.dtype] = []
+    encoder = with_chunks(build_encoder("conv4", size=8), 7)
+    encoder.net[4].register_forward_hook(lambda _module, _in, out: seen.append(out.dtype))
+    encoder.precision = "bf16"
+    _, gradients = gradients_of(encoder, random_views(2, 10, 3, 8, 8, dtype=torch.float32))
+    assert seen == [torch.bfloat16] * 6
+    assert {gradient.dtype for gradient in gradients.values()} == {torch.float32}
+
+
+# ---- feature maps ------------------------------------------------------------------------------------------
+
+
+def test_the_feature_map_is_what_stands_before_pooling() -> None:
+    rows = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    four = build_encoder("conv4", size=32).eval()
+    assert four.feature_map(rows).shape == (2, 64, 4, 4)
+    assert torch.allclose(four.feature_map(rows).mean(dim=(2, 3)), four(rows), atol=1e-6)
+    resnet = build_encoder("resnet18", size=32).eval()
+    assert resnet.feature_map(rows).shape == (2, 512, 4, 4)
+    assert torch.allclose(resnet.feature_map(rows).mean(dim=(2, 3)), resnet(rows), atol=1e-5)
+
+
+def test_the_feature_map_is_float32_under_bf16() -> None:
+    encoder = build_encoder("conv4", size=8).eval()
+    encoder.precision = "bf16"
+    assert encoder.feature_map(torch.zeros(2, 3, 8, 8)).dtype == torch.float32
+
+
+def test_a_network_without_a_feature_map_says_so() -> None:
+    with pytest.raises(ValueError, match="Plain: want a method forward_features"):
+        plain_encoder().feature_map(random_views(2, 3, 8, 8)[0])
+    tokens = build_encoder("vit_tiny_patch16_224", size=32)
+    with pytest.raises(ValueError, match=r"vit_tiny_patch16_224: its features have shape \(1, 5, 192\), no map"):
+        tokens.feature_map(torch.zeros(1, 3, 32, 32))
+
+
+# ---- views and chunks --------------------------------------------------------------------------------------
+
+
+def test_views_of_all_groups_are_encoded_row_by_row_in_their_order() -> None:
+    encoder = plain_encoder()
+    large, small = random_views(2, 3, 3, 16, 16)[0], random_views(4, 3, 3, 8, 8, seed=1)[0]
+    h = encode_views(encoder, (large, small))
+    assert h.shape == (6, 3, 6)
+    assert torch.allclose(h[1, 2], encoder(large[1, 2][None])[0], atol=1e-14)
+    assert torch.allclose(h[2 + 3, 1], encoder(small[3, 1][None])[0], atol=1e-14)
+
+
+def test_chunks_of_7_rows_give_the_whole_batchs_gradient_without_batch_norm() -> None:
+    views = random_views(2, 10, 3, 8, 8)
+    h, whole = gradients_of(plain_encoder(), views)
+    chunked_h, chunked = gradients_of(with_chunks(plain_encoder(), 7), views)
+    assert (h - chunked_h).abs().max() <= 1e-12
+    assert len(whole) == 4
+    for name, gradient in whole.items():
+        assert gradient.abs().max() > 1e-6
+        assert (gradient - chunked[name]).abs().max() <= 1e-12 * max(1.0, float(gradient.abs().max())), name
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(7, [7, 7, 6]), (20, [20]), (19, [10, 10]), (1, [1] * 20), (None, [20])])
+def test_chunks_are_of_nearly_equal_size_and_never_larger_than_asked(size: int | None, sizes: list[int]) -> None:
+    encoder = with_chunks(plain_encoder(), size)
+    seen: list[int] = []
+    encoder.register_forward_hook(lambda _module, given, _out: seen.append(len(given[0])))
+    with torch.no_grad():
+        encode_views(encoder, random_views(2, 10, 3, 8, 8))
+    assert seen == sizes
+
+
+def test_a_chunk_is_recomputed_once_in_the_backward() -> None:
+    encoder = with_chunks(plain_encoder(), 7)
+    calls: list[int] = []
+    encoder.register_forward_pre_hook(lambda _module, given: calls.append(len(given[0])))
+    gradients_of(encoder, random_views(2, 10, 3, 8, 8))
+    assert sorted(calls) == sorted([7, 7, 6] * 2)
+
+
+def test_dropout_is_recomputed_with_the_masks_of_the_first_pass() -> None:
+    """Masks are drawn chunk after chunk, so a chunked step is another draw than the whole one, and its gradient
+    is exactly that of its own draw."""
+    views = random_views(2, 10, 3, 8, 8)
+    encoder = with_chunks(plain_encoder(dropout=0.4), 7).train()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        h, chunked = gradients_of(encoder, views)
+    encoder.zero_grad()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        rows = torch.cat([encoder(part) for part in views[0].flatten(0, 1).tensor_split(3)])
+    (torch.logsumexp(rows @ rows.T, dim=1).mean() + rows[0].sum()).backward()
+    assert torch.equal(h.flatten(0, 1), rows)
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None
+        assert (parameter.grad - chunked[name]).abs().max() <= 1e-12, name
+
+
+def test_the_recomputation_leaves_torchs_generator_where_it_was() -> None:
+    encoder = with_chunks(plain_encoder(dropout=0.4), 7).train()
+    h = encode_views(encoder, random_views(2, 10, 3, 8, 8))
+    state = torch.get_rng_state()
+    h.sum().backward()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", ["conv4", "mobilenetv3_small_050"])  # the second has timm's own BatchNorm
+def test_running_statistics_move_once_a_chunk_and_only_in_the_first_pass(name: str) -> None:
+    encoder = with_chunks(build_encoder(name, size=32), 7).train()
+    assert encoder.has_batch_norm
+    counted = [module for module in encoder.modules() if hasattr(module, "num_batches_tracked")]
+    assert len(counted) >= 4
+    h = encode_views(encoder, random_views(2, 8, 3, 32, 32, dtype=torch.float32))
+    after_forward = {key: value.clone() for key, value in encoder.state_dict().items()}
+    assert {int(module.num_batches_tracked) for module in counted} == {3}
+    h.square().sum().backward()
+    assert {int(module.num_batches_tracked) for module in counted} == {3}
+    assert all(torch.equal(value, after_forward[key]) for key, value in encoder.state_dict().items())
+    assert all(module.track_running_stats for module in counted)
+
+
+def test_a_failing_backward_puts_the_running_statistics_back() -> None:
+    encoder = with_chunks(build_encoder("conv4", size=8), 7).train()
+    h = encode_views(encoder, random_views(2, 8, 3, 8, 8, dtype=torch.float32))
+    before = [buffer.data_ptr() for buffer in encoder.buffers()]
+
+    def fail(*_: object) -> None:
+        raise KeyError("in the recomputation")
+
+    encoder.net[-1].register_forward_pre_hook(fail)
+    encoder.net[3].register_forward_pre_hook(fail)
+    with pytest.raises(KeyError):
+        h.sum().backward()
+    assert [buffer.data_ptr() for buffer in encoder.buffers()] == before
+
+
+def test_with_batch_norm_each_chunk_is_its_own_normalisation_group() -> None:
+    """What gradient a chunked BatchNorm has: that of three networks in a row, with the statistics of each."""
+    views = random_views(2, 9, 3, 8, 8)
+    encoder = with_chunks(Encoder(conv4().double(), size=8, architecture="conv4", library="nearfar"), 6).train()
+    h, chunked = gradients_of(encoder, views)
+    encoder.zero_grad()
+    rows = torch.cat([encoder(part) for part in views[0].flatten(0, 1).tensor_split(3)])
+    (torch.logsumexp(rows @ rows.T, dim=1).mean() + rows[0].sum()).backward()
+    assert torch.allclose(h.flatten(0, 1), rows, atol=1e-12)
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, chunked[name], atol=1e-12), name
+    assert not torch.allclose(h, encode_views(with_chunks(encoder, None), views), atol=1e-3)
+
+
+def test_without_gradients_chunks_change_nothing_and_keep_nothing() -> None:
+    encoder = with_chunks(plain_encoder(), 7)
+    views = random_views(2, 10, 3, 8, 8)
+    with torch.no_grad():
+        h = encode_views(encoder, views)
+    assert not h.requires_grad
+    assert torch.allclose(h, encode_views(with_chunks(encoder, None), views).detach(), atol=1e-14)

@@ -1,0 +1,202 @@
+"""The loop: rates, clipping, randomness, order of calls, and stopping where the loss is no number."""
+
+import pytest
+import torch
+from train_tiny import Recording, tiny_batches, tiny_fit
+
+from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.progress import Bar
+from nearfar.training.checkpoint import Counters
+
+
+def flat(method: Recording) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in method.parameters()]).clone()
+
+
+def test_a_run_learns_and_reports_a_row_of_means_an_epoch() -> None:
+    method = Recording()
+    rows = tiny_fit(method)
+    assert len(rows) == 2
+    assert [row["loss"] for row in rows] == pytest.approx(
+        [sum(method.losses[:3]) / 3, sum(method.losses[3:]) / 3]
+    )
+    assert rows[1]["loss"] < rows[0]["loss"]
+    assert [row["step"] for row in rows] == [2.0, 5.0]
+    assert set(rows[0]) == {"loss", "grad_norm", "chance", "step", "lr"}
+    norms = [torch.cat([g.flatten() for g in gradients if g is not None]).norm() for gradients in method.gradients]
+    assert rows[0]["grad_norm"] == pytest.approx(float(sum(norms[:3]) / 3), rel=1e-5)
+
+
+def test_a_step_calls_step_after_backward_and_after_step_in_this_order() -> None:
+    method = Recording()
+    tiny_fit(method)
+    assert method.calls == [
+        call for n in range(1, 7) for call in ("step", "after_backward", f"after_step {n}")
+    ]
+    assert method.progress == [step / 6 for step in range(6)]
+    assert all(gradient is not None for gradient in method.gradients[0])
+
+
+def test_the_first_update_is_the_gradient_times_the_rate() -> None:
+    method = Recording()
+    start = flat(method)
+    tiny_fit(method, tiny_batches(epochs=1, steps_per_epoch=1), lr=0.3)
+    gradient = torch.cat([g.flatten() for g in method.gradients[0] if g is not None])
+    assert torch.allclose(start - flat(method), 0.3 * gradient, atol=1e-7)
+
+
+def test_gradients_are_clipped_to_the_norm_that_was_asked() -> None:
+    method = Recording(scale=1000.0)
+    start = flat(method)
+    rows = tiny_fit(method, tiny_batches(epochs=1, steps_per_epoch=1), lr=1.0, gradient_clip=0.01)
+    assert rows[0]["grad_norm"] > 1  # as it was before
+    assert float((start - flat(method)).norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_gradient_below_the_limit_is_not_touched() -> None:
+    clipped, free = Recording(), Recording()
+    tiny_fit(clipped, gradient_clip=1e6)
+    tiny_fit(free)
+    assert torch.equal(flat(clipped), flat(free))
+
+
+def test_the_rate_warms_up_over_epochs_and_then_decays() -> None:
+    class Rates(torch.optim.SGD):
+        seen: list[float] = []  # noqa: RUF012
+
+        def step(self, closure: None = None) -> None:
+            self.seen.append(self.param_groups[0]["lr"])
+            super().step(closure)
+
+    method = Recording()
+    Rates.seen = []
+    optimizer = Rates(method.parameters(), lr=123.0)
+    rows = tiny_fit(method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, decay="cosine")
+    assert Rates.seen == pytest.approx([0.2, 0.4, 0.6, 0.6, 0.45, 0.15])
+    assert [row["lr"] for row in rows] == pytest.approx([0.6, 0.15])
+
+
+def test_dropout_repeats_from_run_to_run_and_differs_from_step_to_step() -> None:
+    one, two, other = Recording(dropout=0.5), Recording(dropout=0.5), Recording(dropout=0.5)
+    torch.manual_seed(1)
+    tiny_fit(one)
+    torch.manual_seed(2)
+    tiny_fit(two)
+    tiny_fit(other, tiny_batches(seed=1))
+    assert torch.equal(flat(one), flat(two))
+    assert not torch.equal(flat(one), flat(other))
+
+
+def test_dropout_has_another_mask_in_each_step() -> None:
+    method = Recording(dropout=0.5)
+    batches = tiny_batches(pool=torch.arange(4), epochs=1, steps_per_epoch=2)
+    masks: list[torch.Tensor] = []
+    method.encoder.register_forward_hook(lambda _module, _in, out: masks.append(out.detach() == 0))
+    tiny_fit(method, batches, lr=1e-9)
+    assert len(masks) == 2
+    assert not torch.equal(*masks)
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_training_leaves_torchs_generator_untouched(chunk: int | None) -> None:
+    method = Recording(dropout=0.5)
+    method.encoder.micro_batch_size = chunk
+    state = torch.get_rng_state()
+    tiny_fit(method)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class StopHereError(Exception):
+    pass
+
+
+def test_a_resumed_run_continues_with_the_epoch_the_rate_and_the_masks_that_come_next() -> None:
+    whole, halves = Recording(dropout=0.5), Recording(dropout=0.5)
+    course = {"lr": 0.3, "warmup_epochs": 1.0, "decay": "cosine"}
+    tiny_fit(whole, tiny_batches(epochs=4), **course)
+    counters = Counters()
+
+    def stop_after_two(_row: dict[str, float]) -> None:
+        if counters.epoch == 2:
+            raise StopHereError
+
+    with pytest.raises(StopHereError):
+        tiny_fit(halves, tiny_batches(epochs=4), counters=counters, after_epoch=stop_after_two, **course)
+    assert (counters.epoch, counters.step, counters.views_seen) == (2, 6, 6 * 2 * 4)
+    rows = tiny_fit(halves, tiny_batches(epochs=4), counters=counters, **course)
+    assert len(rows) == 2
+    assert (counters.epoch, counters.step, counters.views_seen) == (4, 12, 12 * 2 * 4)
+    assert [batch.epoch for batch in halves.batches] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    assert torch.equal(flat(whole), flat(halves))
+
+
+def test_a_run_that_is_complete_takes_no_step() -> None:
+    method = Recording()
+    assert tiny_fit(method, counters=Counters(epoch=2, step=6)) == []
+    assert method.calls == []
+
+
+def test_views_and_seconds_are_counted_for_all_ranks() -> None:
+    counters = Counters()
+    tiny_fit(Recording(), tiny_batches(rank=1, world_size=2), counters=counters)
+    assert counters.views_seen == 6 * 2 * 4
+    assert 0 < counters.train_seconds < 60
+
+
+def test_the_method_trains_in_training_mode_also_after_an_evaluation() -> None:
+    method = Recording()
+    modes: list[bool] = []
+    method.encoder.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    method.eval()
+
+    def evaluate(_row: dict[str, float]) -> None:
+        method.eval()
+
+    tiny_fit(method, after_epoch=evaluate)
+    assert modes == [True] * 6
+    assert method.training
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_where_and_what_to_try() -> None:
+    method = Recording(bad_at=5)
+    counters = Counters()
+    with pytest.raises(TrainingStoppedError) as caught:
+        tiny_fit(method, counters=counters, lr=0.3)
+    message = str(caught.value)
+    assert message.startswith(
+        "training stopped at step 5 of 6 (epoch 2): the loss of Recording is nan; "
+        "the representation of view 1 is not finite. The learning rate was 0.3."
+    )
+    assert "--set optimizer.lr=0.03" in message
+    assert "the last complete epoch's checkpoint stays" in message
+    assert caught.value.exit_code == 3
+    assert (counters.epoch, counters.step) == (1, 4)
+    assert method.calls[-1] == "step"
+
+
+def test_a_loss_that_stops_the_run_changes_no_weight() -> None:
+    method, healthy = Recording(bad_at=2), Recording()
+    with pytest.raises(TrainingStoppedError, match="step 2 of 6"):
+        tiny_fit(method)
+    tiny_fit(healthy, tiny_batches(epochs=1, steps_per_epoch=1))
+    assert torch.equal(flat(method), flat(healthy))
+
+
+def test_an_infinite_loss_stops_the_run_too() -> None:
+    with pytest.raises(TrainingStoppedError, match="the loss of Recording is inf"):
+        tiny_fit(Recording(scale=float("inf")))
+
+
+def test_the_bar_advances_a_step_at_a_time_and_shows_the_loss_beside_chance() -> None:
+    class Board:
+        def __init__(self) -> None:
+            self.texts: list[str] = []
+
+        def update(self, _task: int, *, advance: int, text: str) -> None:
+            assert advance == 1
+            self.texts.append(text)
+
+    board = Board()
+    method = Recording()
+    tiny_fit(method, bar=Bar(board))
+    assert board.texts == [f"loss {loss:.3f} (chance 0.500)" for loss in method.losses]

@@ -1,0 +1,130 @@
+"""A tiny data set, method and run for the tests of train."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, final
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.progress import Bar
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.data.store import ImageData
+from nearfar.methods.base import Method, OptimizerDefaults
+from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.training.batches import Batches
+from nearfar.training.checkpoint import Counters
+from nearfar.training.loop import Pace, Row, fit
+from nearfar.views.plan import ViewPlan
+from nearfar.views.policies import named_policy
+
+SIZE = 8
+FACTS = DataFacts("tiny", SIZE, ("a", "b"), (8, 8), 16)
+
+
+def tiny_data(n: int = 16) -> ImageData:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
+    return ImageData(
+        name="tiny",
+        images=images,
+        half=images[:, ::2, ::2],
+        sizes_px=torch.full((n, 2), SIZE),
+        labels=torch.arange(n) % 2,
+        splits=np.array(["train"] * n),
+        paths=tuple(f"{i}.png" for i in range(n)),
+        class_names=("a", "b"),
+        default_policy=None,
+        skipped=(),
+    )
+
+
+def tiny_batches(**changed: Any) -> Batches:
+    plan = ViewPlan(named_policy("digits"), count=2, size=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)
+    settings = {
+        "data": tiny_data(), "pool": torch.arange(16), "plan": plan, "batch_size": 4, "steps_per_epoch": 3, "epochs": 2,
+        "seed": 0, "balanced": False, "with_labels": True, "device": torch.device("cpu"),
+    }  # fmt: skip
+    return Batches(**{**settings, **changed})
+
+
+class TinyNet(nn.Module):
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE**2, 5), nn.Dropout(dropout))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.layers(rows)
+
+
+class NoConfig(MethodConfig):
+    """Nothing to set."""
+
+
+@final
+class Recording(Method):
+    """Loss: mean square of the representation. Writes down what is called, in order."""
+
+    Config = NoConfig
+    needs_labels = False
+    default_views = "digits"
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.1, weight_decay=0.0)
+    paper = "none"
+
+    def __init__(self, dropout: float = 0.0, bad_at: int | None = None, scale: float = 1.0) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            encoder = Encoder(TinyNet(dropout), size=SIZE, architecture="TinyNet")
+        super().__init__(encoder, NoConfig(), FACTS)
+        self.bad_at = bad_at
+        self.scale = scale
+        self.calls: list[str] = []
+        self.progress: list[float] = []
+        self.batches: list[Batch] = []
+        self.losses: list[float] = []
+        self.gradients: list[list[Tensor | None]] = []
+
+    def step(self, batch: Batch) -> StepResult:
+        self.calls.append("step")
+        self.batches.append(batch)
+        h = encode_views(self.encoder, batch.views)
+        loss = self.scale * h.square().mean()
+        if self.bad_at == len(self.batches):
+            loss = loss * float("nan")
+            h = torch.cat([h[:1], h[1:] * float("nan")])
+        self.losses.append(float(loss.detach()))
+        step = torch.tensor(float(len(self.batches)))
+        return StepResult(loss, h, logs={"chance": torch.tensor(0.5), "step": step}, remember={"n": step})
+
+    def after_backward(self, progress: float) -> None:  # noqa: ARG002
+        self.calls.append("after_backward")
+        self.gradients.append([None if p.grad is None else p.grad.clone() for p in self.parameters()])
+
+    def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
+        self.calls.append(f"after_step {int(remember['n'])}")
+        assert all(p.grad is None for p in self.parameters())
+        self.progress.append(progress)
+
+
+def tiny_fit(
+    method: Method,
+    batches: Batches | None = None,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    counters: Counters | None = None,
+    bar: Bar | None = None,
+    after_epoch: Callable[[Row], None] | None = None,
+    **pace: Any,
+) -> list[Row]:
+    """The rows of metrics of a run of the loop."""
+    rows: list[Row] = []
+    optimizer = optimizer or torch.optim.SGD(method.parameters(), lr=1.0)
+    settings = {"lr": 0.1, "warmup_epochs": 0.0, "decay": "constant", "gradient_clip": None, **pace}
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    fit(
+        fabric, method, optimizer, batches or tiny_batches(), Pace(**settings),
+        counters=counters or Counters(), bar=bar or Bar(), after_epoch=after_epoch or rows.append,
+    )  # fmt: skip
+    return rows
