@@ -22,7 +22,7 @@ class Measurement:
     name: str
     split: str
     selection: Selection | None  # None: the untrained encoder
-    value: float | list[float]
+    value: float | list[float | None]  # a list for each class; None where the split has no image of it
     n: int
     interval: tuple[float, float] | None
     protocol: str
@@ -49,13 +49,13 @@ def accuracies(
         for label in range(int(truth.y.max()) + 1)
     ]
     n = len(truth)
-    shares = [None if np.isnan(share) else share for share in per_class]
+    shares: list[float | None] = [None if np.isnan(share) else share for share in per_class]
     return [
         Measurement(f"{probe}.top1", "test", selection, top1, n, wilson(top1, n), protocol),
         Measurement(
             f"{probe}.balanced_accuracy", "test", selection, float(np.nanmean(per_class)), n, None, protocol
         ),
-        Measurement(f"{probe}.per_class", "test", selection, shares, n, None, protocol),  # type: ignore[arg-type]
+        Measurement(f"{probe}.per_class", "test", selection, shares, n, None, protocol),
     ]
 
 
