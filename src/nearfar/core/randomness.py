@@ -6,6 +6,7 @@ on int64 tensors modulo 2**32, because torch multiplies uint32 on few devices.
 """
 
 import zlib
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -13,10 +14,15 @@ from torch import Tensor
 
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
+_Integer = TypeVar("_Integer", int, Tensor)
 
 
 def lowbias32(x: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
     """A bijection of [0, 2**32) that mixes well; bit-equal to the same hash in uint32 arithmetic."""
+    return _mix(x)
+
+
+def _mix(x: _Integer) -> _Integer:
     x = x & _MASK
     x = x ^ (x >> 16)
     x = (x * 0x7FEB352D) & _MASK
@@ -32,13 +38,11 @@ def fold(key: Int64[Tensor, "*shape"], value: Int64[Tensor, "*shape"] | int) -> 
 
 def stream_seed(seed: int, stream: str, *values: int) -> int:
     """One 32-bit integer from (seed, stream, ...): for torch generators and shuffles."""
-    key = fold(torch.tensor(seed & _MASK), 0)
-    if seed >> 32:  # a round of its own: folded into the low bits, 2**32 + 1 would be the same seed as 0
-        key = fold(key, seed >> 32)
-    key = fold(key, zlib.crc32(stream.encode()))
-    for value in values:
-        key = fold(key, value)
-    return int(key)
+    high = [seed >> 32] if seed >> 32 else []  # a round of its own: xor would make 2**32 + 1 the same seed as 0
+    key = seed & _MASK
+    for value in (0, *high, zlib.crc32(stream.encode()), *values):
+        key = _mix((key ^ (value & _MASK)) + _GOLDEN)
+    return key
 
 
 def sample_keys(

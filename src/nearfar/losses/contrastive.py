@@ -26,19 +26,20 @@ def sup_con(
     """
     views, batch, _ = _checked(z, labels, temperature)
     rows = _unit_rows(z)
-    classes = _own_class_where_unlabelled(labels).repeat(views)
-    itself = torch.eye(views * batch, dtype=torch.bool, device=z.device)
-    positive = (classes[:, None] == classes[None, :]) & ~itself
-    count = positive.sum(dim=1)
-    if not bool((count > 0).any()):
+    classes = torch.unique(_own_class_where_unlabelled(labels), return_inverse=True)[1].repeat(views)
+    positives = classes.bincount()[classes] - 1
+    counted = positives > 0
+    if not bool(counted.any()):
         raise ValueError(
             f"labels: want at least one sample with a positive, got none ({views} view(s) of {batch} samples "
             "that all differ in class); give two views or more samples of a class"
         )
-    similarity = rows @ rows.T / temperature
-    log_share = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1, keepdim=True)
-    per_anchor = -(log_share * positive).sum(dim=1) / count.clamp(min=1)
-    return per_anchor.sum() / (count > 0).sum()
+    similarity = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
+    sums = rows.new_zeros(batch, rows.shape[1]).index_add(0, classes, rows)  # of each class; at most B of them
+    to_positives = (rows * (sums[classes] - rows)).sum(dim=1) / temperature  # sum over p of z_i.z_p / t
+    per_anchor = similarity.logsumexp(dim=1) - to_positives / positives.clamp(min=1)
+    mean: Tensor = (per_anchor * counted).sum() / counted.sum()
+    return mean
 
 
 def info_nce(z: Float[Tensor, "view batch dim"], *, temperature: float) -> Float[Tensor, ""]:

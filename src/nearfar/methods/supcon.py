@@ -1,6 +1,7 @@
 """Supervised contrastive learning.
 
-Deviation: the projector's hidden width is a setting; the paper's equals the encoder's width (the default).
+Deviation: the projector's hidden width is a setting; the paper's equals the encoder's width (the default). The
+default rate is SupContrast's .5 at 1,024 images times the factor .1 / .07 by which its loss is larger than ours.
 """
 
 import math
@@ -29,7 +30,7 @@ class SupCon(Method):
     Config = SupConConfig
     needs_labels = True
     default_views = "supcon"
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.18, weight_decay=1e-4)
     paper = "Khosla et al. 2020, arXiv:2004.11362"
 
     def __init__(self, encoder: Encoder, config: SupConConfig, data: DataFacts) -> None:

@@ -104,7 +104,10 @@ def _own_randomness(seed: int, step: int, device: torch.device) -> Iterator[None
     """Dropout and its like draw from torch's generator: seeded a step, and the outer state put back."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(stream_seed(seed, "dropout", step))
+        number = stream_seed(seed, "dropout", step)
+        torch.default_generator.manual_seed(number)  # torch.manual_seed formats a traceback a call: 1.8 ms a step
+        if devices:
+            torch.cuda.manual_seed(number)
         yield
 
 
