@@ -54,7 +54,8 @@ def make_views(
     keys = view_keys(plan.count, seed=seed, epoch=epoch, index=index, draw=draw)
     warp = warp_matrices(plan.policy, keys, stored.size_px)
     colour = colour_matrices(plan.policy, keys)
-    return (render(stored, warp, colour, size=plan.size, mean=plan.mean, std=plan.std),)
+    outside = plan.policy.outside
+    return (render(stored, warp, colour, size=plan.size, mean=plan.mean, std=plan.std, outside=outside),)
 
 
 def evaluation_view(

@@ -117,3 +117,15 @@ def test_each_row_is_warped_and_coloured_by_its_own_matrices():
             one = stored(images[b : b + 1], [(16, 16)], 16)
             alone = render(one, warp[v : v + 1, b : b + 1], colour[v : v + 1, b : b + 1], size=8, **RAW)
             assert torch.equal(whole[v, b], alone[0, 0])
+
+
+def test_outside_the_image_is_black_where_the_policy_says_so():
+    white = torch.full((1, 3, 8, 8), 255.0)
+    from_afar = square(2.0)  # the image fills the middle quarter of the view
+    edge, black = (
+        render(stored(white, [(8, 8)], 8), from_afar, None, size=16, outside=outside, **RAW)
+        for outside in ("edge", "black")
+    )
+    assert float(edge.min()) == 1.0
+    assert float(black[..., :3, :].max()) == 0.0
+    assert float(black[..., 6:10, 6:10].min()) == 1.0

@@ -1,13 +1,15 @@
 """Rendering in plain torch: one bilinear resampling of the level that fits, one colour matrix, normalise.
 
-Outside the image its edge values go on. A view's border pixels may mix in the image's pixels just outside the
-crop, by less than one stored pixel: the crop is a window on the image, not a picture of its own.
+Outside the image its edge values go on, or all is black. A view's border pixels may mix in the image's pixels
+just outside the crop, by less than one stored pixel: the crop is a window on the image, not a picture.
 
 Nothing here depends on how many samples stand in a batch: no matrix product over the batch, no reduction
 across samples, so a view is the same bits in a batch of 1 and of 64.
 
 Letters: V views, B samples, S side of a view (px).
 """
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +27,7 @@ from nearfar.views.colour import GREY
 #     half     14.6 .31  12.7 .38  11.2 .44  8.6 .56   7.8 .60   6.8 .65   6.3 .67   0.3 1.00
 # A blend of both (weight of half: shrink - 1.5) would stay under 2.5 at twice the reads.
 SHRINK = 1.95
+Outside = Literal["edge", "black"]
 _CHUNK_BYTES = 4 * 2**20  # of float pixels at once, on a CPU: they stay in its cache
 
 
@@ -36,13 +39,14 @@ def render(
     size: int,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
+    outside: Outside = "edge",
 ) -> Float[Tensor, "view batch 3 {size} {size}"]:
     """Views of side `size`: (value in [0, 1] - mean) / std for each channel. Contiguous, channels first."""
     views = torch.empty(*warp.shape[:2], 3, size, size, device=warp.device)
     for v, level in enumerate(levels(warp, side=stored.images.shape[1], size=size)):
         for number in sorted(set(level.tolist())):
             for rows in _chunks(torch.nonzero(level == number)[:, 0], side=stored.images.shape[1] >> number):
-                pixels = resample(_read(stored, rows, level=number), warp[v, rows], size=size)
+                pixels = resample(_read(stored, rows, level=number), warp[v, rows], size=size, outside=outside)
                 if colour is not None:
                     pixels = recolour(pixels, colour[v, rows])
                 for c, channel in enumerate(pixels.unbind(1)):
@@ -59,13 +63,18 @@ def levels(warp: Float[Tensor, "*shape 2 3"], *, side: int, size: int) -> Int64[
 
 
 def resample(
-    pixels: Float[Tensor, "batch 3 side side"], warp: Float[Tensor, "batch 2 3"], *, size: int
+    pixels: Float[Tensor, "batch 3 side side"],
+    warp: Float[Tensor, "batch 2 3"],
+    *,
+    size: int,
+    outside: Outside = "edge",
 ) -> Float[Tensor, "batch 3 {size} {size}"]:
     """Bilinear, each output pixel at its centre."""
     at = (2 * torch.arange(size, device=warp.device) + 1) / size - 1
     m = warp[..., None, None]
     grid = torch.stack([m[:, i, 0] * at + m[:, i, 1] * at[:, None] + m[:, i, 2] for i in (0, 1)], -1)
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    padding = {"edge": "border", "black": "zeros"}[outside]
+    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode=padding, align_corners=False)
 
 
 def recolour(
