@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as fast for tests so small, and steady beside other programs
+
 ROOMS_WITH_SHAPES = ("core", "losses", "nn", "views", "data", "methods", "training", "evaluate")
 install_import_hook(
     [f"nearfar.{room}" for room in ROOMS_WITH_SHAPES],
