@@ -17,6 +17,7 @@ _TITLES = {
     "head.top1": "Own head",
     "linear_probe.balanced_accuracy": "Linear probe, balanced",
 }
+BALANCED_DIFFERS = 0.005  # half a point
 _SELECTIONS = {"last": "last epoch", "validation": "best on validation"}
 
 
@@ -88,13 +89,22 @@ def results_table(found: Findings) -> ResultsTable | None:
 def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
     found: dict[str, set[str]] = {}
     for entry in entries:
-        if entry.name in _TITLES or not entry.name.endswith(".balanced_accuracy"):  # one is enough for a page
+        if not entry.name.endswith(".balanced_accuracy") or _says_more(entry, entries):
             found.setdefault(entry.name, set()).add(entry.selection or "last")
     names = sorted(found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name))
     return tuple(
         Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name]))
         for name in names
     )
+
+
+def _says_more(balanced: TableEntry, entries: Sequence[TableEntry]) -> bool:
+    """Whether a balanced accuracy has a column: one a page, and only where the classes' sizes make a difference."""
+    if balanced.name not in _TITLES:
+        return False
+    plain = {(e.method, e.selection): e.mean for e in entries if e.name == "linear_probe.top1"}
+    pairs = [(plain.get((e.method, e.selection)), e.mean) for e in entries if e.name == balanced.name]
+    return any(a is not None and b is not None and abs(a - b) > BALANCED_DIFFERS for a, b in pairs)
 
 
 def _rank(found: Findings, label: str, split: str) -> float:
