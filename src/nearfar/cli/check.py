@@ -18,9 +18,12 @@ def check(
 ) -> None:
     """Look at data before training: counts, unreadable files, duplicates, imbalance, which methods fit."""
     from nearfar.core.progress import Progress
+
+    progress = Progress(quiet=quiet)
+    progress.say(opt.STARTING)
     from nearfar.experiment.check import check_data
 
-    findings = check_data(data, Progress(quiet=quiet))
+    findings = check_data(data, progress)
     if as_json:
         opt.print_json({"findings": findings})
     else:

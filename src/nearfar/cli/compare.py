@@ -73,12 +73,15 @@ def _compare(
     quiet: bool,
 ) -> None:
     from nearfar.core.progress import Progress
+
+    progress = Progress(quiet=quiet)
+    progress.say(opt.STARTING)
     from nearfar.experiment.compare import compare_runs
     from nearfar.experiment.request import make_request
 
     request = make_request(data, flags=chosen, **asked)
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    done = compare_runs(request, names, seeds, Progress(quiet=quiet))
+    done = compare_runs(request, names, seeds, progress)
     if as_json:
         opt.print_json(done.results)
     else:

@@ -18,9 +18,12 @@ def embed(
 ) -> None:
     """Write the representation of every image of some data."""
     from nearfar.core.progress import Progress
+
+    progress = Progress(quiet=quiet)
+    progress.say(opt.STARTING)
     from nearfar.experiment.use import embed_data
 
-    done = embed_data(run, data, out, Progress(quiet=quiet))
+    done = embed_data(run, data, out, progress)
     if as_json:
         opt.print_json(done)
     else:

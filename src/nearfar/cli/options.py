@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+STARTING = "starting (a few seconds) ..."
 Data = Annotated[str, typer.Argument(help="'digits', a folder of class folders, or a .tar[.gz|.xz] of one")]
 Recipe = Annotated[Path | None, typer.Option(help="TOML file of settings; flags and --set go over it")]
 EncoderName = Annotated[str | None, typer.Option("--encoder", help="conv4 or a timm name; see nearfar encoders")]

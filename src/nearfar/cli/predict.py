@@ -17,9 +17,12 @@ def predict(
 ) -> None:
     """Classify images with a run's classifier."""
     from nearfar.core.progress import Progress
+
+    progress = Progress(quiet=quiet)
+    progress.say(opt.STARTING)
     from nearfar.experiment.use import predict_files
 
-    found = predict_files(run, images, Progress(quiet=quiet))
+    found = predict_files(run, images, progress)
     if as_json:
         opt.print_json(found)
         return

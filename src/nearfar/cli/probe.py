@@ -18,9 +18,12 @@ def probe(
 ) -> None:
     """Measure a run's frozen encoder again, on its own data or on others."""
     from nearfar.core.progress import Progress
+
+    progress = Progress(quiet=quiet)
+    progress.say(opt.STARTING)
     from nearfar.experiment.probe import probe_run
 
-    measured = probe_run(run, data=data, kind=kind, labels_per_class=labels_per_class, progress=Progress(quiet=quiet))
+    measured = probe_run(run, data=data, kind=kind, labels_per_class=labels_per_class, progress=progress)
     if as_json:
         opt.print_json(measured)
         return

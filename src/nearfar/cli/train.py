@@ -29,6 +29,9 @@ def train(
 ) -> None:
     """Train an encoder by one method, freeze it, probe it, write a run folder with a report."""
     from nearfar.core.progress import Progress
+
+    progress = Progress(quiet=quiet)
+    progress.say(opt.STARTING)
     from nearfar.experiment.request import make_request
     from nearfar.experiment.train import train_run
 
@@ -44,7 +47,7 @@ def train(
         resume=resume,
         force=force,
     )
-    run = train_run(request, Progress(quiet=quiet))
+    run = train_run(request, progress)
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:

@@ -96,7 +96,7 @@ def _estimate_line(
     seconds = runs * (views + looks * FORWARD_SHARE) * cost.seconds
     held = min(rows, config.train.micro_batch_size or rows)
     memory = held * cost.saved_bytes + cost.weight_bytes + store_bytes(listing, store_side(listing, size))
-    return f"estimate   about {duration(seconds)}, {memory / 2**30:.1f} GB beside the libraries' own"
+    return f"estimate   about {duration(seconds)} of training, {memory / 2**30:.1f} GB beside the libraries' own"
 
 
 def duration(seconds: float) -> str:
