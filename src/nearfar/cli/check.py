@@ -14,7 +14,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="exit 2 if anything was found")] = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    debug: opt.Debug = False,
 ) -> None:
     """Look at data before training: counts, unreadable files, duplicates, imbalance, which methods fit."""
     from nearfar.core.progress import Progress

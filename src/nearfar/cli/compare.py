@@ -33,7 +33,7 @@ def compare(
     strict: opt.Strict = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    debug: opt.Debug = False,
 ) -> None:
     """Train several methods at equal budget over several seeds; one table, one report."""
     chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
@@ -55,7 +55,7 @@ def demo(
     force: opt.Force = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    debug: opt.Debug = False,
 ) -> None:
     """Compare three methods on the embedded digits: about a minute and a half on two cores."""
     asked = {"out": out, "resume": resume, "force": force}

@@ -14,7 +14,7 @@ def embed(
     out: Annotated[Path, typer.Option(help="file to write: .npz, .csv or .parquet")],
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    debug: opt.Debug = False,
 ) -> None:
     """Write the representation of every image of some data."""
     from nearfar.core.progress import Progress

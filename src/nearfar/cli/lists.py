@@ -12,8 +12,8 @@ Search = Annotated[str | None, typer.Option(help="only names that contain this")
 def methods(
     search: Search = None,
     as_json: opt.Json = False,
-    quiet: opt.Quiet = False,  # noqa: ARG001  (there is nothing to silence)
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
 ) -> None:
     """List the methods: what each needs, its views, its paper."""
     from nearfar.experiment.lists import list_methods
@@ -30,8 +30,8 @@ def methods(
 def encoders(
     search: Search = None,
     as_json: opt.Json = False,
-    quiet: opt.Quiet = False,  # noqa: ARG001  (there is nothing to silence)
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
 ) -> None:
     """List the encoders: conv4, and every network that timm knows."""
     from nearfar.nn.building import encoder_names

@@ -13,7 +13,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="images, or folders of images")],
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    debug: opt.Debug = False,
 ) -> None:
     """Classify images with a run's classifier."""
     from nearfar.core.progress import Progress

@@ -14,7 +14,7 @@ def probe(
     labels_per_class: Annotated[int | None, typer.Option(help="linear probe on so few labels, mean of 5 draws")] = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    debug: opt.Debug = False,
 ) -> None:
     """Measure a run's frozen encoder again, on its own data or on others."""
     from nearfar.core.progress import Progress

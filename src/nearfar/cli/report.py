@@ -12,8 +12,8 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN|DIR...", help="run folders, or a comparison's folder")],
     out: Annotated[Path | None, typer.Option(help="file to write (default report.html in the first folder)")] = None,
     as_json: opt.Json = False,
-    quiet: opt.Quiet = False,  # noqa: ARG001  (there is nothing to silence)
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Write the page of one or several runs again."""
     from nearfar.report import write_report

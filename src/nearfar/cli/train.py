@@ -25,7 +25,7 @@ def train(
     strict: opt.Strict = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
-    debug: opt.Debug = False,  # noqa: ARG001  (read by main)
+    debug: opt.Debug = False,
 ) -> None:
     """Train an encoder by one method, freeze it, probe it, write a run folder with a report."""
     from nearfar.core.progress import Progress
