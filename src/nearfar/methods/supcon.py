@@ -1,5 +1,9 @@
 """Supervised contrastive learning.
 
+The representation is normalised before the projector, as in the paper's section 3 and its ImageNet code; its CIFAR
+code leaves that out. Without it a deep network can be stuck from its first steps on, all projections equal: ResNet-18
+on 1,372 photographs (8 epochs, rate .09) stayed at its chance level, 5.541, and reaches 5.496 with it.
+
 Deviation: the projector's hidden width is a setting; the paper's equals the encoder's width (the default). The
 default rate is SupContrast's .5 at 1,024 images times the factor .1 / .07 by which its loss is larger than ours.
 """
@@ -8,6 +12,7 @@ import math
 from typing import final
 
 from pydantic import Field
+from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
@@ -23,6 +28,7 @@ class SupConConfig(MethodConfig):
     temperature: float = Field(0.1, gt=0, description="divides cosine similarity; lower means harder negatives")
     hidden_dim: int | None = Field(None, gt=0, description="width inside the projector (default: the encoder's)")
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+    normalise_representation: bool = Field(True, description="the projector sees representations of length 1")
 
 
 @final
@@ -37,10 +43,11 @@ class SupCon(Method):
         super().__init__(encoder, config, data)
         self.projector = mlp(encoder.width, config.hidden_dim or encoder.width, config.projection_dim)
         self.temperature = config.temperature
+        self.normalise_representation = config.normalise_representation
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
-        z = self.projector(h)  # (V, B, D)
+        z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)  # (V, B, D)
         loss = sup_con(z, batch.labels, temperature=self.temperature)
         logs = {
             "chance": scalar(math.log(max(z.shape[0] * z.shape[1] - 1, 1)), h),
