@@ -1,86 +1,208 @@
-"""Softmax-contrastive losses over every pair of rows, in their dense form: N x N memory.
+"""Softmax-contrastive losses: every pair of rows is compared, and no matrix of all pairs is ever held.
 
-Letters: V views, B samples, N = V * B rows, D projection width.
+Rows are brought to length 1 here, and everything is computed in at least float32, under autocast too. With a `group`
+every rank returns the loss of the whole batch, and DDP's averaged gradient is that of one rank with all of it.
+
+Letters: V views, B samples, N = V * B rows, D projection width, Q rows of a queue.
 """
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.core.ranks import Group, gather, shares
+from nearfar.losses.positives import capped_positives
+from nearfar.losses.rows import (
+    Rows,
+    check_labels,
+    check_positive,
+    check_views,
+    full_precision,
+    gather_rows,
+    mean_over,
+    numbered,
+    own_classes,
+    unit_rows,
+)
+from nearfar.losses.tiled import log_sum_exp, one_positive
+from nearfar.losses.tiled.pairs import Over
+from nearfar.losses.words import Contrast, Denominator, Form, Negatives, check_word
+
 
 def sup_con(
-    z: Float[Tensor, "view batch dim"], labels: Int64[Tensor, " batch"], *, temperature: float
+    z: Float[Tensor, "view batch dim"],
+    labels: Int[Tensor, " batch"],
+    *,
+    temperature: float,
+    form: Form = "outside",
+    contrast: Contrast = "all_views",
+    denominator: Denominator = "all",
+    positives_cap: int | None = None,
+    group: Group = None,
 ) -> Float[Tensor, ""]:
-    """Supervised contrastive loss, L_out: each row finds its class among all rows. In [0, inf), nats.
+    """Supervised contrastive loss: each row finds its class among all rows. Nats; in [0, inf) with all in the
+    denominator.
 
-    Khosla et al. 2020, arXiv:2004.11362, eq. 2, as a mean over anchors instead of a sum:
-    mean_i of -1/|P(i)| sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) ).
-    No factor of t or of a base temperature is applied.
+    Khosla et al. 2020, arXiv:2004.11362, eq. 2 (`form` "outside", L_out) and eq. 3 ("inside", L_in), as a mean over
+    anchors instead of a sum, with P(i) the other rows of the class of i and A(i) all other rows:
+        L_out = mean_i of -1/|P(i)| sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a in A(i)} exp(z_i.z_a / t) )
+        L_in  = mean_i of -log( 1/|P(i)| sum_{p in P(i)} exp(z_i.z_p / t) / sum_{a in A(i)} exp(z_i.z_a / t) )
+    L_in <= L_out; L_out is the better loss (78.7 against 67.4 % on ImageNet, the paper's table 1). No factor of t or of
+    a base temperature is applied. The options are those of the authors' code:
+    `contrast` "one_view" takes only rows of the first view as anchors, against all rows.
+    `denominator` "only_negatives" sums over other classes alone (then the loss may be negative, and an anchor without a
+    negative is left out too); "one_positive" over those and the positive of the numerator.
+    `positives_cap`, a multiple of V, keeps so many positives of other samples (the first in the order of the batch, so
+    this alone depends on it) beside all views of the anchor's own.
 
-    `z` is normalised here, row by row, and computed in at least float32. A label of -1 makes the sample its
-    own class: with labels all -1 this is `info_nce`. An anchor without a positive (its class has one row)
-    contributes nothing, and the mean is over the anchors that have one; see `count_anchors_without_positive`.
+    A label of -1 makes the sample its own class: with labels all -1 this is `info_nce`. An anchor without a positive
+    (its class has one row) contributes nothing, and the mean is over the anchors that have one; see
+    `count_anchors_without_positive`. Time O(N^2 D), memory O(N D).
 
-    Raises ValueError: wrong rank or length, a temperature that is not positive, or no anchor with a positive.
+    Raises ValueError: wrong rank or length, labels that are no integers, a temperature that is not positive, an
+    unknown word, a row that is not finite, or no anchor with a positive on any rank.
     """
-    views, batch, _ = _checked(z, labels, temperature)
-    rows = _unit_rows(z)
-    classes = torch.unique(_own_class_where_unlabelled(labels), return_inverse=True)[1].repeat(views)
-    positives = classes.bincount()[classes] - 1
-    counted = positives > 0
-    if not bool(counted.any()):
-        raise ValueError(
-            f"labels: want at least one sample with a positive, got none ({views} view(s) of {batch} samples "
-            "that all differ in class); give two views or more samples of a class"
-        )
-    similarity = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
-    sums = rows.new_zeros(batch, rows.shape[1]).index_add(0, classes, rows)  # of each class; at most B of them
-    to_positives = (rows * (sums[classes] - rows)).sum(dim=1) / temperature  # sum over p of z_i.z_p / t
-    per_anchor = similarity.logsumexp(dim=1) - to_positives / positives.clamp(min=1)
-    mean: Tensor = (per_anchor * counted).sum() / counted.sum()
-    return mean
+    check_views(z)
+    check_labels(labels, z.shape[1])
+    check_positive(temperature=temperature)
+    check_word("form", form, Form)
+    check_word("contrast", contrast, Contrast)
+    check_word("denominator", denominator, Denominator)
+    _check_cap(positives_cap, len(z))
+    with full_precision(z):
+        anchor_views = 1 if contrast == "one_view" else None
+        rows = gather_rows(unit_rows(z), labels, group, anchor_views=anchor_views)
+        of_class = rows.rows_of_class()
+        if positives_cap is None:
+            counted = of_class > 1
+            terms = _terms(rows, of_class - 1, temperature, form, denominator)
+        else:
+            terms, counted = _capped_terms(rows, len(z), positives_cap, temperature, form, denominator)
+        if denominator == "only_negatives":
+            counted = counted & (of_class < len(rows.everyone))
+        return mean_over(terms, counted, group, nothing=_no_anchor(len(z), rows.samples, denominator))
 
 
-def info_nce(z: Float[Tensor, "view batch dim"], *, temperature: float) -> Float[Tensor, ""]:
-    """NT-Xent: each view of an image finds its other views among all rows. In [0, inf), nats.
+def _terms(rows: Rows, positives: Tensor, temperature: float, form: Form, denominator: Denominator) -> Tensor:
+    """(M,) the loss of each anchor; what stands for anchors that do not count is never used."""
+    few = positives.clamp(min=1).to(rows.anchors.dtype)
+    if denominator == "one_positive":
+        negatives = log_sum_exp(rows.anchors, temperature=temperature, over="negatives", **rows.pairs)
+        pairs = {**rows.pairs, "candidates": rows.everyone}
+        inside = form == "inside"
+        sums = one_positive(rows.anchors, negatives=negatives, temperature=temperature, inside=inside, **pairs)
+        return -(torch.where(positives == 0, 1.0, sums) / few).log() if inside else sums / few
+    over: Over = "others" if denominator == "all" else "negatives"
+    whole = log_sum_exp(rows.anchors, temperature=temperature, over=over, **rows.pairs)
+    if form == "inside":
+        return whole - log_sum_exp(rows.anchors, temperature=temperature, over="positives", **rows.pairs) + few.log()
+    to_positives = (rows.anchors * (rows.sums_of_class() - rows.anchors)).sum(dim=1)
+    return whole - to_positives / (few * temperature)
 
-    Chen et al. 2020, arXiv:2002.05709, eq. 1, for V >= 2 views: `sup_con` in which each sample is its own
-    class. Rows are normalised here. Raises ValueError as `sup_con` does, also for a single view.
+
+def _capped_terms(
+    rows: Rows, views: int, cap: int, temperature: float, form: Form, denominator: Denominator
+) -> tuple[Tensor, Tensor]:
+    """(M,) the loss of each anchor over its kept positives, and whether it has one."""
+    logits, kept = capped_positives(rows, views, cap, temperature)
+    negatives = log_sum_exp(rows.anchors, temperature=temperature, over="negatives", **rows.pairs)[:, None]
+    if denominator == "all":
+        rest = torch.logaddexp(negatives, logits.logsumexp(dim=1, keepdim=True))
+    else:
+        rest = torch.logaddexp(negatives, logits) if denominator == "one_positive" else negatives
+    few = kept.sum(dim=1).clamp(min=1).to(logits.dtype)
+    logs = torch.where(kept, logits - rest, 0.0)
+    if form == "inside":
+        return few.log() - torch.where(kept, logs, -torch.inf).logsumexp(dim=1), kept.any(dim=1)
+    return -logs.sum(dim=1) / few, kept.any(dim=1)
+
+
+def info_nce(
+    z: Float[Tensor, "view batch dim"],
+    *,
+    temperature: float,
+    negatives: Negatives = "all_rows",
+    queue: Float[Tensor, "queue dim"] | None = None,
+    group: Group = None,
+) -> Float[Tensor, ""]:
+    """InfoNCE: each view of a sample finds its other views among the negatives. In [0, inf), nats.
+
+    `negatives` says among what:
+    "all_rows": NT-Xent, Chen et al. 2020, arXiv:2002.05709, eq. 1, for V >= 2 views (`sup_con` in which each sample is
+        its own class): the mean over rows i and their other views p of
+        -log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) ).
+    "other_view": two towers (CLIP's symmetric loss, MoCo v3 without its factor 2t): rows of one view against the rows
+        of one other, mean over ordered pairs of views.
+    "queue": MoCo, He et al. 2020, arXiv:1911.05722, eq. 1: rows of view 0 are queries, other views their keys, the
+        queue alone holds negatives. Detach the keys.
+
+    `queue` (Q, D) joins the negatives of every anchor; with ranks it is the same on each. Rows of both are brought to
+    length 1 here. Time O(N (N + Q) D), memory O((N + Q) D).
+
+    Raises ValueError: wrong rank or width, a single view, a temperature that is not positive, an unknown word, "queue"
+    without a queue, or a row that is not finite.
     """
-    return sup_con(z, torch.full((z.shape[1],), -1, device=z.device), temperature=temperature)
+    check_views(z, fewest_views=2)
+    check_positive(temperature=temperature)
+    check_word("negatives", negatives, Negatives)
+    if queue is None and negatives == "queue":
+        raise ValueError('queue: want a tensor (rows, width) with negatives="queue", got None')
+    if queue is not None and (queue.ndim != 2 or queue.shape[1] != z.shape[2]):
+        raise ValueError(f"queue: want (rows, {z.shape[2]}), got shape {tuple(queue.shape)}")
+    with full_precision(z):
+        unit = unit_rows(z)
+        more = None if queue is None else unit_rows(queue, name="queue").to(unit.dtype)
+        if negatives == "all_rows":
+            return _nt_xent(unit, more, temperature, group)
+        if negatives == "other_view":
+            return _two_towers(unit, more, temperature, group)
+        assert more is not None
+        to_keys = (unit[0] * unit[1:]).sum(dim=-1) / temperature  # (V - 1, B)
+        to_queue = log_sum_exp(unit[0], more, temperature=temperature, over="all")
+        return mean_over(F.softplus(to_queue - to_keys), None, group)
 
 
-def count_anchors_without_positive(
-    views: int, labels: Int64[Tensor, " batch"]
-) -> Int64[Tensor, ""]:
-    """How many of the V * B rows share their class with no other row: what `sup_con` leaves out."""
+def _nt_xent(unit: Tensor, queue: Tensor | None, temperature: float, group: Group) -> Tensor:
+    views = len(unit)
+    rows = gather_rows(unit, None, group)
+    whole = log_sum_exp(rows.anchors, temperature=temperature, over="others", **rows.pairs)
+    if queue is not None:
+        whole = torch.logaddexp(whole, log_sum_exp(rows.anchors, queue, temperature=temperature, over="all"))
+    to_positives = (unit * (unit.sum(dim=0) - unit)).sum(dim=-1).flatten()
+    return mean_over(whole - to_positives / ((views - 1) * temperature), None, group)
+
+
+def _two_towers(unit: Tensor, queue: Tensor | None, temperature: float, group: Group) -> Tensor:
+    everyone = gather(unit, shares(unit.shape[1], group, unit.device), group, dim=1)
+    terms = []
+    for i, anchors in enumerate(unit):
+        for j, candidates in enumerate(everyone):
+            if i == j:
+                continue
+            to_partner = (anchors * unit[j]).sum(dim=-1) / temperature
+            joined = candidates if queue is None else torch.cat([candidates, queue])
+            terms.append(log_sum_exp(anchors, joined, temperature=temperature, over="all") - to_partner)
+    return mean_over(torch.stack(terms), None, group)
+
+
+def count_anchors_without_positive(views: int, labels: Int[Tensor, " batch"]) -> Int[Tensor, ""]:
+    """How many of the V * B rows share their class with no other row: what `sup_con` leaves out of its mean."""
     if views > 1:
-        return labels.new_zeros(())
-    classes = _own_class_where_unlabelled(labels)
-    same: Tensor = classes[:, None] == classes[None, :]
-    return (same.sum(dim=1) == 1).sum()
+        return torch.zeros((), dtype=torch.int64, device=labels.device)
+    classes = numbered(own_classes(labels))
+    sizes = torch.zeros_like(classes).index_add(0, classes, torch.ones_like(classes))
+    return (sizes == 1).sum()
 
 
-def _own_class_where_unlabelled(labels: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
-    """Labels in which every -1 has become a class of its own (-1, -2, ...)."""
-    own = -1 - torch.arange(len(labels), device=labels.device)
-    return torch.where(labels < 0, own, labels)
+def _check_cap(cap: int | None, views: int) -> None:
+    if cap is not None and (cap < 0 or cap % views):
+        raise ValueError(f"positives_cap: want a multiple of the {views} view(s), got {cap}")
 
 
-def _unit_rows(z: Float[Tensor, "view batch dim"]) -> Float[Tensor, "row dim"]:
-    at_least_float32 = z if z.dtype in (torch.float32, torch.float64) else z.float()
-    return F.normalize(at_least_float32.flatten(0, 1), dim=1)
-
-
-def _checked(z: Tensor, labels: Tensor, temperature: float) -> tuple[int, int, int]:
-    if z.ndim != 3:
-        raise ValueError(f"z: want (views, samples, width), got shape {tuple(z.shape)}")
-    views, batch, width = z.shape
-    if labels.shape != (batch,):
-        raise ValueError(f"labels: want one for each of the {batch} samples, got shape {tuple(labels.shape)}")
-    if labels.is_floating_point():
-        raise ValueError(f"labels: want integers, got {labels.dtype}")
-    if not temperature > 0:
-        raise ValueError(f"temperature: want more than 0, got {temperature}")
-    return views, batch, width
+def _no_anchor(views: int, samples: int, denominator: Denominator) -> str:
+    negative = " and a negative" if denominator == "only_negatives" else ""
+    return (
+        f"labels: want at least one sample with a positive{negative}, got none ({views} view(s) of {samples} samples); "
+        "give two views or more samples of a class"
+    )

@@ -1,0 +1,42 @@
+"""The positives that a cap keeps, as a short list for each anchor.
+
+Letters: V views, M anchors, D projection width, P positives kept at most.
+"""
+
+import torch
+from torch import Tensor
+
+from nearfar.losses.rows import Rows
+
+
+def capped_positives(rows: Rows, views: int, cap: int, temperature: float) -> tuple[Tensor, Tensor]:
+    """Logits (M, P) of each anchor's kept positives, -inf where there are fewer, and which of them exist.
+
+    Kept are the other views of the anchor's own sample, and all views of the first `cap` / V other samples of its
+    class in the order of the batch, ranks one after another.
+    """
+    places, kept = _places(rows, views, cap // views)
+    columns = [(rows.anchors * rows.everyone[column]).sum(dim=1) for column in places.unbind(1)]
+    logits = torch.stack(columns, dim=1) / temperature if columns else rows.anchors.new_zeros(len(rows.anchors), 0)
+    return logits.masked_fill(~kept, -torch.inf), kept
+
+
+def _places(rows: Rows, views: int, others: int) -> tuple[Tensor, Tensor]:
+    """(M, P): places among everyone, and whether there is such a positive (else the place is 0)."""
+    others = min(others, rows.samples - 1)
+    classes = rows.every_class[: rows.samples]
+    order = classes.argsort(stable=True)
+    sizes = torch.zeros_like(classes).index_add(0, classes, torch.ones_like(classes))
+    starts = sizes.cumsum(0) - sizes
+    within = torch.empty_like(classes)
+    within[order] = torch.arange(rows.samples, device=classes.device) - starts[classes[order]]
+    start, size, mine = starts[rows.classes], sizes[rows.classes], within[rows.sample]
+    number = torch.arange(others, device=classes.device)[None]
+    number = number + (number >= mine[:, None])  # the anchor's own sample is passed over
+    exists = number < size[:, None]
+    sample = order[torch.where(exists, start[:, None] + number, 0)]
+    sample = torch.cat([rows.sample[:, None], sample], dim=1)
+    exists = torch.cat([exists.new_ones(len(exists), 1), exists], dim=1)
+    places = torch.cat([sample + view * rows.samples for view in range(views)], dim=1)
+    kept = exists.repeat(1, views) & (places != rows.own[:, None])
+    return torch.where(kept, places, 0), kept

@@ -1,0 +1,168 @@
+"""What every loss on rows shares: checks, rows of length 1, classes, the rows of other ranks, the mean.
+
+Letters: V views, B samples of this rank, N rows (views x samples) of all ranks, M anchors of this rank, D width.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nearfar.core.ranks import Group, all_sum, gather, shares
+
+
+def check_views(z: Tensor, *, name: str = "z", fewest_views: int = 1) -> None:
+    """ValueError unless `z` is (views, samples, width) of floating-point numbers with so many views."""
+    if z.ndim != 3:
+        raise ValueError(f"{name}: want (views, samples, width), got shape {tuple(z.shape)}")
+    if min(z.shape) < 1:
+        raise ValueError(f"{name}: want at least one view, sample and dimension, got shape {tuple(z.shape)}")
+    if not z.is_floating_point():
+        raise ValueError(f"{name}: want floating-point numbers, got {z.dtype}")
+    if z.shape[0] < fewest_views:
+        raise ValueError(f"{name}: want at least {fewest_views} views, got {z.shape[0]}: no positive can exist")
+
+
+def check_labels(labels: Tensor, samples: int) -> None:
+    """ValueError unless `labels` are integers, one a sample."""
+    if labels.shape != (samples,):
+        raise ValueError(f"labels: want one for each of the {samples} samples, got shape {tuple(labels.shape)}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"labels: want integers, got {labels.dtype}")
+
+
+def check_positive(**numbers: float) -> None:
+    """ValueError unless each is more than 0 and finite."""
+    for name, number in numbers.items():
+        if not 0 < number < float("inf"):
+            raise ValueError(f"{name}: want more than 0, got {number}")
+
+
+@contextmanager
+def full_precision(x: Tensor) -> Iterator[None]:
+    """No autocast in here: a loss is computed in at least float32 whatever surrounds it."""
+    with torch.autocast(x.device.type, enabled=False):
+        yield
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def unit_rows(x: Tensor, *, name: str = "z") -> Tensor:
+    """Rows along the last dimension brought to length 1, in at least float32; a row of zeros stays, gradient 0.
+
+    ValueError: a row that is not finite (its place is named). Under torch.compile values are not looked at.
+    """
+    x = at_least_float32(x)
+    squares = x.square().sum(dim=-1, keepdim=True)
+    if not torch.compiler.is_compiling():
+        check_finite(squares.detach().squeeze(-1), name)
+    alive = squares > 0
+    return x * torch.where(alive, torch.where(alive, squares, 1.0).rsqrt(), 0.0)
+
+
+def check_finite(squares: Tensor, name: str) -> None:
+    """ValueError that names the first row whose sum of squares is no finite number."""
+    finite = squares.isfinite()
+    if bool(finite.all()):
+        return
+    place = (~finite).nonzero()[0].tolist()
+    words = ", ".join(f"{axis} {at}" for axis, at in zip(("view", "sample")[-len(place) :], place, strict=False))
+    raise ValueError(f"{name}: want finite numbers, got NaN, infinity or overflow in {int((~finite).sum())} row(s), "
+                     f"the first at {words or place}")  # fmt: skip
+
+
+def own_classes(labels: Tensor, start: int = 0) -> Tensor:
+    """Labels in which every negative one has become a class of its own; `start` is the first sample's number."""
+    own = -1 - start - torch.arange(len(labels), device=labels.device)
+    return torch.where(labels < 0, own, labels.to(torch.int64))
+
+
+def numbered(classes: Tensor) -> Tensor:
+    """The same classes as numbers from 0 to below their count, without a shape that depends on values."""
+    ordered, order = classes.sort(stable=True)
+    steps = torch.cat([ordered.new_zeros(1), (ordered[1:] != ordered[:-1]).to(torch.int64)]).cumsum(0)
+    return torch.empty_like(steps).scatter(0, order, steps)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """This rank's anchors and what they are set against: the rows of all ranks, view by view."""
+
+    anchors: Tensor  # (M, D)
+    everyone: Tensor  # (N, D); the same tensor as `anchors` where those are all there are
+    own: Tensor  # (M,) the place of each anchor among everyone
+    classes: Tensor  # (M,) numbered over all ranks
+    every_class: Tensor  # (N,)
+    sample: Tensor  # (M,) the number of each anchor's sample among the samples of all ranks
+    samples: int  # of all ranks
+
+    @property
+    def pairs(self) -> dict[str, Any]:
+        """Arguments of the core: symmetric where anchors are everyone."""
+        same = self.anchors is self.everyone
+        return {
+            "candidates": None if same else self.everyone,
+            "own": self.own,
+            "anchor_classes": self.classes,
+            "candidate_classes": self.every_class,
+        }
+
+    def rows_of_class(self) -> Tensor:
+        """(M,): how many of all rows share an anchor's class, itself included."""
+        return torch.zeros_like(self.every_class).index_add(0, self.every_class, torch.ones_like(self.every_class))[
+            self.classes
+        ]
+
+    def sums_of_class(self) -> Tensor:
+        """(M, D): the sum of all rows of an anchor's class, itself included."""
+        sums = self.everyone.new_zeros(self.samples, self.everyone.shape[1])
+        return sums.index_add(0, self.every_class, self.everyone)[self.classes]
+
+
+def gather_rows(unit: Tensor, labels: Tensor | None, group: Group, *, anchor_views: int | None = None) -> Rows:
+    """The rows of `unit` (V, B, D) as anchors (those of the first `anchor_views`), and all ranks' rows.
+
+    Without labels each sample is its own class. Collective where there is a group.
+    """
+    views, samples, _ = unit.shape
+    used = anchor_views or views
+    of = shares(samples, group, unit.device)
+    numbers = torch.arange(of.start, of.stop, device=unit.device)
+    if labels is None:
+        sample_classes = torch.arange(of.total, device=unit.device)
+    else:
+        sample_classes = numbered(gather(own_classes(labels, of.start), of, group))
+    everyone = gather(unit, of, group, dim=1).flatten(0, 1)
+    whole = group is None and used == views
+    own = torch.cat([numbers + view * of.total for view in range(used)])
+    return Rows(
+        anchors=everyone if whole else unit[:used].flatten(0, 1),
+        everyone=everyone,
+        own=own,
+        classes=sample_classes[numbers].repeat(used),
+        every_class=sample_classes.repeat(views),
+        sample=numbers.repeat(used),
+        samples=of.total,
+    )
+
+
+def mean_over(terms: Tensor, counted: Tensor | None, group: Group, *, nothing: str = "") -> Tensor:
+    """The mean of the counted terms of all ranks. ValueError(`nothing`) where none is counted anywhere.
+
+    Under torch.compile that case is NaN, because no value is looked at.
+    """
+    if counted is None:
+        total, count = terms.sum(), torch.full((), terms.numel(), device=terms.device)
+    else:
+        total, count = torch.where(counted, terms, 0.0).sum(), counted.sum()
+    count = all_sum(count, group)
+    if nothing and not torch.compiler.is_compiling() and int(count) == 0:
+        raise ValueError(nothing)
+    return all_sum(total, group) / count
+
+
