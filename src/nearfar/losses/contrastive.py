@@ -1,7 +1,8 @@
 """Softmax-contrastive losses: every pair of rows is compared, and no matrix of all pairs is ever held.
 
-Rows are brought to length 1 here, and everything is computed in at least float32, under autocast too. With a `group`
-every rank returns the loss of the whole batch, and DDP's averaged gradient is that of one rank with all of it.
+Rows are brought to length 1 here, and everything is computed in at least float32, under autocast too; only for bf16
+rows on a CUDA device are products taken in bf16, with float32 sums. With a `group` every rank returns the loss of the
+whole batch, and DDP's averaged gradient is that of one rank with all of it.
 
 Letters: V views, B samples, N = V * B rows, D projection width, Q rows of a queue.
 """
@@ -23,10 +24,10 @@ from nearfar.losses.rows import (
     mean_over,
     numbered,
     own_classes,
+    takes_half,
     unit_rows,
 )
 from nearfar.losses.tiled import log_sum_exp, one_positive
-from nearfar.losses.tiled.pairs import Over
 from nearfar.losses.words import Contrast, Denominator, Form, Negatives, check_word
 
 
@@ -72,7 +73,7 @@ def sup_con(
     _check_cap(positives_cap, len(z))
     with full_precision(z):
         anchor_views = 1 if contrast == "one_view" else None
-        rows = gather_rows(unit_rows(z), labels, group, anchor_views=anchor_views)
+        rows = gather_rows(unit_rows(z), labels, group, anchor_views=anchor_views, half=takes_half(z))
         of_class = rows.rows_of_class()
         if positives_cap is None:
             counted = of_class > 1
@@ -88,15 +89,21 @@ def _terms(rows: Rows, positives: Tensor, temperature: float, form: Form, denomi
     """(M,) the loss of each anchor; what stands for anchors that do not count is never used."""
     few = positives.clamp(min=1).to(rows.anchors.dtype)
     if denominator == "one_positive":
-        negatives = log_sum_exp(rows.anchors, temperature=temperature, over="negatives", **rows.pairs)
-        pairs = {**rows.pairs, "candidates": rows.everyone}
         inside = form == "inside"
-        sums = one_positive(rows.anchors, negatives=negatives, temperature=temperature, inside=inside, **pairs)
+        sums = one_positive(
+            rows.anchors,
+            rows.everyone,
+            rows.log_sum_exp("negatives", temperature),
+            temperature=temperature,
+            own=rows.own,
+            anchor_classes=rows.classes,
+            candidate_classes=rows.every_class,
+            inside=inside,
+        )
         return -(torch.where(positives == 0, 1.0, sums) / few).log() if inside else sums / few
-    over: Over = "others" if denominator == "all" else "negatives"
-    whole = log_sum_exp(rows.anchors, temperature=temperature, over=over, **rows.pairs)
+    whole = rows.log_sum_exp("others" if denominator == "all" else "negatives", temperature)
     if form == "inside":
-        return whole - log_sum_exp(rows.anchors, temperature=temperature, over="positives", **rows.pairs) + few.log()
+        return whole - rows.log_sum_exp("positives", temperature) + few.log()
     to_positives = (rows.anchors * (rows.sums_of_class() - rows.anchors)).sum(dim=1)
     return whole - to_positives / (few * temperature)
 
@@ -106,7 +113,7 @@ def _capped_terms(
 ) -> tuple[Tensor, Tensor]:
     """(M,) the loss of each anchor over its kept positives, and whether it has one."""
     logits, kept = capped_positives(rows, views, cap, temperature)
-    negatives = log_sum_exp(rows.anchors, temperature=temperature, over="negatives", **rows.pairs)[:, None]
+    negatives = rows.log_sum_exp("negatives", temperature)[:, None]
     if denominator == "all":
         rest = torch.logaddexp(negatives, logits.logsumexp(dim=1, keepdim=True))
     else:
@@ -154,26 +161,27 @@ def info_nce(
         unit = unit_rows(z)
         more = None if queue is None else unit_rows(queue, name="queue").to(unit.dtype)
         if negatives == "all_rows":
-            return _nt_xent(unit, more, temperature, group)
+            return _nt_xent(unit, more, temperature, group, half=takes_half(z))
         if negatives == "other_view":
-            return _two_towers(unit, more, temperature, group)
+            return _two_towers(unit, more, temperature, group, half=takes_half(z))
         assert more is not None
         to_keys = (unit[0] * unit[1:]).sum(dim=-1) / temperature  # (V - 1, B)
-        to_queue = log_sum_exp(unit[0], more, temperature=temperature, over="all")
+        to_queue = log_sum_exp(unit[0], more, temperature=temperature, over="all", half=takes_half(z))
         return mean_over(F.softplus(to_queue - to_keys), None, group)
 
 
-def _nt_xent(unit: Tensor, queue: Tensor | None, temperature: float, group: Group) -> Tensor:
+def _nt_xent(unit: Tensor, queue: Tensor | None, temperature: float, group: Group, *, half: bool) -> Tensor:
     views = len(unit)
-    rows = gather_rows(unit, None, group)
-    whole = log_sum_exp(rows.anchors, temperature=temperature, over="others", **rows.pairs)
+    rows = gather_rows(unit, None, group, half=half)
+    whole = rows.log_sum_exp("others", temperature)
     if queue is not None:
-        whole = torch.logaddexp(whole, log_sum_exp(rows.anchors, queue, temperature=temperature, over="all"))
+        to_queue = log_sum_exp(rows.anchors, queue, temperature=temperature, over="all", half=half)
+        whole = torch.logaddexp(whole, to_queue)
     to_positives = (unit * (unit.sum(dim=0) - unit)).sum(dim=-1).flatten()
     return mean_over(whole - to_positives / ((views - 1) * temperature), None, group)
 
 
-def _two_towers(unit: Tensor, queue: Tensor | None, temperature: float, group: Group) -> Tensor:
+def _two_towers(unit: Tensor, queue: Tensor | None, temperature: float, group: Group, *, half: bool) -> Tensor:
     everyone = gather(unit, shares(unit.shape[1], group, unit.device), group, dim=1)
     terms = []
     for i, anchors in enumerate(unit):
@@ -182,7 +190,7 @@ def _two_towers(unit: Tensor, queue: Tensor | None, temperature: float, group: G
                 continue
             to_partner = (anchors * unit[j]).sum(dim=-1) / temperature
             joined = candidates if queue is None else torch.cat([candidates, queue])
-            terms.append(log_sum_exp(anchors, joined, temperature=temperature, over="all") - to_partner)
+            terms.append(log_sum_exp(anchors, joined, temperature=temperature, over="all", half=half) - to_partner)
     return mean_over(torch.stack(terms), None, group)
 
 

@@ -6,12 +6,13 @@ Letters: V views, B samples of this rank, N rows (views x samples) of all ranks,
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from nearfar.core.ranks import Group, all_sum, gather, shares
+from nearfar.losses.tiled import log_sum_exp
+from nearfar.losses.tiled.pairs import Over
 
 
 def check_views(z: Tensor, *, name: str = "z", fewest_views: int = 1) -> None:
@@ -50,6 +51,11 @@ def full_precision(x: Tensor) -> Iterator[None]:
 
 def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
+
+
+def takes_half(z: Tensor) -> bool:
+    """Whether products may be taken in bf16: the rows came in it, on a device that has a kernel for it."""
+    return z.dtype == torch.bfloat16 and z.device.type == "cuda"
 
 
 def unit_rows(x: Tensor, *, name: str = "z") -> Tensor:
@@ -100,17 +106,20 @@ class Rows:
     every_class: Tensor  # (N,)
     sample: Tensor  # (M,) the number of each anchor's sample among the samples of all ranks
     samples: int  # of all ranks
+    half: bool = False  # products may be taken in bf16
 
-    @property
-    def pairs(self) -> dict[str, Any]:
-        """Arguments of the core: symmetric where anchors are everyone."""
-        same = self.anchors is self.everyone
-        return {
-            "candidates": None if same else self.everyone,
-            "own": self.own,
-            "anchor_classes": self.classes,
-            "candidate_classes": self.every_class,
-        }
+    def log_sum_exp(self, over: Over, temperature: float) -> Tensor:
+        """(M,): the core on these rows, symmetric where anchors are everyone."""
+        return log_sum_exp(
+            self.anchors,
+            None if self.anchors is self.everyone else self.everyone,
+            temperature=temperature,
+            over=over,
+            own=self.own,
+            anchor_classes=self.classes,
+            candidate_classes=self.every_class,
+            half=self.half,
+        )
 
     def rows_of_class(self) -> Tensor:
         """(M,): how many of all rows share an anchor's class, itself included."""
@@ -124,7 +133,9 @@ class Rows:
         return sums.index_add(0, self.every_class, self.everyone)[self.classes]
 
 
-def gather_rows(unit: Tensor, labels: Tensor | None, group: Group, *, anchor_views: int | None = None) -> Rows:
+def gather_rows(
+    unit: Tensor, labels: Tensor | None, group: Group, *, anchor_views: int | None = None, half: bool = False
+) -> Rows:
     """The rows of `unit` (V, B, D) as anchors (those of the first `anchor_views`), and all ranks' rows.
 
     Without labels each sample is its own class. Collective where there is a group.
@@ -148,6 +159,7 @@ def gather_rows(unit: Tensor, labels: Tensor | None, group: Group, *, anchor_vie
         every_class=sample_classes.repeat(views),
         sample=numbers.repeat(used),
         samples=of.total,
+        half=half,
     )
 
 

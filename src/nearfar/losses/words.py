@@ -6,6 +6,9 @@ Form = Literal["outside", "inside"]
 Contrast = Literal["all_views", "one_view"]
 Denominator = Literal["all", "only_negatives", "one_positive"]
 Negatives = Literal["all_rows", "other_view", "queue"]
+PairForm = Literal["pairs", "soft_labels"]
+Mining = Literal["all", "semi_hard", "hard"]
+RelationForm = Literal["bce", "focal"]
 
 
 def check_word(name: str, word: object, wanted: Any) -> None:

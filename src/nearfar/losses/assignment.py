@@ -1,0 +1,75 @@
+"""Losses on assignments to prototypes: balanced by Sinkhorn-Knopp, predicted from the other views.
+
+Letters: V views, B samples, K prototypes, Q rows of a queue.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from nearfar.core.ranks import Group, all_max, all_sum
+from nearfar.losses.rows import at_least_float32, check_finite, check_positive, check_views, full_precision, mean_over
+
+
+def swapped_prediction(
+    scores: Float[Tensor, "view batch proto"],
+    *,
+    temperature: float = 0.1,
+    epsilon: float = 0.05,
+    rounds: int = 3,
+    assigning_views: int | None = None,
+    queue: Float[Tensor, "assigning queue proto"] | None = None,
+    group: Group = None,
+) -> Float[Tensor, ""]:
+    """Each view predicts the balanced assignments of every other view. In [0, inf), nats; chance is log K.
+
+    Caron et al. 2020 (SwAV), arXiv:2006.09882, eq. 1 and 2, as a mean over the assigning views v (the first
+    `assigning_views`: the large crops; default all) and the other views w of -sum_k q_v log softmax(scores_w / t).
+    `scores` are products of unit rows with unit prototypes. Assignments q are `sinkhorn`'s over the samples of all
+    ranks, with no gradient; `queue` holds earlier scores of each assigning view, which join the balancing alone.
+
+    Raises ValueError: wrong rank, a single view, numbers that are not positive, more assigning views than views, a
+    queue of another shape, a score that is not finite.
+    """
+    check_views(scores, name="scores", fewest_views=2)
+    check_positive(temperature=temperature, epsilon=epsilon, rounds=rounds)
+    views, samples, prototypes = scores.shape
+    assigning = views if assigning_views is None else assigning_views
+    if not 1 <= assigning <= views:
+        raise ValueError(f"assigning_views: want 1 to {views} (the views), got {assigning}")
+    if queue is not None and (queue.ndim != 3 or (len(queue), queue.shape[2]) != (assigning, prototypes)):
+        raise ValueError(f"queue: want ({assigning}, rows, {prototypes}), got shape {tuple(queue.shape)}")
+    with full_precision(scores):
+        scores = at_least_float32(scores)
+        if not torch.compiler.is_compiling():
+            check_finite(scores.detach().square().sum(dim=-1), "scores")
+        logs = F.log_softmax(scores / temperature, dim=-1)
+        terms = []
+        for v in range(assigning):
+            known = scores[v] if queue is None else torch.cat([scores[v], queue[v].to(scores.dtype)])
+            wanted = sinkhorn(known, epsilon=epsilon, rounds=rounds, group=group)[:samples]
+            terms += [-(wanted * logs[w]).sum(dim=-1) for w in range(views) if w != v]
+        return mean_over(torch.stack(terms), None, group)
+
+
+def sinkhorn(
+    scores: Float[Tensor, "batch proto"], *, epsilon: float, rounds: int, group: Group = None
+) -> Float[Tensor, "batch proto"]:
+    """Assignments of samples to prototypes, each sample's summing to 1, each prototype's to nearly B / K; no gradient.
+
+    Cuturi 2013, arXiv:1306.0895, as SwAV uses it: exp(scores / epsilon), then `rounds` times prototypes are brought to
+    equal shares and samples to 1, over the samples of all ranks. In logarithms, so that no score is too large.
+    """
+    with torch.no_grad(), full_precision(scores):
+        logs = at_least_float32(scores) / epsilon
+        for _ in range(rounds):
+            logs = logs - _log_sum_over_samples(logs, group)
+            logs = logs - logs.logsumexp(dim=1, keepdim=True)
+        return logs.exp()
+
+
+def _log_sum_over_samples(logs: Tensor, group: Group) -> Tensor:
+    """(K,) over the samples of all ranks."""
+    largest = all_max(logs.amax(dim=0), group)
+    return largest + all_sum((logs - largest).exp().sum(dim=0), group).log()

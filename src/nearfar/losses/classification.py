@@ -1,0 +1,74 @@
+"""Margin losses of a classifier's logits.
+
+Letters: V views, B samples, E representation width, C classes.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from nearfar.core.ranks import Group
+from nearfar.losses.rows import at_least_float32, check_finite, check_labels, check_views, full_precision, mean_over
+
+
+def large_margin_softmax(
+    h: Float[Tensor, "view batch embed"],
+    weight: Float[Tensor, "class embed"],
+    labels: Int[Tensor, " batch"],
+    *,
+    margin: int,
+    softness: float = 0.0,
+    group: Group = None,
+) -> Float[Tensor, ""]:
+    """Cross-entropy whose true class must win by a factor of the angle. In [0, inf), nats.
+
+    Liu et al. 2016, arXiv:1612.02295, eq. 6 and 7: the true logit |w||h| cos(θ) becomes
+    |w||h| (λ cos(θ) + ψ(θ)) / (1 + λ), ψ(θ) = (-1)^k cos(mθ) - 2k on [kπ/m, (k+1)π/m], no bias, with `margin` m and
+    `softness` λ (their schedule lowers it from 1,000 in training; the test uses m = 1). m = 1 is the plain softmax,
+    which a large λ approaches. That this is the max-margin baseline of Khosla et al. is their citation's word; neither
+    m nor λ is stated there. Rows are not normalised. A label of -1 leaves the sample out.
+
+    Raises ValueError: wrong rank or length, labels that are no integers or not below C, a margin below 1, a negative
+    softness, a row that is not finite, or no label on any rank.
+    """
+    check_views(h, name="h")
+    check_labels(labels, h.shape[1])
+    if weight.ndim != 2 or weight.shape[1] != h.shape[2]:
+        raise ValueError(f"weight: want (classes, {h.shape[2]}), got shape {tuple(weight.shape)}")
+    if isinstance(margin, bool) or not isinstance(margin, int) or margin < 1:
+        raise ValueError(f"margin: want a whole number from 1, got {margin}")
+    if not softness >= 0:
+        raise ValueError(f"softness: want at least 0, got {softness}")
+    with full_precision(h):
+        h = at_least_float32(h)
+        weight = weight.to(h.dtype)
+        if not torch.compiler.is_compiling():
+            check_finite(h.detach().square().sum(dim=-1), "h")
+            if int(labels.max()) >= len(weight):
+                raise ValueError(f"labels: want numbers below {len(weight)} (the classes), got {int(labels.max())}")
+        target = labels.to(torch.int64).clamp(min=0).expand(len(h), -1).unsqueeze(-1)  # (V, B, 1)
+        logits = h @ weight.T
+        plain = logits.gather(-1, target)
+        size = h.norm(dim=-1, keepdim=True) * weight.norm(dim=-1)[target]
+        alive = size > 0
+        cosine = torch.where(alive, plain / torch.where(alive, size, 1.0), 1.0).clamp(-1.0, 1.0)
+        harder = size * (softness * cosine + large_margin(cosine, margin)) / (1 + softness)
+        terms = F.cross_entropy(
+            logits.scatter(-1, target, harder).flatten(0, 1), target.flatten(), reduction="none"
+        ).view(h.shape[:2])
+        counted = (labels >= 0).expand(len(h), -1)
+        return mean_over(terms, counted, group, nothing="labels: want at least one label, got only -1")
+
+
+def large_margin(cosine: Float[Tensor, "*shape"], margin: int) -> Float[Tensor, "*shape"]:
+    """ψ(θ) of `large_margin_softmax` for cos θ: continuous, falling, 1 at θ = 0, 1 - 2m at π, never above cos θ."""
+    with torch.no_grad():
+        turning = torch.tensor([math.cos(k * math.pi / margin) for k in range(1, margin)], dtype=cosine.dtype)
+        k = (cosine[..., None] < turning.to(cosine.device)).sum(dim=-1)
+    before, now = torch.ones_like(cosine), cosine  # Chebyshev: cos(mθ) as a polynomial, smooth where θ is not
+    for _ in range(margin - 1):
+        before, now = now, 2 * cosine * now - before
+    return (1 - 2 * (k % 2)) * now - 2 * k

@@ -1,0 +1,94 @@
+"""N-pair losses: the original of Sohn, and the soft-label form that goes by the same name.
+
+Letters: V views, B samples, N = V * B rows, D projection width.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from nearfar.core.ranks import Group
+from nearfar.losses.rows import (
+    at_least_float32,
+    check_finite,
+    check_labels,
+    check_positive,
+    check_views,
+    full_precision,
+    gather_rows,
+    mean_over,
+    unit_rows,
+)
+from nearfar.losses.tiled import log_sum_exp
+from nearfar.losses.words import PairForm, check_word
+
+
+def n_pairs(
+    z: Float[Tensor, "view batch dim"],
+    labels: Int[Tensor, " batch"],
+    *,
+    form: PairForm,
+    temperature: float = 1.0,
+    normalise: bool | None = None,
+    length_weight: float = 0.0,
+    group: Group = None,
+) -> Float[Tensor, ""]:
+    """N-pair loss in one of two forms, which differ in more than a constant. In [0, inf), nats.
+
+    "pairs": Sohn 2016 (NeurIPS, "Improved deep metric learning with multi-class N-pair loss objective"; the equation
+        from a secondary source), mean_i of log(1 + sum_{j != i} exp(f_i.f+_j - f_i.f+_i)), f = z[0] and f+ = z[1] the
+        two members of N pairs of distinct classes. Rows are not normalised (`normalise` True does it); the weight of
+        the mean squared length that holds them back is `length_weight`, whose usual value is from memory, unverified,
+        and therefore 0 here. Pairs of one class are no negatives of each other: with distinct classes, the original's
+        case, that changes nothing.
+    "soft_labels": tensorflow-addons' npairs_loss, as the Keras example of supervised contrastive learning trains with
+        it: mean_i of -sum_j q_ij log softmax_j(z_i.z_j / t), q_ij = 1/n_i for the n_i rows of the class of i, itself
+        included. The diagonal is kept in target and softmax: at least log n_i for each row, pure repulsion for a row
+        alone in its class, and no constant away from `sup_con`. One view or more; rows are normalised (`normalise`
+        False leaves them).
+
+    A label of -1 makes the sample its own class. Raises ValueError: wrong rank or length, other than two views for
+    "pairs", labels that are no integers, a temperature that is not positive, an unknown form, a row that is not finite.
+    """
+    check_views(z)
+    check_labels(labels, z.shape[1])
+    check_positive(temperature=temperature)
+    check_word("form", form, PairForm)
+    if form == "pairs" and len(z) != 2:
+        raise ValueError(f'z: want 2 views with form="pairs" (a row and its positive), got {len(z)}')
+    with full_precision(z):
+        unit = (form == "soft_labels") if normalise is None else normalise
+        rows = unit_rows(z) if unit else _finite_rows(z)
+        if form == "soft_labels":
+            return _soft_labels(rows, labels, temperature, group, bounded=unit)
+        gathered = gather_rows(rows, labels, group)
+        partners = gathered.everyone[gathered.samples :]  # the second view of everyone
+        first = slice(0, z.shape[1])
+        to_own = (rows[0] * rows[1]).sum(dim=1) / temperature
+        negatives = log_sum_exp(
+            rows[0],
+            partners,
+            temperature=temperature,
+            over="negatives",
+            anchor_classes=gathered.classes[first],
+            candidate_classes=gathered.every_class[: gathered.samples],
+            bounded=unit,
+        )
+        loss = mean_over(F.softplus(negatives - to_own), None, group)
+        return loss + length_weight * mean_over(rows.square().sum(dim=-1), None, group) if length_weight else loss
+
+
+def _soft_labels(rows: Tensor, labels: Tensor, temperature: float, group: Group, *, bounded: bool) -> Tensor:
+    gathered = gather_rows(rows, labels, group)
+    whole = log_sum_exp(gathered.anchors, gathered.everyone, temperature=temperature, over="all", bounded=bounded)
+    of_class = gathered.rows_of_class().to(rows.dtype)
+    to_class = (gathered.anchors * gathered.sums_of_class()).sum(dim=1) / (of_class * temperature)
+    return mean_over(whole - to_class, None, group)
+
+
+def _finite_rows(z: Tensor) -> Tensor:
+    z = at_least_float32(z)
+    if not torch.compiler.is_compiling():
+        check_finite(z.detach().square().sum(dim=-1), "z")
+    return z

@@ -1,0 +1,46 @@
+"""Losses on relation scores: does a pair belong together?"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from nearfar.core.ranks import Group
+from nearfar.losses.rows import at_least_float32, check_finite, full_precision, mean_over
+from nearfar.losses.words import RelationForm, check_word
+
+
+def relation(
+    scores: Float[Tensor, "*pair"],
+    targets: Float[Tensor, "*pair"],
+    *,
+    form: RelationForm = "bce",
+    focus: float = 2.0,
+    positive_weight: float = 0.5,
+    group: Group = None,
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of relation scores, plain or focal, as a mean over pairs. In [0, inf), nats.
+
+    Patacchiola & Storkey 2020, arXiv:2006.05849, and its public code. `scores` are logits, `targets` 1 for pairs that
+    belong together and 0 for others. "bce": -t log p - (1-t) log(1-p) with p = sigmoid(score). "focal": each term times
+    (1 - p_t)^focus, p_t the probability of what is true, and times `positive_weight` for positives, one minus it for
+    negatives (Lin et al. 2017, arXiv:1708.02002); the code uses 2 and .5, so that a focal loss is at most half the
+    plain one.
+
+    Raises ValueError: shapes that differ, no pair, an unknown form, a score that is not finite, a focus below 0 or a
+    weight outside [0, 1].
+    """
+    check_word("form", form, RelationForm)
+    if scores.shape != targets.shape or scores.numel() == 0:
+        raise ValueError(f"targets: want one for each score {tuple(scores.shape)}, got shape {tuple(targets.shape)}")
+    if focus < 0 or not 0 <= positive_weight <= 1:
+        raise ValueError(f"focus, positive_weight: want at least 0 and in [0, 1], got {focus} and {positive_weight}")
+    with full_precision(scores):
+        scores, targets = at_least_float32(scores), at_least_float32(targets)
+        if not torch.compiler.is_compiling():
+            check_finite(scores.detach().flatten(), "scores")
+        terms = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+        if form == "focal":
+            wrong = torch.sigmoid(scores * (1 - 2 * targets))  # 1 - p_t
+            terms = terms * wrong**focus * (1 - positive_weight + (2 * positive_weight - 1) * targets)
+        return mean_over(terms, None, group)
