@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from nearfar.core.ranks import Group, gather, shares
+from nearfar.core.ranks import Group
 from nearfar.losses.positives import capped_positives
 from nearfar.losses.rows import (
     Rows,
@@ -27,7 +27,8 @@ from nearfar.losses.rows import (
     takes_half,
     unit_rows,
 )
-from nearfar.losses.tiled import log_sum_exp, one_positive
+from nearfar.losses.tiled import one_positive, statistics
+from nearfar.losses.tiled.pairs import Over
 from nearfar.losses.words import Contrast, Denominator, Form, Negatives, check_word
 
 
@@ -73,19 +74,21 @@ def sup_con(
     _check_cap(positives_cap, len(z))
     with full_precision(z):
         anchor_views = 1 if contrast == "one_view" else None
-        rows = gather_rows(unit_rows(z), labels, group, anchor_views=anchor_views, half=takes_half(z))
+        rows = gather_rows(
+            unit_rows(z), labels, group, temperature=temperature, anchor_views=anchor_views, half=takes_half(z)
+        )
         of_class = rows.rows_of_class()
         if positives_cap is None:
             counted = of_class > 1
-            terms = _terms(rows, of_class - 1, temperature, form, denominator)
+            terms = _terms(rows, of_class - 1, form, denominator)
         else:
-            terms, counted = _capped_terms(rows, len(z), positives_cap, temperature, form, denominator)
+            terms, counted = _capped_terms(rows, len(z), positives_cap, form, denominator)
         if denominator == "only_negatives":
             counted = counted & (of_class < len(rows.everyone))
         return mean_over(terms, counted, group, nothing=_no_anchor(len(z), rows.samples, denominator))
 
 
-def _terms(rows: Rows, positives: Tensor, temperature: float, form: Form, denominator: Denominator) -> Tensor:
+def _terms(rows: Rows, positives: Tensor, form: Form, denominator: Denominator) -> Tensor:
     """(M,) the loss of each anchor; what stands for anchors that do not count is never used."""
     few = positives.clamp(min=1).to(rows.anchors.dtype)
     if denominator == "one_positive":
@@ -93,27 +96,27 @@ def _terms(rows: Rows, positives: Tensor, temperature: float, form: Form, denomi
         sums = one_positive(
             rows.anchors,
             rows.everyone,
-            rows.log_sum_exp("negatives", temperature),
-            temperature=temperature,
+            rows.statistics("negatives")[0],
             own=rows.own,
             anchor_classes=rows.classes,
             candidate_classes=rows.every_class,
             inside=inside,
         )
         return -(torch.where(positives == 0, 1.0, sums) / few).log() if inside else sums / few
-    whole = rows.log_sum_exp("others" if denominator == "all" else "negatives", temperature)
+    over: Over = "others" if denominator == "all" else "negatives"
     if form == "inside":
-        return whole - rows.log_sum_exp("positives", temperature) + few.log()
-    to_positives = (rows.anchors * (rows.sums_of_class() - rows.anchors)).sum(dim=1)
-    return whole - to_positives / (few * temperature)
+        whole, of_positives = rows.statistics(over, "log_sum_exp")
+        return whole - of_positives + few.log()
+    whole, of_positives = rows.statistics(over, "mean")
+    return whole - of_positives
 
 
 def _capped_terms(
-    rows: Rows, views: int, cap: int, temperature: float, form: Form, denominator: Denominator
+    rows: Rows, views: int, cap: int, form: Form, denominator: Denominator
 ) -> tuple[Tensor, Tensor]:
     """(M,) the loss of each anchor over its kept positives, and whether it has one."""
-    logits, kept = capped_positives(rows, views, cap, temperature)
-    negatives = rows.log_sum_exp("negatives", temperature)[:, None]
+    logits, kept = capped_positives(rows, views, cap)
+    negatives = rows.statistics("negatives")[0][:, None]
     if denominator == "all":
         rest = torch.logaddexp(negatives, logits.logsumexp(dim=1, keepdim=True))
     else:
@@ -159,38 +162,47 @@ def info_nce(
         raise ValueError(f"queue: want (rows, {z.shape[2]}), got shape {tuple(queue.shape)}")
     with full_precision(z):
         unit = unit_rows(z)
-        more = None if queue is None else unit_rows(queue, name="queue").to(unit.dtype)
-        if negatives == "all_rows":
-            return _nt_xent(unit, more, temperature, group, half=takes_half(z))
-        if negatives == "other_view":
-            return _two_towers(unit, more, temperature, group, half=takes_half(z))
-        assert more is not None
-        to_keys = (unit[0] * unit[1:]).sum(dim=-1) / temperature  # (V - 1, B)
-        to_queue = log_sum_exp(unit[0], more, temperature=temperature, over="all", half=takes_half(z))
-        return mean_over(F.softplus(to_queue - to_keys), None, group)
+        more = None if queue is None else unit_rows(queue, name="queue").to(unit.dtype) * temperature**-0.5
+        if negatives == "queue":
+            assert more is not None
+            query, keys = unit[0] * temperature**-0.5, unit[1:] * temperature**-0.5
+            to_queue, _ = statistics(query, more, largest=1 / temperature, over="all", half=takes_half(z))
+            return mean_over(F.softplus(to_queue - (query * keys).sum(dim=-1)), None, group)
+        rows = gather_rows(unit, None, group, temperature=temperature, half=takes_half(z))
+        return _nt_xent(rows, more, group) if negatives == "all_rows" else _two_towers(rows, len(z), more, group)
 
 
-def _nt_xent(unit: Tensor, queue: Tensor | None, temperature: float, group: Group, *, half: bool) -> Tensor:
-    views = len(unit)
-    rows = gather_rows(unit, None, group, half=half)
-    whole = rows.log_sum_exp("others", temperature)
+def _nt_xent(rows: Rows, queue: Tensor | None, group: Group) -> Tensor:
+    whole, of_positives = rows.statistics("others", "mean")
     if queue is not None:
-        to_queue = log_sum_exp(rows.anchors, queue, temperature=temperature, over="all", half=half)
+        to_queue, _ = statistics(rows.anchors, queue, largest=rows.largest, over="all", half=rows.half)
         whole = torch.logaddexp(whole, to_queue)
-    to_positives = (unit * (unit.sum(dim=0) - unit)).sum(dim=-1).flatten()
-    return mean_over(whole - to_positives / ((views - 1) * temperature), None, group)
+    return mean_over(whole - of_positives, None, group)
 
 
-def _two_towers(unit: Tensor, queue: Tensor | None, temperature: float, group: Group, *, half: bool) -> Tensor:
-    everyone = gather(unit, shares(unit.shape[1], group, unit.device), group, dim=1)
+def _two_towers(rows: Rows, views: int, queue: Tensor | None, group: Group) -> Tensor:
+    """Each view against each other one, in which the partner is the one positive."""
+    numbers = rows.sample.view(views, -1)[0]
+    partners = torch.arange(rows.samples, device=numbers.device)
     terms = []
-    for i, anchors in enumerate(unit):
-        for j, candidates in enumerate(everyone):
+    for i, anchors in enumerate(rows.anchors.view(views, len(numbers), -1)):
+        for j, candidates in enumerate(rows.everyone.view(views, rows.samples, -1)):
             if i == j:
                 continue
-            to_partner = (anchors * unit[j]).sum(dim=-1) / temperature
-            joined = candidates if queue is None else torch.cat([candidates, queue])
-            terms.append(log_sum_exp(anchors, joined, temperature=temperature, over="all", half=half) - to_partner)
+            whole, to_partner = statistics(
+                anchors,
+                candidates,
+                largest=rows.largest,
+                over="all",
+                positives="mean",
+                anchor_classes=numbers,
+                candidate_classes=partners,
+                half=rows.half,
+            )
+            if queue is not None:
+                to_queue, _ = statistics(anchors, queue, largest=rows.largest, over="all", half=rows.half)
+                whole = torch.logaddexp(whole, to_queue)
+            terms.append(whole - to_partner)
     return mean_over(torch.stack(terms), None, group)
 
 

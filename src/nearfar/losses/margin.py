@@ -39,7 +39,7 @@ def margin_contrastive(
     check_labels(labels, z.shape[1])
     check_positive(margin=margin)
     with full_precision(z):
-        rows = gather_rows(unit_rows(z), labels, group)
+        rows = gather_rows(unit_rows(z), labels, group, temperature=1.0)
         squares = _squared_distances(rows)
         positive, negative = _masks(rows)
         apart = F.relu(margin - _root(squares)).square()
@@ -79,7 +79,7 @@ def triplet(
     if margin is None and mining == "all":
         raise ValueError('margin: want a number with mining="all", got None (a soft margin)')
     with full_precision(z):
-        rows = gather_rows(unit_rows(z), labels, group)
+        rows = gather_rows(unit_rows(z), labels, group, temperature=1.0)
         distances = _squared_distances(rows)
         distances = distances if squared else _root(distances)
         positive, negative = _masks(rows)

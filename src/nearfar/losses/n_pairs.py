@@ -20,7 +20,7 @@ from nearfar.losses.rows import (
     mean_over,
     unit_rows,
 )
-from nearfar.losses.tiled import log_sum_exp
+from nearfar.losses.tiled import statistics
 from nearfar.losses.words import PairForm, check_word
 
 
@@ -62,28 +62,31 @@ def n_pairs(
         rows = unit_rows(z) if unit else _finite_rows(z)
         if form == "soft_labels":
             return _soft_labels(rows, labels, temperature, group, bounded=unit)
-        gathered = gather_rows(rows, labels, group)
-        partners = gathered.everyone[gathered.samples :]  # the second view of everyone
-        first = slice(0, z.shape[1])
-        to_own = (rows[0] * rows[1]).sum(dim=1) / temperature
-        negatives = log_sum_exp(
-            rows[0],
-            partners,
-            temperature=temperature,
+        gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=unit)
+        first, second = gathered.anchors.view(z.shape)
+        negatives, _ = statistics(
+            first,
+            gathered.everyone[gathered.samples :],  # the second view of everyone
+            largest=gathered.largest,
             over="negatives",
-            anchor_classes=gathered.classes[first],
+            anchor_classes=gathered.classes[: z.shape[1]],
             candidate_classes=gathered.every_class[: gathered.samples],
-            bounded=unit,
         )
-        loss = mean_over(F.softplus(negatives - to_own), None, group)
+        loss = mean_over(F.softplus(negatives - (first * second).sum(dim=1)), None, group)
         return loss + length_weight * mean_over(rows.square().sum(dim=-1), None, group) if length_weight else loss
 
 
 def _soft_labels(rows: Tensor, labels: Tensor, temperature: float, group: Group, *, bounded: bool) -> Tensor:
-    gathered = gather_rows(rows, labels, group)
-    whole = log_sum_exp(gathered.anchors, gathered.everyone, temperature=temperature, over="all", bounded=bounded)
-    of_class = gathered.rows_of_class().to(rows.dtype)
-    to_class = (gathered.anchors * gathered.sums_of_class()).sum(dim=1) / (of_class * temperature)
+    gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=bounded)
+    whole, to_class = statistics(
+        gathered.anchors,
+        gathered.everyone,
+        largest=gathered.largest,
+        over="all",
+        positives="mean",  # without `own` an anchor is one of its own positives
+        anchor_classes=gathered.classes,
+        candidate_classes=gathered.every_class,
+    )
     return mean_over(whole - to_class, None, group)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from nearfar.losses.rows import Rows
 
 
-def capped_positives(rows: Rows, views: int, cap: int, temperature: float) -> tuple[Tensor, Tensor]:
+def capped_positives(rows: Rows, views: int, cap: int) -> tuple[Tensor, Tensor]:
     """Logits (M, P) of each anchor's kept positives, -inf where there are fewer, and which of them exist.
 
     Kept are the other views of the anchor's own sample, and all views of the first `cap` / V other samples of its
@@ -17,7 +17,7 @@ def capped_positives(rows: Rows, views: int, cap: int, temperature: float) -> tu
     """
     places, kept = _places(rows, views, cap // views)
     columns = [(rows.anchors * rows.everyone[column]).sum(dim=1) for column in places.unbind(1)]
-    logits = torch.stack(columns, dim=1) / temperature if columns else rows.anchors.new_zeros(len(rows.anchors), 0)
+    logits = torch.stack(columns, dim=1)
     return logits.masked_fill(~kept, -torch.inf), kept
 
 

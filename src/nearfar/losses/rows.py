@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from nearfar.core.ranks import Group, all_sum, gather, shares
-from nearfar.losses.tiled import log_sum_exp
-from nearfar.losses.tiled.pairs import Over
+from nearfar.losses.tiled import statistics
+from nearfar.losses.tiled.pairs import Over, Positives
 
 
 def check_views(z: Tensor, *, name: str = "z", fewest_views: int = 1) -> None:
@@ -97,7 +97,7 @@ def numbered(classes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rows:
-    """This rank's anchors and what they are set against: the rows of all ranks, view by view."""
+    """This rank's anchors and what they are set against: the rows of all ranks, view by view; products are logits."""
 
     anchors: Tensor  # (M, D)
     everyone: Tensor  # (N, D); the same tensor as `anchors` where those are all there are
@@ -106,15 +106,17 @@ class Rows:
     every_class: Tensor  # (N,)
     sample: Tensor  # (M,) the number of each anchor's sample among the samples of all ranks
     samples: int  # of all ranks
+    largest: float  # bound of the logits
     half: bool = False  # products may be taken in bf16
 
-    def log_sum_exp(self, over: Over, temperature: float) -> Tensor:
-        """(M,): the core on these rows, symmetric where anchors are everyone."""
-        return log_sum_exp(
+    def statistics(self, over: Over, positives: Positives = "none") -> tuple[Tensor, Tensor]:
+        """The core on these rows, symmetric where anchors are everyone."""
+        return statistics(
             self.anchors,
             None if self.anchors is self.everyone else self.everyone,
-            temperature=temperature,
+            largest=self.largest,
             over=over,
+            positives=positives,
             own=self.own,
             anchor_classes=self.classes,
             candidate_classes=self.every_class,
@@ -127,20 +129,24 @@ class Rows:
             self.classes
         ]
 
-    def sums_of_class(self) -> Tensor:
-        """(M, D): the sum of all rows of an anchor's class, itself included."""
-        sums = self.everyone.new_zeros(self.samples, self.everyone.shape[1])
-        return sums.index_add(0, self.every_class, self.everyone)[self.classes]
-
 
 def gather_rows(
-    unit: Tensor, labels: Tensor | None, group: Group, *, anchor_views: int | None = None, half: bool = False
+    unit: Tensor,
+    labels: Tensor | None,
+    group: Group,
+    *,
+    temperature: float,
+    bounded: bool = True,
+    anchor_views: int | None = None,
+    half: bool = False,
 ) -> Rows:
-    """The rows of `unit` (V, B, D) as anchors (those of the first `anchor_views`), and all ranks' rows.
+    """The rows of `unit` (V, B, D) as anchors (those of the first `anchor_views`), and all ranks' rows, divided by the
+    root of the temperature so that their products are logits; `bounded`: they had length 1.
 
     Without labels each sample is its own class. Collective where there is a group.
     """
     views, samples, _ = unit.shape
+    unit = unit * temperature**-0.5
     used = anchor_views or views
     of = shares(samples, group, unit.device)
     numbers = torch.arange(of.start, of.stop, device=unit.device)
@@ -159,6 +165,7 @@ def gather_rows(
         every_class=sample_classes.repeat(views),
         sample=numbers.repeat(used),
         samples=of.total,
+        largest=1 / temperature if bounded else float("inf"),
         half=half,
     )
 

@@ -29,11 +29,11 @@ def uniformity(z: Float[Tensor, "view batch dim"], *, sharpness: float = 2.0, gr
 
 
 def _of_one_view(unit: Tensor, sharpness: float, group: Group) -> Tensor:
-    rows = gather_rows(unit, None, group)
+    rows = gather_rows(unit, None, group, temperature=1 / (2 * sharpness))
     if rows.samples < 2:
         raise ValueError("z: want at least two samples, got one: no pair exists")
     # |x - y|² = 2 - 2 x.y, so the potential is a log-sum-exp over the others at temperature 1 / (2 sharpness)
-    each = rows.log_sum_exp("others", 1 / (2 * sharpness))
+    each, _ = rows.statistics("others")
     shift = all_max(each.detach().amax(), group)
     total = shift + all_sum((each - shift).exp().sum(), group).log()
     return total - 2 * sharpness - math.log(rows.samples * (rows.samples - 1))

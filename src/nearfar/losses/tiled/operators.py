@@ -14,15 +14,17 @@ from torch import Tensor
 from nearfar.losses.tiled import cpu
 from nearfar.losses.tiled.pairs import Pairs
 
-ROWS = "Tensor anchors, Tensor? candidates, Tensor? own, Tensor? anchor_classes, Tensor? candidate_classes"
-SETTINGS = "float scale, str over, bool half"
-N_ROWS, N_SETTINGS = 5, 3
+PAIRS = (
+    "Tensor anchors, Tensor? candidates, Tensor? own, Tensor? anchor_classes, Tensor? candidate_classes, "
+    "str over, str positives, bool half"
+)
+N_TENSORS, N_PAIRS = 5, 8  # of PAIRS: how many are tensors, how many in all
 
 
-def log_sum_exp(pairs: Pairs, *, safe: bool) -> Tensor:
+def statistics(pairs: Pairs, *, safe: bool) -> tuple[Tensor, Tensor]:
     """As in `reference`. `safe`: exponentials of the logits may leave the range of numbers."""
-    out: Tensor = _FORWARD(*pairs.rows, *pairs.settings, safe)
-    return out
+    whole, positive = _STATISTICS(*pairs.rows, *pairs.settings, safe)
+    return whole, positive
 
 
 def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
@@ -40,37 +42,41 @@ def _kernels(pairs: Pairs) -> ModuleType:
     return cpu
 
 
-def _forward(*args: Any) -> Tensor:
-    *rows, safe = args
-    pairs = Pairs(*rows)
-    out: Tensor = _kernels(pairs).forward(pairs, safe=safe)
-    return out
+def _statistics(*args: Any) -> tuple[Tensor, Tensor]:
+    pairs = Pairs(*args[:N_PAIRS])
+    whole, positive = _kernels(pairs).forward(pairs, safe=args[-1])
+    return whole, positive
 
 
-def _backward(*args: Any) -> tuple[Tensor, Tensor]:
-    *rows, lse, grad, safe = args
-    pairs = Pairs(*rows)
-    to_anchors, to_candidates = _kernels(pairs).backward(pairs, lse, grad, safe=safe)
+def _statistics_backward(*args: Any) -> tuple[Tensor, Tensor]:
+    pairs = Pairs(*args[:N_PAIRS])
+    whole, positive, to_whole, to_positive, safe = args[N_PAIRS:]
+    to_anchors, to_candidates = _kernels(pairs).backward(pairs, (whole, positive), (to_whole, to_positive), safe=safe)
     return to_anchors, to_anchors.new_empty(0) if to_candidates is None else to_candidates
 
 
 def _one_positive(*args: Any) -> Tensor:
-    *rows, negatives, inside = args
-    return cpu.one_positive(Pairs(*rows), negatives, inside=inside)
+    negatives, inside = args[N_PAIRS:]
+    return cpu.one_positive(Pairs(*args[:N_PAIRS]), negatives, inside=inside)
 
 
 def _one_positive_backward(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *rows, negatives, grad, inside = args
-    return cpu.one_positive_backward(Pairs(*rows), negatives, grad, inside=inside)
+    negatives, grad, inside = args[N_PAIRS:]
+    return cpu.one_positive_backward(Pairs(*args[:N_PAIRS]), negatives, grad, inside=inside)
 
 
 def _operator(name: str, function: Any, more: str, returns: str) -> Any:
-    schema = f"({ROWS}, {SETTINGS}, {more}) -> {returns}"
+    schema = f"({PAIRS}, {more}) -> {returns}"
     return torch.library.custom_op(f"nearfar::{name}", function, mutates_args=(), schema=schema)
 
 
-_FORWARD = _operator("log_sum_exp", _forward, "bool safe", "Tensor")
-_BACKWARD = _operator("log_sum_exp_backward", _backward, "Tensor lse, Tensor grad, bool safe", "(Tensor, Tensor)")
+_STATISTICS = _operator("statistics", _statistics, "bool safe", "(Tensor, Tensor)")
+_STATISTICS_BACKWARD = _operator(
+    "statistics_backward",
+    _statistics_backward,
+    "Tensor whole, Tensor positive, Tensor to_whole, Tensor to_positive, bool safe",
+    "(Tensor, Tensor)",
+)
 _ONE_POSITIVE = _operator("one_positive", _one_positive, "Tensor negatives, bool inside", "Tensor")
 _ONE_POSITIVE_BACKWARD = _operator(
     "one_positive_backward",
@@ -80,35 +86,38 @@ _ONE_POSITIVE_BACKWARD = _operator(
 )
 
 
-def _like_forward(anchors: Tensor, *_: Any) -> Tensor:
-    return anchors.new_empty(len(anchors))
+def _like_statistics(anchors: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    positives = rest[N_TENSORS]
+    return anchors.new_empty(len(anchors)), anchors.new_empty(0 if positives == "none" else len(anchors))
 
 
-def _like_backward(anchors: Tensor, candidates: Tensor | None, *_: Any) -> tuple[Tensor, Tensor]:
+def _like_statistics_backward(anchors: Tensor, candidates: Tensor | None, *_: Any) -> tuple[Tensor, Tensor]:
     return torch.empty_like(anchors), anchors.new_empty(0) if candidates is None else torch.empty_like(candidates)
+
+
+def _like_one_positive(anchors: Tensor, *_: Any) -> Tensor:
+    return anchors.new_empty(len(anchors))
 
 
 def _like_one_positive_backward(anchors: Tensor, candidates: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     return anchors.new_empty(len(anchors)), torch.empty_like(anchors), torch.empty_like(candidates)
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *pairs, ctx.safe = inputs
-    ctx.settings = pairs[N_ROWS:]
-    ctx.save_for_backward(*pairs[:N_ROWS], output)
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.settings, ctx.safe = inputs[N_TENSORS:N_PAIRS], inputs[-1]
+    ctx.save_for_backward(*inputs[:N_TENSORS], *output)
 
 
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    *rows, lse = ctx.saved_tensors
-    to_anchors, to_candidates = _BACKWARD(*rows, *ctx.settings, lse, grad.contiguous(), ctx.safe)
-    nothing = (None,) * (N_ROWS - 2 + N_SETTINGS + 1)
-    return to_anchors, None if rows[1] is None else to_candidates, *nothing
+def _differentiate(ctx: Any, to_whole: Tensor, to_positive: Tensor) -> tuple[Tensor | None, ...]:
+    *rows, whole, positive = ctx.saved_tensors
+    grads = (to_whole.contiguous(), to_positive.contiguous())
+    to_anchors, to_candidates = _STATISTICS_BACKWARD(*rows, *ctx.settings, whole, positive, *grads, ctx.safe)
+    return to_anchors, None if rows[1] is None else to_candidates, *(None,) * (N_PAIRS - 2 + 1)
 
 
 def _remember_one_positive(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
-    *pairs, negatives, ctx.inside = inputs
-    ctx.settings = pairs[N_ROWS:]
-    ctx.save_for_backward(*pairs[:N_ROWS], negatives)
+    ctx.settings, (negatives, ctx.inside) = inputs[N_TENSORS:N_PAIRS], inputs[N_PAIRS:]
+    ctx.save_for_backward(*inputs[:N_TENSORS], negatives)
 
 
 def _differentiate_one_positive(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -116,12 +125,12 @@ def _differentiate_one_positive(ctx: Any, grad: Tensor) -> tuple[Tensor | None, 
     to_negatives, to_anchors, to_candidates = _ONE_POSITIVE_BACKWARD(
         *rows, *ctx.settings, negatives, grad.contiguous(), ctx.inside
     )
-    return to_anchors, to_candidates, *(None,) * (N_ROWS - 2 + N_SETTINGS), to_negatives, None
+    return to_anchors, to_candidates, *(None,) * (N_PAIRS - 2), to_negatives, None
 
 
-_FORWARD.register_fake(_like_forward)
-_BACKWARD.register_fake(_like_backward)
-_ONE_POSITIVE.register_fake(_like_forward)
+_STATISTICS.register_fake(_like_statistics)
+_STATISTICS_BACKWARD.register_fake(_like_statistics_backward)
+_ONE_POSITIVE.register_fake(_like_one_positive)
 _ONE_POSITIVE_BACKWARD.register_fake(_like_one_positive_backward)
-_FORWARD.register_autograd(_differentiate, setup_context=_remember)
+_STATISTICS.register_autograd(_differentiate, setup_context=_remember)
 _ONE_POSITIVE.register_autograd(_differentiate_one_positive, setup_context=_remember_one_positive)

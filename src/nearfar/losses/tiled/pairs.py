@@ -1,4 +1,4 @@
-"""What is set against what: the anchors, the candidates, and which candidates each anchor is summed over.
+"""What is set against what: the anchors, the candidates, and what is wanted of their logits.
 
 Letters: M anchors, N candidates, D projection width.
 """
@@ -9,23 +9,23 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-# all: every candidate. others: all but the anchor itself. negatives: of other classes. positives: of its own class,
-# without itself.
-Over = Literal["all", "others", "negatives", "positives"]
+Over = Literal["all", "others", "negatives"]  # every candidate; all but the anchor itself; those of other classes
+Positives = Literal["none", "mean", "log_sum_exp"]  # of the logits of an anchor's own class, without itself
 Rows: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+Settings: TypeAlias = tuple[Over, Positives, bool]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows no longer than 1, or any where the core is told so. Logits are scale * anchor.candidate."""
+    """A logit is the product of an anchor and a candidate, temperature and all."""
 
     anchors: Tensor  # (M, D) float32 or float64
     candidates: Tensor | None  # (N, D); None: the anchors against themselves, which is symmetric
-    own: Tensor | None  # (M,) int64: the place of each anchor among the candidates, -1 for nowhere
-    anchor_classes: Tensor | None  # (M,)
+    own: Tensor | None  # (M,) int64: the place of each anchor among the candidates, -1 for nowhere; None if symmetric
+    anchor_classes: Tensor | None  # (M,) int64 from 0 to below N, where classes matter
     candidate_classes: Tensor | None  # (N,)
-    scale: float  # 1 / temperature
     over: Over
+    positives: Positives
     half: bool = False  # products in bf16, where there is a kernel for it
 
     @property
@@ -41,22 +41,40 @@ class Pairs:
         return self.anchors, self.candidates, self.own, self.anchor_classes, self.candidate_classes
 
     @property
-    def settings(self) -> tuple[float, Over, bool]:
-        return self.scale, self.over, self.half
+    def settings(self) -> Settings:
+        return self.over, self.positives, self.half
 
-    def exclude(self, logits: Tensor, rows: slice, columns: slice) -> Tensor:
-        """Sets to -inf, in place, what is not wanted in that block of the (M, N) logits."""
-        if self.symmetric and self.over == "others":
-            return logits.fill_diagonal_(-torch.inf) if rows == columns else logits
-        if self.over in ("negatives", "positives"):
-            assert self.anchor_classes is not None
-            assert self.candidate_classes is not None
-            same = self.anchor_classes[rows, None] == self.candidate_classes[columns]
-            logits.masked_fill_(same if self.over == "negatives" else ~same, -torch.inf)
-        if self.over in ("others", "positives"):
-            assert self.own is not None
-            column = self.own[rows, None] - columns.start
-            here = (column >= 0) & (column < logits.shape[1])
-            column = column.clamp(0, logits.shape[1] - 1)
-            logits.scatter_(1, column, torch.where(here, -torch.inf, logits.gather(1, column)))
-        return logits
+    @property
+    def looks_at_classes(self) -> bool:
+        return self.over == "negatives" or self.positives != "none"
+
+    def is_own(self, rows: slice, columns: slice) -> Tensor | None:
+        """Which pairs of that block are a row and itself; None where surely none is."""
+        if self.symmetric:
+            n = rows.stop - rows.start
+            return torch.eye(n, dtype=torch.bool, device=self.anchors.device) if rows == columns else None
+        if self.own is None:
+            return None
+        return self.own[rows, None] == torch.arange(columns.start, columns.stop, device=self.anchors.device)
+
+    def is_same_class(self, rows: slice, columns: slice) -> Tensor:
+        """Which pairs of that block are of one class, a row and itself included."""
+        assert self.anchor_classes is not None
+        assert self.candidate_classes is not None
+        return self.anchor_classes[rows, None] == self.candidate_classes[columns]
+
+    def own_stands_among(self) -> Tensor:
+        """(M,) 1 where the anchor itself is among the candidates, else 0."""
+        if self.symmetric:
+            return torch.ones(len(self.anchors), dtype=torch.int64, device=self.anchors.device)
+        if self.own is None:
+            return torch.zeros(len(self.anchors), dtype=torch.int64, device=self.anchors.device)
+        return (self.own >= 0).to(torch.int64)
+
+    def number_of_positives(self) -> Tensor:
+        """(M,): how many other candidates share an anchor's class."""
+        assert self.anchor_classes is not None
+        assert self.candidate_classes is not None
+        sizes = torch.zeros_like(self.candidate_classes)
+        sizes.index_add_(0, self.candidate_classes, torch.ones_like(self.candidate_classes))
+        return sizes[self.anchor_classes] - self.own_stands_among()

@@ -7,14 +7,24 @@ from torch.nn import functional as F
 from nearfar.losses.tiled.pairs import Pairs
 
 
-def log_sum_exp(pairs: Pairs) -> Tensor:
-    """(M,): log of the sum of exp(logit) over the candidates wanted; -inf where there are none."""
-    logits = (pairs.anchors * pairs.scale) @ pairs.against.T
-    if pairs.symmetric and pairs.over == "others" and len(logits) > 1:
-        return logits.fill_diagonal_(-torch.inf).logsumexp(dim=1)
-    logits = logits + _unwanted(pairs, logits)
-    nothing = logits.isneginf().all(dim=1)
-    return logits.masked_fill(nothing[:, None], 0.0).logsumexp(dim=1).masked_fill(nothing, -torch.inf)
+def statistics(pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """(M,) twice. First the log-sum-exp of an anchor's logits over the candidates wanted, -inf where there are none;
+    then the mean of its positives' logits (0 where there are none) or their log-sum-exp (-inf), or nothing.
+    """
+    logits = pairs.anchors @ pairs.against.T
+    own, same = _masks(pairs, logits)
+    if not pairs.looks_at_classes and pairs.symmetric and pairs.over == "others" and len(logits) > 1:
+        return logits.fill_diagonal_(-torch.inf).logsumexp(dim=1), logits.new_empty(0)
+    unwanted = {"all": None, "others": own, "negatives": same}[pairs.over]
+    whole = _log_sum_exp(logits, unwanted)
+    if pairs.positives == "none":
+        return whole, logits.new_empty(0)
+    assert same is not None
+    positive = same if own is None else same & ~own
+    if pairs.positives == "log_sum_exp":
+        return whole, _log_sum_exp(logits, ~positive)
+    sums = torch.where(positive, logits, 0.0).sum(dim=1)
+    return whole, sums / positive.sum(dim=1).clamp(min=1)
 
 
 def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
@@ -23,14 +33,24 @@ def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
     `negatives` (M,) is the log-sum-exp over an anchor's negatives; the sigmoid is the share of one positive among
     itself and all negatives, the softplus its negative logarithm.
     """
-    logits = (pairs.anchors * pairs.scale) @ pairs.against.T
-    positive = _unwanted(pairs, logits) == 0
+    logits = pairs.anchors @ pairs.against.T
+    own, same = _masks(pairs, logits)
+    assert same is not None
+    positive = same if own is None else same & ~own
     ahead = torch.where(positive, logits - negatives[:, None], 0.0)
     terms = torch.sigmoid(ahead) if inside else F.softplus(-ahead)
     return torch.where(positive, terms, 0.0).sum(dim=1)
 
 
-def _unwanted(pairs: Pairs, logits: Tensor) -> Tensor:
-    """0 for the pairs wanted, else -inf."""
+def _masks(pairs: Pairs, logits: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Which pairs are a row and itself, and which are of one class, where that matters."""
     whole = slice(0, logits.shape[0]), slice(0, logits.shape[1])
-    return pairs.exclude(torch.zeros_like(logits), *whole)
+    return pairs.is_own(*whole), pairs.is_same_class(*whole) if pairs.looks_at_classes else None
+
+
+def _log_sum_exp(logits: Tensor, unwanted: Tensor | None) -> Tensor:
+    if unwanted is None:
+        return logits.logsumexp(dim=1)
+    logits = logits.masked_fill(unwanted, -torch.inf)
+    nothing = unwanted.all(dim=1)  # whose gradient would be NaN
+    return logits.masked_fill(nothing[:, None], 0.0).logsumexp(dim=1).masked_fill(nothing, -torch.inf)

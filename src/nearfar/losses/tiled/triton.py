@@ -1,9 +1,10 @@
 """The core for CUDA devices: two Triton kernels, each program a block of rows that walks over all columns.
 
-Forward: the log-sum-exp of a block of rows. Backward: sum_j w_ij b_j with w_ij = exp(s_ij) (u_i + v_j), which serves
-the gradient of the rows (u), of the columns (v, rows and columns changed over) and of both at once where a batch is set
-against itself: 6 N^2 D operations in all, no atomics, so that a run repeats bit for bit. float32 products are exact
-float32 (no TF32); with `half` products are bf16 with float32 sums.
+Forward: the log-sum-exp of a block of rows. Backward: sum_j w_ij b_j, where the weight w_ij is made of the softmax of
+the row (gradient g_i), of the column (g_j), and of the positives (h), as in `cpu`. With the row's share alone it is the
+gradient of the rows, with the column's, rows and columns changed over, that of the columns, and with both at once that
+of a batch against itself: 6 N^2 D operations in all, no atomics, so that a run repeats bit for bit. float32 products
+are exact float32 (no TF32); with `half` products are bf16 with float32 sums.
 
 The float32 kernels are proven by Triton's interpreter at small sizes; bf16 and every timing need a GPU: see
 docs/benchmarks.md for what has been measured.
@@ -19,10 +20,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from nearfar.losses.tiled.cpu import mean_of_positives, prepared
 from nearfar.losses.tiled.pairs import Pairs
 
 WIDEST = 256  # D; above it the tiles of plain torch serve
-LOG2_E = 1.4426950408889634
+CODES = {"all": 0, "others": 1, "negatives": 2}
+POSITIVE_CODES = {"none": 0, "mean": 1, "log_sum_exp": 2}
 
 
 def serves(pairs: Pairs) -> bool:
@@ -30,38 +33,45 @@ def serves(pairs: Pairs) -> bool:
     return pairs.anchors.dtype == torch.float32 and pairs.anchors.shape[1] <= WIDEST
 
 
-def forward(pairs: Pairs, *, safe: bool) -> Tensor:
-    """(M,): the log-sum-exp of each anchor."""
+def forward(pairs: Pairs, *, safe: bool) -> tuple[Tensor, Tensor]:
+    """See `reference.statistics`."""
     a, b = _operands(pairs)
-    out = torch.empty(len(a), dtype=torch.float32, device=a.device)
+    whole = torch.empty(len(a), dtype=torch.float32, device=a.device)
+    positive = torch.empty_like(whole) if pairs.positives == "log_sum_exp" else mean_of_positives(pairs)
     _log_sum_exp_kernel[_grid(pairs, a)](
-        a, b, *_marks(pairs, a), out, len(a), len(b), a.shape[1], pairs.scale * LOG2_E, SAFE=safe, **_fixed(pairs, a)
+        a, b, *_marks(pairs, a), whole, positive, len(a), len(b), a.shape[1], SAFE=safe, **_fixed(pairs, a)
     )
-    return out
+    return whole, positive
 
 
-def backward(pairs: Pairs, lse: Tensor, grad: Tensor, *, safe: bool) -> tuple[Tensor, Tensor | None]:
-    """Gradients of anchors and candidates (None where the anchors are the candidates) for gradients of `lse`."""
+def backward(
+    pairs: Pairs, values: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor], *, safe: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of anchors and candidates (None where the anchors are the candidates) for gradients of the values."""
     a, b = _operands(pairs)
-    unit = grad.abs().amax().clamp(min=torch.finfo(torch.float32).tiny)  # keeps the weights among normal numbers
-    grad, lse = grad / unit, torch.where(lse.isneginf(), torch.inf, lse)
-    back = pairs.scale * unit
-    to_a = _weighted(pairs, a, b, grad, lse, safe=safe, by_row=True, by_column=pairs.symmetric)
+    unit, whole, positive = prepared(pairs, values, grads)
+    weights = (*whole, *positive)
+    to_a = _weighted(pairs, a, b, weights, safe=safe, by_row=True, by_column=pairs.symmetric)
     if pairs.symmetric:
-        return to_a.mul_(back), None
-    to_b = _weighted(pairs, b, a, grad, lse, safe=safe, by_row=False, by_column=True)
-    return to_a.mul_(back), to_b.mul_(back)
+        return to_a.mul_(unit), None
+    return to_a.mul_(unit), _weighted(pairs, b, a, weights, safe=safe, by_row=False, by_column=True).mul_(unit)
 
 
 def _weighted(
-    pairs: Pairs, rows: Tensor, columns: Tensor, grad: Tensor, lse: Tensor, *, safe: bool, by_row: bool, by_column: bool
+    pairs: Pairs,
+    rows: Tensor,
+    columns: Tensor,
+    weights: tuple[Tensor, ...],
+    *,
+    safe: bool,
+    by_row: bool,
+    by_column: bool,
 ) -> Tensor:
     out = torch.empty(rows.shape, dtype=torch.float32, device=rows.device)
-    swapped = by_column and not by_row
     _weighted_sum_kernel[_grid(pairs, rows)](
-        rows, columns, *_marks(pairs, rows), grad, lse, out,
-        len(rows), len(columns), rows.shape[1], pairs.scale * LOG2_E,
-        SAFE=safe, BY_ROW=by_row, BY_COLUMN=by_column, SWAPPED=swapped, **_fixed(pairs, rows),
+        rows, columns, *_marks(pairs, rows), *(x.contiguous() for x in weights), out,
+        len(rows), len(columns), rows.shape[1],
+        SAFE=safe, BY_ROW=by_row, BY_COLUMN=by_column, **_fixed(pairs, rows),
     )  # fmt: skip
     return out
 
@@ -91,9 +101,10 @@ def _grid(pairs: Pairs, rows: Tensor) -> tuple[int]:
 
 def _fixed(pairs: Pairs, rows: Tensor) -> dict[str, Any]:
     return {
-        "WITHOUT_OWN": pairs.over in ("others", "positives"),
-        "OWN_IS_ROW": pairs.own is None,
-        "CLASSES": {"negatives": -1, "positives": 1}.get(pairs.over, 0),
+        "OVER": CODES[pairs.over],
+        "POSITIVES": POSITIVE_CODES[pairs.positives],
+        "SYMMETRIC": pairs.symmetric,
+        "HAS_OWN": pairs.own is not None,
         "PRECISION": None if pairs.half else "ieee",
         "ROWS": _side(pairs),
         "COLUMNS": _side(pairs),
@@ -104,78 +115,126 @@ def _fixed(pairs: Pairs, rows: Tensor) -> dict[str, Any]:
 
 @triton.jit
 def _logits(
-    a, columns, b, rows, own, anchor_classes, candidate_classes, n_rows, n_columns, width, scale,
-    SWAPPED: tl.constexpr, WITHOUT_OWN: tl.constexpr, OWN_IS_ROW: tl.constexpr, CLASSES: tl.constexpr,
-    PRECISION: tl.constexpr, WIDTH: tl.constexpr,
+    a, columns, b, rows, own, anchor_classes, candidate_classes, n_rows, n_columns, width,
+    OVER: tl.constexpr, POSITIVES: tl.constexpr, SYMMETRIC: tl.constexpr, HAS_OWN: tl.constexpr,
+    SWAPPED: tl.constexpr, PRECISION: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """A block of logits in units of log 2, -inf where a pair is not wanted; and the block of columns' rows.
+    """A block of logits in units of log 2; which pairs are summed over, which are positives; the columns' own rows.
 
     SWAPPED: the rows here are the candidates, the columns the anchors.
     """
     dims = tl.arange(0, WIDTH)
     inside = (columns[:, None] < n_columns) & (dims[None, :] < width)
     block = tl.load(b + columns[:, None].to(tl.int64) * width + dims[None, :], mask=inside, other=0.0)
-    s = tl.dot(a, tl.trans(block), input_precision=PRECISION) * scale
-    wanted = (rows[:, None] < n_rows) & (columns[None, :] < n_columns)
-    if WITHOUT_OWN:
-        if OWN_IS_ROW:
-            wanted = wanted & (rows[:, None] != columns[None, :])
-        elif SWAPPED:
+    s = tl.dot(a, tl.trans(block), input_precision=PRECISION) * 1.4426950408889634
+    there = (rows[:, None] < n_rows) & (columns[None, :] < n_columns)
+    other = there
+    if SYMMETRIC:
+        other = there & (rows[:, None] != columns[None, :])
+    elif HAS_OWN:
+        if SWAPPED:
             place = tl.load(own + columns, mask=columns < n_columns, other=-1)
-            wanted = wanted & (place[None, :] != rows[:, None])
+            other = there & (place[None, :] != rows[:, None])
         else:
             place = tl.load(own + rows, mask=rows < n_rows, other=-1)
-            wanted = wanted & (place[:, None] != columns[None, :])
-    if CLASSES != 0:
+            other = there & (place[:, None] != columns[None, :])
+    wanted = there
+    positive = there
+    if OVER > 0:
+        wanted = other
+    if (OVER == 2) | (POSITIVES > 0):
         if SWAPPED:
             of_row = tl.load(candidate_classes + rows, mask=rows < n_rows, other=0)
             of_column = tl.load(anchor_classes + columns, mask=columns < n_columns, other=0)
         else:
             of_row = tl.load(anchor_classes + rows, mask=rows < n_rows, other=0)
             of_column = tl.load(candidate_classes + columns, mask=columns < n_columns, other=0)
-        if CLASSES < 0:
-            wanted = wanted & (of_row[:, None] != of_column[None, :])
-        else:
-            wanted = wanted & (of_row[:, None] == of_column[None, :])
-    return tl.where(wanted, s, -float("inf")), block
+        positive = other & (of_row[:, None] == of_column[None, :])
+        if OVER == 2:
+            wanted = other & (of_row[:, None] != of_column[None, :])
+    return s, wanted, positive, block
+
+
+@triton.jit
+def _added(s, sums, largest, SAFE: tl.constexpr):
+    """Sums of exponentials and running maxima with one more block."""
+    if SAFE:
+        new = tl.maximum(largest, tl.max(s, axis=1))
+        shift = tl.where(new == -float("inf"), 0.0, new)  # rows that have met no candidate yet
+        sums = sums * tl.exp2(largest - shift) + tl.sum(tl.exp2(s - shift[:, None]), axis=1)
+        largest = new
+    else:
+        sums += tl.sum(tl.exp2(s), axis=1)
+    return sums, largest
+
+
+@triton.jit
+def _log(sums, largest, SAFE: tl.constexpr):
+    logs = tl.log2(sums)
+    if SAFE:
+        logs += tl.where(sums > 0, largest, 0.0)
+    return logs * 0.6931471805599453
 
 
 @triton.jit
 def _log_sum_exp_kernel(
-    a_rows, b, own, anchor_classes, candidate_classes, out, n_rows, n_columns, width, scale,
-    SAFE: tl.constexpr, WITHOUT_OWN: tl.constexpr, OWN_IS_ROW: tl.constexpr, CLASSES: tl.constexpr,
+    a_rows, b, own, anchor_classes, candidate_classes, whole_out, positive_out, n_rows, n_columns, width,
+    SAFE: tl.constexpr, OVER: tl.constexpr, POSITIVES: tl.constexpr, SYMMETRIC: tl.constexpr, HAS_OWN: tl.constexpr,
     PRECISION: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     dims = tl.arange(0, WIDTH)
     inside = (rows[:, None] < n_rows) & (dims[None, :] < width)
     a = tl.load(a_rows + rows[:, None].to(tl.int64) * width + dims[None, :], mask=inside, other=0.0)
-    sums = tl.zeros((ROWS,), dtype=tl.float32)
+    whole, positives = tl.zeros((ROWS,), dtype=tl.float32), tl.zeros((ROWS,), dtype=tl.float32)
     largest = tl.full((ROWS,), -float("inf"), dtype=tl.float32)
+    largest_positive = tl.full((ROWS,), -float("inf"), dtype=tl.float32)
     for start in range(0, n_columns, COLUMNS):
-        s, _ = _logits(
+        s, wanted, positive, _ = _logits(
             a, start + tl.arange(0, COLUMNS), b, rows, own, anchor_classes, candidate_classes, n_rows, n_columns,
-            width, scale, False, WITHOUT_OWN, OWN_IS_ROW, CLASSES, PRECISION, WIDTH,
+            width, OVER, POSITIVES, SYMMETRIC, HAS_OWN, False, PRECISION, WIDTH,
         )  # fmt: skip
+        whole, largest = _added(tl.where(wanted, s, -float("inf")), whole, largest, SAFE)
+        if POSITIVES == 2:
+            of_positives = tl.where(positive, s, -float("inf"))
+            positives, largest_positive = _added(of_positives, positives, largest_positive, SAFE)
+    tl.store(whole_out + rows, _log(whole, largest, SAFE), mask=rows < n_rows)
+    if POSITIVES == 2:
+        tl.store(positive_out + rows, _log(positives, largest_positive, SAFE), mask=rows < n_rows)
+
+
+@triton.jit
+def _softmax(
+    s, grad, lse, rows, columns, n_rows, n_columns, SAFE: tl.constexpr, BY_ROW: tl.constexpr, BY_COLUMN: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """exp(s_ij - l_i) g_i and / or exp(s_ij - l_j) g_j."""
+    total = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+    if BY_ROW:
+        g = tl.load(grad + rows, mask=rows < n_rows, other=0.0)
+        log = tl.load(lse + rows, mask=rows < n_rows, other=float("inf")) * 1.4426950408889634
         if SAFE:
-            new = tl.maximum(largest, tl.max(s, axis=1))
-            shift = tl.where(new == -float("inf"), 0.0, new)  # rows that have met no candidate yet
-            sums = sums * tl.exp2(largest - shift) + tl.sum(tl.exp2(s - shift[:, None]), axis=1)
-            largest = new
+            total += tl.exp2(s - log[:, None]) * g[:, None]
         else:
-            sums += tl.sum(tl.exp2(s), axis=1)
-    if SAFE:
-        lse = tl.where(sums > 0, largest, 0.0) + tl.log2(sums)
-    else:
-        lse = tl.log2(sums)
-    tl.store(out + rows, lse * 0.6931471805599453, mask=rows < n_rows)
+            total += (g * tl.exp2(-log))[:, None]
+    if BY_COLUMN:
+        g = tl.load(grad + columns, mask=columns < n_columns, other=0.0)
+        log = tl.load(lse + columns, mask=columns < n_columns, other=float("inf")) * 1.4426950408889634
+        if SAFE:
+            total += tl.exp2(s - log[None, :]) * g[None, :]
+        else:
+            total += (g * tl.exp2(-log))[None, :]
+    if not SAFE:
+        total *= tl.exp2(s)
+    return total
 
 
 @triton.jit
 def _weighted_sum_kernel(
-    a_rows, b, own, anchor_classes, candidate_classes, grad, lse, out, n_rows, n_columns, width, scale,
-    SAFE: tl.constexpr, BY_ROW: tl.constexpr, BY_COLUMN: tl.constexpr, SWAPPED: tl.constexpr,
-    WITHOUT_OWN: tl.constexpr, OWN_IS_ROW: tl.constexpr, CLASSES: tl.constexpr, PRECISION: tl.constexpr,
+    a_rows, b, own, anchor_classes, candidate_classes, grad, lse, positive_grad, positive_lse, out,
+    n_rows, n_columns, width,
+    SAFE: tl.constexpr, BY_ROW: tl.constexpr, BY_COLUMN: tl.constexpr, OVER: tl.constexpr, POSITIVES: tl.constexpr,
+    SYMMETRIC: tl.constexpr, HAS_OWN: tl.constexpr, PRECISION: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -184,30 +243,25 @@ def _weighted_sum_kernel(
     at = rows[:, None].to(tl.int64) * width + dims[None, :]
     a = tl.load(a_rows + at, mask=inside, other=0.0)
     total = tl.zeros((ROWS, WIDTH), dtype=tl.float32)
-    if BY_ROW:
-        row_grad = tl.load(grad + rows, mask=rows < n_rows, other=0.0)
-        row_lse = tl.load(lse + rows, mask=rows < n_rows, other=float("inf")) * 1.4426950408889634
     for start in range(0, n_columns, COLUMNS):
         columns = start + tl.arange(0, COLUMNS)
-        s, block = _logits(
+        s, wanted, positive, block = _logits(
             a, columns, b, rows, own, anchor_classes, candidate_classes, n_rows, n_columns,
-            width, scale, SWAPPED, WITHOUT_OWN, OWN_IS_ROW, CLASSES, PRECISION, WIDTH,
+            width, OVER, POSITIVES, SYMMETRIC, HAS_OWN, BY_COLUMN and not BY_ROW, PRECISION, WIDTH,
         )  # fmt: skip
-        if BY_COLUMN:
-            column_grad = tl.load(grad + columns, mask=columns < n_columns, other=0.0)
-            column_lse = tl.load(lse + columns, mask=columns < n_columns, other=float("inf")) * 1.4426950408889634
-        if SAFE:
-            weights = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+        of_whole = _softmax(s, grad, lse, rows, columns, n_rows, n_columns, SAFE, BY_ROW, BY_COLUMN, ROWS, COLUMNS)
+        weights = tl.where(wanted, of_whole, 0.0)
+        if POSITIVES == 1:
+            each = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
             if BY_ROW:
-                weights += tl.exp2(s - row_lse[:, None]) * row_grad[:, None]
+                each += tl.load(positive_grad + rows, mask=rows < n_rows, other=0.0)[:, None]
             if BY_COLUMN:
-                weights += tl.exp2(s - column_lse[None, :]) * column_grad[None, :]
-        else:
-            factor = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
-            if BY_ROW:
-                factor += (row_grad * tl.exp2(-row_lse))[:, None]
-            if BY_COLUMN:
-                factor += (column_grad * tl.exp2(-column_lse))[None, :]
-            weights = tl.exp2(s) * factor
+                each += tl.load(positive_grad + columns, mask=columns < n_columns, other=0.0)[None, :]
+            weights += tl.where(positive, each, 0.0)
+        if POSITIVES == 2:
+            of_positives = _softmax(
+                s, positive_grad, positive_lse, rows, columns, n_rows, n_columns, SAFE, BY_ROW, BY_COLUMN, ROWS, COLUMNS
+            )
+            weights += tl.where(positive, of_positives, 0.0)
         total = tl.dot(weights.to(block.dtype), block, total, input_precision=PRECISION)
     tl.store(out + at, total, mask=inside)

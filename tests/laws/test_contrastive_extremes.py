@@ -1,0 +1,111 @@
+"""sup_con and info_nce at the ends of what may come in, and what they refuse."""
+
+import inspect
+import math
+
+import pytest
+import torch
+
+from nearfar.losses import info_nce, sup_con
+from nearfar.losses.words import Denominator, Form
+
+KINDS = ("random", "duplicates", "one class", "all alone", "one sample", "a row of zeros")
+
+
+def batch_of(kind: str):
+    z = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    if kind == "duplicates":
+        z[:, 1] = z[:, 0]
+    elif kind == "one class":
+        labels = torch.zeros(8, dtype=torch.int64)
+    elif kind == "all alone":
+        labels = torch.arange(8)
+    elif kind == "one sample":
+        z, labels = z[:, :1], labels[:1]
+    elif kind == "a row of zeros":
+        z[1, 3] = 0
+    return z, labels
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("denominator", Denominator.__args__)
+@pytest.mark.parametrize("form", Form.__args__)
+def test_loss_and_gradient_stay_finite_at_a_low_temperature(dtype, kind, denominator, form):
+    z, labels = batch_of(kind)
+    z = z.to(dtype).requires_grad_()
+    if denominator == "only_negatives" and kind in ("one class", "one sample"):
+        with pytest.raises(ValueError, match="a positive and a negative"):
+            sup_con(z, labels, temperature=0.01, denominator=denominator, form=form)
+        return
+    loss = sup_con(z, labels, temperature=0.01, denominator=denominator, form=form)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert math.isfinite(float(loss.detach()))
+    assert bool(torch.isfinite(z.grad).all())
+    assert float(z.grad.abs().max()) < 1e4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_info_nce_stays_finite_at_a_low_temperature(kind):
+    z = batch_of(kind)[0].requires_grad_()
+    loss = info_nce(z, temperature=0.01, queue=z[0].detach())
+    loss.backward()
+    assert math.isfinite(float(loss.detach()))
+    assert bool(torch.isfinite(z.grad).all())
+
+
+def test_under_autocast_it_computes_in_float32():
+    z = torch.randn(2, 300, 16, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(300) % 7
+    plain = sup_con(z, labels, temperature=0.05)
+    with torch.autocast("cpu", torch.bfloat16):
+        covered = sup_con(z, labels, temperature=0.05)
+    assert covered.dtype == torch.float32
+    assert float(covered) == float(plain)
+
+
+FLOATS = torch.zeros(2, 4, 3)
+WHOLE = torch.zeros(4, dtype=torch.int64)
+SPOILT = torch.ones(2, 4, 3)
+SPOILT[1, 2, 0] = math.nan
+
+
+@pytest.mark.parametrize(
+    ("z", "labels", "options", "message"),
+    [
+        (torch.zeros(4, 3), WHOLE, {}, r"z: want \(views, samples, width\), got shape \(4, 3\)"),
+        (torch.zeros(2, 0, 3), WHOLE[:0], {}, "z: want at least one view, sample and dimension"),
+        (FLOATS.long(), WHOLE, {}, "z: want floating-point numbers, got torch.int64"),
+        (FLOATS, torch.zeros(5, dtype=torch.int64), {}, "labels: want one for each of the 4"),
+        (FLOATS, torch.zeros(4), {}, "labels: want integers, got torch.float32"),
+        (FLOATS, torch.zeros(4, dtype=torch.bool), {}, "labels: want integers, got torch.bool"),
+        (FLOATS, WHOLE, {"temperature": 0.0}, "temperature: want more than 0, got 0.0"),
+        (FLOATS, WHOLE, {"temperature": math.nan}, "temperature: want more than 0, got nan"),
+        (FLOATS, WHOLE, {"form": "in"}, "form: want one of outside, inside, got 'in'"),
+        (FLOATS, WHOLE, {"contrast": "two"}, "contrast: want one of"),
+        (FLOATS, WHOLE, {"denominator": "none"}, "denominator: want one of"),
+        (FLOATS, WHOLE, {"positives_cap": 3}, r"positives_cap: want a multiple of the 2 view\(s\), got 3"),
+        (SPOILT, WHOLE, {}, r"z: want finite numbers, got NaN.* in 1 row\(s\), the first at view 1, sample 2"),
+        (FLOATS[:1], torch.full((4,), -1), {}, "at least one sample with a positive, got none"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_by_name(z, labels, options, message):
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(sup_con)(z, labels, **{"temperature": 0.1, **options})  # without the tests' own shape check
+
+
+@pytest.mark.parametrize(
+    ("z", "options", "message"),
+    [
+        (FLOATS[:1], {}, "z: want at least 2 views, got 1: no positive can exist"),
+        (FLOATS, {"negatives": "rows"}, "negatives: want one of"),
+        (FLOATS, {"negatives": "queue"}, "queue: want a tensor"),
+        (FLOATS, {"queue": torch.zeros(5, 4)}, r"queue: want \(rows, 3\), got shape \(5, 4\)"),
+        (FLOATS, {"queue": torch.full((5, 3), math.inf)}, "queue: want finite numbers"),
+    ],
+)
+def test_what_info_nce_cannot_compute_is_refused_by_name(z, options, message):
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(info_nce)(z, **{"temperature": 0.1, **options})
