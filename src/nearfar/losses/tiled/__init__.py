@@ -1,7 +1,7 @@
 """The core under every softmax-contrastive loss: sums over pairs of rows, without the matrix of all pairs.
 
 The dense form serves small batches, a Triton kernel CUDA devices, tiles in plain torch the rest. Through the dense form
-second derivatives are right, through the others torch refuses them.
+second derivatives are right, through the others they are refused.
 
 Letters: M anchors, N candidates, D projection width.
 """
@@ -16,7 +16,7 @@ from nearfar.losses.tiled.pairs import Over, Pairs, Positives
 
 __all__ = ["one_positive", "statistics"]
 
-DENSE_UP_TO = 256**2  # pairs
+DENSE_UP_TO = 512**2  # pairs
 LARGEST_EXPONENT = {torch.float32: 80.0, torch.float64: 700.0}  # of sums that are normal numbers, as their inverses are
 
 

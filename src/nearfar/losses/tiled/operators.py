@@ -1,6 +1,6 @@
 """The tiled paths as torch operators with their gradients, so that torch.compile takes each whole.
 
-No gradient of a gradient is registered: torch refuses to differentiate through them twice.
+A gradient of a gradient is refused.
 """
 
 import importlib
@@ -65,27 +65,6 @@ def _one_positive_backward(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
     return cpu.one_positive_backward(Pairs(*args[:N_PAIRS]), negatives, grad, inside=inside)
 
 
-def _operator(name: str, function: Any, more: str, returns: str) -> Any:
-    schema = f"({PAIRS}, {more}) -> {returns}"
-    return torch.library.custom_op(f"nearfar::{name}", function, mutates_args=(), schema=schema)
-
-
-_STATISTICS = _operator("statistics", _statistics, "bool safe", "(Tensor, Tensor)")
-_STATISTICS_BACKWARD = _operator(
-    "statistics_backward",
-    _statistics_backward,
-    "Tensor whole, Tensor positive, Tensor to_whole, Tensor to_positive, bool safe",
-    "(Tensor, Tensor)",
-)
-_ONE_POSITIVE = _operator("one_positive", _one_positive, "Tensor negatives, bool inside", "Tensor")
-_ONE_POSITIVE_BACKWARD = _operator(
-    "one_positive_backward",
-    _one_positive_backward,
-    "Tensor negatives, Tensor grad, bool inside",
-    "(Tensor, Tensor, Tensor)",
-)
-
-
 def _like_statistics(anchors: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     positives = rest[N_TENSORS]
     return anchors.new_empty(len(anchors)), anchors.new_empty(0 if positives == "none" else len(anchors))
@@ -115,7 +94,8 @@ def _differentiate(ctx: Any, to_whole: Tensor, to_positive: Tensor) -> tuple[Ten
     return to_anchors, None if rows[1] is None else to_candidates, *(None,) * (N_PAIRS - 2 + 1)
 
 
-def _remember_one_positive(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
+def _remember_one_positive(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    del output
     ctx.settings, (negatives, ctx.inside) = inputs[N_TENSORS:N_PAIRS], inputs[N_PAIRS:]
     ctx.save_for_backward(*inputs[:N_TENSORS], negatives)
 
@@ -128,9 +108,44 @@ def _differentiate_one_positive(ctx: Any, grad: Tensor) -> tuple[Tensor | None, 
     return to_anchors, to_candidates, *(None,) * (N_PAIRS - 2), to_negatives, None
 
 
-_STATISTICS.register_fake(_like_statistics)
-_STATISTICS_BACKWARD.register_fake(_like_statistics_backward)
-_ONE_POSITIVE.register_fake(_like_one_positive)
-_ONE_POSITIVE_BACKWARD.register_fake(_like_one_positive_backward)
-_STATISTICS.register_autograd(_differentiate, setup_context=_remember)
-_ONE_POSITIVE.register_autograd(_differentiate_one_positive, setup_context=_remember_one_positive)
+def _refuse(*_: Any) -> None:
+    raise RuntimeError(
+        "second derivatives of a tiled loss are not offered; the dense form, for batches of up to "
+        "nearfar.losses.tiled.DENSE_UP_TO pairs, has them"
+    )
+
+
+_new_library: Any = torch.library.Library  # untyped in torch
+_LIBRARY = _new_library("nearfar", "DEF")  # lasts as long as its operators do
+
+
+def _operator(name: str, function: Any, shapes: Any, more: str, returns: str) -> Any:
+    """Registered by hand: torch.library.custom_op imports the compiler at the first call, seconds and 150 MB."""
+    torch.library.define(f"nearfar::{name}", f"({PAIRS}, {more}) -> {returns}", lib=_LIBRARY)
+    torch.library.impl(f"nearfar::{name}", "CompositeExplicitAutograd", function, lib=_LIBRARY)
+    torch.library.register_fake(f"nearfar::{name}", shapes, lib=_LIBRARY)
+    return getattr(torch.ops.nearfar, name)
+
+
+_STATISTICS = _operator("statistics", _statistics, _like_statistics, "bool safe", "(Tensor, Tensor)")
+_STATISTICS_BACKWARD = _operator(
+    "statistics_backward",
+    _statistics_backward,
+    _like_statistics_backward,
+    "Tensor whole, Tensor positive, Tensor to_whole, Tensor to_positive, bool safe",
+    "(Tensor, Tensor)",
+)
+_ONE_POSITIVE = _operator("one_positive", _one_positive, _like_one_positive, "Tensor negatives, bool inside", "Tensor")
+_ONE_POSITIVE_BACKWARD = _operator(
+    "one_positive_backward",
+    _one_positive_backward,
+    _like_one_positive_backward,
+    "Tensor negatives, Tensor grad, bool inside",
+    "(Tensor, Tensor, Tensor)",
+)
+for _name in ("statistics_backward", "one_positive_backward"):
+    torch.library.register_autograd(f"nearfar::{_name}", _refuse, lib=_LIBRARY)
+torch.library.register_autograd("nearfar::statistics", _differentiate, setup_context=_remember, lib=_LIBRARY)
+torch.library.register_autograd(
+    "nearfar::one_positive", _differentiate_one_positive, setup_context=_remember_one_positive, lib=_LIBRARY
+)

@@ -13,10 +13,13 @@ def statistics(pairs: Pairs) -> tuple[Tensor, Tensor]:
     """
     logits = pairs.anchors @ pairs.against.T
     own, same = _masks(pairs, logits)
-    if not pairs.looks_at_classes and pairs.symmetric and pairs.over == "others" and len(logits) > 1:
-        return logits.fill_diagonal_(-torch.inf).logsumexp(dim=1), logits.new_empty(0)
-    unwanted = {"all": None, "others": own, "negatives": same}[pairs.over]
-    whole = _log_sum_exp(logits, unwanted)
+    if pairs.over == "all":
+        whole = logits.logsumexp(dim=1)
+    elif pairs.over == "others" and pairs.symmetric and len(logits) > 1:  # something is always wanted
+        assert own is not None
+        whole = logits.masked_fill(own, -torch.inf).logsumexp(dim=1)
+    else:
+        whole = _log_sum_exp(logits, same if pairs.over == "negatives" else own)
     if pairs.positives == "none":
         return whole, logits.new_empty(0)
     assert same is not None
@@ -49,8 +52,9 @@ def _masks(pairs: Pairs, logits: Tensor) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _log_sum_exp(logits: Tensor, unwanted: Tensor | None) -> Tensor:
+    """-inf for rows with nothing wanted, and gradient 0."""
     if unwanted is None:
         return logits.logsumexp(dim=1)
     logits = logits.masked_fill(unwanted, -torch.inf)
-    nothing = unwanted.all(dim=1)  # whose gradient would be NaN
+    nothing = unwanted.all(dim=1)
     return logits.masked_fill(nothing[:, None], 0.0).logsumexp(dim=1).masked_fill(nothing, -torch.inf)
