@@ -44,11 +44,13 @@ def swapped_prediction(
         scores = at_least_float32(scores)
         if not torch.compiler.is_compiling():
             check_finite(scores.detach().square().sum(dim=-1), "scores")
+            if queue is not None:
+                check_finite(at_least_float32(queue.detach()).square().sum(dim=-1), "queue")
         logs = F.log_softmax(scores / temperature, dim=-1)
         terms = []
         for v in range(assigning):
             known = scores[v] if queue is None else torch.cat([scores[v], queue[v].to(scores.dtype)])
-            wanted = sinkhorn(known, epsilon=epsilon, rounds=rounds, group=group)[:samples]
+            wanted = _balanced(known, epsilon, rounds, group)[:samples]
             terms += [-(wanted * logs[w]).sum(dim=-1) for w in range(views) if w != v]
         return mean_over(torch.stack(terms), None, group)
 
@@ -60,7 +62,18 @@ def sinkhorn(
 
     Cuturi 2013, arXiv:1306.0895, as SwAV uses it: exp(scores / epsilon), then `rounds` times prototypes are brought to
     equal shares and samples to 1, over the samples of all ranks. In logarithms, so that no score is too large.
+
+    Raises ValueError: wrong rank, no sample, numbers that are not positive, a score that is not finite.
     """
+    if scores.ndim != 2 or min(scores.shape) < 1:
+        raise ValueError(f"scores: want (samples, prototypes), at least one each, got shape {tuple(scores.shape)}")
+    check_positive(epsilon=epsilon, rounds=rounds)
+    if not torch.compiler.is_compiling():
+        check_finite(at_least_float32(scores.detach()).square().sum(dim=-1), "scores")
+    return _balanced(scores, epsilon, rounds, group)
+
+
+def _balanced(scores: Tensor, epsilon: float, rounds: int, group: Group) -> Tensor:
     with torch.no_grad(), full_precision(scores):
         logs = at_least_float32(scores) / epsilon
         for _ in range(rounds):

@@ -32,7 +32,7 @@ def large_margin_softmax(
     m nor λ is stated there. Rows are not normalised. A label of -1 leaves the sample out.
 
     Raises ValueError: wrong rank or length, labels that are no integers or not below C, a margin below 1, a negative
-    softness, a row that is not finite, or no label on any rank.
+    softness or one that is not finite, a row of `h` or `weight` that is not finite, or no label on any rank.
     """
     check_views(h, name="h")
     check_labels(labels, h.shape[1])
@@ -40,13 +40,14 @@ def large_margin_softmax(
         raise ValueError(f"weight: want (classes, {h.shape[2]}), got shape {tuple(weight.shape)}")
     if isinstance(margin, bool) or not isinstance(margin, int) or margin < 1:
         raise ValueError(f"margin: want a whole number from 1, got {margin}")
-    if not softness >= 0:
+    if not 0 <= softness < float("inf"):
         raise ValueError(f"softness: want at least 0, got {softness}")
     with full_precision(h):
         h = at_least_float32(h)
         weight = weight.to(h.dtype)
         if not torch.compiler.is_compiling():
             check_finite(h.detach().square().sum(dim=-1), "h")
+            check_finite(weight.detach().square().sum(dim=-1), "weight")
             if int(labels.max()) >= len(weight):
                 raise ValueError(f"labels: want numbers below {len(weight)} (the classes), got {int(labels.max())}")
         target = labels.to(torch.int64).clamp(min=0).expand(len(h), -1).unsqueeze(-1)  # (V, B, 1)

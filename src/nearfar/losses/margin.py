@@ -1,6 +1,7 @@
 """Losses with a margin on distances between rows: the contrastive loss of pairs, and triplets.
 
-Rows are brought to length 1 here, so distances lie in [0, 2]. Memory is rows of this rank x rows of all ranks.
+Rows are brought to length 1 here, so distances lie in [0, 2]; a row of zeros stays in the middle, at
+distance 1 from the others. Memory is rows of this rank x rows of all ranks.
 Letters: V views, B samples, M rows of this rank, N of all, D projection width.
 """
 
@@ -140,8 +141,9 @@ def _masks(rows: Rows) -> tuple[Tensor, Tensor]:
 
 
 def _squared_distances(rows: Rows) -> Tensor:
-    """(M, N) |z_i - z_j|² of unit rows, at least 0."""
-    return (2 - 2 * rows.anchors @ rows.everyone.T).clamp(min=0.0)
+    """(M, N) |z_i - z_j|² of rows of length 1 or 0, at least 0."""
+    lengths = rows.anchors.square().sum(dim=1)[:, None] + rows.everyone.square().sum(dim=1)  # 2 but for rows of zeros
+    return (lengths.detach() - 2 * rows.anchors @ rows.everyone.T).clamp(min=0.0)
 
 
 def _root(squares: Tensor) -> Tensor:

@@ -49,7 +49,9 @@ def n_pairs(
         False leaves them).
 
     A label of -1 makes the sample its own class. Raises ValueError: wrong rank or length, other than two views for
-    "pairs", labels that are no integers, a temperature that is not positive, an unknown form, a row that is not finite.
+    "pairs", labels that are no integers, a temperature that is not positive, an unknown form, a row that is not finite,
+    a length weight below 0 or with "soft_labels", or nothing to be told apart on any rank: one class in "pairs", a
+    single row in "soft_labels".
     """
     check_views(z)
     check_labels(labels, z.shape[1])
@@ -57,12 +59,18 @@ def n_pairs(
     check_word("form", form, PairForm)
     if form == "pairs" and len(z) != 2:
         raise ValueError(f'z: want 2 views with form="pairs" (a row and its positive), got {len(z)}')
+    if not 0 <= length_weight < float("inf"):
+        raise ValueError(f"length_weight: want at least 0, got {length_weight}")
+    if length_weight and form == "soft_labels":
+        raise ValueError(f'length_weight: want 0 with form="soft_labels" (it has no such term), got {length_weight}')
     with full_precision(z):
         unit = (form == "soft_labels") if normalise is None else normalise
         rows = unit_rows(z) if unit else _finite_rows(z)
         if form == "soft_labels":
             return _soft_labels(rows, labels, temperature, group, bounded=unit)
         gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=unit)
+        if not torch.compiler.is_compiling() and not bool(gathered.every_class.any()):  # numbered from 0
+            raise ValueError('labels: want at least two classes with form="pairs", got one: no negative exists')
         first, second = gathered.anchors.view(z.shape)
         negatives, _ = statistics(
             first,
@@ -78,6 +86,8 @@ def n_pairs(
 
 def _soft_labels(rows: Tensor, labels: Tensor, temperature: float, group: Group, *, bounded: bool) -> Tensor:
     gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=bounded)
+    if len(gathered.everyone) < 2:
+        raise ValueError("z: want at least two rows, got one: nothing to compare it with")
     whole, to_class = statistics(
         gathered.anchors,
         gathered.everyone,

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nearfar.core.ranks import Group
-from nearfar.losses.rows import check_views, full_precision, mean_over, unit_rows
+from nearfar.losses.rows import check_positive, check_views, full_precision, mean_over, unit_rows
 
 
 def negative_cosine(
@@ -40,8 +40,7 @@ def alignment(z: Float[Tensor, "view batch dim"], *, exponent: float = 2.0, grou
     Raises ValueError: wrong rank, a single view, an exponent that is not positive, a row that is not finite.
     """
     check_views(z, fewest_views=2)
-    if not exponent > 0:
-        raise ValueError(f"exponent: want more than 0, got {exponent}")
+    check_positive(exponent=exponent)
     with full_precision(z):
         unit = unit_rows(z)
         first, second = torch.triu_indices(len(z), len(z), 1, device=z.device)

@@ -27,20 +27,25 @@ def relation(
     negatives (Lin et al. 2017, arXiv:1708.02002); the code uses 2 and .5, so that a focal loss is at most half the
     plain one.
 
-    Raises ValueError: shapes that differ, no pair, an unknown form, a score that is not finite, a focus below 0 or a
-    weight outside [0, 1].
+    Raises ValueError: shapes that differ, no pair, an unknown form, a score that is not finite, a focus below 0 or not
+    finite, a weight outside [0, 1].
     """
     check_word("form", form, RelationForm)
-    if scores.shape != targets.shape or scores.numel() == 0:
+    if scores.shape != targets.shape:
         raise ValueError(f"targets: want one for each score {tuple(scores.shape)}, got shape {tuple(targets.shape)}")
-    if focus < 0 or not 0 <= positive_weight <= 1:
-        raise ValueError(f"focus, positive_weight: want at least 0 and in [0, 1], got {focus} and {positive_weight}")
+    if scores.numel() == 0:
+        raise ValueError(f"scores: want at least one pair, got shape {tuple(scores.shape)}")
+    if not 0 <= focus < float("inf"):
+        raise ValueError(f"focus: want at least 0, got {focus}")
+    if not 0 <= positive_weight <= 1:
+        raise ValueError(f"positive_weight: want 0 to 1, got {positive_weight}")
     with full_precision(scores):
         scores, targets = at_least_float32(scores), at_least_float32(targets)
         if not torch.compiler.is_compiling():
             check_finite(scores.detach().flatten(), "scores")
         terms = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         if form == "focal":
-            wrong = torch.sigmoid(scores * (1 - 2 * targets))  # 1 - p_t
-            terms = terms * wrong**focus * (1 - positive_weight + (2 * positive_weight - 1) * targets)
+            # (1 - p_t)^focus through its logarithm: as a power its slope at p_t = 1 is infinite for a focus below 1
+            unsure = torch.exp(focus * F.logsigmoid(scores * (1 - 2 * targets)))
+            terms = terms * unsure * (1 - positive_weight + (2 * positive_weight - 1) * targets)
         return mean_over(terms, None, group)
