@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from nearfar import losses
 from nearfar.losses import info_nce, sup_con
 from nearfar.losses.words import Denominator, Form
 
@@ -56,14 +57,44 @@ def test_info_nce_stays_finite_at_a_low_temperature(kind):
     assert bool(torch.isfinite(z.grad).all())
 
 
-def test_under_autocast_it_computes_in_float32():
-    z = torch.randn(2, 300, 16, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(300) % 7
-    plain = sup_con(z, labels, temperature=0.05)
+LABELS = torch.arange(300) % 7
+EVERY_LOSS = {
+    "sup_con": lambda z: losses.sup_con(z, LABELS, temperature=0.05),
+    "info_nce": lambda z: losses.info_nce(z, temperature=0.05, queue=z[0]),
+    "n_pairs": lambda z: losses.n_pairs(z, LABELS, form="soft_labels", temperature=0.05),
+    "margin_contrastive": lambda z: losses.margin_contrastive(z, LABELS),
+    "triplet": lambda z: losses.triplet(z, LABELS),
+    "negative_cosine": lambda z: losses.negative_cosine(z, z.flip(-1)),
+    "swapped_prediction": lambda z: losses.swapped_prediction(z),
+    "relation": lambda z: losses.relation(z[0, :, 0], (LABELS > 2).float()),
+    "large_margin_softmax": lambda z: losses.large_margin_softmax(z, z[0, :7], LABELS, margin=2),
+    "alignment": lambda z: losses.alignment(z),
+    "uniformity": lambda z: losses.uniformity(z),
+}
+
+
+def test_no_loss_is_missing_from_the_list():
+    assert set(losses.__all__) - set(EVERY_LOSS) == {"count_anchors_without_positive", "sinkhorn"}
+
+
+@pytest.mark.parametrize("name", list(EVERY_LOSS))
+def test_under_autocast_a_loss_computes_in_float32(name):
+    z = torch.randn(2, 300, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    plain = EVERY_LOSS[name](z)
     with torch.autocast("cpu", torch.bfloat16):
-        covered = sup_con(z, labels, temperature=0.05)
+        covered = EVERY_LOSS[name](z)
     assert covered.dtype == torch.float32
-    assert float(covered) == float(plain)
+    assert float(covered.detach()) == float(plain.detach())
+    slopes = [torch.autograd.grad(loss, z)[0] for loss in (plain, covered)]
+    assert torch.equal(*slopes)
+
+
+@pytest.mark.parametrize("name", list(EVERY_LOSS))
+def test_rows_in_bf16_are_computed_in_float32(name):
+    z = torch.randn(2, 300, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
+    loss = EVERY_LOSS[name](z)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(EVERY_LOSS[name](z.float())), rel=1e-6)
 
 
 FLOATS = torch.zeros(2, 4, 3)

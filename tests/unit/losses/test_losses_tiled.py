@@ -14,6 +14,7 @@ from nearfar import losses
 from nearfar.losses import tiled
 from nearfar.losses.tiled import cpu
 from nearfar.losses.tiled.pairs import Over, Positives
+from nearfar.losses.words import Form
 
 SHAPES = {"against themselves": (13, None), "as many": (13, 13), "fewer": (7, 23), "more": (23, 7), "one": (1, 30)}
 EVERY = [(over, positives) for over in Over.__args__ for positives in Positives.__args__]
@@ -171,9 +172,19 @@ y = torch.arange(40) % 5
 cases = {
     "sup_con": lambda x: losses.sup_con(x, y, temperature=0.2),
     "sup_con inside": lambda x: losses.sup_con(x, y, temperature=0.2, form="inside", denominator="one_positive"),
+    "sup_con capped": lambda x: losses.sup_con(x, y, temperature=0.2, positives_cap=4),
     "info_nce": lambda x: losses.info_nce(x, temperature=0.2, queue=x[0].detach()),
+    "info_nce other view": lambda x: losses.info_nce(x, temperature=0.2, negatives="other_view"),
     "n_pairs": lambda x: losses.n_pairs(x, y, form="pairs"),
+    "soft labels": lambda x: losses.n_pairs(x, y, form="soft_labels"),
+    "margin": lambda x: losses.margin_contrastive(x, y),
     "triplet": lambda x: losses.triplet(x, y, mining="semi_hard"),
+    "triplet all": lambda x: losses.triplet(x, y, mining="all"),
+    "cosine": lambda x: losses.negative_cosine(x, x.flip(-1)),
+    "swapped": lambda x: losses.swapped_prediction(x),
+    "relation": lambda x: losses.relation(x[0, :, 0], (y > 2).float(), form="focal"),
+    "softmax": lambda x: losses.large_margin_softmax(x, x[0, :5], y, margin=3),
+    "alignment": lambda x: losses.alignment(x),
     "uniformity": lambda x: losses.uniformity(x),
 }
 for limit in (10**9, 0):
@@ -193,7 +204,7 @@ def test_losses_compile_without_a_graph_break():
     """In a process of its own, because the tests' shape checks break graphs."""
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.splitlines()) == 12
+    assert len(done.stdout.splitlines()) == 2 * 16
 
 
 @pytest.mark.ci
@@ -204,6 +215,22 @@ def test_the_triton_kernels_are_right_in_their_interpreter():
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["81", "cases"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU HERE: THE CUDA KERNELS ARE NOT TESTED ON ONE")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("form", Form.__args__)
+def test_the_gpu_agrees_with_float64(dtype, tolerance, form):
+    source = torch.Generator().manual_seed(0)
+    z = torch.randn(2, 1500, 128, generator=source).to(dtype)
+    labels = torch.randint(0, 20, (1500,), generator=source)
+    known, ours = z.double().requires_grad_(), z.cuda().requires_grad_()
+    true = losses.sup_con(known, labels, temperature=0.1, form=form)
+    loss = losses.sup_con(ours, labels.cuda(), temperature=0.1, form=form)
+    assert float(loss.detach()) == pytest.approx(float(true.detach()), rel=tolerance)
+    true.backward()
+    loss.backward()
+    assert relative(ours.grad.cpu(), known.grad) <= tolerance
 
 
 def test_the_signature_of_sup_con_is_the_published_one():
