@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from nearfar.config.models import RunConfig
+from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.progress import Progress
 from nearfar.data.store import ImageData
 from nearfar.evaluate.features import EvaluationView, Features, extract, extract_splits
@@ -23,9 +24,11 @@ from nearfar.experiment import folder as files
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
+from nearfar.training.loop import what_to_try
 
 SELECTION_BANK = 5000  # training images among which a selection looks for neighbours
 THUMBNAIL_PX = 32
+JUDGED_ROWS = 8  # training images by which an epoch's encoder is judged to be finite: an overflow spares none
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,23 @@ def selection_accuracy(stage: Stage, encoder: Encoder) -> float:
         return Features(extract(encoder, stage.data, rows, stage.view), labels[rows].numpy(), rows.numpy())
 
     return knn_accuracy(features("train", SELECTION_BANK), features("val", SELECTION_BANK), stage.n_classes)
+
+
+def stop_if_diverged(stage: Stage, method: Method, epoch: int) -> None:
+    """TrainingStoppedError where the weights after a step, or what they make of images, are no finite numbers.
+
+    The loop judges a step by its loss and gradient, which come before its update.
+    """
+    rows = spread(torch.cat([stage.data.split("train"), stage.data.split("unlabeled")]), JUDGED_ROWS)
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in method.state_dict().values())
+    if finite and np.isfinite(extract(method.encoder, stage.data, rows, stage.view)).all():
+        return
+    what = "the representations of training images" if finite else f"weights of {type(method).__name__}"
+    lr = stage.config.optimizer.lr
+    assert lr is not None
+    raise TrainingStoppedError(
+        f"training stopped after epoch {epoch} of {stage.config.train.epochs}: {what} are not finite. {what_to_try(lr)}"
+    )
 
 
 def measure_untrained(stage: Stage, encoder: Encoder) -> list[Measurement]:
