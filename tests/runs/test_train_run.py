@@ -1,6 +1,7 @@
 """`nearfar train`, from one command to a run folder that other tools can rely on."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -290,11 +291,34 @@ def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(tmp_path, 
     assert ended.code == 0, ended.err
     results = read(out / "results.json")
     assert results["measurements"] == []
-    assert "nothing to probe" in results["diagnosis"][0]
+    why = "no labels: nothing measured; probe it with `nearfar probe RUN --data LABELLED`"
+    assert results["diagnosis"] == [why]
+    assert ended.out.splitlines() == [why, f"report: {out / 'report.html'}"]
     assert (out / "embeddings.npz").exists()
     predicted = nearfar_command("predict", out, flat)
     assert predicted.code == 2
     assert "without labels" in predicted.err
+
+
+def test_one_class_alone_trains_simclr_and_says_that_nothing_can_be_probed(tmp_path, photographs, nearfar_command):
+    out, data = tmp_path / "run", tmp_path / "data"
+    (data / "leaf").mkdir(parents=True)
+    for number, path in enumerate(sorted(photographs.rglob("*.png"))):
+        shutil.copy(path, data / "leaf" / f"{number}.png")
+    ended = nearfar_command("train", data, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1")
+    assert ended.code == 0, ended.err
+    assert "one class only in train (leaf): nothing measured" in ended.out
+    assert read(out / "results.json")["measurements"] == []
+    assert "one class only" in (out / "report.html").read_text(encoding="utf-8")
+    probed = nearfar_command("probe", out)
+    assert probed.code == 2
+    assert "want at least 2 classes in train to probe with, got 1 (leaf)" in probed.err
+
+
+def test_a_run_without_probes_says_so_in_place_of_a_table(tmp_path, nearfar_command):
+    ended = nearfar_command("train", "digits", "--out", tmp_path / "run", *QUICK, "--set", "evaluate.probes=[]")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("evaluate.probes is empty")
 
 
 def test_a_dataset_and_a_module_of_ones_own_train_from_python(tmp_path):

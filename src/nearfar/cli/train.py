@@ -51,7 +51,10 @@ def train(
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:
-        print(_table(run.results))
+        if run.results["measurements"] or run.results["untrained"]:
+            print(_table(run.results))
+        for line in run.results["diagnosis"]:
+            print(line)
         print(f"report: {run.path / 'report.html'}")
 
 

@@ -45,9 +45,19 @@ class Stage:
         return len(self.data.class_names)
 
     def measurable(self) -> bool:
-        """Whether there are labelled images in train, val and test."""
+        """Whether there are labelled images in train, val and test, in train of at least two classes."""
+        return self.unmeasurable() is None
+
+    def unmeasurable(self) -> str | None:
+        """Why these data are nothing to probe with, or None."""
         labels = torch.as_tensor(self.data.labels)
-        return all(bool((labels[self.data.split(name)] >= 0).any()) for name in ("train", "val", "test"))
+        present = {name: labels[self.data.split(name)].unique() for name in ("train", "val", "test")}
+        classes = {name: found[found >= 0].tolist() for name, found in present.items()}
+        if without := [name for name, found in classes.items() if not found]:
+            return "no labels" if len(without) == len(classes) else f"no labelled images in {' and '.join(without)}"
+        if len(classes["train"]) == 1:
+            return f"one class only in train ({self.data.class_names[classes['train'][0]]})"
+        return None
 
     def features(self, encoder: Encoder, title: str) -> dict[str, Features]:
         total = sum(len(self.data.split(name)) for name in ("train", "val", "test"))

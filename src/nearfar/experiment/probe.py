@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
@@ -38,6 +40,9 @@ def probe_run(
         splits = extract_splits(model.encoder, stored, model.view, bar)
     if missing := [name for name in ("train", "val", "test") if name not in splits]:
         raise DataError(f"{listing.source}: want labelled images in train, val and test, got none in {missing[0]}")
+    if len(present := np.unique(splits["train"].y)) < 2:
+        only = stored.class_names[present[0]]
+        raise DataError(f"{listing.source}: want at least 2 classes in train to probe with, got 1 ({only})")
     measured, classifier = _measure(splits, len(stored.class_names), kind, labels_per_class, config["train"]["seed"])
     if own:
         _join(run, measured)
