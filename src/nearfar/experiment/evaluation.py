@@ -127,7 +127,7 @@ def evaluate_run(stage: Stage, method: Method, counters: Counters, out: Path) ->
         return Evaluated([], None)
     splits = stage.features(method.encoder, "features, last epoch")
     last = stage.measure(splits, "last")
-    found = list(last.measurements) + _head(method, splits["test"], "last")
+    found = list(last.measurements) + _head(method, splits["test"], stage.n_classes, "last")
     confusion = None
     test = splits["test"]
     predicted = confidence = None
@@ -157,7 +157,7 @@ def _of_selected(
     return stage.measure(splits, "validation").measurements
 
 
-def _head(method: Method, test: Features, selection: Selection) -> list[Measurement]:
+def _head(method: Method, test: Features, n_classes: int, selection: Selection) -> list[Measurement]:
     """The method's own classifier on the same features, where it trained one."""
     if method.head is None:
         return []
@@ -165,7 +165,8 @@ def _head(method: Method, test: Features, selection: Selection) -> list[Measurem
     with torch.inference_mode():
         scores = method.head(torch.from_numpy(test.x).to(device))
     predicted: NDArray[np.int64] = scores.argmax(dim=1).cpu().numpy()
-    return accuracies("head", predicted, test, selection, "the classifier that the method trained itself")
+    protocol = "the classifier that the method trained itself"
+    return accuracies("head", predicted, test, n_classes, selection, protocol)
 
 
 def _write_unlabelled(stage: Stage, encoder: Encoder, out: Path) -> None:
