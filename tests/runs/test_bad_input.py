@@ -74,6 +74,11 @@ def test_a_batch_larger_than_the_data(refused):
     assert "train.batch_size: want at most 1077" in message
 
 
+def test_chunks_of_one_row_for_batch_norm(refused):
+    message = refused("digits", "--set", "train.micro_batch_size=1", *QUICK)
+    assert "train.micro_batch_size: want at least 2 with conv4 (BatchNorm" in message
+
+
 def test_a_class_with_a_single_sample_is_named(tmp_path, refused):
     pictures(tmp_path / "data" / "rose", 20)
     pictures(tmp_path / "data" / "tulip", 20, colour=150)
