@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 import nearfar
+from nearfar.evaluate import features
+from nearfar.experiment import evaluation, plan
 from nearfar.experiment import run as run_module
 from nearfar.report import loading_lines
 
@@ -367,6 +369,24 @@ def test_the_plan_says_data_encoder_views_optimiser_and_estimate_in_six_lines(tm
     ended = nearfar_command("train", "digits", "--out", tmp_path / "run", *QUICK)
     plan = [line for line in ended.err.splitlines() if line.startswith("  ") and not line.startswith("  epoch")]
     assert [line.split()[0] for line in plan] == ["data", "encoder", "views", "optimizer", "estimate", "run"]
+
+
+@pytest.mark.parametrize(("epochs", "selections"), [(1, 10), (5, 2), (2, 0)])
+def test_the_estimate_counts_the_images_that_evaluations_encode(tmp_path, monkeypatch, epochs, selections):
+    encoded, planned = [], []
+    monkeypatch.setattr(evaluation, "spread", lambda rows, most: rows[:most])
+    for module in (evaluation, features):
+        real = module.extract
+        monkeypatch.setattr(
+            module, "extract", lambda *args, real=real: encoded.append(len(args[2])) or real(*args)
+        )
+    looks = plan.images_evaluated
+    monkeypatch.setattr(plan, "images_evaluated", lambda *args: planned.append(looks(*args)) or planned[0])
+    options = QUICK_OPTIONS | {"evaluate.selections": selections}
+    nearfar.train("digits", method="supcon", epochs=epochs, out=tmp_path / "run", quiet=True, **options)
+    ours = sum(encoded) - epochs * evaluation.JUDGED_ROWS
+    assert 0 <= planned[0] - ours <= 2 * 1797  # the selected encoder is measured only where it is not the last
+    assert planned[0] < 4 * 1797 + 4 * epochs * 360 * (selections > 0)
 
 
 def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path, nearfar_command):

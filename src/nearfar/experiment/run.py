@@ -32,7 +32,7 @@ from nearfar.experiment.evaluation import (
 )
 from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
-from nearfar.experiment.plan import steps_per_epoch
+from nearfar.experiment.plan import selection_interval, steps_per_epoch
 from nearfar.experiment.results import results_json
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
@@ -165,7 +165,7 @@ def _continue(job: Job, prepared: _Prepared) -> None:
 def _train(job: Job, prepared: _Prepared) -> None:
     config, counters, stage = job.config, prepared.counters, prepared.stage
     reset_peak_memory(job.fabric.device)
-    every = max(1, config.train.epochs // config.evaluate.selections) if config.evaluate.selections else 0
+    every = selection_interval(config)
     selects = every > 0 and stage.measurable()
 
     def after_epoch(row: Row) -> None:
