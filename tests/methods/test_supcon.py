@@ -42,7 +42,8 @@ def test_one_view_of_samples_that_share_no_class_stops_training_with_what_to_set
     index = torch.arange(4)
 
     def step(labels: list[int], views: int = 1) -> float:
-        batch = Batch((torch.randn(views, 4, 3, 8, 8),), torch.tensor(labels), index, torch.zeros_like(index), 0, 0, 0.0)
+        shown = (torch.randn(views, 4, 3, 8, 8),)
+        batch = Batch(shown, torch.tensor(labels), index, torch.zeros_like(index), 0, 0, 0.0)
         return float(method(batch).loss.detach())
 
     with pytest.raises(TrainingStoppedError, match=r"batch of 4 .* views.count=2, .*train.batch_size, .*data.balanced"):

@@ -50,8 +50,8 @@ class Stage:
 
     def unmeasurable(self) -> str | None:
         """Why these data are nothing to probe with, or None."""
-        labels = torch.as_tensor(self.data.labels)
-        present = {name: labels[self.data.split(name)].unique() for name in ("train", "val", "test")}
+        labels = np.asarray(self.data.labels)
+        present = {name: np.unique(labels[self.data.split(name).numpy()]) for name in ("train", "val", "test")}
         classes = {name: found[found >= 0].tolist() for name, found in present.items()}
         if without := [name for name, found in classes.items() if not found]:
             return "no labels" if len(without) == len(classes) else f"no labelled images in {' and '.join(without)}"
