@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,56 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, pho
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
     assert set(left) == {"cross_entropy", "supcon"}
     assert all("labels" in reason for reason in left.values())
+
+
+@pytest.fixture
+def partly_labelled(tmp_path, photographs) -> Path:
+    """Photographs in three uneven classes, and 30 without a label beside them."""
+    root = tmp_path / "partly"
+    paths = sorted(photographs.rglob("*.png"))
+    for name, chosen in (("a", paths[:30]), ("b", paths[30:]), ("c", paths[:8]), ("unlabeled", paths[:30])):
+        (root / name).mkdir(parents=True)
+        for number, path in enumerate(chosen):
+            shutil.copy(path, root / name / f"{number}.png")
+    return root
+
+
+def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_so(
+    tmp_path, partly_labelled, nearfar_command
+):
+    out = tmp_path / "out"
+    ended = nearfar_command(
+        "compare", partly_labelled, "--seeds", "1", "--encoder", "conv4", "--out", out, "--epochs", "1"
+    )
+    assert ended.code == 0, ended.err
+    trained = "trained on 43 images (cross_entropy), 73 images (supcon, simclr)"
+    assert trained in ended.err
+    assert trained in ended.out
+    assert f"The methods were {trained}." in (out / "report.html").read_text(encoding="utf-8")
+    assert read(out / "compare.json")["images"] == {"cross_entropy": 43, "supcon": 73, "simclr": 73}
+    for method in ("cross_entropy", "supcon", "simclr"):
+        assert read(out / method / "seed0" / "results.json")["train"]["batch_size"] == 4
+
+
+def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_they_can(
+    tmp_path, partly_labelled, nearfar_command
+):
+    ended = nearfar_command(
+        "compare", partly_labelled, "--methods", "all", "--seeds", "1", "--encoder", "conv4", "--json", "--quiet",
+        "--out", tmp_path / "out", "--epochs", "1", "--set", "data.balanced=true",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
+    assert set(left) == {"supcon", "simclr"}
+    assert all(reason.startswith("data.balanced: ") for reason in left.values())
+
+    def advice() -> str:
+        found = json.loads(nearfar_command("check", partly_labelled, "--json").out)["findings"]
+        return next(f["text"] for f in found if f["code"] == "balanced_advised")
+
+    assert advice().endswith("(for cross_entropy)")
+    shutil.rmtree(partly_labelled / "unlabeled")
+    assert advice().endswith("(for cross_entropy, supcon)")
 
 
 def test_differences_are_judged_against_the_noise_of_the_seeds():
@@ -173,8 +224,6 @@ def test_check_says_which_methods_fit(photographs, nearfar_command):
 
 
 def test_check_strict_fails_where_something_was_found(tmp_path, photographs, nearfar_command):
-    import shutil
-
     spoiled = tmp_path / "spoiled"
     shutil.copytree(photographs, spoiled)
     (spoiled / "leaf" / "torn.png").write_bytes((spoiled / "leaf" / "00.png").read_bytes()[:60])

@@ -89,6 +89,8 @@ def _compare(
 
 
 def _text(results: dict[str, Any], out: Path) -> str:
+    from nearfar.report.formats import images_of_each
+
     found = {(row["method"], row["name"], row["selection"]): row for row in results["table"]}
     rows = []
     for method in ["untrained", *results["methods"]]:
@@ -104,6 +106,7 @@ def _text(results: dict[str, Any], out: Path) -> str:
         opt.table(headings, rows),
         f"{facts['name']}: {facts['n_test']:,} test images; mean ± sd over {results['seeds']} seed(s); "
         "probes on the frozen encoder, chosen on validation",
+        *([trained] if (trained := images_of_each(results["images"])) else []),
         *([] if measured else ["nothing was measured; the report says why"]),
         *(pair["text"] for pair in results["comparisons"] if pair["b"] != "untrained"),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
