@@ -172,6 +172,37 @@ def test_probe_replaces_measurements_of_the_same_name(tmp_path, nearfar_command)
     assert len({m["name"] for m in last}) == len(last)
 
 
+def test_a_probe_on_other_data_joins_a_run_that_has_no_such_number_and_says_so(
+    tmp_path, photographs, nearfar_command
+):
+    flat, out = tmp_path / "flat", tmp_path / "run"
+    flat.mkdir()
+    for number, path in enumerate(sorted(photographs.rglob("*.png"))):
+        shutil.copy(path, flat / f"{number}.png")
+    nearfar_command("train", flat, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1")
+    for _ in range(2):
+        ended = nearfar_command("probe", out, "--data", photographs, "--json")
+        assert ended.code == 0, ended.err
+        assert read(out / "results.json")["measurements"] == json.loads(ended.out)
+    top1 = read(out / "results.json")["measurements"][0]
+    assert (top1["name"], top1["data"]) == ("linear_probe.top1", str(photographs))
+    assert top1["protocol"].endswith("; on photos")
+    assert nearfar_command("report", out, "--out", tmp_path / "page.html").code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "which is other data than the table’s" in page
+    assert "of the test images right" not in page
+
+
+def test_a_probe_on_other_data_takes_no_place_of_the_run_s_own(tiny_run, tmp_path, photographs, nearfar_command):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    before = read(run / "results.json")["measurements"]
+    assert nearfar_command("probe", run, "--data", photographs).code == 0
+    assert read(run / "results.json")["measurements"] == before
+    assert nearfar_command("probe", run, "--data", photographs, "--labels-per-class", "3").code == 0
+    assert read(run / "results.json")["measurements"][:-1] == before
+
+
 def test_predict_names_path_class_and_the_likeliest(tiny_run, tmp_path, nearfar_command):
     from PIL import Image
 
@@ -186,11 +217,25 @@ def test_predict_names_path_class_and_the_likeliest(tiny_run, tmp_path, nearfar_
     assert predictions[0] == predictions[3]
     assert predictions[0]["class"] == predictions[0]["top"][0][0]
     assert sum(p for _, p in predictions[0]["top"]) <= 1 + 1e-6
-    text = folder / "notes.png"
-    text.write_text("no picture")
-    ended = nearfar_command("predict", tiny_run, text)
+    assert json.loads(ended.out)["unreadable"] == []
+
+
+def test_predict_leaves_out_what_cannot_be_read_and_names_it(tiny_run, photographs, tmp_path, nearfar_command):
+    shutil.copytree(photographs / "leaf", tmp_path / "look")
+    for name in ("05_torn.png", "zz_text.png"):
+        (tmp_path / "look" / name).write_text("no picture")
+    ended = nearfar_command("predict", tiny_run, tmp_path / "look", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert [Path(p["path"]).name for p in found["predictions"]] == [f"{n:02d}.png" for n in range(20)]
+    assert [Path(bad["path"]).name for bad in found["unreadable"]] == ["05_torn.png", "zz_text.png"]
+    assert all(bad["reason"] and "look" not in bad["reason"] for bad in found["unreadable"])
+    assert "left out" in ended.err
+    assert "zz_text.png" in ended.err
+    ended = nearfar_command("predict", tiny_run, tmp_path / "look" / "zz_text.png")
     assert ended.code == 2
-    assert "notes.png" in ended.err
+    assert "zz_text.png" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_embed_writes_npz_and_csv_of_every_image(tiny_run, tmp_path, photographs, nearfar_command):

@@ -169,7 +169,7 @@ def _protocols(found: Findings, columns: Sequence[Column]) -> tuple[tuple[str, s
     by_name: dict[str, str] = {}
     for group in found.groups:
         for run in group.runs:
-            for measurement in run.results.measurements:
+            for measurement in run.results.own:
                 if measurement.protocol:
                     by_name.setdefault(measurement.name, measurement.protocol)
     return tuple((column.title, by_name[column.name]) for column in columns if column.name in by_name)
