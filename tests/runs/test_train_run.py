@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 import nearfar
+from nearfar.data import open_source
 from nearfar.evaluate import features
 from nearfar.experiment import evaluation, plan
 from nearfar.experiment import run as run_module
+from nearfar.experiment import train as train_module
 from nearfar.report import loading_lines
 
 TINY = ("--epochs", "2", "--batch-size", "128", "--set", "evaluate.selections=2")
@@ -269,7 +272,7 @@ def test_out_of_memory_says_what_to_make_smaller(tmp_path, nearfar_command, monk
 
 
 def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypatch):
-    """Shuffled labels give the same SimCLR encoder; the probes alone notice."""
+    """Shuffled labels give the same SimCLR encoder bit for bit; the probes alone notice."""
     seen: list[torch.Tensor] = []
     real = nearfar.methods.method_class("simclr").step
 
@@ -278,9 +281,20 @@ def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypat
         return real(self, batch)
 
     monkeypatch.setattr(nearfar.methods.method_class("simclr"), "step", watch)
-    nearfar.train("digits", method="simclr", epochs=1, out=tmp_path / "run", quiet=True, **QUICK_OPTIONS)
-    assert len(seen) == 2
+    source = open_source("digits")
+    others = torch.randperm(len(source), generator=torch.Generator().manual_seed(0)).numpy()
+    shuffled = replace(source, labels=source.labels[others])
+    runs = []
+    for number, listing in enumerate((source, shuffled)):
+        monkeypatch.setattr(train_module, "open_source", lambda _, listing=listing: listing)
+        out = tmp_path / str(number)
+        runs.append(nearfar.train("digits", method="simclr", epochs=1, out=out, quiet=True, **QUICK_OPTIONS))
+    assert len(seen) == 4
     assert all(bool((labels == -1).all()) for labels in seen)
+    first, second = (load_file(run.path / "encoder.safetensors") for run in runs)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert runs[0].results["measurements"] != runs[1].results["measurements"]
 
 
 def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(tmp_path, photographs, nearfar_command):
