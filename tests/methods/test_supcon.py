@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.types import Batch, DataFacts
 from nearfar.methods.supcon import SupCon, SupConConfig
 from nearfar.nn.encoders import Encoder
@@ -34,3 +35,18 @@ def test_the_projector_sees_the_direction_of_a_representation_alone(normalised):
     method.encoder.net.scale = 20.0
     after = float(method(batch).loss.detach())
     assert (after == pytest.approx(before, rel=1e-5)) == normalised
+
+
+def test_one_view_of_samples_that_share_no_class_stops_training_with_what_to_set():
+    method = SupCon(Encoder(Scaled(), size=8, architecture="scaled"), SupConConfig(), DataFacts("toy", 8, (), (), 16))
+    index = torch.arange(4)
+
+    def step(labels: list[int], views: int = 1) -> float:
+        shown = (torch.randn(views, 4, 3, 8, 8),)
+        batch = Batch(shown, torch.tensor(labels), index, torch.zeros_like(index), 0, 0, 0.0)
+        return float(method(batch).loss.detach())
+
+    with pytest.raises(TrainingStoppedError, match=r"batch of 4 .* views.count=2, .*train.batch_size, .*data.balanced"):
+        step([0, 1, 2, -1])
+    assert step([0, 1, 2, 2]) > 0
+    assert step([0, 1, 2, -1], views=2) > 0

@@ -74,6 +74,48 @@ def test_a_batch_larger_than_the_data(refused):
     assert "train.batch_size: want at most 1077" in message
 
 
+def test_a_batch_larger_than_what_can_be_read(tmp_path, refused):
+    """Of 150 training images one turns out unreadable: that is known only after decoding."""
+    for split, n in (("train", 75), ("val", 5), ("test", 5)):
+        for colour, name in enumerate(("rose", "tulip")):
+            pictures(tmp_path / "data" / split / name, n, colour=90 * colour)
+    (tmp_path / "data" / "train" / "rose" / "007.png").write_bytes(b"torn")
+    message = refused(tmp_path / "data", "--batch-size", "150", *QUICK)
+    assert "train.batch_size: want at most 149 (the training images that can be read), got 150" in message
+
+
+def test_a_class_left_with_a_single_image_that_can_be_read(tmp_path, refused, nearfar_command):
+    for split, n in (("train", 98), ("val", 1), ("test", 1)):
+        pictures(tmp_path / "data" / split / "rose", n)
+    pictures(tmp_path / "data" / "train" / "tulip", 2, colour=200)
+    (tmp_path / "data" / "train" / "tulip" / "001.png").write_bytes(b"torn")
+    want = "want at least 2 training images of each class, got fewer of tulip"
+    assert want in refused(tmp_path / "data", "--batch-size", "10", *QUICK)
+    found = json.loads(nearfar_command("check", tmp_path / "data", "--json").out)["findings"]
+    assert (found[0]["code"], found[0]["severity"]) == ("refused", "error")
+    assert want in found[0]["text"]
+    assert found[-1]["text"] == "methods that fit: none"
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [("supcon", "would train on 5 images without one"), ("simclr", "simclr learns without labels")],
+)
+def test_balanced_batches_where_they_cannot_be(tmp_path, refused, method, why):
+    pictures(tmp_path / "data" / "rose", 10)
+    pictures(tmp_path / "data" / "tulip", 10, colour=200)
+    pictures(tmp_path / "data" / "unlabeled", 5, colour=30)
+    message = refused(tmp_path / "data", "--method", method, "--set", "data.balanced=true", *QUICK)
+    assert "data.balanced: " in message
+    assert why in message
+    assert "leave data.balanced out" in message
+
+
+def test_chunks_of_one_row_for_batch_norm(refused):
+    message = refused("digits", "--set", "train.micro_batch_size=1", *QUICK)
+    assert "train.micro_batch_size: want at least 2 with conv4 (BatchNorm" in message
+
+
 def test_a_class_with_a_single_sample_is_named(tmp_path, refused):
     pictures(tmp_path / "data" / "rose", 20)
     pictures(tmp_path / "data" / "tulip", 20, colour=150)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,56 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, pho
     assert all("labels" in reason for reason in left.values())
 
 
+@pytest.fixture
+def partly_labelled(tmp_path, photographs) -> Path:
+    """Photographs in three uneven classes, and 30 without a label beside them."""
+    root = tmp_path / "partly"
+    paths = sorted(photographs.rglob("*.png"))
+    for name, chosen in (("a", paths[:30]), ("b", paths[30:]), ("c", paths[:8]), ("unlabeled", paths[:30])):
+        (root / name).mkdir(parents=True)
+        for number, path in enumerate(chosen):
+            shutil.copy(path, root / name / f"{number}.png")
+    return root
+
+
+def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_so(
+    tmp_path, partly_labelled, nearfar_command
+):
+    out = tmp_path / "out"
+    ended = nearfar_command(
+        "compare", partly_labelled, "--seeds", "1", "--encoder", "conv4", "--out", out, "--epochs", "1"
+    )
+    assert ended.code == 0, ended.err
+    trained = "trained on 43 images (cross_entropy), 73 images (supcon, simclr)"
+    assert trained in ended.err
+    assert trained in ended.out
+    assert f"The methods were {trained}." in (out / "report.html").read_text(encoding="utf-8")
+    assert read(out / "compare.json")["images"] == {"cross_entropy": 43, "supcon": 73, "simclr": 73}
+    for method in ("cross_entropy", "supcon", "simclr"):
+        assert read(out / method / "seed0" / "results.json")["train"]["batch_size"] == 4
+
+
+def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_they_can(
+    tmp_path, partly_labelled, nearfar_command
+):
+    ended = nearfar_command(
+        "compare", partly_labelled, "--methods", "all", "--seeds", "1", "--encoder", "conv4", "--json", "--quiet",
+        "--out", tmp_path / "out", "--epochs", "1", "--set", "data.balanced=true",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
+    assert set(left) == {"supcon", "simclr"}
+    assert all(reason.startswith("data.balanced: ") for reason in left.values())
+
+    def advice() -> str:
+        found = json.loads(nearfar_command("check", partly_labelled, "--json").out)["findings"]
+        return next(f["text"] for f in found if f["code"] == "balanced_advised")
+
+    assert advice().endswith("(for cross_entropy)")
+    shutil.rmtree(partly_labelled / "unlabeled")
+    assert advice().endswith("(for cross_entropy, supcon)")
+
+
 def test_differences_are_judged_against_the_noise_of_the_seeds():
     def result(method, seed, value):
         m = {"name": "linear_probe.top1", "split": "test", "selection": "last", "value": value}
@@ -121,6 +172,37 @@ def test_probe_replaces_measurements_of_the_same_name(tmp_path, nearfar_command)
     assert len({m["name"] for m in last}) == len(last)
 
 
+def test_a_probe_on_other_data_joins_a_run_that_has_no_such_number_and_says_so(
+    tmp_path, photographs, nearfar_command
+):
+    flat, out = tmp_path / "flat", tmp_path / "run"
+    flat.mkdir()
+    for number, path in enumerate(sorted(photographs.rglob("*.png"))):
+        shutil.copy(path, flat / f"{number}.png")
+    nearfar_command("train", flat, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1")
+    for _ in range(2):
+        ended = nearfar_command("probe", out, "--data", photographs, "--json")
+        assert ended.code == 0, ended.err
+        assert read(out / "results.json")["measurements"] == json.loads(ended.out)
+    top1 = read(out / "results.json")["measurements"][0]
+    assert (top1["name"], top1["data"]) == ("linear_probe.top1", str(photographs))
+    assert top1["protocol"].endswith("; on photos")
+    assert nearfar_command("report", out, "--out", tmp_path / "page.html").code == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "which is other data than the table’s" in page
+    assert "of the test images right" not in page
+
+
+def test_a_probe_on_other_data_takes_no_place_of_the_run_s_own(tiny_run, tmp_path, photographs, nearfar_command):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    before = read(run / "results.json")["measurements"]
+    assert nearfar_command("probe", run, "--data", photographs).code == 0
+    assert read(run / "results.json")["measurements"] == before
+    assert nearfar_command("probe", run, "--data", photographs, "--labels-per-class", "3").code == 0
+    assert read(run / "results.json")["measurements"][:-1] == before
+
+
 def test_predict_names_path_class_and_the_likeliest(tiny_run, tmp_path, nearfar_command):
     from PIL import Image
 
@@ -135,11 +217,25 @@ def test_predict_names_path_class_and_the_likeliest(tiny_run, tmp_path, nearfar_
     assert predictions[0] == predictions[3]
     assert predictions[0]["class"] == predictions[0]["top"][0][0]
     assert sum(p for _, p in predictions[0]["top"]) <= 1 + 1e-6
-    text = folder / "notes.png"
-    text.write_text("no picture")
-    ended = nearfar_command("predict", tiny_run, text)
+    assert json.loads(ended.out)["unreadable"] == []
+
+
+def test_predict_leaves_out_what_cannot_be_read_and_names_it(tiny_run, photographs, tmp_path, nearfar_command):
+    shutil.copytree(photographs / "leaf", tmp_path / "look")
+    for name in ("05_torn.png", "zz_text.png"):
+        (tmp_path / "look" / name).write_text("no picture")
+    ended = nearfar_command("predict", tiny_run, tmp_path / "look", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert [Path(p["path"]).name for p in found["predictions"]] == [f"{n:02d}.png" for n in range(20)]
+    assert [Path(bad["path"]).name for bad in found["unreadable"]] == ["05_torn.png", "zz_text.png"]
+    assert all(bad["reason"] and "look" not in bad["reason"] for bad in found["unreadable"])
+    assert "left out" in ended.err
+    assert "zz_text.png" in ended.err
+    ended = nearfar_command("predict", tiny_run, tmp_path / "look" / "zz_text.png")
     assert ended.code == 2
-    assert "notes.png" in ended.err
+    assert "zz_text.png" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_embed_writes_npz_and_csv_of_every_image(tiny_run, tmp_path, photographs, nearfar_command):
@@ -173,8 +269,6 @@ def test_check_says_which_methods_fit(photographs, nearfar_command):
 
 
 def test_check_strict_fails_where_something_was_found(tmp_path, photographs, nearfar_command):
-    import shutil
-
     spoiled = tmp_path / "spoiled"
     shutil.copytree(photographs, spoiled)
     (spoiled / "leaf" / "torn.png").write_bytes((spoiled / "leaf" / "00.png").read_bytes()[:60])

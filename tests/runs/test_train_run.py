@@ -1,11 +1,13 @@
 """`nearfar train`, from one command to a run folder that other tools can rely on."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 import nearfar
+from nearfar.data import open_source
+from nearfar.evaluate import features
+from nearfar.experiment import evaluation, plan
 from nearfar.experiment import run as run_module
+from nearfar.experiment import train as train_module
 from nearfar.report import loading_lines
 
 TINY = ("--epochs", "2", "--batch-size", "128", "--set", "evaluate.selections=2")
@@ -222,6 +228,22 @@ def test_a_loss_that_is_no_number_stops_with_what_to_try(tmp_path, nearfar_comma
     assert not (out / "report.html").exists()
 
 
+@pytest.mark.parametrize(("lr", "what"), [("1e20", "representations of training images"), ("1e38", "weights of")])
+def test_an_update_that_diverges_in_the_last_step_stops_too(tmp_path, photographs, nearfar_command, lr, what):
+    """Loss and gradient of the step are sound; what it leaves is not, and no file holds it."""
+    out = tmp_path / "run"
+    ended = nearfar_command(
+        "train", photographs, "--method", "cross_entropy", "--encoder", "conv4", "--out", out, "--epochs", "1",
+        "--set", f"optimizer.lr={lr}", "--set", "train.steps_per_epoch=1", "--set", "schedule.warmup_epochs=0",
+        "--set", "optimizer.weight_decay=100", *KNN_ONLY,
+    )  # fmt: skip
+    assert ended.code == 3, ended.err
+    assert "after epoch 1 of 1" in ended.err
+    assert what in ended.err
+    assert "optimizer.lr=" in ended.err
+    assert sorted(path.name for path in out.rglob("*")) == ["environment.json", "run.toml"]
+
+
 def test_a_full_disk_keeps_the_last_checkpoint_and_exits_3(tmp_path, nearfar_command, monkeypatch):
     out = tmp_path / "run"
     real = run_module.save_checkpoint
@@ -250,7 +272,7 @@ def test_out_of_memory_says_what_to_make_smaller(tmp_path, nearfar_command, monk
 
 
 def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypatch):
-    """Shuffled labels give the same SimCLR encoder; the probes alone notice."""
+    """Shuffled labels give the same SimCLR encoder bit for bit; the probes alone notice."""
     seen: list[torch.Tensor] = []
     real = nearfar.methods.method_class("simclr").step
 
@@ -259,9 +281,20 @@ def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypat
         return real(self, batch)
 
     monkeypatch.setattr(nearfar.methods.method_class("simclr"), "step", watch)
-    nearfar.train("digits", method="simclr", epochs=1, out=tmp_path / "run", quiet=True, **QUICK_OPTIONS)
-    assert len(seen) == 2
+    source = open_source("digits")
+    others = torch.randperm(len(source), generator=torch.Generator().manual_seed(0)).numpy()
+    shuffled = replace(source, labels=source.labels[others])
+    runs = []
+    for number, listing in enumerate((source, shuffled)):
+        monkeypatch.setattr(train_module, "open_source", lambda _, listing=listing: listing)
+        out = tmp_path / str(number)
+        runs.append(nearfar.train("digits", method="simclr", epochs=1, out=out, quiet=True, **QUICK_OPTIONS))
+    assert len(seen) == 4
     assert all(bool((labels == -1).all()) for labels in seen)
+    first, second = (load_file(run.path / "encoder.safetensors") for run in runs)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert runs[0].results["measurements"] != runs[1].results["measurements"]
 
 
 def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(tmp_path, photographs, nearfar_command):
@@ -274,11 +307,34 @@ def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(tmp_path, 
     assert ended.code == 0, ended.err
     results = read(out / "results.json")
     assert results["measurements"] == []
-    assert "nothing to probe" in results["diagnosis"][0]
+    why = "no labels: nothing measured; probe it with `nearfar probe RUN --data LABELLED`"
+    assert results["diagnosis"] == [why]
+    assert ended.out.splitlines() == [why, f"report: {out / 'report.html'}"]
     assert (out / "embeddings.npz").exists()
     predicted = nearfar_command("predict", out, flat)
     assert predicted.code == 2
     assert "without labels" in predicted.err
+
+
+def test_one_class_alone_trains_simclr_and_says_that_nothing_can_be_probed(tmp_path, photographs, nearfar_command):
+    out, data = tmp_path / "run", tmp_path / "data"
+    (data / "leaf").mkdir(parents=True)
+    for number, path in enumerate(sorted(photographs.rglob("*.png"))):
+        shutil.copy(path, data / "leaf" / f"{number}.png")
+    ended = nearfar_command("train", data, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1")
+    assert ended.code == 0, ended.err
+    assert "one class only in train (leaf): nothing measured" in ended.out
+    assert read(out / "results.json")["measurements"] == []
+    assert "one class only" in (out / "report.html").read_text(encoding="utf-8")
+    probed = nearfar_command("probe", out)
+    assert probed.code == 2
+    assert "want at least 2 classes in train to probe with, got 1 (leaf)" in probed.err
+
+
+def test_a_run_without_probes_says_so_in_place_of_a_table(tmp_path, nearfar_command):
+    ended = nearfar_command("train", "digits", "--out", tmp_path / "run", *QUICK, "--set", "evaluate.probes=[]")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("evaluate.probes is empty")
 
 
 def test_a_dataset_and_a_module_of_ones_own_train_from_python(tmp_path):
@@ -327,6 +383,24 @@ def test_the_plan_says_data_encoder_views_optimiser_and_estimate_in_six_lines(tm
     ended = nearfar_command("train", "digits", "--out", tmp_path / "run", *QUICK)
     plan = [line for line in ended.err.splitlines() if line.startswith("  ") and not line.startswith("  epoch")]
     assert [line.split()[0] for line in plan] == ["data", "encoder", "views", "optimizer", "estimate", "run"]
+
+
+@pytest.mark.parametrize(("epochs", "selections"), [(1, 10), (5, 2), (2, 0)])
+def test_the_estimate_counts_the_images_that_evaluations_encode(tmp_path, monkeypatch, epochs, selections):
+    encoded, planned = [], []
+    monkeypatch.setattr(evaluation, "spread", lambda rows, most: rows[:most])
+    for module in (evaluation, features):
+        real = module.extract
+        monkeypatch.setattr(
+            module, "extract", lambda *args, real=real: encoded.append(len(args[2])) or real(*args)
+        )
+    looks = plan.images_evaluated
+    monkeypatch.setattr(plan, "images_evaluated", lambda *args: planned.append(looks(*args)) or planned[0])
+    options = QUICK_OPTIONS | {"evaluate.selections": selections}
+    nearfar.train("digits", method="supcon", epochs=epochs, out=tmp_path / "run", quiet=True, **options)
+    ours = sum(encoded) - epochs * evaluation.JUDGED_ROWS
+    assert 0 <= planned[0] - ours <= 2 * 1797  # the selected encoder is measured only where it is not the last
+    assert planned[0] < 4 * 1797 + 4 * epochs * 360 * (selections > 0)
 
 
 def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path, nearfar_command):

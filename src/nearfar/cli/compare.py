@@ -89,6 +89,8 @@ def _compare(
 
 
 def _text(results: dict[str, Any], out: Path) -> str:
+    from nearfar.report.formats import images_of_each
+
     found = {(row["method"], row["name"], row["selection"]): row for row in results["table"]}
     rows = []
     for method in ["untrained", *results["methods"]]:
@@ -98,11 +100,14 @@ def _text(results: dict[str, Any], out: Path) -> str:
         seconds = found.get((method, "cost.train_seconds", None))
         rows.append([method, *cells, chosen, f"{seconds['mean']:.1f}" if seconds else "-"])
     facts = results["data"]
+    measured = any(row["split"] for row in results["table"])
     headings = ["test, %", "linear probe", "kNN", "10 labels a class", "linear, selected epoch", "seconds"]
     lines = [
         opt.table(headings, rows),
         f"{facts['name']}: {facts['n_test']:,} test images; mean ± sd over {results['seeds']} seed(s); "
         "probes on the frozen encoder, chosen on validation",
+        *([trained] if (trained := images_of_each(results["images"])) else []),
+        *([] if measured else ["nothing was measured; the report says why"]),
         *(pair["text"] for pair in results["comparisons"] if pair["b"] != "untrained"),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
         f"report: {out / 'report.html'}",

@@ -1,5 +1,6 @@
 """`nearfar predict`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,8 @@ def predict(
     from nearfar.experiment.use import predict_files
 
     found = predict_files(run, images, progress)
+    for bad in found["unreadable"]:
+        print(f"left out {bad['path']}: {bad['reason']}", file=sys.stderr)
     if as_json:
         opt.print_json(found)
         return

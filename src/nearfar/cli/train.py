@@ -51,7 +51,10 @@ def train(
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:
-        print(_table(run.results))
+        if run.results["measurements"] or run.results["untrained"]:
+            print(_table(run.results))
+        for line in run.results["diagnosis"]:
+            print(line)
         print(f"report: {run.path / 'report.html'}")
 
 
@@ -59,7 +62,7 @@ def _table(results: dict[str, Any]) -> str:
     rows: dict[str, list[str]] = {}
     columns = ["last", "validation", "untrained"]
     for m in [*results["measurements"], *results["untrained"]]:
-        if isinstance(m["value"], list):
+        if isinstance(m["value"], list) or "data" in m:
             continue
         row = rows.setdefault(m["name"], ["-", "-", "-"])
         low_high = f" ({100 * m['interval'][0]:.1f}-{100 * m['interval'][1]:.1f})" if m["interval"] else ""

@@ -5,7 +5,8 @@ NearfarError
 │   ├── ConfigError         a list of problems, each with its path
 │   ├── DataError           a source that cannot be read or does not fit
 │   └── RunError            a run folder that exists, is incomplete or cannot be written
-└── TrainingStoppedError    exit 3: training could not go on; what is complete stays
+├── TrainingStoppedError    exit 3: training could not go on; what is complete stays
+└── NotFiniteError          a ValueError of the losses: rows that are NaN, infinite or overflow
 """
 
 from collections.abc import Sequence
@@ -45,3 +46,7 @@ class TrainingStoppedError(NearfarError):
     """NaN, out of memory, disk full: the last complete checkpoint stays."""
 
     exit_code: ClassVar[int] = 3
+
+
+class NotFiniteError(NearfarError, ValueError):
+    """A loss was given rows that are no finite numbers; the training loop makes a TrainingStoppedError of it."""

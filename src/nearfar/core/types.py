@@ -26,6 +26,7 @@ class DataFacts:
     n_unlabeled: int = 0
     n_val: int = 0
     n_test: int = 0
+    val_counts: tuple[int, ...] = ()  # labelled validation images of each class
 
     @property
     def n_classes(self) -> int:

@@ -14,8 +14,9 @@ from jaxtyping import Int64
 
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
+from nearfar.core.types import DataFacts
 from nearfar.data.decoding import Broken, decode, pillow_is_quiet, raw_bytes
-from nearfar.data.listing import SPLITS, Listing, Raw, Unreadable
+from nearfar.data.listing import SPLITS, Listing, Raw, Unreadable, facts_of
 from nearfar.data.reading import for_each_image, skip_or_refuse
 
 _LOOK_PX = 8  # the side at which images are decoded only to see whether they can be
@@ -33,7 +34,7 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class Seen:
     """What one pass over the images showed. `digests` has no entry for an unreadable row."""
 
     listing: Listing
@@ -41,18 +42,26 @@ class _Seen:
     sizes: Int64[np.ndarray, "readable 2"]
     unreadable: list[Unreadable]
 
-    def train_counts(self) -> list[tuple[str, int]]:
-        """Readable labelled training images of each class."""
+    def facts(self, side: int) -> DataFacts:
+        """Of the readable images, as training will find them."""
         rows = np.array(sorted(self.digests), dtype=np.int64)
-        labels = self.listing.labels[rows[self.listing.splits[rows] == "train"]]
-        counts = np.bincount(labels[labels >= 0], minlength=len(self.listing.class_names))
-        return list(zip(self.listing.class_names, counts.tolist(), strict=True))
+        listing = self.listing
+        return facts_of(listing.name, listing.class_names, listing.labels[rows], listing.splits[rows], side)
 
 
 def check(listing: Listing, progress: Progress | None = None, strict: bool = False) -> list[Finding]:
     """Every finding, errors first. Decodes every image once; `strict` makes an unreadable file an error."""
-    seen = _look(listing, progress or Progress(quiet=True))
-    found = [
+    return in_order(findings(look(listing, progress or Progress(quiet=True)), strict))
+
+
+def in_order(found: Iterable[Finding]) -> list[Finding]:
+    """Errors first, notes last."""
+    return sorted(found, key=lambda finding: ("error", "warning", "note").index(finding.severity))
+
+
+def findings(seen: Seen, strict: bool = False) -> list[Finding]:
+    """What can be said of the data without knowing the methods."""
+    return [
         *_unreadable(seen, strict),
         *_duplicates(seen),
         *_classes(seen),
@@ -60,7 +69,6 @@ def check(listing: Listing, progress: Progress | None = None, strict: bool = Fal
         *_sizes(seen),
         *_ignored(seen),
     ]
-    return sorted(found, key=lambda finding: ("error", "warning", "note").index(finding.severity))
 
 
 def _examine(raw: Raw) -> tuple[bytes, int, int] | Broken:
@@ -70,7 +78,8 @@ def _examine(raw: Raw) -> tuple[bytes, int, int] | Broken:
     return hashlib.blake2b(raw_bytes(raw), digest_size=16).digest(), result.width, result.height
 
 
-def _look(listing: Listing, progress: Progress) -> _Seen:
+def look(listing: Listing, progress: Progress) -> Seen:
+    """Decodes every image once."""
     digests: dict[int, bytes] = {}
     sizes: list[tuple[int, int]] = []
     unreadable: list[Unreadable] = []
@@ -81,10 +90,10 @@ def _look(listing: Listing, progress: Progress) -> _Seen:
             else:
                 digests[row] = result[0]
                 sizes.append(result[1:])
-    return _Seen(listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable)
+    return Seen(listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable)
 
 
-def _unreadable(seen: _Seen, strict: bool) -> Iterable[Finding]:
+def _unreadable(seen: Seen, strict: bool) -> Iterable[Finding]:
     if not (seen.unreadable or seen.listing.strays):
         return
     try:
@@ -96,7 +105,7 @@ def _unreadable(seen: _Seen, strict: bool) -> Iterable[Finding]:
     yield Finding("unreadable", "warning", f"{_files(len(skipped))} will be left out; mend or remove{named}")
 
 
-def _duplicates(seen: _Seen) -> Iterable[Finding]:
+def _duplicates(seen: Seen) -> Iterable[Finding]:
     """Exact copies in two splits, and copies in train with two labels."""
     same: dict[bytes, list[int]] = defaultdict(list)
     for row in sorted(seen.digests):
@@ -133,8 +142,8 @@ def _duplicates(seen: _Seen) -> Iterable[Finding]:
         )
 
 
-def _classes(seen: _Seen) -> Iterable[Finding]:
-    counts = seen.train_counts()
+def _classes(seen: Seen) -> Iterable[Finding]:
+    counts = list(zip(seen.listing.class_names, seen.facts(side=1).class_counts, strict=True))
     if not counts:
         text = "no labels: class folders would give them; methods that need labels, and probes, cannot run"
         yield Finding("no_labels", "note", text)
@@ -162,7 +171,7 @@ def _classes(seen: _Seen) -> Iterable[Finding]:
         yield Finding("balanced_advised", "note", text + "--set data.balanced=true")
 
 
-def _counts(seen: _Seen) -> Iterable[Finding]:
+def _counts(seen: Seen) -> Iterable[Finding]:
     """One line a split, in files as listed."""
     listing = seen.listing
     lines = []
@@ -188,7 +197,7 @@ def _by_class(names: Sequence[str], counts: Sequence[int]) -> str:
     return f"from {pairs[0][0]:,} ({pairs[0][1]}) to {pairs[-1][0]:,} ({pairs[-1][1]}) a class"
 
 
-def _sizes(seen: _Seen) -> Iterable[Finding]:
+def _sizes(seen: Seen) -> Iterable[Finding]:
     if not len(seen.sizes):
         return
     low, high = seen.sizes.min(axis=0), seen.sizes.max(axis=0)
@@ -202,7 +211,7 @@ def _sizes(seen: _Seen) -> Iterable[Finding]:
     yield Finding("sizes", "note", text)
 
 
-def _ignored(seen: _Seen) -> Iterable[Finding]:
+def _ignored(seen: Seen) -> Iterable[Finding]:
     if seen.listing.ignored:
         text = f"{_files(len(seen.listing.ignored))} beside the images not looked at"
         yield Finding("ignored_files", "note", text + _lines(seen.listing.ignored))

@@ -72,15 +72,16 @@ def facts_of(
     side: int,
 ) -> DataFacts:
     """Counted from labels and splits; class counts are of labelled training images only."""
-    train = (splits == "train") & (labels >= 0)
-    counts = np.bincount(labels[train], minlength=len(class_names))
+    train, val = (labels[(splits == name) & (labels >= 0)] for name in ("train", "val"))
+    class_counts, val_counts = (np.bincount(part, minlength=len(class_names)).tolist() for part in (train, val))
     return DataFacts(
         name=name,
         side=side,
         class_names=class_names,
-        class_counts=tuple(int(count) for count in counts),
-        n_train=int(train.sum()),
+        class_counts=tuple(class_counts),
+        n_train=len(train),
         n_unlabeled=int((splits == "unlabeled").sum()),
         n_val=int((splits == "val").sum()),
         n_test=int((splits == "test").sum()),
+        val_counts=tuple(val_counts),
     )

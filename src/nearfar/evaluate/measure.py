@@ -39,14 +39,19 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def accuracies(
-    probe: str, predicted: NDArray[np.int64], truth: Features, selection: Selection | None, protocol: str
+    probe: str,
+    predicted: NDArray[np.int64],
+    truth: Features,
+    n_classes: int,
+    selection: Selection | None,
+    protocol: str,
 ) -> list[Measurement]:
     """top1, balanced accuracy (mean over the classes present) and per-class accuracy on the test split."""
     right = predicted == truth.y
     top1 = float(right.mean())
     per_class = [
         float(right[truth.y == label].mean()) if (truth.y == label).any() else float("nan")
-        for label in range(int(truth.y.max()) + 1)
+        for label in range(n_classes)
     ]
     n = len(truth)
     shares: list[float | None] = [None if np.isnan(share) else share for share in per_class]
@@ -97,7 +102,7 @@ def linear_measurements(
         f"logistic regression on {len(train)} frozen features, weight decay "
         f"{probe.weight_decay:g} chosen on {len(val)} validation images"
     )
-    return accuracies("linear_probe", probe.predict(test.x), test, selection, protocol), probe
+    return accuracies("linear_probe", probe.predict(test.x), test, n_classes, selection, protocol), probe
 
 
 def knn_measurements(
@@ -107,7 +112,7 @@ def knn_measurements(
     train, test = splits["train"], splits["test"]
     k = neighbours_for(len(train))
     protocol = f"cosine, k = {k}, temperature {TEMPERATURE}, {len(train)} training images"
-    return accuracies("knn", knn_predict(train, test.x, n_classes), test, selection, protocol)
+    return accuracies("knn", knn_predict(train, test.x, n_classes), test, n_classes, selection, protocol)
 
 
 def few_label_measurement(

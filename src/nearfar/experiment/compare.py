@@ -22,11 +22,12 @@ from nearfar.experiment.encoding import make_encoder, same_start
 from nearfar.experiment.plan import plan_lines
 from nearfar.experiment.request import Request, make_fabric
 from nearfar.experiment.run import Job, execute
-from nearfar.experiment.settings import check_config, pool_size, resolve
+from nearfar.experiment.settings import check_config, pool_size, refuse_unread, resolve
 from nearfar.experiment.table import build_table, compare_pairs
 from nearfar.experiment.train import finished
 from nearfar.methods import METHODS, method_class
 from nearfar.report import write_report
+from nearfar.report.formats import images_of_each
 
 ALL = "all"
 
@@ -54,6 +55,8 @@ def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress:
     first = next(iter(configs.values()))
     assert first.data.size is not None
     data = load_data(listing, view_size=first.data.size, strict=first.data.strict, progress=progress)
+    for config in configs.values():
+        refuse_unread(config, data)
     files.make(out, force=request.force)
     jobs = [
         _job(config, method, seed, data, out, request, fabric)
@@ -91,7 +94,7 @@ def _checked(request: Request, methods: Sequence[str]) -> dict[str, RunConfig]:
 def _fitting(
     configs: dict[str, RunConfig], listing: Listing, fabric: Fabric, module: str | None, *, refuse: bool
 ) -> tuple[dict[str, RunConfig], list[dict[str, str]]]:
-    """Resolved configurations, and the methods that do not fit the data with their reason."""
+    """Resolved configurations, a default batch the same in all, and the methods that do not fit with their reason."""
     fitting, left_out = {}, []
     for name, config in configs.items():
         try:
@@ -102,7 +105,16 @@ def _fitting(
             left_out.append({"method": name, "reason": str(error)})
     if not fitting:
         raise DataError(f"no method fits {listing.source}: {left_out[0]['reason']}")
-    return fitting, left_out
+    smallest = min(_images(fitting, listing).values())
+    shared = {
+        name: resolve(configs[name], listing, fabric.device, module, pool=smallest) for name in fitting
+    }
+    return shared, left_out
+
+
+def _images(configs: dict[str, RunConfig], listing: Listing) -> dict[str, int]:
+    """How many images each method trains on."""
+    return {name: pool_size(name, listing.facts(config.data.size or 1)) for name, config in configs.items()}
 
 
 def _default_folder(listing: Listing, *, resume: bool) -> Path:
@@ -123,7 +135,9 @@ def _say_plan(
     assert config.data.size is not None
     encoder = make_encoder(config, request.module)
     pool = pool_size(method, listing.facts(config.data.size))
-    where = f"runs       {', '.join(configs)} x {seeds} seed(s); the lines above are {method}'s; folder {out}"
+    trained = images_of_each(_images(configs, listing))
+    who = f"{', '.join(configs)} x {seeds} seed(s){f', {trained}' if trained else ''}"
+    where = f"runs       {who}; the lines above are {method}'s; folder {out}"
     given, runs = "lr" in request.sections.get("optimizer", {}), len(configs) * seeds
     progress.say(f"nearfar compare on {listing.name}")
     for line in plan_lines(config, listing, encoder, pool, fabric.device, where, lr_given=given, runs=runs):
@@ -175,6 +189,7 @@ def _summary(
         "data": results[0]["data"],
         "methods": methods,
         "seeds": seeds,
+        "images": {result["method"]: result["train"]["images"] for result in results},
         "table": build_table(results),
         "comparisons": compare_pairs(results, methods),
         "left_out": left_out,

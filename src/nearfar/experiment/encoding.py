@@ -23,7 +23,8 @@ STATISTICS_ROWS = 2000
 def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
     """The encoder before training, initialised from the run's seed alone; torch's own generator is put back.
 
-    `module`, the user's own, is copied: training does not change it. UserError: it does not fit.
+    `module`, the user's own, is copied: training does not change it. UserError: it does not fit, or is asked for
+    chunks of one row with BatchNorm.
     """
     size = config.data.size
     assert size is not None
@@ -39,6 +40,11 @@ def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
             encoder = build_encoder(
                 config.encoder.name, size=size, stem=config.encoder.stem, pretrained=config.encoder.pretrained
             )
+    if config.train.micro_batch_size == 1 and encoder.has_batch_norm:
+        raise UserError(
+            f"train.micro_batch_size: want at least 2 with {encoder.architecture} (BatchNorm normalises over the rows "
+            "of a chunk), got 1"
+        )
     if config.encoder.weights is not None:
         load_weights(encoder, Path(config.encoder.weights).expanduser())
     encoder.precision = "bf16" if config.train.precision == "bf16" else "float32"

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from nearfar.config.models import RunConfig
+from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.progress import Progress
 from nearfar.data.store import ImageData
 from nearfar.evaluate.features import EvaluationView, Features, extract, extract_splits
@@ -23,9 +24,11 @@ from nearfar.experiment import folder as files
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
+from nearfar.training.loop import what_to_try
 
 SELECTION_BANK = 5000  # training images among which a selection looks for neighbours
 THUMBNAIL_PX = 32
+JUDGED_ROWS = 8  # training images by which an epoch's encoder is judged to be finite: an overflow spares none
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,19 @@ class Stage:
         return len(self.data.class_names)
 
     def measurable(self) -> bool:
-        """Whether there are labelled images in train, val and test."""
-        labels = torch.as_tensor(self.data.labels)
-        return all(bool((labels[self.data.split(name)] >= 0).any()) for name in ("train", "val", "test"))
+        """Whether there are labelled images in train, val and test, in train of at least two classes."""
+        return self.unmeasurable() is None
+
+    def unmeasurable(self) -> str | None:
+        """Why these data are nothing to probe with, or None."""
+        labels = np.asarray(self.data.labels)
+        present = {name: np.unique(labels[self.data.split(name).numpy()]) for name in ("train", "val", "test")}
+        classes = {name: found[found >= 0].tolist() for name, found in present.items()}
+        if without := [name for name, found in classes.items() if not found]:
+            return "no labels" if len(without) == len(classes) else f"no labelled images in {' and '.join(without)}"
+        if len(classes["train"]) == 1:
+            return f"one class only in train ({self.data.class_names[classes['train'][0]]})"
+        return None
 
     def features(self, encoder: Encoder, title: str) -> dict[str, Features]:
         total = sum(len(self.data.split(name)) for name in ("train", "val", "test"))
@@ -74,6 +87,23 @@ def selection_accuracy(stage: Stage, encoder: Encoder) -> float:
     return knn_accuracy(features("train", SELECTION_BANK), features("val", SELECTION_BANK), stage.n_classes)
 
 
+def stop_if_diverged(stage: Stage, method: Method, epoch: int) -> None:
+    """TrainingStoppedError where the weights after a step, or what they make of images, are no finite numbers.
+
+    The loop judges a step by its loss and gradient, which come before its update.
+    """
+    rows = spread(torch.cat([stage.data.split("train"), stage.data.split("unlabeled")]), JUDGED_ROWS)
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in method.state_dict().values())
+    if finite and np.isfinite(extract(method.encoder, stage.data, rows, stage.view)).all():
+        return
+    what = "the representations of training images" if finite else f"weights of {type(method).__name__}"
+    lr = stage.config.optimizer.lr
+    assert lr is not None
+    raise TrainingStoppedError(
+        f"training stopped after epoch {epoch} of {stage.config.train.epochs}: {what} are not finite. {what_to_try(lr)}"
+    )
+
+
 def measure_untrained(stage: Stage, encoder: Encoder) -> list[Measurement]:
     """The floor: the encoder as it starts."""
     if not stage.measurable():
@@ -97,7 +127,7 @@ def evaluate_run(stage: Stage, method: Method, counters: Counters, out: Path) ->
         return Evaluated([], None)
     splits = stage.features(method.encoder, "features, last epoch")
     last = stage.measure(splits, "last")
-    found = list(last.measurements) + _head(method, splits["test"], "last")
+    found = list(last.measurements) + _head(method, splits["test"], stage.n_classes, "last")
     confusion = None
     test = splits["test"]
     predicted = confidence = None
@@ -127,7 +157,7 @@ def _of_selected(
     return stage.measure(splits, "validation").measurements
 
 
-def _head(method: Method, test: Features, selection: Selection) -> list[Measurement]:
+def _head(method: Method, test: Features, n_classes: int, selection: Selection) -> list[Measurement]:
     """The method's own classifier on the same features, where it trained one."""
     if method.head is None:
         return []
@@ -135,7 +165,8 @@ def _head(method: Method, test: Features, selection: Selection) -> list[Measurem
     with torch.inference_mode():
         scores = method.head(torch.from_numpy(test.x).to(device))
     predicted: NDArray[np.int64] = scores.argmax(dim=1).cpu().numpy()
-    return accuracies("head", predicted, test, selection, "the classifier that the method trained itself")
+    protocol = "the classifier that the method trained itself"
+    return accuracies("head", predicted, test, n_classes, selection, protocol)
 
 
 def _write_unlabelled(stage: Stage, encoder: Encoder, out: Path) -> None:

@@ -3,8 +3,10 @@
 import torch
 
 from nearfar.config.models import RunConfig
+from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
+from nearfar.experiment.evaluation import SELECTION_BANK
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
 from nearfar.training.estimate import row_cost
@@ -16,6 +18,12 @@ def steps_per_epoch(config: RunConfig, pool: int) -> int:
     batch = config.train.batch_size
     assert batch is not None
     return config.train.steps_per_epoch or max(1, pool // batch)
+
+
+def selection_interval(config: RunConfig) -> int:
+    """Every how many epochs kNN on validation is taken (and after the last); 0: never."""
+    wanted = config.evaluate.selections
+    return max(1, config.train.epochs // wanted) if wanted else 0
 
 
 def plan_lines(
@@ -92,11 +100,20 @@ def _estimate_line(
     cost = row_cost(encoder, size=size, device=device)
     rows = batch * count
     views = rows * steps_per_epoch(config, pool) * config.train.epochs
-    looks = (len(listing.paths)) * (config.evaluate.selections + 3)
-    seconds = runs * (views + looks * FORWARD_SHARE) * cost.seconds
+    seconds = runs * (views + images_evaluated(config, listing.facts(size)) * FORWARD_SHARE) * cost.seconds
     held = min(rows, config.train.micro_batch_size or rows)
     memory = held * cost.saved_bytes + cost.weight_bytes + store_bytes(listing, store_side(listing, size))
     return f"estimate   about {duration(seconds)} of training, {memory / 2**30:.1f} GB beside the libraries' own"
+
+
+def images_evaluated(config: RunConfig, facts: DataFacts) -> int:
+    """How many images a run's evaluations encode: three times all, and a few for each selection."""
+    if not (facts.n_train and facts.n_val and facts.n_test):
+        return 0
+    every = selection_interval(config)
+    selections = -(-config.train.epochs // every) if every else 0
+    each = min(facts.n_train, SELECTION_BANK) + min(facts.n_val, SELECTION_BANK)
+    return 3 * (facts.n_train + facts.n_val + facts.n_test) + selections * each
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
@@ -20,9 +22,10 @@ Kind = Literal["linear", "knn"]
 def probe_run(
     run: Path, *, data: Data | None, kind: Kind, labels_per_class: int | None, progress: Progress
 ) -> list[dict[str, Any]]:
-    """Measures the last encoder; on the run's own data the numbers join results.json by name.
+    """Measures the last encoder; the numbers join results.json by name.
 
-    A run without a classifier gets the linear probe as its own. UserError: probes that do not fit together.
+    Those on other data say so (`data`, and in their protocol), and never take the place of the run's own. A run
+    without a classifier gets the linear probe as its own. UserError: probes that do not fit together.
     """
     if labels_per_class is not None and (kind != "linear" or labels_per_class < 1):
         raise UserError(f"--labels-per-class: want at least 1, with --kind linear; got {labels_per_class}, {kind}")
@@ -38,14 +41,19 @@ def probe_run(
         splits = extract_splits(model.encoder, stored, model.view, bar)
     if missing := [name for name in ("train", "val", "test") if name not in splits]:
         raise DataError(f"{listing.source}: want labelled images in train, val and test, got none in {missing[0]}")
+    if len(present := np.unique(splits["train"].y)) < 2:
+        only = stored.class_names[present[0]]
+        raise DataError(f"{listing.source}: want at least 2 classes in train to probe with, got 1 ({only})")
     measured, classifier = _measure(splits, len(stored.class_names), kind, labels_per_class, config["train"]["seed"])
-    if own:
-        _join(run, measured)
+    found = [m.as_json() for m in measured]
+    if not own:
+        found = [{**m, "protocol": f"{m['protocol']}; on {listing.name}", "data": listing.source} for m in found]
+    _join(run, found)
     if classifier is not None and not (run / files.CLASSIFIER).exists():
         files.write_classifier(run, classifier.weight, classifier.bias)
         facts = files.read_json(run / files.ENCODER_JSON)
         files.write_json(run / files.ENCODER_JSON, {**facts, "class_names": list(stored.class_names)})
-    return [m.as_json() for m in measured]
+    return found
 
 
 def _measure(
@@ -58,12 +66,17 @@ def _measure(
     return linear_measurements(splits, n_classes, "last")
 
 
-def _join(run: Path, measured: list[Measurement]) -> None:
-    """Adds to results.json, in place of those of the same name, split and selection."""
+def _join(run: Path, measured: list[dict[str, Any]]) -> None:
+    """Adds to results.json, in place of those of the same name, split and selection; the run's own stay before others'.
+    """
     results = files.read_json(run / files.RESULTS)
-    new = {(m.name, m.split, m.selection) for m in measured}
-    kept = [m for m in results["measurements"] if (m["name"], m["split"], m["selection"]) not in new]
-    results["measurements"] = kept + [m.as_json() for m in measured]
+    there = {_key(m): m for m in results["measurements"]}
+    new = {_key(m): m for m in measured if "data" not in m or "data" in there.get(_key(m), m)}
+    results["measurements"] = [m for key, m in there.items() if key not in new] + list(new.values())
     files.write_json(run / files.RESULTS, results)
+
+
+def _key(m: dict[str, Any]) -> tuple[str, str, str]:
+    return m["name"], m["split"], m["selection"]
 
 

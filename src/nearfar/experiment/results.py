@@ -48,8 +48,10 @@ def results_json(
 
 def _diagnosis(stage: Stage, counters: Counters, *, complete: bool) -> list[str]:
     found = []
-    if not stage.measurable():
-        found.append("no labelled images in each of train, val and test: nothing to probe with")
+    if (reason := stage.unmeasurable()) is not None:
+        found.append(f"{reason}: nothing measured; probe it with `nearfar probe RUN --data LABELLED`")
+    elif not stage.config.evaluate.probes:
+        found.append("evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`")
     if not complete:
         epochs = stage.config.train.epochs
         found.append(f"interrupted after epoch {counters.epoch} of {epochs}; --resume continues")

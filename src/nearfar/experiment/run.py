@@ -22,10 +22,17 @@ from nearfar.evaluate.measure import Measurement
 from nearfar.experiment import folder as files
 from nearfar.experiment.encoding import encoder_json, make_encoder, make_evaluation_view
 from nearfar.experiment.environment import environment
-from nearfar.experiment.evaluation import Evaluated, Stage, evaluate_run, measure_untrained, selection_accuracy
+from nearfar.experiment.evaluation import (
+    Evaluated,
+    Stage,
+    evaluate_run,
+    measure_untrained,
+    selection_accuracy,
+    stop_if_diverged,
+)
 from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
-from nearfar.experiment.plan import steps_per_epoch
+from nearfar.experiment.plan import selection_interval, steps_per_epoch
 from nearfar.experiment.results import results_json
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
@@ -158,10 +165,11 @@ def _continue(job: Job, prepared: _Prepared) -> None:
 def _train(job: Job, prepared: _Prepared) -> None:
     config, counters, stage = job.config, prepared.counters, prepared.stage
     reset_peak_memory(job.fabric.device)
-    every = max(1, config.train.epochs // config.evaluate.selections) if config.evaluate.selections else 0
+    every = selection_interval(config)
     selects = every > 0 and stage.measurable()
 
     def after_epoch(row: Row) -> None:
+        stop_if_diverged(stage, prepared.method, counters.epoch)
         row = {"epoch": counters.epoch, "step": counters.step, **row}
         row |= {"seconds": round(counters.train_seconds, 3), "views_seen": counters.views_seen}
         if selects and (counters.epoch % every == 0 or counters.epoch == config.train.epochs):

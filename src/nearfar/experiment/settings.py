@@ -1,6 +1,5 @@
 """From what the user asked to a resolved configuration: names checked, facts checked, defaults chosen."""
 
-from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -11,6 +10,7 @@ from nearfar.core.errors import DataError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
+from nearfar.data.store import ImageData
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import encoder_names
 from nearfar.views.policies import POLICIES
@@ -41,17 +41,25 @@ def check_config(sections: Sections, where: str = "configuration") -> RunConfig:
     return build_config(sections, known_names(), where)
 
 
-def resolve(config: RunConfig, listing: Listing, device: torch.device, encoder_name: str | None = None) -> RunConfig:
+def resolve(
+    config: RunConfig,
+    listing: Listing,
+    device: torch.device,
+    encoder_name: str | None = None,
+    *,
+    pool: int | None = None,
+) -> RunConfig:
     """The configuration with every default chosen for these data. DataError: the data do not fit it.
 
-    `encoder_name` names the user's own module, where one is given.
+    `encoder_name` names the user's own module, where one is given; `pool` is the number of images that a default
+    batch is chosen for, where that is not the method's own.
     """
     size = config.data.size or min(DEFAULT_SIZE_PX, listing.side)
     method = method_class(config.method_name)
     count = config.views.count or method.default_count
     facts = listing.facts(size)
-    refuse_unfit(config.method_name, facts, listing, balanced=config.data.balanced)
-    batch = batch_size(config, pool_size(config.method_name, facts))
+    refuse_unfit(config.method_name, facts, listing.source, balanced=config.data.balanced)
+    batch = batch_size(config, pool or pool_size(config.method_name, facts))
     defaults = method.optimizer
     given = config.encoder.pretrained or config.encoder.weights is not None
     same = config.optimizer.name in (None, defaults.name)
@@ -81,22 +89,45 @@ def resolve(config: RunConfig, listing: Listing, device: torch.device, encoder_n
     )
 
 
-def refuse_unfit(method: str, facts: DataFacts, listing: Listing, *, balanced: bool) -> None:
+def refuse_unread(config: RunConfig, data: ImageData) -> None:
+    """DataError where what could be decoded no longer fits the resolved configuration."""
+    assert config.data.size is not None
+    facts = data.facts(config.data.size)
+    refuse_unfit(config.method_name, facts, data.source, balanced=config.data.balanced)
+    batch_size(config, pool_size(config.method_name, facts))
+
+
+def refuse_unfit(method: str, facts: DataFacts, source: str, *, balanced: bool) -> None:
     """DataError where the method, or balanced batches, cannot work with these data; says what to do."""
     if (reason := method_class(method).why_not(facts)) is not None:
         raise DataError(f"{method} {reason}")
     if facts.n_train + facts.n_unlabeled == 0:
-        raise DataError(f"{listing.source}: want images to train on, got none (only val and test)")
-    if balanced and facts.n_classes == 0:
-        raise DataError(f"data.balanced: wants classes, and {facts.name} has no labels")
-    learnt = Counter(
-        int(label) for label, split in zip(listing.labels, listing.splits, strict=True) if split in ("train", "val")
-    )
-    alone = [name for label, name in enumerate(facts.class_names) if learnt[label] < 2]
+        raise DataError(f"{source}: want images to train on, got none (only val and test)")
+    if balanced:
+        _refuse_balanced(method, facts)
+    learnt = zip(facts.class_names, facts.class_counts, facts.val_counts, strict=True)
+    alone = [name for name, train, val in learnt if train + val < 2]
     if alone and facts.n_classes > 1:
         raise DataError(
-            f"{listing.source}: want at least 2 training images of each class, got fewer of "
+            f"{source}: want at least 2 training images of each class, got fewer of "
             f"{', '.join(alone[:10])}{' ...' if len(alone) > 10 else ''}; add images or leave the class out"
+        )
+
+
+def _refuse_balanced(method: str, facts: DataFacts) -> None:
+    """DataError where batches cannot be composed by class, or where labels would so reach a method without need."""
+    if facts.n_classes == 0:
+        raise DataError(f"data.balanced: wants classes, and {facts.name} has no labels; leave data.balanced out")
+    kind = method_class(method)
+    if not kind.needs_labels:
+        raise DataError(
+            f"data.balanced: {method} learns without labels, and batches composed by class would show it some; "
+            "leave data.balanced out"
+        )
+    if kind.takes_unlabelled and facts.n_unlabeled:
+        raise DataError(
+            f"data.balanced: wants a class for each image, and {method} would train on {facts.n_unlabeled:,} images "
+            "without one; leave data.balanced out, or the unlabelled images"
         )
 
 
@@ -109,7 +140,7 @@ def batch_size(config: RunConfig, pool: int) -> int:
     """The user's, or a power of two up to 256 that leaves at least 8 steps an epoch. DataError: too large."""
     asked = config.train.batch_size
     if asked is not None and asked > pool:
-        raise DataError(f"train.batch_size: want at most {pool} (the training images), got {asked}")
+        raise DataError(f"train.batch_size: want at most {pool} (the training images that can be read), got {asked}")
     if asked == 1:
         raise DataError("train.batch_size: want at least 2, got 1 (batch normalisation needs two rows)")
     if asked is not None:

@@ -17,12 +17,13 @@ Key = tuple[str, str, str | None, str | None]
 def build_table(results: Results) -> list[dict[str, Any]]:
     """A row for each method, name, split and selection: mean and sd (n-1) over seeds; sd None for one seed.
 
-    The untrained encoder is a row of its own; its seeds are counted once, not once a method.
+    The untrained encoder is a row of its own; its seeds are counted once, not once a method. What `probe` measured on
+    other data has no place here.
     """
     values: dict[Key, list[float | None]] = defaultdict(list)
     seen: set[int] = set()
     for result in results:
-        entries = [(result["method"], m) for m in result["measurements"]]
+        entries = [(result["method"], m) for m in result["measurements"] if "data" not in m]
         if result["seed"] not in seen and result["untrained"]:
             seen.add(result["seed"])
             entries = [(UNTRAINED, m) for m in result["untrained"]] + entries
@@ -59,7 +60,7 @@ def compare_pairs(results: Results, methods: list[str]) -> list[dict[str, Any]]:
             for result in results
             if result["method"] == method
             for m in result["measurements"]
-            if (m["name"], m["split"], m["selection"]) == JUDGED_BY
+            if (m["name"], m["split"], m["selection"]) == JUDGED_BY and "data" not in m
         ]
         for method in methods
     }

@@ -17,7 +17,7 @@ from nearfar.experiment.model import Model, load
 from nearfar.experiment.plan import plan_lines
 from nearfar.experiment.request import Request, make_fabric
 from nearfar.experiment.run import Job, execute
-from nearfar.experiment.settings import check_config, pool_size, resolve
+from nearfar.experiment.settings import check_config, pool_size, refuse_unread, resolve
 from nearfar.report import write_report
 
 
@@ -53,6 +53,7 @@ def train_run(request: Request, progress: Progress) -> Run:
     for line in plan_lines(config, listing, encoder, pool, fabric.device, where, lr_given=given):
         progress.say(f"  {line}")
     data = load_data(listing, view_size=config.data.size, strict=config.data.strict, progress=progress)
+    refuse_unread(config, data)
     files.make(out, force=request.force)
     results = execute(_job(config, data, out, request, fabric), progress)
     write_report([out], out / files.REPORT)

@@ -77,16 +77,37 @@ def _table(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], out: Path) 
 
 
 def predict_files(run: Path, images: Sequence[Path], progress: Progress) -> dict[str, Any]:
-    """Class, probability and the five likeliest of each image; folders are searched for images."""
+    """Class, probability and the five likeliest of each image; folders are searched for images.
+
+    Images that cannot be read are listed as `unreadable`. DataError: all of them.
+    """
     model = load(run)
     paths = [found for image in images for found in _images_of(image)]
-    predictions = []
+    predictions: list[dict[str, Any]] = []
+    unreadable: list[dict[str, str]] = []
     with progress.bar(len(paths), "predicting") as bar:
         for start in range(0, len(paths), 64):
             part = paths[start : start + 64]
-            predictions += _predicted(model, part)
+            try:
+                predictions += _predicted(model, part)
+            except DataError:
+                _predict_each(model, part, predictions, unreadable)
             bar.advance(len(part))
-    return {"predictions": predictions}
+    if not predictions:
+        lines = "\n  ".join(f"{bad['path']}: {bad['reason']}" for bad in unreadable[:10])
+        raise DataError(f"want at least one image that can be read, got none of {len(paths)}\n  {lines}")
+    return {"predictions": predictions, "unreadable": unreadable}
+
+
+def _predict_each(
+    model: Model, paths: Sequence[Path], predictions: list[dict[str, Any]], unreadable: list[dict[str, str]]
+) -> None:
+    """One by one, where some of them cannot be read."""
+    for path in paths:
+        try:
+            predictions += _predicted(model, [path])
+        except DataError as error:
+            unreadable.append({"path": str(path), "reason": str(error).removeprefix(f"{path}: ")})
 
 
 def _predicted(model: Model, paths: Sequence[Path]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nearfar.core.errors import NotFiniteError
 from nearfar.core.ranks import Group, all_sum, gather, shares
 from nearfar.losses.tiled import statistics
 from nearfar.losses.tiled.pairs import Over, Positives
@@ -72,14 +73,16 @@ def unit_rows(x: Tensor, *, name: str = "z") -> Tensor:
 
 
 def check_finite(squares: Tensor, name: str) -> None:
-    """ValueError that names the first row whose sum of squares is no finite number."""
+    """NotFiniteError, a ValueError, that names the first row whose sum of squares is no finite number."""
     finite = squares.isfinite()
     if bool(finite.all()):
         return
     place = (~finite).nonzero()[0].tolist()
     words = ", ".join(f"{axis} {at}" for axis, at in zip(("view", "sample")[-len(place) :], place, strict=False))
-    raise ValueError(f"{name}: want finite numbers, got NaN, infinity or overflow in {int((~finite).sum())} row(s), "
-                     f"the first at {words or place}")  # fmt: skip
+    rows = int((~finite).sum())
+    raise NotFiniteError(
+        f"{name}: want finite numbers, got NaN, infinity or overflow in {rows} row(s), the first at {words or place}"
+    )
 
 
 def own_classes(labels: Tensor, start: int = 0) -> Tensor:

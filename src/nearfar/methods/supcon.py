@@ -15,6 +15,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
+from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
@@ -46,11 +47,19 @@ class SupCon(Method):
         self.normalise_representation = config.normalise_representation
 
     def step(self, batch: Batch) -> StepResult:
+        """TrainingStoppedError: one view, and no two samples of a class, so that no row has a positive."""
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)  # (V, B, D)
+        alone = count_anchors_without_positive(len(z), batch.labels)
+        if len(z) == 1 and int(alone) == len(batch.labels):
+            raise TrainingStoppedError(
+                f"training stopped: a batch of {len(batch.labels)} holds no two samples of a class, so with one view "
+                "nothing has a positive; set views.count=2, a larger train.batch_size, or data.balanced=true; the "
+                "last complete epoch's checkpoint stays"
+            )
         loss = sup_con(z, batch.labels, temperature=self.temperature)
         logs = {
             "chance": scalar(math.log(max(z.shape[0] * z.shape[1] - 1, 1)), h),
-            "anchors_without_positive": count_anchors_without_positive(len(z), batch.labels),
+            "anchors_without_positive": alone,
         }
         return StepResult(loss, h, z, logs)

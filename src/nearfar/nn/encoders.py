@@ -102,7 +102,7 @@ def encode_views(
     recomputed in the backward (gradient caching, Gao et al. 2021, arXiv:2101.06983): the gradient of the
     whole batch with the memory of one chunk. With BatchNorm in the encoder each chunk is its own
     normalisation group, as on a device of its own, and running statistics move once a chunk, in the first
-    pass only.
+    pass only; a chunk of one row, which BatchNorm cannot take, joins the others (one may be a row larger).
     """
     encoded = [_encode_rows(encoder, group.flatten(0, 1)).view(*group.shape[:2], -1) for group in views]
     return torch.cat(encoded)
@@ -113,7 +113,8 @@ def _encode_rows(encoder: Encoder, rows: Tensor) -> Tensor:
     if size is None or len(rows) <= size:
         out: Tensor = encoder(rows)
         return out
-    chunks = rows.tensor_split(-(-len(rows) // size))
+    count = -(-len(rows) // size)
+    chunks = rows.tensor_split(max(1, min(count, len(rows) // 2)) if encoder.has_batch_norm else count)
     if not torch.is_grad_enabled():
         return torch.cat([encoder(chunk) for chunk in chunks])
     contexts: Callable[[], tuple[Any, Any]] = lambda: (nullcontext(), _statistics_at_rest(encoder))  # noqa: E731

@@ -26,6 +26,7 @@ class Measurement(Record):
     n: int | None = None
     interval: tuple[float, float] | None = None  # 95 %
     protocol: str = ""
+    data: str = ""  # the source, where it was measured on other data than the run's
 
     @property
     def number(self) -> float | None:
@@ -82,6 +83,11 @@ class Results(Record):
     confusion: Confusion | None = None
     cost: Cost = Cost()
     diagnosis: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> tuple[Measurement, ...]:
+        """What was measured on the run's own data."""
+        return tuple(m for m in self.measurements if not m.data)
 
     @model_validator(mode="after")
     def _confusion_is_square(self) -> "Results":

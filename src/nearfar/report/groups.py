@@ -108,7 +108,7 @@ def gather(groups: Sequence[Group]) -> list[TableEntry]:
     table: list[TableEntry] = []
     for group in groups:
         runs = group.complete
-        table += _entries(group.label, [run.results.measurements for run in runs])
+        table += _entries(group.label, [run.results.own for run in runs])
         for name in ("train_seconds", "peak_memory_bytes"):
             costs = [getattr(run.results.cost, name) for run in runs]
             known = [cost for cost in costs if cost is not None]

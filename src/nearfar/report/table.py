@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from nearfar.report.contract import TableEntry
-from nearfar.report.formats import MISSING, accuracy, count, memory, percent, plural, seconds
+from nearfar.report.formats import MISSING, accuracy, count, images_of_each, memory, percent, plural, seconds
 from nearfar.report.groups import UNTRAINED, Findings, Group
 
 _TITLES = {
@@ -157,8 +157,10 @@ def _caption(found: Findings, split: str) -> str:
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "95 % interval below"
     if seeds == 1 and not any(entry.interval for entry in found.table):
         spread = "one seed, so no spread is known"
+    trained = images_of_each({group.label: group.first.results.train.get("images", 0) for group in found.groups})
+    others = f"The methods were {trained}. " if trained else ""
     return (
-        f"Accuracy in % on {images}; {spread}. “Last epoch” and “best on validation” are two encoders of the "
+        f"Accuracy in % on {images}; {spread}. {others}“Last epoch” and “best on validation” are two encoders of the "
         f"same run, each scored on {word} once, at the end; “untrained” is the encoder before its first step."
     )
 
@@ -167,7 +169,7 @@ def _protocols(found: Findings, columns: Sequence[Column]) -> tuple[tuple[str, s
     by_name: dict[str, str] = {}
     for group in found.groups:
         for run in group.runs:
-            for measurement in run.results.measurements:
+            for measurement in run.results.own:
                 if measurement.protocol:
                     by_name.setdefault(measurement.name, measurement.protocol)
     return tuple((column.title, by_name[column.name]) for column in columns if column.name in by_name)

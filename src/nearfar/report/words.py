@@ -183,6 +183,11 @@ def missing(group: Group) -> list[str]:
                 f"{who}: interrupted ({_epochs(run)}); `--resume` continues it. No measurements of it yet."
             )
             continue
+        lines += [
+            f"{who}: {m.name} is {percent(m.number)} % on {m.data}, which is other data than the table’s."
+            for m in run.results.measurements
+            if m.data and m.number is not None
+        ]
         if not data.classes:
             lines.append(f"{who}: the data have no labels, so there are no probes and no confusion matrix.")
         elif not data.n_test:

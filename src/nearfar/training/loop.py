@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.errors import NotFiniteError, TrainingStoppedError
 from nearfar.core.progress import Bar
 from nearfar.core.randomness import stream_seed
 from nearfar.core.types import Batch, StepResult
@@ -46,9 +46,11 @@ def fit(
 ) -> None:
     """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
 
-    `method` and `optimizer` are changed in place, `counters` too. TrainingStoppedError: the loss is no number.
+    `method` and `optimizer` are changed in place, `counters` too. TrainingStoppedError: the loss or the gradient is
+    no finite number; no step is taken with it.
     """
     wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
+    name = type(method).__name__
     warmup_steps = steps_of(pace.warmup_epochs, batches.steps_per_epoch)
     method.train()
     for epoch in range(counters.epoch, batches.epochs):
@@ -61,14 +63,19 @@ def fit(
             lr = pace.lr * factor
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            with _own_randomness(batches.seed, counters.step, batches.device):
-                result: StepResult = wrapped(batch)
+            try:
+                with _own_randomness(batches.seed, counters.step, batches.device):
+                    result: StepResult = wrapped(batch)
+            except NotFiniteError as error:
+                raise _stopped(f"the loss of {name} cannot be taken ({error})", counters, batches, lr) from error
             loss = float(result.loss.detach())
             if not math.isfinite(loss):
-                raise TrainingStoppedError(_not_a_number(loss, result, method, counters, batches, lr))
+                raise _stopped(f"the loss of {name} is {loss}{_faulty_views(result)}", counters, batches, lr)
             fabric.backward(result.loss)
             method.after_backward(batch.progress)
             norm = _gradient_norm(method, pace.gradient_clip)
+            if not math.isfinite(norm):
+                raise _stopped(f"the gradient of {name} has norm {norm}", counters, batches, lr)
             wrapped_optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             method.after_step(result.remember, batch.progress)
@@ -126,15 +133,20 @@ def _text(loss: float, result: StepResult) -> str:
     return f"loss {loss:.3f}" + (f" (chance {float(chance):.3f})" if chance is not None else "")
 
 
-def _not_a_number(
-    loss: float, result: StepResult, method: Method, counters: Counters, batches: Batches, lr: float
-) -> str:
+def what_to_try(lr: float) -> str:
+    """Advice for a run that diverged at this rate."""
+    return (
+        f"The learning rate was {lr:.3g}. Try --set optimizer.lr={lr / 10:.2g}, --set train.gradient_clip=1, or a "
+        "longer schedule.warmup_epochs; the last complete epoch's checkpoint stays"
+    )
+
+
+def _stopped(what: str, counters: Counters, batches: Batches, lr: float) -> TrainingStoppedError:
+    at = f"step {counters.step + 1} of {batches.total_steps} (epoch {counters.epoch + 1})"
+    return TrainingStoppedError(f"training stopped at {at}: {what}. {what_to_try(lr)}")
+
+
+def _faulty_views(result: StepResult) -> str:
     finite = torch.isfinite(result.representation.detach()).flatten(1).all(dim=1)
     faulty = [str(view) for view, fine in enumerate(finite.tolist()) if not fine]
-    where = f"; the representation of view {', '.join(faulty)} is not finite" if faulty else ""
-    return (
-        f"training stopped at step {counters.step + 1} of {batches.total_steps} (epoch {counters.epoch + 1}): "
-        f"the loss of {type(method).__name__} is {loss}{where}. The learning rate was {lr:.3g}. "
-        f"Try --set optimizer.lr={lr / 10:.2g}, --set train.gradient_clip=1, or a longer "
-        "schedule.warmup_epochs; the last complete epoch's checkpoint stays"
-    )
+    return f"; the representation of view {', '.join(faulty)} is not finite" if faulty else ""

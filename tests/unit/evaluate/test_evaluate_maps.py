@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from evaluate_clouds import clouds
 
+from nearfar.evaluate import maps
 from nearfar.evaluate.maps import nearest_rows, tsne
 
 
@@ -40,6 +41,13 @@ def test_a_map_repeats_by_seed_and_keeps_clouds_apart() -> None:
     assert np.array_equal(placed, tsne(cloud.x, seed=0))
     distance = np.linalg.norm(placed[:, None] - placed[None, :], axis=-1) + 1e9 * np.eye(60)
     assert (cloud.y[distance.argmin(axis=1)] == cloud.y).mean() > 0.95
+
+
+def test_a_map_takes_as_many_iterations_as_the_module_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = clouds(40).x
+    usual = tsne(x, seed=0)
+    monkeypatch.setattr(maps, "ITERATIONS", 250)
+    assert not np.array_equal(usual, tsne(x, seed=0))
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 10, 11, 12, 40])

@@ -30,7 +30,7 @@ def truth(y: list[int]) -> Features:
 
 def test_accuracies_count_per_class_and_balance_over_the_classes_present() -> None:
     predicted = np.array([0, 0, 0, 1, 1, 0])
-    top1, balanced, per_class = accuracies("knn", predicted, truth([0, 0, 0, 0, 1, 1]), "last", "how")
+    top1, balanced, per_class = accuracies("knn", predicted, truth([0, 0, 0, 0, 1, 1]), 2, "last", "how")
     assert (top1.name, top1.value, top1.n) == ("knn.top1", pytest.approx(4 / 6), 6)
     assert (balanced.name, balanced.value) == ("knn.balanced_accuracy", pytest.approx((3 / 4 + 1 / 2) / 2))
     assert (per_class.name, per_class.value) == ("knn.per_class", [3 / 4, 1 / 2])
@@ -41,8 +41,8 @@ def test_accuracies_count_per_class_and_balance_over_the_classes_present() -> No
 
 
 def test_a_class_without_a_test_image_has_no_accuracy_and_no_say_in_the_balance() -> None:
-    _, balanced, per_class = accuracies("knn", np.array([0, 2, 2]), truth([0, 2, 2]), None, "how")
-    assert per_class.value == [1.0, None, 1.0]
+    _, balanced, per_class = accuracies("knn", np.array([0, 2, 2]), truth([0, 2, 2]), 5, None, "how")
+    assert per_class.value == [1.0, None, 1.0, None, None]
     assert balanced.value == 1.0
 
 

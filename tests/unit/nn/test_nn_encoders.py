@@ -214,6 +214,15 @@ def test_chunks_are_of_nearly_equal_size_and_never_larger_than_asked(size: int |
     assert seen == sizes
 
 
+@pytest.mark.parametrize(("rows", "size", "sizes"), [(3, 2, [3]), (5, 2, [3, 2]), (6, 2, [2, 2, 2]), (7, 3, [3, 2, 2])])
+def test_with_batch_norm_no_chunk_is_a_single_row(rows: int, size: int, sizes: list[int]) -> None:
+    encoder = with_chunks(build_encoder("conv4", size=8), size).train()
+    seen: list[int] = []
+    encoder.register_forward_hook(lambda _module, given, _out: seen.append(len(given[0])))
+    encode_views(encoder, random_views(1, rows, 3, 8, 8, dtype=torch.float32))
+    assert seen == sizes
+
+
 def test_a_chunk_is_recomputed_once_in_the_backward() -> None:
     encoder = with_chunks(plain_encoder(), 7)
     calls: list[int] = []

@@ -4,7 +4,7 @@ import pytest
 import torch
 from train_tiny import Recording, tiny_batches, tiny_fit
 
-from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.errors import NotFiniteError, TrainingStoppedError
 from nearfar.core.progress import Bar
 from nearfar.training.checkpoint import Counters
 
@@ -200,3 +200,23 @@ def test_the_bar_advances_a_step_at_a_time_and_shows_the_loss_beside_chance() ->
     method = Recording()
     tiny_fit(method, bar=Bar(board))
     assert board.texts == [f"loss {loss:.3f} (chance 0.500)" for loss in method.losses]
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_before_its_step() -> None:
+    method = Recording()
+    start = flat(method)
+    method.encoder.net.layers[1].weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(TrainingStoppedError, match=r"stopped at step 1 of 6 .*the gradient of Recording has norm"):
+        tiny_fit(method)
+    assert torch.equal(flat(method), start)
+
+
+def test_a_loss_that_refuses_rows_that_are_not_finite_stops_the_run_too() -> None:
+    method = Recording()
+
+    def refuse(_batch: object) -> None:
+        raise NotFiniteError("z: want finite numbers, got NaN in 3 row(s)")
+
+    method.step = refuse
+    with pytest.raises(TrainingStoppedError, match=r"step 1 of 6 .*Recording cannot be taken \(z: want finite"):
+        tiny_fit(method)
