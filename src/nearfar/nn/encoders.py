@@ -47,7 +47,9 @@ class Encoder(nn.Module):
         self.width = self._probe_width()
 
     def forward(self, rows: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row embed"]:
-        """The representation of each row, under the encoder's precision; at least float32."""
+        """The representation of each row, at least float32. Training goes by the encoder's precision; evaluation is in
+        float32, so that what is measured is what a loaded encoder gives, on this machine and on others.
+        """
         with self._autocast(rows):
             return _at_least_float32(self.net(rows.contiguous(memory_format=torch.channels_last)))
 
@@ -70,7 +72,7 @@ class Encoder(nn.Module):
         return any(isinstance(module, _BatchNorm) for module in self.modules())
 
     def _autocast(self, rows: Tensor) -> AbstractContextManager[Any]:
-        enabled = self.precision == "bf16" and rows.dtype == torch.float32
+        enabled = self.precision == "bf16" and self.training and rows.dtype == torch.float32
         return torch.autocast(rows.device.type, torch.bfloat16, enabled=True) if enabled else nullcontext()
 
     def _probe_width(self) -> int:

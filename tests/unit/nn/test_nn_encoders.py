@@ -102,9 +102,9 @@ def test_a_module_of_another_number_of_channels_is_refused() -> None:
 # ---- precision ---------------------------------------------------------------------------------------------
 
 
-def test_bf16_computes_in_bf16_and_returns_float32() -> None:
+def test_bf16_trains_in_bf16_and_returns_float32() -> None:
     seen: list[torch.dtype] = []
-    encoder = build_encoder("conv4", size=8).eval()
+    encoder = build_encoder("conv4", size=8)
     encoder.net[4].register_forward_hook(lambda _module, _in, out: seen.append(out.dtype))
     rows = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     encoder.precision = "bf16"
@@ -115,6 +115,14 @@ def test_bf16_computes_in_bf16_and_returns_float32() -> None:
     assert encoder(rows).dtype == torch.float32
     assert seen == [torch.bfloat16, torch.float32]
     assert 0 < (out - encoder(rows)).abs().max() < 0.02 * out.abs().max()
+
+
+def test_evaluation_is_in_float32_whatever_it_was_trained_in() -> None:
+    encoder = build_encoder("conv4", size=8).eval()
+    rows = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    want = encoder(rows)
+    encoder.precision = "bf16"
+    assert torch.equal(encoder(rows), want)
 
 
 def test_float64_stays_float64_also_under_bf16() -> None:
@@ -168,7 +176,7 @@ def test_the_feature_map_is_what_stands_before_pooling() -> None:
 
 
 def test_the_feature_map_is_float32_under_bf16() -> None:
-    encoder = build_encoder("conv4", size=8).eval()
+    encoder = build_encoder("conv4", size=8)
     encoder.precision = "bf16"
     assert encoder.feature_map(torch.zeros(2, 3, 8, 8)).dtype == torch.float32
 
