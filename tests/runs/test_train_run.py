@@ -343,6 +343,16 @@ def test_smoke_takes_two_steps(tmp_path, nearfar_command):
     assert json.loads(ended.out)["cost"]["steps"] == 2
 
 
+def test_a_test_set_of_fewer_images_than_neighbours_is_reported(tmp_path, nearfar_command):
+    out = tmp_path / "run"
+    ended = nearfar_command("train", "digits", "--out", out, "--smoke", "--set", "evaluate.map_rows=3")
+    assert ended.code == 0, ended.err
+    with np.load(out / "embeddings.npz") as file:
+        assert file["neighbours"].shape == (3, 10)
+        assert (file["neighbours"][:, 2:] == -1).all()
+    assert (out / "report.html").exists()
+
+
 def test_evaluation_leaves_the_selected_encoder_beside_the_last(tiny_run):
     best = read(tiny_run / "results.json")["cost"]["selected_epoch"]
     rows = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
