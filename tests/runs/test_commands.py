@@ -65,6 +65,19 @@ def test_a_comparison_resumes_without_training_again(comparison):
     assert again.results["table"]
 
 
+def test_a_comparison_whose_run_lost_its_encoder_gets_it_back_by_resume(comparison):
+    encoder = comparison / "simclr" / "seed1" / "encoder.safetensors"
+    before = encoder.read_bytes()
+    encoder.unlink()
+    (comparison / "report.html").unlink()
+    nearfar.compare(
+        "digits", methods=["cross_entropy", "simclr"], seeds=2, epochs=1, out=comparison, resume=True, quiet=True,
+        **OPTIONS,
+    )  # fmt: skip
+    assert encoder.read_bytes() == before
+    assert (comparison / "report.html").exists()
+
+
 def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, photographs, nearfar_command):
     unlabelled = tmp_path / "flat"
     unlabelled.mkdir()

@@ -1,6 +1,7 @@
 """`nearfar train`, from one command to a run folder that other tools can rely on."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +165,28 @@ def test_a_complete_run_is_not_trained_again(tiny_run, nearfar_command):
     assert ended.code == 0
     assert "complete already" in ended.err
     assert (tiny_run / "encoder.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", ["encoder.safetensors", "encoder.json", "classifier.safetensors"])
+def test_a_complete_run_without_one_of_its_files_gets_it_back_by_resume(tiny_run, tmp_path, nearfar_command, name):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / name).unlink()
+    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    assert ended.code == 0, ended.err
+    assert "complete already" not in ended.err
+    assert (run / name).read_bytes() == (tiny_run / name).read_bytes()
+    assert read(run / "results.json")["measurements"] == read(tiny_run / "results.json")["measurements"]
+
+
+def test_a_complete_run_without_its_page_gets_it_back_by_resume(tiny_run, tmp_path, nearfar_command):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "report.html").unlink()
+    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    assert ended.code == 0, ended.err
+    assert "complete already" in ended.err
+    assert (run / "report.html").exists()
 
 
 def test_resuming_with_other_settings_is_refused_by_name(tiny_run, nearfar_command):

@@ -42,7 +42,9 @@ def train_run(request: Request, progress: Progress) -> Run:
     out = _folder(request, listing.name, config.method_name)
     files.check_free(out, resume=request.resume, force=request.force)
     if request.resume and (done := finished(out, config)) is not None:
-        progress.say(f"{out} is complete already; nothing to do")
+        progress.say(f"{out} is complete already; nothing to train")
+        if not (out / files.REPORT).exists():
+            write_report([out], out / files.REPORT)
         return Run(out, done)
     encoder = make_encoder(config, module)
     assert config.data.size is not None
@@ -70,7 +72,10 @@ def _folder(request: Request, data: str, method: str) -> Path:
 
 
 def finished(out: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The results of a run that is complete already. RunError: the folder holds another configuration."""
+    """The results of a run that is complete already, with all its files.
+
+    RunError: the folder holds another configuration.
+    """
     if not (out / files.RUN_TOML).exists():
         return None
     stored, asked = files.read_toml(out / files.RUN_TOML), config.sections()
@@ -88,4 +93,7 @@ def finished(out: Path, config: RunConfig) -> dict[str, Any] | None:
     if not (out / files.RESULTS).exists():
         return None
     results = files.read_json(out / files.RESULTS)
-    return results if results.get("complete") else None
+    needed = [files.ENCODER, files.ENCODER_JSON]
+    if any(m["name"].startswith("linear_probe.") for m in results.get("measurements", [])):
+        needed.append(files.CLASSIFIER)
+    return results if results.get("complete") and all((out / name).exists() for name in needed) else None
