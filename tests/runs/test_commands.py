@@ -1,6 +1,7 @@
 """The commands around a run: compare, probe, predict, embed, report, check, lists."""
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 import nearfar
+from nearfar.core.errors import TrainingStoppedError
+from nearfar.experiment import folder
 from nearfar.experiment.table import compare_pairs, welch_interval
 
 OPTIONS = {"train.batch_size": 256, "evaluate.selections": 0, "evaluate.probes": ["linear"], "evaluate.map_rows": 20}
@@ -76,6 +79,22 @@ def test_a_comparison_whose_run_lost_its_encoder_gets_it_back_by_resume(comparis
     )  # fmt: skip
     assert encoder.read_bytes() == before
     assert (comparison / "report.html").exists()
+
+
+def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete(comparison, monkeypatch):
+    real = folder.write_bytes
+
+    def full(path, content):
+        if path.name == "compare.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(folder, "write_bytes", full)
+    methods = ["cross_entropy", "simclr"]
+    with pytest.raises(TrainingStoppedError, match=r"No space left.*runs are complete: make room.*--out .* --resume"):
+        nearfar.compare(
+            "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
+        )
 
 
 def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, photographs, nearfar_command):

@@ -1,10 +1,12 @@
 """`nearfar train`, from one command to a run folder that other tools can rely on."""
 
+import errno
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -260,6 +262,26 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_exits_3(tmp_path, nearfar_com
     assert "No space left on device" in ended.err
     assert "--resume" in ended.err
     assert (out / "checkpoint" / "last.pt").exists()
+
+
+def test_a_disk_that_is_full_for_the_page_alone_says_that_the_run_is_complete(
+    tiny_run, tmp_path, nearfar_command, monkeypatch
+):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "report.html").unlink()
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkstemp", full)
+        ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    assert ended.code == 3, ended.err
+    assert "No space left on device" in ended.err
+    assert "complete: make room" in ended.err
+    assert f"`nearfar report {run}`" in ended.err
+    assert nearfar_command("report", run).code == 0
 
 
 def test_out_of_memory_says_what_to_make_smaller(tmp_path, nearfar_command, monkeypatch):

@@ -19,6 +19,7 @@ from nearfar.data.store import load as load_data
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment import folder as files
 from nearfar.experiment.encoding import make_encoder, same_start
+from nearfar.experiment.page import write_comparison
 from nearfar.experiment.plan import plan_lines
 from nearfar.experiment.request import Request, make_fabric
 from nearfar.experiment.run import Job, execute
@@ -26,7 +27,6 @@ from nearfar.experiment.settings import check_config, pool_size, resolve
 from nearfar.experiment.table import build_table, compare_pairs
 from nearfar.experiment.train import finished
 from nearfar.methods import METHODS, method_class
-from nearfar.report import write_report
 
 ALL = "all"
 
@@ -62,8 +62,7 @@ def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress:
     ]
     results = _execute(jobs, out, progress)
     summary = _summary(results, jobs, list(configs), left_out, seeds, out, request)
-    files.write_json(out / files.COMPARE, summary)
-    write_report([out], out / files.REPORT)
+    write_comparison(out, summary)
     return Comparison(out, summary)
 
 

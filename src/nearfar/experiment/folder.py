@@ -1,5 +1,6 @@
 """The run folder: the contract between commands, and with other tools. Every file is written whole or not at all."""
 
+import errno
 import json
 import os
 import shutil
@@ -63,6 +64,11 @@ def check_free(folder: Path, *, resume: bool, force: bool) -> None:
 
 def _holds_runs(folder: Path) -> bool:
     return any(folder.glob(f"*/seed*/{RUN_TOML}"))
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a write failed for want of room or of permission: no fault of what was written."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def make(folder: Path, *, force: bool = False) -> None:

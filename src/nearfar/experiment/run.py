@@ -1,6 +1,5 @@
 """One run, from a resolved configuration to a complete run folder."""
 
-import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -224,7 +223,7 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
             raise
         raise TrainingStoppedError(_out_of_memory(job)) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, None):
+        if error.errno is not None and not files.is_full(error):  # None: torch's writer
             raise
         epoch = prepared.counters.epoch
         raise TrainingStoppedError(

@@ -14,11 +14,11 @@ from nearfar.data.store import load as load_data
 from nearfar.experiment import folder as files
 from nearfar.experiment.encoding import make_encoder
 from nearfar.experiment.model import Model, load
+from nearfar.experiment.page import write_page
 from nearfar.experiment.plan import plan_lines
 from nearfar.experiment.request import Request, make_fabric
 from nearfar.experiment.run import Job, execute
 from nearfar.experiment.settings import check_config, pool_size, resolve
-from nearfar.report import write_report
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def train_run(request: Request, progress: Progress) -> Run:
     if request.resume and (done := finished(out, config)) is not None:
         progress.say(f"{out} is complete already; nothing to train")
         if not (out / files.REPORT).exists():
-            write_report([out], out / files.REPORT)
+            write_page(out)
         return Run(out, done)
     encoder = make_encoder(config, module)
     assert config.data.size is not None
@@ -57,7 +57,7 @@ def train_run(request: Request, progress: Progress) -> Run:
     data = load_data(listing, view_size=config.data.size, strict=config.data.strict, progress=progress)
     files.make(out, force=request.force)
     results = execute(_job(config, data, out, request, fabric), progress)
-    write_report([out], out / files.REPORT)
+    write_page(out)
     return Run(out, results)
 
 
