@@ -11,6 +11,7 @@ import pytest
 import nearfar
 from nearfar.core.errors import TrainingStoppedError
 from nearfar.experiment import folder
+from nearfar.experiment import run as run_module
 from nearfar.experiment.table import compare_pairs, welch_interval
 
 OPTIONS = {"train.batch_size": 256, "evaluate.selections": 0, "evaluate.probes": ["linear"], "evaluate.map_rows": 20}
@@ -95,6 +96,40 @@ def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete
         nearfar.compare(
             "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
         )
+
+
+@pytest.mark.parametrize("way", ["--resume", "--force"])
+def test_a_comparison_and_a_run_do_not_take_each_other_s_folder(comparison, nearfar_command, way):
+    run = comparison / "simclr" / "seed0"
+    before = [path.stat().st_mtime_ns for path in sorted(comparison.rglob("*"))]
+    ended = nearfar_command("compare", "digits", "--out", run, way, *QUICK)
+    assert ended.code == 2
+    assert f"{run} holds one run" in ended.err
+    ended = nearfar_command("train", "digits", "--out", comparison, way, *QUICK)
+    assert ended.code == 2
+    assert f"{comparison} holds a comparison" in ended.err
+    assert before == [path.stat().st_mtime_ns for path in sorted(comparison.rglob("*"))]
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (OSError(errno.ENOSPC, "no room"), 3)])
+def test_a_comparison_that_stops_names_its_own_folder_and_resumes(tmp_path, nearfar_command, monkeypatch, stop, code):
+    out = tmp_path / "out"
+    command = ("compare", "digits", "--methods", "cross_entropy,simclr", "--seeds", "1", "--smoke", "--out", out)
+    real = run_module.append_metrics
+
+    def stop_in_simclr(path, row):
+        if path.parent.parent.name == "simclr":
+            raise stop
+        real(path, row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "append_metrics", stop_in_simclr)
+        ended = nearfar_command(*command)
+    assert ended.code == code, ended.err
+    assert f"1 of 2 runs are complete in {out}; continue with the same command and --out {out} --resume" in ended.err
+    assert f"--out {out / 'simclr'}" not in ended.err
+    assert nearfar_command(*command, "--resume").code == 0
+    assert (out / "compare.json").exists()
 
 
 def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, photographs, nearfar_command):

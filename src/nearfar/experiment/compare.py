@@ -49,7 +49,7 @@ def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress:
     module_name = type(request.module).__name__ if request.module is not None else None
     configs, left_out = _fitting(configs, listing, fabric, module_name, refuse=ALL not in methods)
     out = request.out or _default_folder(listing, resume=request.resume)
-    files.check_free(out, resume=request.resume, force=request.force)
+    files.check_free(out, resume=request.resume, force=request.force, comparison=True)
     _say_plan(configs, left_out, listing, seeds, fabric, out, request, progress)
     first = next(iter(configs.values()))
     assert first.data.size is not None
@@ -151,8 +151,12 @@ def _execute(jobs: list[Job], out: Path, progress: Progress) -> list[dict[str, A
         start = same_start(job.config)
         try:
             result = execute(job, progress, floors.get(start))
-        except (KeyboardInterrupt, TrainingStoppedError):
-            progress.say(f"{len(results)} of {len(jobs)} runs are complete in {out}; --out {out} --resume continues")
+        except (KeyboardInterrupt, TrainingStoppedError) as stop:
+            complete = f"{len(results)} of {len(jobs)} runs are complete in {out}"
+            how = f"{complete}; continue with the same command and --out {out} --resume"
+            if isinstance(stop, TrainingStoppedError):
+                raise TrainingStoppedError(f"{stop}; {how}") from stop
+            progress.say(how)
             raise
         floors[start] = [Measurement(**m) for m in result["untrained"]]
         results.append(result)

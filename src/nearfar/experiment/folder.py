@@ -46,24 +46,26 @@ def latest_folder(data: str, methods: str) -> Path:
     return Path("runs", f"{data}-{methods}-{k - 1}")
 
 
-def check_free(folder: Path, *, resume: bool, force: bool) -> None:
-    """RunError where the folder may not be used; nothing is touched yet."""
+def check_free(folder: Path, *, resume: bool, force: bool, comparison: bool) -> None:
+    """RunError where the folder may not be used, for a comparison or for one run; nothing is touched yet."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out: want a folder, got the file {folder}")
     if folder.exists() and any(folder.iterdir()):
+        one = (folder / RUN_TOML).exists() or (folder / RESULTS).exists()
+        several = (folder / COMPARE).exists() or any(folder.glob(f"*/seed*/{RUN_TOML}"))
+        if not one and not several:
+            raise RunError(f"{folder} is no run folder; name another --out")
+        if one and comparison:
+            raise RunError(f"--out: {folder} holds one run (`nearfar train`); name a comparison's folder or a new one")
+        if several and not comparison:
+            raise RunError(f"--out: {folder} holds a comparison (`nearfar compare`); name a run's folder or a new one")
         if not resume and not force:
             raise RunError(f"{folder} exists; continue it by --resume, replace it by --force, or name another --out")
-        if not any((folder / name).exists() for name in (RUN_TOML, COMPARE, RESULTS)) and not _holds_runs(folder):
-            raise RunError(f"{folder} is no run folder; name another --out")
     standing = folder
     while not standing.exists():
         standing = standing.parent
     if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
         raise RunError(f"--out: {folder} cannot be written ({standing} does not allow it)")
-
-
-def _holds_runs(folder: Path) -> bool:
-    return any(folder.glob(f"*/seed*/{RUN_TOML}"))
 
 
 def is_full(error: OSError) -> bool:

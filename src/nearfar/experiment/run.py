@@ -38,7 +38,7 @@ from nearfar.views.policies import named_policy
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that one run is made of. `alone`: whether it has the process, and so its memory, for itself."""
+    """Everything that one run is made of. `alone`: whether it has the process, its memory and its --out, for itself."""
 
     config: RunConfig
     data: ImageData
@@ -209,8 +209,7 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
     except KeyboardInterrupt:
         _leave_usable(job, prepared)
         prepared.stage.progress.say(
-            f"stopped after epoch {prepared.counters.epoch} of {job.config.train.epochs}; "
-            f"continue with the same command and --out {job.out} --resume"
+            f"stopped after epoch {prepared.counters.epoch} of {job.config.train.epochs}{_how_to_continue(job)}"
         )
         raise
     except TrainingStoppedError:
@@ -228,8 +227,13 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
         epoch = prepared.counters.epoch
         raise TrainingStoppedError(
             f"{job.out} cannot be written any more ({error.strerror or error}) at epoch {epoch}; the last complete "
-            f"checkpoint stays: make room, then continue with --out {job.out} --resume"
+            f"checkpoint stays: make room{_how_to_continue(job)}"
         ) from error
+
+
+def _how_to_continue(job: Job) -> str:
+    """Left to the caller where the run is one of several: its folder is not theirs."""
+    return f"; continue with the same command and --out {job.out} --resume" if job.alone else ""
 
 
 def _out_of_memory(job: Job) -> str:

@@ -40,7 +40,7 @@ def train_run(request: Request, progress: Progress) -> Run:
     module = request.module
     config = resolve(config, listing, fabric.device, type(module).__name__ if module is not None else None)
     out = _folder(request, listing.name, config.method_name)
-    files.check_free(out, resume=request.resume, force=request.force)
+    files.check_free(out, resume=request.resume, force=request.force, comparison=False)
     if request.resume and (done := finished(out, config)) is not None:
         progress.say(f"{out} is complete already; nothing to train")
         if not (out / files.REPORT).exists():
