@@ -161,6 +161,25 @@ def test_an_existing_folder_is_kept_unless_forced(tiny_run, tmp_path, nearfar_co
     assert (foreign / "photo.jpg").read_bytes() == b"mine"
 
 
+def test_an_empty_folder_is_refused_without_force(tmp_path, nearfar_command):
+    out = tmp_path / "run"
+    out.mkdir()
+    ended = nearfar_command("train", "digits", "--out", out, *QUICK)
+    assert ended.code == 2
+    assert f"{out} exists, and is empty; use it by --force" in ended.err
+    assert nearfar_command("train", "digits", "--out", out, "--force", "--smoke", *KNN_ONLY).code == 0
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_an_interrupt_before_anything_is_written_leaves_no_folder(tmp_path, nearfar_command, monkeypatch, command):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "make_evaluation_view", interrupted)
+    assert nearfar_command(command, "digits", "--out", tmp_path / "run", "--smoke").code == 130
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_complete_run_is_not_trained_again(tiny_run, nearfar_command):
     before = (tiny_run / "encoder.safetensors").stat().st_mtime_ns
     ended = nearfar_command("train", "digits", "--method", "supcon", "--out", tiny_run, "--resume", *TINY)

@@ -54,7 +54,8 @@ def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress:
     first = next(iter(configs.values()))
     assert first.data.size is not None
     data = load_data(listing, view_size=first.data.size, strict=first.data.strict, progress=progress)
-    files.make(out, force=request.force)
+    if request.force:
+        files.clear(out)
     jobs = [
         _job(config, method, seed, data, out, request, fabric)
         for seed in range(seeds)

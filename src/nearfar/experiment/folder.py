@@ -50,6 +50,8 @@ def check_free(folder: Path, *, resume: bool, force: bool, comparison: bool) -> 
     """RunError where the folder may not be used, for a comparison or for one run; nothing is touched yet."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out: want a folder, got the file {folder}")
+    if folder.exists() and not resume and not force and not any(folder.iterdir()):
+        raise RunError(f"--out: {folder} exists, and is empty; use it by --force, or name another --out")
     if folder.exists() and any(folder.iterdir()):
         one = (folder / RUN_TOML).exists() or (folder / RESULTS).exists()
         several = (folder / COMPARE).exists() or any(folder.glob(f"*/seed*/{RUN_TOML}"))
@@ -73,11 +75,18 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
-def make(folder: Path, *, force: bool = False) -> None:
-    """Creates the folder; with `force` what stood there goes. RunError: it cannot be written."""
+def clear(folder: Path) -> None:
+    """What stood there goes. RunError: it cannot."""
     try:
-        if force and folder.exists():
+        if folder.exists() and any(folder.iterdir()):  # an empty one may be a mount
             shutil.rmtree(folder)
+    except OSError as error:
+        raise RunError(f"--force: {folder} cannot be removed ({error.strerror})") from error
+
+
+def make(folder: Path) -> None:
+    """Creates the folder. RunError: it cannot be written."""
+    try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--out: {folder} cannot be written ({error.strerror})") from error

@@ -55,7 +55,8 @@ def train_run(request: Request, progress: Progress) -> Run:
     for line in plan_lines(config, listing, encoder, pool, fabric.device, where, lr_given=given):
         progress.say(f"  {line}")
     data = load_data(listing, view_size=config.data.size, strict=config.data.strict, progress=progress)
-    files.make(out, force=request.force)
+    if request.force:
+        files.clear(out)
     results = execute(_job(config, data, out, request, fabric), progress)
     write_page(out)
     return Run(out, results)
