@@ -230,6 +230,25 @@ def test_report_writes_the_page_again(tiny_run, tmp_path, nearfar_command):
     assert (tmp_path / "page.html").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("command", ["embed", "report"])
+def test_a_file_that_exists_is_kept_unless_forced(tiny_run, tmp_path, nearfar_command, command):
+    out = tmp_path / ("e.csv" if command == "embed" else "page.html")
+    out.write_text("mine")
+    arguments = (command, tiny_run, *(["digits"] if command == "embed" else []), "--out", out)
+    ended = nearfar_command(*arguments)
+    assert ended.code == 2
+    assert f"--out: {out} exists; replace it by --force" in ended.err
+    assert out.read_text() == "mine"
+    assert nearfar_command(*arguments, "--force").code == 0
+    assert out.read_text() != "mine"
+
+
+def test_the_page_inside_its_own_run_is_written_again_without_force(comparison, nearfar_command):
+    (comparison / "report.html").write_text("old")
+    assert nearfar_command("report", comparison).code == 0
+    assert (comparison / "report.html").read_text() != "old"
+
+
 def test_check_says_which_methods_fit(photographs, nearfar_command):
     ended = nearfar_command("check", photographs, "--json")
     assert ended.code == 0
