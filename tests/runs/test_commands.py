@@ -82,6 +82,15 @@ def test_a_comparison_whose_run_lost_its_encoder_gets_it_back_by_resume(comparis
     assert (comparison / "report.html").exists()
 
 
+def test_methods_may_be_one_text_from_python(comparison):
+    """A text is names with commas between them, as on the command line, not a sequence of letters."""
+    methods = "cross_entropy, simclr"
+    again = nearfar.compare(
+        "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
+    )
+    assert again.results["methods"] == ["cross_entropy", "simclr"]
+
+
 def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete(comparison, monkeypatch):
     real = folder.write_bytes
 

@@ -39,11 +39,14 @@ class Comparison:
     results: dict[str, Any]
 
 
-def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress: Progress) -> Comparison:
-    """Trains every method with the seeds 0 ... seeds-1 in one process; an interrupt loses no complete run."""
-    if seeds < 1:
-        raise ConfigError([f"--seeds: want at least 1, got {seeds}"], request.where)
-    configs = _checked(request, methods)
+def compare_runs(request: Request, methods: str | Sequence[str], seeds: int, progress: Progress) -> Comparison:
+    """Trains every method with the seeds 0 ... seeds-1 in one process; an interrupt loses no complete run.
+
+    `methods`: names, or one text with commas between them.
+    """
+    if isinstance(methods, str):
+        methods = [name.strip() for name in methods.split(",") if name.strip()]
+    configs = _checked(request, methods, seeds)
     listing = open_source(request.data)
     fabric = make_fabric()
     module_name = type(request.module).__name__ if request.module is not None else None
@@ -67,16 +70,16 @@ def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress:
     return Comparison(out, summary)
 
 
-def _checked(request: Request, methods: Sequence[str]) -> dict[str, RunConfig]:
+def _checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
     """A checked configuration of each method; `method.KEY` settings reach the methods that have that key."""
-    names = list(METHODS) if ALL in methods else list(dict.fromkeys(methods))
-    unknown = [f'--methods: no method "{n}"{nearest(n, list(METHODS))}' for n in names if n not in METHODS]
+    names = list(METHODS) if ALL in methods else [name for name in dict.fromkeys(methods) if name in METHODS]
     shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
-    fields = {name: set(method_class(name).Config.model_fields) for name in names if name in METHODS}
+    fields = {name: set(method_class(name).Config.model_fields) for name in names}
     known = sorted(set().union(*fields.values()))
-    unknown += [f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known]
+    problems = _misasked(request, methods, seeds)
+    problems += [f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known]
     rest: Sections = {k: v for k, v in request.sections.items() if k != "method"}
-    configs, problems = {}, list(unknown)
+    configs = {}
     for name in fields:
         own = [("method", key, value) for key, value in shared.items() if key in fields[name]]
         try:
@@ -86,6 +89,20 @@ def _checked(request: Request, methods: Sequence[str]) -> dict[str, RunConfig]:
     if problems:
         raise ConfigError(problems, request.where)
     return configs
+
+
+def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]:
+    """What is wrong with the methods and seeds, and settings that a comparison would pass over."""
+    problems = [f'--methods: no method "{n}"{nearest(n, list(METHODS))}' for n in methods if n not in (*METHODS, ALL)]
+    if not methods:
+        problems.append(f"--methods: want at least one of {', '.join(METHODS)}, or {ALL}; got none")
+    if seeds < 1:
+        problems.append(f"--seeds: want at least 1, got {seeds}")
+    if "seed" in request.sections.get("train", {}):
+        problems.append("train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by --seeds")
+    if "name" in request.sections.get("method", {}):
+        problems.append("method.name: a comparison's methods are given by --methods; leave it out")
+    return problems
 
 
 def _fitting(
