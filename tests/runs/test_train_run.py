@@ -230,13 +230,48 @@ def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(tiny_run, tmp_
     ended = nearfar_command(*command)
     assert ended.code == 130
     assert f"--out {out} --resume" in ended.err
-    assert read(out / "results.json")["complete"] is False
+    assert "nearfar: interrupted; what is complete stays" in ended.err
+    stopped = read(out / "results.json")
+    assert stopped["complete"] is False
+    assert stopped["cost"]["total_seconds"] > stopped["cost"]["train_seconds"] > 0
     assert nearfar.load(out).embed(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 64)
     monkeypatch.setattr(run_module, "append_metrics", real)
+    checkpoint = torch.load(out / "checkpoint" / "last.pt", weights_only=True)
+    checkpoint["counters"]["total_seconds"] += 1000
+    torch.save(checkpoint, out / "checkpoint" / "last.pt")
     assert nearfar_command(*command, "--resume").code == 0
+    assert read(out / "results.json")["cost"]["total_seconds"] > 1000 + stopped["cost"]["total_seconds"]
     straight, resumed = load_file(tiny_run / "encoder.safetensors"), load_file(out / "encoder.safetensors")
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("metrics.jsonl", "metrics.jsonl: want a row for each of the 2 epochs in the checkpoint, got 1"),
+        ("encoder_selected.safetensors", "encoder_selected.safetensors cannot be read (cut short?)"),
+    ],
+)
+def test_resuming_what_was_cut_short_is_refused_by_name(tiny_run, tmp_path, nearfar_command, name, message):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "results.json").unlink()
+    (run / name).write_bytes((run / name).read_bytes()[:-5])
+    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    assert ended.code == 2, ended.err
+    assert message in ended.err
+    assert "--force" in ended.err
+
+
+def test_an_interrupt_outside_training_is_told_too(tiny_run, tmp_path, nearfar_command, monkeypatch):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nearfar.experiment.use.extract", interrupted)
+    ended = nearfar_command("embed", tiny_run, "digits", "--out", tmp_path / "e.npz")
+    assert ended.code == 130
+    assert "nearfar: interrupted; what is complete stays" in ended.err
 
 
 @pytest.mark.ci

@@ -130,11 +130,25 @@ def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def keep_rows_until(path: Path, epoch: int) -> None:
-    """Drops metrics of epochs that a resumed run will train again."""
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] <= epoch]
+    """Drops metrics of epochs that a resumed run will train again. RunError: those of an earlier one are not there."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    kept = [line for line in lines if 0 < _epoch_of(line) <= epoch]
+    if [_epoch_of(line) for line in kept] != list(range(1, epoch + 1)):
+        raise RunError(
+            f"{path}: want a row for each of the {epoch} epochs in the checkpoint, got {len(kept)} (cut short?); "
+            "start again with --force"
+        )
+    if lines:
         write_bytes(path, "".join(line + "\n" for line in kept).encode())
+
+
+def _epoch_of(line: str) -> int:
+    """The epoch that a row of metrics is about; 0 for a line that is cut short."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return 0
+    return int(row["epoch"]) if isinstance(row, dict) and isinstance(row.get("epoch"), int) else 0
 
 
 def read_json(path: Path) -> dict[str, Any]:

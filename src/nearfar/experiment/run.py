@@ -56,7 +56,6 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
     `untrained`: the floor's measurements, where another run of the same start has taken them.
     TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes, and leaves a usable run.
     """
-    started = time.perf_counter()
     prepared = _prepare(job, progress)
     with _stopping_well(job, prepared):
         _begin_folder(job)
@@ -67,7 +66,7 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
         _train(job, prepared)
         _write_encoder(job, prepared)
         evaluated = evaluate_run(prepared.stage, prepared.method, prepared.counters, job.out)
-        prepared.seconds = time.perf_counter() - started
+        prepared.count_seconds()
         return _write_results(job, prepared, evaluated, untrained)
 
 
@@ -78,10 +77,16 @@ class _Prepared:
     optimizer: torch.optim.Optimizer
     batches: Batches
     counters: Counters
-    seconds: float = 0.0
+    clock: float  # when the seconds were counted last
+
+    def count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.counters.total_seconds += now - self.clock
+        self.clock = now
 
 
 def _prepare(job: Job, progress: Progress) -> _Prepared:
+    started = time.perf_counter()
     config, data = job.config, job.data
     assert config.data.size is not None
     kind = method_class(config.method_name)
@@ -92,7 +97,7 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
         method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
     optimizer = _optimizer(config, method)
     batches = _batches(job, method, view)
-    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters())
+    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), started)
 
 
 def _begin_folder(job: Job) -> None:
@@ -149,8 +154,10 @@ def _continue(job: Job, prepared: _Prepared) -> None:
     path = job.out / files.CHECKPOINT
     if path.exists():
         prepared.counters = load_checkpoint(path, prepared.method, prepared.optimizer)
-    if prepared.counters.best_epoch and not (job.out / files.ENCODER_SELECTED).exists():
-        raise RunError(f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force")
+    if prepared.counters.best_epoch:
+        if not (job.out / files.ENCODER_SELECTED).exists():
+            raise RunError(f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force")
+        files.read_tensors(job.out / files.ENCODER_SELECTED)
     files.keep_rows_until(job.out / files.METRICS, prepared.counters.epoch)
 
 
@@ -171,6 +178,7 @@ def _train(job: Job, prepared: _Prepared) -> None:
                 state = prepared.method.encoder.net.state_dict()
                 files.write_tensors(job.out / files.ENCODER_SELECTED, state)
         append_metrics(job.out / files.METRICS, row)
+        prepared.count_seconds()
         save_checkpoint(job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters)
         _tell(stage.progress, row, config.train.epochs, every)
 
@@ -270,7 +278,6 @@ def _write_results(
             "command": job.command,
             "images": len(prepared.batches.pool),
             "steps_per_epoch": prepared.batches.steps_per_epoch,
-            "total_seconds": round(prepared.seconds, 3),
             "peak_memory_bytes": peak_memory_bytes(job.fabric.device, alone=job.alone),
         },
     )
