@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import nearfar
+
 QUICK = ("--epochs", "1", "--encoder", "conv4")
 
 
@@ -67,6 +69,31 @@ def test_every_problem_of_the_configuration_at_once(refused):
 def test_unknown_names_get_the_nearest(refused, option, wrong, right):
     message = refused("digits", option, wrong)
     assert f'did you mean "{right}"?' in message
+
+
+def test_another_source_than_the_data_argument_is_refused(refused, tmp_path):
+    assert "data.source: is the command's first argument" in refused("digits", "--set", "data.source=elsewhere")
+    with pytest.raises(nearfar.NearfarError, match=r"data\.source"):
+        nearfar.train("digits", out=tmp_path / "run", quiet=True, **{"data.source": "elsewhere"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--set", "train.seed=5"), "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by"),
+        (("--set", "method.name=simclr"), "method.name: a comparison's methods are given by --methods"),
+        (("--methods", "all,supcom"), 'no method "supcom" (did you mean "supcon"?)'),
+        (("--methods", ","), "--methods: want at least one of cross_entropy, supcon, simclr, or all; got none"),
+        (("--methods", ""), "--methods: want at least one of"),
+        (("--seeds", "0"), "--seeds: want at least 1, got 0"),
+    ],
+)
+def test_what_a_comparison_would_pass_over_is_refused(tmp_path, nearfar_command, options, message):
+    ended = nearfar_command("compare", "digits", "--smoke", "--out", tmp_path / "out", *options)
+    assert ended.code == 2, ended.err
+    assert message in ended.err
+    assert "configuration: 1 problem" in ended.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_batch_larger_than_the_data(refused):

@@ -1,6 +1,7 @@
 """The commands around a run: compare, probe, predict, embed, report, check, lists."""
 
 import csv
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -9,10 +10,15 @@ import numpy as np
 import pytest
 
 import nearfar
+from nearfar.core.errors import TrainingStoppedError
+from nearfar.experiment import folder
+from nearfar.experiment import run as run_module
 from nearfar.experiment.table import compare_pairs, welch_interval
 
 OPTIONS = {"train.batch_size": 256, "evaluate.selections": 0, "evaluate.probes": ["linear"], "evaluate.map_rows": 20}
 QUICK = ("--epochs", "1", "--batch-size", "128", "--set", "evaluate.selections=0", "--set", "evaluate.map_rows=20")
+
+KNN_ONLY = ("--set", 'evaluate.probes=["knn"]', "--set", "evaluate.map_rows=20")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,79 @@ def test_a_comparison_resumes_without_training_again(comparison):
     )
     assert (comparison / "simclr" / "seed1" / "results.json").stat().st_mtime_ns == before
     assert again.results["table"]
+
+
+def test_a_comparison_whose_run_lost_its_encoder_gets_it_back_by_resume(comparison):
+    encoder = comparison / "simclr" / "seed1" / "encoder.safetensors"
+    before = encoder.read_bytes()
+    encoder.unlink()
+    (comparison / "report.html").unlink()
+    nearfar.compare(
+        "digits", methods=["cross_entropy", "simclr"], seeds=2, epochs=1, out=comparison, resume=True, quiet=True,
+        **OPTIONS,
+    )  # fmt: skip
+    assert encoder.read_bytes() == before
+    assert (comparison / "report.html").exists()
+
+
+def test_methods_may_be_one_text_from_python(comparison):
+    """A text is names with commas between them, as on the command line, not a sequence of letters."""
+    methods = "cross_entropy, simclr"
+    again = nearfar.compare(
+        "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
+    )
+    assert again.results["methods"] == ["cross_entropy", "simclr"]
+
+
+def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete(comparison, monkeypatch):
+    real = folder.write_bytes
+
+    def full(path, content):
+        if path.name == "compare.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(folder, "write_bytes", full)
+    methods = ["cross_entropy", "simclr"]
+    with pytest.raises(TrainingStoppedError, match=r"No space left.*runs are complete: make room.*--out .* --resume"):
+        nearfar.compare(
+            "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
+        )
+
+
+@pytest.mark.parametrize("way", ["--resume", "--force"])
+def test_a_comparison_and_a_run_do_not_take_each_other_s_folder(comparison, nearfar_command, way):
+    run = comparison / "simclr" / "seed0"
+    before = [path.stat().st_mtime_ns for path in sorted(comparison.rglob("*"))]
+    ended = nearfar_command("compare", "digits", "--out", run, way, *QUICK)
+    assert ended.code == 2
+    assert f"{run} holds one run" in ended.err
+    ended = nearfar_command("train", "digits", "--out", comparison, way, *QUICK)
+    assert ended.code == 2
+    assert f"{comparison} holds a comparison" in ended.err
+    assert before == [path.stat().st_mtime_ns for path in sorted(comparison.rglob("*"))]
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (OSError(errno.ENOSPC, "no room"), 3)])
+def test_a_comparison_that_stops_names_its_own_folder_and_resumes(tmp_path, nearfar_command, monkeypatch, stop, code):
+    out = tmp_path / "out"
+    methods = ("--methods", "cross_entropy,simclr", "--seeds", "1")
+    command = ("compare", "digits", *methods, "--smoke", "--out", out, *KNN_ONLY)
+    real = run_module.append_metrics
+
+    def stop_in_simclr(path, row):
+        if path.parent.parent.name == "simclr":
+            raise stop
+        real(path, row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "append_metrics", stop_in_simclr)
+        ended = nearfar_command(*command)
+    assert ended.code == code, ended.err
+    assert f"1 of 2 runs are complete in {out}; continue with the same command and --out {out} --resume" in ended.err
+    assert f"--out {out / 'simclr'}" not in ended.err
+    assert nearfar_command(*command, "--resume").code == 0
+    assert (out / "compare.json").exists()
 
 
 def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, photographs, nearfar_command):
@@ -257,6 +336,25 @@ def test_report_writes_the_page_again(tiny_run, tmp_path, nearfar_command):
     ended = nearfar_command("report", tiny_run, "--out", tmp_path / "page.html", "--json")
     assert json.loads(ended.out) == {"report": str(tmp_path / "page.html")}
     assert (tmp_path / "page.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("command", ["embed", "report"])
+def test_a_file_that_exists_is_kept_unless_forced(tiny_run, tmp_path, nearfar_command, command):
+    out = tmp_path / ("e.csv" if command == "embed" else "page.html")
+    out.write_text("mine")
+    arguments = (command, tiny_run, *(["digits"] if command == "embed" else []), "--out", out)
+    ended = nearfar_command(*arguments)
+    assert ended.code == 2
+    assert f"--out: {out} exists; replace it by --force" in ended.err
+    assert out.read_text() == "mine"
+    assert nearfar_command(*arguments, "--force").code == 0
+    assert out.read_text() != "mine"
+
+
+def test_the_page_inside_its_own_run_is_written_again_without_force(comparison, nearfar_command):
+    (comparison / "report.html").write_text("old")
+    assert nearfar_command("report", comparison).code == 0
+    assert (comparison / "report.html").read_text() != "old"
 
 
 def test_check_says_which_methods_fit(photographs, nearfar_command):

@@ -10,6 +10,7 @@ from browser import Browser
 from PIL import Image
 
 import nearfar
+from nearfar.report import write_report
 
 pytestmark = pytest.mark.ci
 HOSTILE = "<img src=x onerror=document.title='broken-into'>"
@@ -62,6 +63,14 @@ def test_the_maps_are_drawn(browser, page):
     assert min(colours) >= 3
 
 
+def test_the_results_fit_a_window_of_1280_px_without_scrolling(browser, page):
+    browser.open(page)
+    wide, room = browser.evaluate(
+        "(box => [box.scrollWidth, box.clientWidth])(document.querySelector('#results .scroll'))"
+    )
+    assert wide <= room
+
+
 def test_hostile_names_are_shown_as_text(browser, page):
     browser.open(page)
     assert HOSTILE in browser.evaluate("document.body.innerText")
@@ -91,6 +100,8 @@ def test_pointing_at_a_map_shows_the_image_its_class_and_its_neighbours(browser,
 
 
 def test_the_page_of_a_single_run_opens_too(browser, page):
+    run = page.parent / "simclr" / "seed0"
     browser.errors.clear()
-    browser.open(page.parent / "simclr" / "seed0" / "report.html")
+    browser.open(write_report([run], run / "report.html"))
     assert browser.errors == []
+    assert len(browser.evaluate(COLOURS_IN_MAPS)) == 1

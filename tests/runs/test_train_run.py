@@ -1,10 +1,12 @@
 """`nearfar train`, from one command to a run folder that other tools can rely on."""
 
+import errno
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from dataclasses import replace
@@ -164,12 +166,53 @@ def test_an_existing_folder_is_kept_unless_forced(tiny_run, tmp_path, nearfar_co
     assert (foreign / "photo.jpg").read_bytes() == b"mine"
 
 
+def test_an_empty_folder_is_refused_without_force(tmp_path, nearfar_command):
+    out = tmp_path / "run"
+    out.mkdir()
+    ended = nearfar_command("train", "digits", "--out", out, *QUICK)
+    assert ended.code == 2
+    assert f"{out} exists, and is empty; use it by --force" in ended.err
+    assert nearfar_command("train", "digits", "--out", out, "--force", "--smoke", *KNN_ONLY).code == 0
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_an_interrupt_before_anything_is_written_leaves_no_folder(tmp_path, nearfar_command, monkeypatch, command):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "make_evaluation_view", interrupted)
+    assert nearfar_command(command, "digits", "--out", tmp_path / "run", "--smoke").code == 130
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_complete_run_is_not_trained_again(tiny_run, nearfar_command):
     before = (tiny_run / "encoder.safetensors").stat().st_mtime_ns
     ended = nearfar_command("train", "digits", "--method", "supcon", "--out", tiny_run, "--resume", *TINY)
     assert ended.code == 0
     assert "complete already" in ended.err
     assert (tiny_run / "encoder.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", ["encoder.safetensors", "encoder.json", "classifier.safetensors"])
+def test_a_complete_run_without_one_of_its_files_gets_it_back_by_resume(tiny_run, tmp_path, nearfar_command, name):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / name).unlink()
+    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    assert ended.code == 0, ended.err
+    assert "complete already" not in ended.err
+    assert (run / name).read_bytes() == (tiny_run / name).read_bytes()
+    assert read(run / "results.json")["measurements"] == read(tiny_run / "results.json")["measurements"]
+
+
+def test_a_complete_run_without_its_page_gets_it_back_by_resume(tiny_run, tmp_path, nearfar_command):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "report.html").unlink()
+    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    assert ended.code == 0, ended.err
+    assert "complete already" in ended.err
+    assert (run / "report.html").exists()
 
 
 def test_resuming_with_other_settings_is_refused_by_name(tiny_run, nearfar_command):
@@ -192,13 +235,48 @@ def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(tiny_run, tmp_
     ended = nearfar_command(*command)
     assert ended.code == 130
     assert f"--out {out} --resume" in ended.err
-    assert read(out / "results.json")["complete"] is False
+    assert "nearfar: interrupted; what is complete stays" in ended.err
+    stopped = read(out / "results.json")
+    assert stopped["complete"] is False
+    assert stopped["cost"]["total_seconds"] > stopped["cost"]["train_seconds"] > 0
     assert nearfar.load(out).embed(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 64)
     monkeypatch.setattr(run_module, "append_metrics", real)
+    checkpoint = torch.load(out / "checkpoint" / "last.pt", weights_only=True)
+    checkpoint["counters"]["total_seconds"] += 1000
+    torch.save(checkpoint, out / "checkpoint" / "last.pt")
     assert nearfar_command(*command, "--resume").code == 0
+    assert read(out / "results.json")["cost"]["total_seconds"] > 1000 + stopped["cost"]["total_seconds"]
     straight, resumed = load_file(tiny_run / "encoder.safetensors"), load_file(out / "encoder.safetensors")
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("metrics.jsonl", "metrics.jsonl: want a row for each of the 2 epochs in the checkpoint, got 1"),
+        ("encoder_selected.safetensors", "encoder_selected.safetensors cannot be read (cut short?)"),
+    ],
+)
+def test_resuming_what_was_cut_short_is_refused_by_name(tiny_run, tmp_path, nearfar_command, name, message):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "results.json").unlink()
+    (run / name).write_bytes((run / name).read_bytes()[:-5])
+    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    assert ended.code == 2, ended.err
+    assert message in ended.err
+    assert "--force" in ended.err
+
+
+def test_an_interrupt_outside_training_is_told_too(tiny_run, tmp_path, nearfar_command, monkeypatch):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nearfar.experiment.use.extract", interrupted)
+    ended = nearfar_command("embed", tiny_run, "digits", "--out", tmp_path / "e.npz")
+    assert ended.code == 130
+    assert "nearfar: interrupted; what is complete stays" in ended.err
 
 
 @pytest.mark.ci
@@ -259,6 +337,26 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_exits_3(tmp_path, nearfar_com
     assert "No space left on device" in ended.err
     assert "--resume" in ended.err
     assert (out / "checkpoint" / "last.pt").exists()
+
+
+def test_a_disk_that_is_full_for_the_page_alone_says_that_the_run_is_complete(
+    tiny_run, tmp_path, nearfar_command, monkeypatch
+):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "report.html").unlink()
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkstemp", full)
+        ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    assert ended.code == 3, ended.err
+    assert "No space left on device" in ended.err
+    assert "complete: make room" in ended.err
+    assert f"`nearfar report {run}`" in ended.err
+    assert nearfar_command("report", run).code == 0
 
 
 def test_out_of_memory_says_what_to_make_smaller(tmp_path, nearfar_command, monkeypatch):
@@ -415,6 +513,16 @@ def test_smoke_takes_two_steps(tmp_path, nearfar_command):
     ended = nearfar_command("train", "digits", "--out", tmp_path / "run", "--smoke", "--json", "--quiet", *KNN_ONLY)
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["cost"]["steps"] == 2
+
+
+def test_a_test_set_of_fewer_images_than_neighbours_is_reported(tmp_path, nearfar_command):
+    out = tmp_path / "run"
+    ended = nearfar_command("train", "digits", "--out", out, "--smoke", "--set", "evaluate.map_rows=3")
+    assert ended.code == 0, ended.err
+    with np.load(out / "embeddings.npz") as file:
+        assert file["neighbours"].shape == (3, 10)
+        assert (file["neighbours"][:, 2:] == -1).all()
+    assert (out / "report.html").exists()
 
 
 def test_evaluation_leaves_the_selected_encoder_beside_the_last(tiny_run):

@@ -80,8 +80,7 @@ def _compare(
     from nearfar.experiment.request import make_request
 
     request = make_request(data, flags=chosen, **asked)
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    done = compare_runs(request, names, seeds, progress)
+    done = compare_runs(request, methods, seeds, progress)
     if as_json:
         opt.print_json(done.results)
     else:

@@ -12,6 +12,7 @@ def embed(
     run: opt.RunFolder,
     data: opt.Data,
     out: Annotated[Path, typer.Option(help="file to write: .npz, .csv or .parquet")],
+    force: opt.ForceFile = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -19,6 +20,7 @@ def embed(
     """Write the representation of every image of some data."""
     from nearfar.core.progress import Progress
 
+    opt.refuse_existing(out, force=force)
     progress = Progress(quiet=quiet)
     progress.say(opt.STARTING)
     from nearfar.experiment.use import embed_data

@@ -18,6 +18,7 @@ from nearfar.core.errors import NearfarError
 
 INTERRUPTED = 130
 USAGE = 2
+STOPPED = "interrupted; what is complete stays"
 
 app = typer.Typer(
     name="nearfar",
@@ -37,10 +38,12 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
+            _told(STOPPED, INTERRUPTED, debug=False)
     except NearfarError as error:
         code = _told(str(error), error.exit_code, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
-        code = _told("interrupted; what is complete stays", INTERRUPTED, debug=debug)
+        code = _told(STOPPED, INTERRUPTED, debug=debug)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # how click reports wrong usage
             code = _told(error.format_message(), USAGE, debug=debug)

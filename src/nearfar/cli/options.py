@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nearfar.core.errors import UserError
+
 STARTING = "starting (a few seconds) ..."
 Data = Annotated[str, typer.Argument(help="'digits', a folder of class folders, or a .tar[.gz|.xz] of one")]
 Recipe = Annotated[Path | None, typer.Option(help="TOML file of settings; flags and --set go over it")]
@@ -20,6 +22,7 @@ Settings = Annotated[
 Out = Annotated[Path | None, typer.Option(help="run folder (default runs/DATA-METHOD-k)")]
 Resume = Annotated[bool, typer.Option("--resume", help="continue an interrupted run")]
 Force = Annotated[bool, typer.Option("--force", help="replace what stands in the run folder")]
+ForceFile = Annotated[bool, typer.Option("--force", help="replace the file that --out names")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="two steps only: does it run?")]
 Strict = Annotated[bool, typer.Option("--strict", help="no unreadable file is allowed")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
@@ -30,6 +33,12 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
 
 def print_json(content: Any) -> None:
     print(json.dumps(content, ensure_ascii=False))
+
+
+def refuse_existing(out: Path, *, force: bool) -> None:
+    """UserError where a file of the user's would be overwritten."""
+    if out.exists() and not force:
+        raise UserError(f"--out: {out} exists; replace it by --force, or name another file")
 
 
 def flags(

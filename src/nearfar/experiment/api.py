@@ -41,7 +41,7 @@ def train(
 def compare(
     data: Data,
     *,
-    methods: Sequence[str],
+    methods: str | Sequence[str],
     seeds: int = 3,
     encoder: str | nn.Module | None = None,
     epochs: int | None = None,
@@ -51,12 +51,12 @@ def compare(
     quiet: bool = False,
     **settings: Any,
 ) -> Comparison:
-    """Trains each of `methods` (["all"]: those that fit) with the seeds 0 ... seeds-1 at equal epochs.
+    """Trains each of `methods` with the seeds 0 ... seeds-1 at equal epochs; "a,b" or ["a", "b"]; "all" that fit.
 
     `comparison.results` is the content of compare.json; for the rest see `train`.
     """
     flags = {"train.epochs": epochs, **settings}
-    call = f"nearfar.compare({_shown(data)}, methods={list(methods)!r}, seeds={seeds}, ...)"
+    call = f"nearfar.compare({_shown(data)}, methods={methods!r}, seeds={seeds}, ...)"
     request = _request(data, encoder, flags, out, resume=resume, force=force, call=call)
     return compare_runs(request, methods, seeds, Progress(quiet=quiet))
 

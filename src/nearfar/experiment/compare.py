@@ -19,6 +19,7 @@ from nearfar.data.store import load as load_data
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment import folder as files
 from nearfar.experiment.encoding import make_encoder, same_start
+from nearfar.experiment.page import write_comparison
 from nearfar.experiment.plan import plan_lines
 from nearfar.experiment.request import Request, make_fabric
 from nearfar.experiment.run import Job, execute
@@ -26,7 +27,6 @@ from nearfar.experiment.settings import check_config, pool_size, refuse_unread, 
 from nearfar.experiment.table import build_table, compare_pairs
 from nearfar.experiment.train import finished
 from nearfar.methods import METHODS, method_class
-from nearfar.report import write_report
 from nearfar.report.formats import images_of_each
 
 ALL = "all"
@@ -40,24 +40,28 @@ class Comparison:
     results: dict[str, Any]
 
 
-def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress: Progress) -> Comparison:
-    """Trains every method with the seeds 0 ... seeds-1 in one process; an interrupt loses no complete run."""
-    if seeds < 1:
-        raise ConfigError([f"--seeds: want at least 1, got {seeds}"], request.where)
-    configs = _checked(request, methods)
+def compare_runs(request: Request, methods: str | Sequence[str], seeds: int, progress: Progress) -> Comparison:
+    """Trains every method with the seeds 0 ... seeds-1 in one process; an interrupt loses no complete run.
+
+    `methods`: names, or one text with commas between them.
+    """
+    if isinstance(methods, str):
+        methods = [name.strip() for name in methods.split(",") if name.strip()]
+    configs = _checked(request, methods, seeds)
     listing = open_source(request.data)
     fabric = make_fabric()
     module_name = type(request.module).__name__ if request.module is not None else None
     configs, left_out = _fitting(configs, listing, fabric, module_name, refuse=ALL not in methods)
     out = request.out or _default_folder(listing, resume=request.resume)
-    files.check_free(out, resume=request.resume, force=request.force)
+    files.check_free(out, resume=request.resume, force=request.force, comparison=True)
     _say_plan(configs, left_out, listing, seeds, fabric, out, request, progress)
     first = next(iter(configs.values()))
     assert first.data.size is not None
     data = load_data(listing, view_size=first.data.size, strict=first.data.strict, progress=progress)
     for config in configs.values():
         refuse_unread(config, data)
-    files.make(out, force=request.force)
+    if request.force:
+        files.clear(out)
     jobs = [
         _job(config, method, seed, data, out, request, fabric)
         for seed in range(seeds)
@@ -65,21 +69,20 @@ def compare_runs(request: Request, methods: Sequence[str], seeds: int, progress:
     ]
     results = _execute(jobs, out, progress)
     summary = _summary(results, jobs, list(configs), left_out, seeds, out, request)
-    files.write_json(out / files.COMPARE, summary)
-    write_report([out], out / files.REPORT)
+    write_comparison(out, summary)
     return Comparison(out, summary)
 
 
-def _checked(request: Request, methods: Sequence[str]) -> dict[str, RunConfig]:
+def _checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
     """A checked configuration of each method; `method.KEY` settings reach the methods that have that key."""
-    names = list(METHODS) if ALL in methods else list(dict.fromkeys(methods))
-    unknown = [f'--methods: no method "{n}"{nearest(n, list(METHODS))}' for n in names if n not in METHODS]
+    names = list(METHODS) if ALL in methods else [name for name in dict.fromkeys(methods) if name in METHODS]
     shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
-    fields = {name: set(method_class(name).Config.model_fields) for name in names if name in METHODS}
+    fields = {name: set(method_class(name).Config.model_fields) for name in names}
     known = sorted(set().union(*fields.values()))
-    unknown += [f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known]
+    problems = _misasked(request, methods, seeds)
+    problems += [f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known]
     rest: Sections = {k: v for k, v in request.sections.items() if k != "method"}
-    configs, problems = {}, list(unknown)
+    configs = {}
     for name in fields:
         own = [("method", key, value) for key, value in shared.items() if key in fields[name]]
         try:
@@ -89,6 +92,20 @@ def _checked(request: Request, methods: Sequence[str]) -> dict[str, RunConfig]:
     if problems:
         raise ConfigError(problems, request.where)
     return configs
+
+
+def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]:
+    """What is wrong with the methods and seeds, and settings that a comparison would pass over."""
+    problems = [f'--methods: no method "{n}"{nearest(n, list(METHODS))}' for n in methods if n not in (*METHODS, ALL)]
+    if not methods:
+        problems.append(f"--methods: want at least one of {', '.join(METHODS)}, or {ALL}; got none")
+    if seeds < 1:
+        problems.append(f"--seeds: want at least 1, got {seeds}")
+    if "seed" in request.sections.get("train", {}):
+        problems.append("train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by --seeds")
+    if "name" in request.sections.get("method", {}):
+        problems.append("method.name: a comparison's methods are given by --methods; leave it out")
+    return problems
 
 
 def _fitting(
@@ -166,8 +183,12 @@ def _execute(jobs: list[Job], out: Path, progress: Progress) -> list[dict[str, A
         start = same_start(job.config)
         try:
             result = execute(job, progress, floors.get(start))
-        except (KeyboardInterrupt, TrainingStoppedError):
-            progress.say(f"{len(results)} of {len(jobs)} runs are complete in {out}; --out {out} --resume continues")
+        except (KeyboardInterrupt, TrainingStoppedError) as stop:
+            complete = f"{len(results)} of {len(jobs)} runs are complete in {out}"
+            how = f"{complete}; continue with the same command and --out {out} --resume"
+            if isinstance(stop, TrainingStoppedError):
+                raise TrainingStoppedError(f"{stop}; {how}") from stop
+            progress.say(how)
             raise
         floors[start] = [Measurement(**m) for m in result["untrained"]]
         results.append(result)

@@ -1,5 +1,6 @@
 """The run folder: the contract between commands, and with other tools. Every file is written whole or not at all."""
 
+import errno
 import json
 import os
 import shutil
@@ -45,15 +46,23 @@ def latest_folder(data: str, methods: str) -> Path:
     return Path("runs", f"{data}-{methods}-{k - 1}")
 
 
-def check_free(folder: Path, *, resume: bool, force: bool) -> None:
-    """RunError where the folder may not be used; nothing is touched yet."""
+def check_free(folder: Path, *, resume: bool, force: bool, comparison: bool) -> None:
+    """RunError where the folder may not be used, for a comparison or for one run; nothing is touched yet."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out: want a folder, got the file {folder}")
+    if folder.exists() and not resume and not force and not any(folder.iterdir()):
+        raise RunError(f"--out: {folder} exists, and is empty; use it by --force, or name another --out")
     if folder.exists() and any(folder.iterdir()):
+        one = (folder / RUN_TOML).exists() or (folder / RESULTS).exists()
+        several = (folder / COMPARE).exists() or any(folder.glob(f"*/seed*/{RUN_TOML}"))
+        if not one and not several:
+            raise RunError(f"{folder} is no run folder; name another --out")
+        if one and comparison:
+            raise RunError(f"--out: {folder} holds one run (`nearfar train`); name a comparison's folder or a new one")
+        if several and not comparison:
+            raise RunError(f"--out: {folder} holds a comparison (`nearfar compare`); name a run's folder or a new one")
         if not resume and not force:
             raise RunError(f"{folder} exists; continue it by --resume, replace it by --force, or name another --out")
-        if not any((folder / name).exists() for name in (RUN_TOML, COMPARE, RESULTS)) and not _holds_runs(folder):
-            raise RunError(f"{folder} is no run folder; name another --out")
     standing = folder
     while not standing.exists():
         standing = standing.parent
@@ -61,15 +70,23 @@ def check_free(folder: Path, *, resume: bool, force: bool) -> None:
         raise RunError(f"--out: {folder} cannot be written ({standing} does not allow it)")
 
 
-def _holds_runs(folder: Path) -> bool:
-    return any(folder.glob(f"*/seed*/{RUN_TOML}"))
+def is_full(error: OSError) -> bool:
+    """Whether a write failed for want of room or of permission: no fault of what was written."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
-def make(folder: Path, *, force: bool = False) -> None:
-    """Creates the folder; with `force` what stood there goes. RunError: it cannot be written."""
+def clear(folder: Path) -> None:
+    """What stood there goes. RunError: it cannot."""
     try:
-        if force and folder.exists():
+        if folder.exists() and any(folder.iterdir()):  # an empty one may be a mount
             shutil.rmtree(folder)
+    except OSError as error:
+        raise RunError(f"--force: {folder} cannot be removed ({error.strerror})") from error
+
+
+def make(folder: Path) -> None:
+    """Creates the folder. RunError: it cannot be written."""
+    try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--out: {folder} cannot be written ({error.strerror})") from error
@@ -113,11 +130,25 @@ def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def keep_rows_until(path: Path, epoch: int) -> None:
-    """Drops metrics of epochs that a resumed run will train again."""
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] <= epoch]
+    """Drops metrics of epochs that a resumed run will train again. RunError: those of an earlier one are not there."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    kept = [line for line in lines if 0 < _epoch_of(line) <= epoch]
+    if [_epoch_of(line) for line in kept] != list(range(1, epoch + 1)):
+        raise RunError(
+            f"{path}: want a row for each of the {epoch} epochs in the checkpoint, got {len(kept)} (cut short?); "
+            "start again with --force"
+        )
+    if lines:
         write_bytes(path, "".join(line + "\n" for line in kept).encode())
+
+
+def _epoch_of(line: str) -> int:
+    """The epoch that a row of metrics is about; 0 for a line that is cut short."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return 0
+    return int(row["epoch"]) if isinstance(row, dict) and isinstance(row.get("epoch"), int) else 0
 
 
 def read_json(path: Path) -> dict[str, Any]:

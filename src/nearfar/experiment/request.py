@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from nearfar.config.loading import Sections, merge, parse_override, read_toml
-from nearfar.core.errors import UserError
+from nearfar.core.errors import ConfigError, UserError
 
 Data = str | Path | Dataset[Any]
 SMOKE = (("train", "epochs", 1), ("train", "steps_per_epoch", 2), ("schedule", "warmup_epochs", 0))
@@ -51,17 +51,20 @@ def make_request(
 ) -> Request:
     """Layers, each over the one before: the recipe's file, flags ("train.epochs": 10), `--set` texts, smoke.
 
-    UserError: an unreadable recipe, a malformed override.
+    UserError: an unreadable recipe, a malformed override, a setting that DATA is instead.
     """
     if resume and force:
         raise UserError("want either --resume (continue) or --force (replace), got both")
     base = read_toml(_recipe_file(recipe)) if recipe is not None else {}
     asked = [(*_section_and_key(path), value) for path, value in (flags or {}).items() if value is not None]
+    overrides = [parse_override(text) for text in settings]
+    if any((section, key) == ("data", "source") for section, key, _ in [*asked, *overrides]):
+        raise ConfigError(["data.source: is the command's first argument, DATA; leave it out of the settings"])
     source = str(data) if isinstance(data, str | Path) else "<Dataset>"
     asked.append(("data", "source", source))
     if isinstance(encoder, str):
         asked.append(("encoder", "name", encoder))
-    asked += [parse_override(text) for text in settings]
+    asked += overrides
     if smoke:
         asked += SMOKE
     module = encoder if isinstance(encoder, nn.Module) else None

@@ -36,7 +36,7 @@ def results_json(
         "confusion": done.confusion and {"split": "test", "counts": done.confusion},
         "cost": {
             "train_seconds": round(counters.train_seconds, 3),
-            "total_seconds": facts["total_seconds"],
+            "total_seconds": round(counters.total_seconds, 3),
             "peak_memory_bytes": facts["peak_memory_bytes"],
             "views_seen": counters.views_seen,
             "steps": counters.step,

@@ -1,6 +1,5 @@
 """One run, from a resolved configuration to a complete run folder."""
 
-import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +45,7 @@ from nearfar.views.policies import named_policy
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that one run is made of. `alone`: whether it has the process, and so its memory, for itself."""
+    """Everything that one run is made of. `alone`: whether it has the process, its memory and its --out, for itself."""
 
     config: RunConfig
     data: ImageData
@@ -64,7 +63,6 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
     `untrained`: the floor's measurements, where another run of the same start has taken them.
     TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes, and leaves a usable run.
     """
-    started = time.perf_counter()
     prepared = _prepare(job, progress)
     with _stopping_well(job, prepared):
         _begin_folder(job)
@@ -75,7 +73,7 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
         _train(job, prepared)
         _write_encoder(job, prepared)
         evaluated = evaluate_run(prepared.stage, prepared.method, prepared.counters, job.out)
-        prepared.seconds = time.perf_counter() - started
+        prepared.count_seconds()
         return _write_results(job, prepared, evaluated, untrained)
 
 
@@ -86,10 +84,16 @@ class _Prepared:
     optimizer: torch.optim.Optimizer
     batches: Batches
     counters: Counters
-    seconds: float = 0.0
+    clock: float  # when the seconds were counted last
+
+    def count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.counters.total_seconds += now - self.clock
+        self.clock = now
 
 
 def _prepare(job: Job, progress: Progress) -> _Prepared:
+    started = time.perf_counter()
     config, data = job.config, job.data
     assert config.data.size is not None
     kind = method_class(config.method_name)
@@ -100,7 +104,7 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
         method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
     optimizer = _optimizer(config, method)
     batches = _batches(job, method, view)
-    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters())
+    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), started)
 
 
 def _begin_folder(job: Job) -> None:
@@ -157,8 +161,10 @@ def _continue(job: Job, prepared: _Prepared) -> None:
     path = job.out / files.CHECKPOINT
     if path.exists():
         prepared.counters = load_checkpoint(path, prepared.method, prepared.optimizer)
-    if prepared.counters.best_epoch and not (job.out / files.ENCODER_SELECTED).exists():
-        raise RunError(f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force")
+    if prepared.counters.best_epoch:
+        if not (job.out / files.ENCODER_SELECTED).exists():
+            raise RunError(f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force")
+        files.read_tensors(job.out / files.ENCODER_SELECTED)
     files.keep_rows_until(job.out / files.METRICS, prepared.counters.epoch)
 
 
@@ -180,6 +186,7 @@ def _train(job: Job, prepared: _Prepared) -> None:
                 state = prepared.method.encoder.net.state_dict()
                 files.write_tensors(job.out / files.ENCODER_SELECTED, state)
         append_metrics(job.out / files.METRICS, row)
+        prepared.count_seconds()
         save_checkpoint(job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters)
         _tell(stage.progress, row, config.train.epochs, every)
 
@@ -218,8 +225,7 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
     except KeyboardInterrupt:
         _leave_usable(job, prepared)
         prepared.stage.progress.say(
-            f"stopped after epoch {prepared.counters.epoch} of {job.config.train.epochs}; "
-            f"continue with the same command and --out {job.out} --resume"
+            f"stopped after epoch {prepared.counters.epoch} of {job.config.train.epochs}{_how_to_continue(job)}"
         )
         raise
     except TrainingStoppedError:
@@ -232,13 +238,18 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
             raise
         raise TrainingStoppedError(_out_of_memory(job)) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, None):
+        if error.errno is not None and not files.is_full(error):  # None: torch's writer
             raise
         epoch = prepared.counters.epoch
         raise TrainingStoppedError(
             f"{job.out} cannot be written any more ({error.strerror or error}) at epoch {epoch}; the last complete "
-            f"checkpoint stays: make room, then continue with --out {job.out} --resume"
+            f"checkpoint stays: make room{_how_to_continue(job)}"
         ) from error
+
+
+def _how_to_continue(job: Job) -> str:
+    """Left to the caller where the run is one of several: its folder is not theirs."""
+    return f"; continue with the same command and --out {job.out} --resume" if job.alone else ""
 
 
 def _out_of_memory(job: Job) -> str:
@@ -275,7 +286,6 @@ def _write_results(
             "command": job.command,
             "images": len(prepared.batches.pool),
             "steps_per_epoch": prepared.batches.steps_per_epoch,
-            "total_seconds": round(prepared.seconds, 3),
             "peak_memory_bytes": peak_memory_bytes(job.fabric.device, alone=job.alone),
         },
     )

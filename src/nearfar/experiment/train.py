@@ -14,11 +14,11 @@ from nearfar.data.store import load as load_data
 from nearfar.experiment import folder as files
 from nearfar.experiment.encoding import make_encoder
 from nearfar.experiment.model import Model, load
+from nearfar.experiment.page import write_page
 from nearfar.experiment.plan import plan_lines
 from nearfar.experiment.request import Request, make_fabric
 from nearfar.experiment.run import Job, execute
 from nearfar.experiment.settings import check_config, pool_size, refuse_unread, resolve
-from nearfar.report import write_report
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,11 @@ def train_run(request: Request, progress: Progress) -> Run:
     module = request.module
     config = resolve(config, listing, fabric.device, type(module).__name__ if module is not None else None)
     out = _folder(request, listing.name, config.method_name)
-    files.check_free(out, resume=request.resume, force=request.force)
+    files.check_free(out, resume=request.resume, force=request.force, comparison=False)
     if request.resume and (done := finished(out, config)) is not None:
-        progress.say(f"{out} is complete already; nothing to do")
+        progress.say(f"{out} is complete already; nothing to train")
+        if not (out / files.REPORT).exists():
+            write_page(out)
         return Run(out, done)
     encoder = make_encoder(config, module)
     assert config.data.size is not None
@@ -54,9 +56,10 @@ def train_run(request: Request, progress: Progress) -> Run:
         progress.say(f"  {line}")
     data = load_data(listing, view_size=config.data.size, strict=config.data.strict, progress=progress)
     refuse_unread(config, data)
-    files.make(out, force=request.force)
+    if request.force:
+        files.clear(out)
     results = execute(_job(config, data, out, request, fabric), progress)
-    write_report([out], out / files.REPORT)
+    write_page(out)
     return Run(out, results)
 
 
@@ -71,7 +74,10 @@ def _folder(request: Request, data: str, method: str) -> Path:
 
 
 def finished(out: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The results of a run that is complete already. RunError: the folder holds another configuration."""
+    """The results of a run that is complete already, with all its files.
+
+    RunError: the folder holds another configuration.
+    """
     if not (out / files.RUN_TOML).exists():
         return None
     stored, asked = files.read_toml(out / files.RUN_TOML), config.sections()
@@ -89,4 +95,7 @@ def finished(out: Path, config: RunConfig) -> dict[str, Any] | None:
     if not (out / files.RESULTS).exists():
         return None
     results = files.read_json(out / files.RESULTS)
-    return results if results.get("complete") else None
+    needed = [files.ENCODER, files.ENCODER_JSON]
+    if any(m["name"].startswith("linear_probe.") for m in results.get("measurements", [])):
+        needed.append(files.CLASSIFIER)
+    return results if results.get("complete") and all((out / name).exists() for name in needed) else None

@@ -92,19 +92,22 @@ def _seed(run: Run) -> int:
 
 
 def _without_seed(config: str | None) -> Any:
-    if config is None:
-        return None
+    tree = _tree(config)
+    tree.get("train", {}).pop("seed", None)
+    return tree or config
+
+
+def _tree(config: str | None) -> dict[str, dict[str, Any]]:
+    """The sections of run.toml; none where it is absent or no TOML."""
     try:
-        tree = tomllib.loads(config)
+        tree = tomllib.loads(config or "")
     except tomllib.TOMLDecodeError:
-        return config
-    if isinstance(train := tree.get("train"), dict):
-        train.pop("seed", None)
-    return tree
+        return {}
+    return {name: section for name, section in tree.items() if isinstance(section, dict)}
 
 
 def gather(groups: Sequence[Group]) -> list[TableEntry]:
-    """Mean and sd over each group's complete runs, then the untrained encoder over all of them."""
+    """Mean and sd over each group's complete runs, then over the untrained encoders, each counted once."""
     table: list[TableEntry] = []
     for group in groups:
         runs = group.complete
@@ -113,8 +116,19 @@ def gather(groups: Sequence[Group]) -> list[TableEntry]:
             costs = [getattr(run.results.cost, name) for run in runs]
             known = [cost for cost in costs if cost is not None]
             table.append(_entry(group.label, Measurement(name=f"cost.{name}"), known))
-    everything = [run.results.untrained for group in groups for run in group.complete]
-    return table + _entries(UNTRAINED, everything)
+    floors: dict[str, Measurement] = {}
+    for run in (run for group in groups for run in group.complete):
+        for m in run.results.untrained:
+            floors.setdefault(repr((_start(run), m.name, m.split)), m)
+    return table + _entries(UNTRAINED, [list(floors.values())])
+
+
+def _start(run: Run) -> tuple[Any, ...]:
+    """What two runs share whose encoders were equal before training, and measured on the same images."""
+    config = _tree(run.config)
+    data = config.get("data", {})
+    encoder = (run.results.encoder, config.get("encoder"))
+    return (_data_key(run), data.get("size"), data.get("eval_crop"), encoder, run.results.seed)
 
 
 def _entries(label: str, runs: Sequence[Sequence[Measurement]]) -> list[TableEntry]:

@@ -83,7 +83,7 @@ def _map(group: Group, run: Run, rows: TestRows, paths: dict[str, int], sheet: S
         "label": rows.labels.tolist(),
         "predicted": rows.predictions.tolist(),
         "confidence": [round(100 * float(c)) if np.isfinite(c) else None for c in rows.confidence],
-        "near": rows.neighbours.tolist(),
+        "near": [[other for other in near if other >= 0] for near in rows.neighbours.tolist()],
         "tile": [sheet.add(thumbnail) for thumbnail in rows.thumbnails],
         "path": [paths.setdefault(str(path), len(paths)) for path in rows.paths],
     }
@@ -103,9 +103,10 @@ def _scaled(xy: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _agreement(rows: TestRows) -> str:
     """How often a neighbour is of the image's own class: what a map's islands only suggest."""
-    known = rows.labels >= 0
-    if not known.any() or not rows.neighbours.size:
+    near = rows.neighbours[rows.labels >= 0]
+    there = near >= 0
+    if not there.any():
         return ""
-    same = rows.labels[rows.neighbours[known]] == rows.labels[known, None]
-    k = rows.neighbours.shape[1]
+    same = (rows.labels[near] == rows.labels[rows.labels >= 0, None])[there]
+    k = int(there.sum(axis=1).max())
     return f"{100 * same.mean():.1f} % of the {k} nearest neighbours are of the image’s own class"

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 
 @dataclass(frozen=True)
 class TestRows:
-    """embeddings.npz without the embeddings themselves. −1 in `labels` or `predictions` means none."""
+    """embeddings.npz without the embeddings themselves. −1 in `labels`, `predictions` or `neighbours` means none."""
 
     labels: Int[np.ndarray, " row"]
     predictions: Int[np.ndarray, " row"]
@@ -52,7 +52,7 @@ def check_rows(rows: TestRows, n_classes: int) -> None:
         raise ValueError(f"thumbnails: want uint8, got {rows.thumbnails.dtype}")
     for name in ("labels", "predictions"):
         _want_range(name, getattr(rows, name), -1, n_classes)
-    _want_range("neighbours", rows.neighbours, 0, n)
+    _want_range("neighbours", rows.neighbours, -1, n)
 
 
 def _want_range(name: str, values: Int[np.ndarray, "..."], low: int, end: int) -> None:

@@ -17,12 +17,13 @@ from nearfar.training.optimizers import load_optimizer_state
 
 @dataclass
 class Counters:
-    """How far a run has come; seconds of training alone, without evaluation."""
+    """How far a run has come."""
 
     epoch: int = 0  # complete epochs
     step: int = 0
     views_seen: int = 0
-    train_seconds: float = 0.0
+    train_seconds: float = 0.0  # of training alone, without evaluation
+    total_seconds: float = 0.0  # of everything, over all sessions of a resumed run
     best_epoch: int = 0  # of the selection on validation; 0 where none was taken
     best_value: float = -1.0
 

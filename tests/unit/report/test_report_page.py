@@ -242,6 +242,27 @@ def test_unlabelled_test_rows_are_mapped_without_classes(tmp_path: Path) -> None
     assert 'class="legend"' not in html
 
 
+def test_neighbours_that_are_not_there_are_neither_drawn_nor_counted(tmp_path: Path) -> None:
+    """Row 0 has one neighbour, of its own class; numpy would take -1 for the last row, which is of another."""
+    run = write_run(tmp_path / "run")
+    with np.load(run / "embeddings.npz") as arrays:
+        rows = dict(arrays)
+    rows["labels"] = np.array([0, 0, *[-1] * 37, 1])
+    rows["neighbours"] = np.full((40, 10), -1)
+    rows["neighbours"][:2, 0] = (1, 0)
+    np.savez(run / "embeddings.npz", **rows)
+    html = _page(run)
+    assert _payload(html)["maps"][0]["near"] == [[1], [0], *[[]] * 38]  # type: ignore[index]
+    assert "100.0 % of the 1 nearest neighbours" in html
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_a_test_set_of_a_few_images_has_a_page(tmp_path: Path, n: int) -> None:
+    html = _page(write_run(tmp_path / "run", images=made_up_images(n, 10)))
+    (near,) = (m["near"] for m in _payload(html)["maps"])  # type: ignore[attr-defined]
+    assert [len(of) for of in near] == [min(n - 1, 7), *[n - 1] * (n - 1)]
+
+
 def test_an_unfinished_comparison_shows_the_runs_that_are_there(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path / "c")
     (folder / "compare.json").unlink()
@@ -280,7 +301,8 @@ def test_a_broken_line_of_metrics_is_forgiven_only_at_the_end_of_an_interrupted_
     [
         ("labels", np.full(40, 10), "labels: want -1 to 9"),
         ("predictions", np.full(40, -2), "predictions: want -1 to 9"),
-        ("neighbours", np.full((40, 10), 40), "neighbours: want 0 to 39"),
+        ("neighbours", np.full((40, 10), 40), "neighbours: want -1 to 39"),
+        ("neighbours", np.full((40, 10), -2), "neighbours: want -1 to 39"),
         ("xy", np.zeros((39, 2)), r"xy: want shape \(40, 2\)"),
         ("thumbnails", np.zeros((40, 32, 32, 3), np.float32), "thumbnails: want uint8"),
         ("labels", np.zeros(40), "labels: want integers"),

@@ -123,6 +123,29 @@ def test_loose_runs_are_gathered_over_seeds_with_the_sample_deviation(tmp_path: 
     assert (entry.mean, entry.sd, entry.seeds) == (pytest.approx(0.94), pytest.approx(0.04), 3)
 
 
+def _floor(value: float, **encoder: str) -> dict[str, object]:
+    floor = {"name": "linear_probe.top1", "split": "test", "selection": None, "value": value}
+    return {"untrained": [floor], "encoder": {"name": "conv4", **encoder}}
+
+
+def test_an_untrained_encoder_that_methods_share_is_counted_once(tmp_path: Path) -> None:
+    for method in ("supcon", "simclr", "cross_entropy"):
+        for seed, value in enumerate((0.7, 0.8)):
+            write_run(tmp_path / "c" / method / f"seed{seed}", method=method, seed=seed, change=_floor(value))
+    floor = findings(read_source([tmp_path / "c"])).entry("untrained", "linear_probe.top1", "test", None)
+    assert floor is not None
+    assert (floor.mean, floor.sd, floor.seeds) == (pytest.approx(0.75), pytest.approx(0.1 / 2**0.5), 2)
+
+
+def test_untrained_encoders_that_differ_are_all_counted(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, change=_floor(0.7, name=name)) for name in ("conv4", "resnet18")]
+    runs.append(write_run(tmp_path / "own", change=_floor(0.7)))
+    (tmp_path / "own" / "run.toml").write_text('[encoder]\nname = "conv4"\nweights = "w.safetensors"\n')
+    floor = findings(read_source(runs)).entry("untrained", "linear_probe.top1", "test", None)
+    assert floor is not None
+    assert floor.seeds == 3
+
+
 def test_runs_of_one_method_with_other_settings_are_kept_apart(tmp_path: Path) -> None:
     a, b = write_run(tmp_path / "cold"), write_run(tmp_path / "warm", epochs=12)
     found = findings(read_source([a, b]))

@@ -163,7 +163,8 @@
       near.append(cell);
     }
     const same = map.near[row].filter(other => map.label[other] === label).length;
-    const heading = label < 0 ? "Nearest neighbours" : `Nearest neighbours: ${same} of ${map.near[row].length} of this class`;
+    const of = label < 0 ? "" : `: ${same} of ${map.near[row].length} of this class`;
+    const heading = map.near[row].length ? `Nearest neighbours${of}` : "No other image is on this map";
     tip.replaceChildren(top, element("p", "heading", heading), near);
   }
 
