@@ -182,8 +182,7 @@ def _nt_xent(rows: Rows, queue: Tensor | None, group: Group) -> Tensor:
 
 def _two_towers(rows: Rows, views: int, queue: Tensor | None, group: Group) -> Tensor:
     """Each view against each other one, in which the partner is the one positive."""
-    numbers = rows.sample.view(views, -1)[0]
-    partners = torch.arange(rows.samples, device=numbers.device)
+    numbers, partners = rows.numbers, torch.arange(rows.samples, device=rows.numbers.device)
     terms = []
     for i, anchors in enumerate(rows.anchors.view(views, len(numbers), -1)):
         for j, candidates in enumerate(rows.everyone.view(views, rows.samples, -1)):

@@ -94,7 +94,9 @@ def own_classes(labels: Tensor, start: int = 0) -> Tensor:
 def numbered(classes: Tensor) -> Tensor:
     """The same classes as numbers from 0 to below their count, without a shape that depends on values."""
     ordered, order = classes.sort(stable=True)
-    steps = torch.cat([ordered.new_zeros(1), (ordered[1:] != ordered[:-1]).to(torch.int64)]).cumsum(0)
+    steps = torch.zeros_like(ordered)
+    steps[1:] = ordered[1:] != ordered[:-1]
+    steps = steps.cumsum(0)
     return torch.empty_like(steps).scatter(0, order, steps)
 
 
@@ -104,23 +106,37 @@ class Rows:
 
     anchors: Tensor  # (M, D)
     everyone: Tensor  # (N, D); the same tensor as `anchors` where those are all there are
-    own: Tensor  # (M,) the place of each anchor among everyone
     classes: Tensor  # (M,) numbered over all ranks
     every_class: Tensor  # (N,)
-    sample: Tensor  # (M,) the number of each anchor's sample among the samples of all ranks
+    numbers: Tensor  # (B,) of this rank's samples among those of all ranks
     samples: int  # of all ranks
     largest: float  # bound of the logits
     half: bool = False  # products may be taken in bf16
 
+    @property
+    def anchor_views(self) -> int:
+        return len(self.anchors) // len(self.numbers)
+
+    @property
+    def sample(self) -> Tensor:
+        """(M,): the number of each anchor's sample."""
+        return self.numbers.repeat(self.anchor_views)
+
+    @property
+    def own(self) -> Tensor:
+        """(M,): the place of each anchor among everyone."""
+        return torch.cat([self.numbers + view * self.samples for view in range(self.anchor_views)])
+
     def statistics(self, over: Over, positives: Positives = "none") -> tuple[Tensor, Tensor]:
         """The core on these rows, symmetric where anchors are everyone."""
+        alone = self.anchors is self.everyone
         return statistics(
             self.anchors,
-            None if self.anchors is self.everyone else self.everyone,
+            None if alone else self.everyone,
             largest=self.largest,
             over=over,
             positives=positives,
-            own=self.own,
+            own=None if alone else self.own,
             anchor_classes=self.classes,
             candidate_classes=self.every_class,
             half=self.half,
@@ -159,14 +175,13 @@ def gather_rows(
         sample_classes = numbered(gather(own_classes(labels, of.start), of, group))
     everyone = gather(unit, of, group, dim=1).flatten(0, 1)
     whole = group is None and used == views
-    own = torch.cat([numbers + view * of.total for view in range(used)])
+    every_class = sample_classes.repeat(views)
     return Rows(
         anchors=everyone if whole else unit[:used].flatten(0, 1),
         everyone=everyone,
-        own=own,
-        classes=sample_classes[numbers].repeat(used),
-        every_class=sample_classes.repeat(views),
-        sample=numbers.repeat(used),
+        classes=every_class if whole else sample_classes[numbers].repeat(used),
+        every_class=every_class,
+        numbers=numbers,
         samples=of.total,
         largest=1 / temperature if bounded else float("inf"),
         half=half,

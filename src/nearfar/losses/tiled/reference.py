@@ -12,22 +12,32 @@ def statistics(pairs: Pairs) -> tuple[Tensor, Tensor]:
     then the mean of its positives' logits (0 where there are none) or their log-sum-exp (-inf), or nothing.
     """
     logits = pairs.anchors @ pairs.against.T
+    if pairs.symmetric and pairs.over == "others" and len(logits) > 1:  # the same, with fewer passes over the matrix
+        return _among_others(pairs, logits.fill_diagonal_(-torch.inf))
     own, same = _masks(pairs, logits)
     if pairs.over == "all":
         whole = logits.logsumexp(dim=1)
-    elif pairs.over == "others" and pairs.symmetric and len(logits) > 1:  # something is always wanted
-        assert own is not None
-        whole = logits.masked_fill(own, -torch.inf).logsumexp(dim=1)
     else:
         whole = _log_sum_exp(logits, same if pairs.over == "negatives" else own)
     if pairs.positives == "none":
         return whole, logits.new_empty(0)
     assert same is not None
-    positive = same if own is None else same & ~own
+    return whole, _of_positives(pairs, logits, same if own is None else same & ~own)
+
+
+def _among_others(pairs: Pairs, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """A batch against itself, the diagonal of its logits at -inf."""
+    if pairs.positives == "none":
+        return logits.logsumexp(dim=1), logits.new_empty(0)
+    everything = slice(0, len(logits))
+    positive = pairs.is_same_class(everything, everything).fill_diagonal_(False)
+    return logits.logsumexp(dim=1), _of_positives(pairs, logits, positive)
+
+
+def _of_positives(pairs: Pairs, logits: Tensor, positive: Tensor) -> Tensor:
     if pairs.positives == "log_sum_exp":
-        return whole, _log_sum_exp(logits, ~positive)
-    sums = torch.where(positive, logits, 0.0).sum(dim=1)
-    return whole, sums / positive.sum(dim=1).clamp(min=1)
+        return _log_sum_exp(logits, ~positive)
+    return torch.where(positive, logits, 0.0).sum(dim=1) / pairs.number_of_positives().clamp(min=1)
 
 
 def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
