@@ -209,7 +209,8 @@ def test_losses_compile_without_a_graph_break():
 
 @pytest.mark.ci
 def test_the_triton_kernels_are_right_in_their_interpreter():
-    pytest.importorskip("triton", reason="TRITON IS NOT INSTALLED HERE: ITS KERNELS ARE NOT TESTED")
+    # the interpreter of Triton 3.6 fails with the numpy of today
+    pytest.importorskip("triton", "3.7", reason="TRITON IS NOT HERE, OR TOO OLD: ITS KERNELS ARE NOT TESTED")
     script = Path(__file__).with_name("triton_in_its_interpreter.py")
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=environment)
