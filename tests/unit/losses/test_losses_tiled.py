@@ -218,6 +218,15 @@ def test_the_triton_kernels_are_right_in_their_interpreter():
     assert done.stdout.split() == ["81", "cases"]
 
 
+@pytest.mark.ci
+def test_the_triton_kernels_compile_for_gpus_and_fit_a_small_one():
+    pytest.importorskip("triton", "3.7", reason="TRITON IS NOT HERE, OR TOO OLD: ITS KERNELS ARE NOT COMPILED")
+    script = Path(__file__).with_name("triton_ahead_of_time.py")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["32", "kernels"]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU HERE: THE CUDA KERNELS ARE NOT TESTED ON ONE")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2)])
 @pytest.mark.parametrize("form", Form.__args__)
