@@ -123,6 +123,18 @@ def _nothing_to_learn_from(s: Samples, group: Any) -> Tensor:
     return s.z.sum() * 0
 
 
+def _spoilt_on_one_rank(s: Samples, group: Any) -> Tensor:
+    """A NaN among the samples of the last rank alone: every rank must refuse."""
+    spoilt = s.z.detach().clone()
+    if group is None or dist.get_rank(group) == dist.get_world_size(group) - 1:
+        spoilt[0, 0, 0] = torch.nan
+    try:
+        losses.sup_con(spoilt, s.labels("full"), temperature=0.3, group=group)
+    except ValueError:
+        return s.z.sum() * 0 + 42
+    return s.z.sum() * 0
+
+
 CASES: dict[str, Case] = {
     **{
         f"sup_con {form} {contrast} {denominator} cap={cap}": _sup_con(
@@ -138,6 +150,7 @@ CASES: dict[str, Case] = {
     "sup_con inside, one view, a rank without a positive": _sup_con("lonely", views=1, form="inside"),
     "sup_con without labels": _sup_con("none"),
     "sup_con refuses on every rank": _nothing_to_learn_from,
+    "sup_con refuses what is spoilt on one rank": _spoilt_on_one_rank,
     **{
         f"info_nce {negatives}{' and a queue' if queue else ''}": _info_nce(negatives, queue=queue)
         for negatives, queue in [

@@ -188,7 +188,7 @@ SCORES = torch.zeros(3, 4, 5)
         (SCORES[:1], {}, "scores: want"),
         (SCORES, {"temperature": 0.0}, "temperature: want more than 0"),
         (SCORES, {"epsilon": -0.1}, "epsilon: want more than 0"),
-        (SCORES, {"rounds": 0}, "rounds: want more than 0"),
+        (SCORES, {"rounds": 0}, "rounds: want a whole number from 1"),
         (SCORES, {"assigning_views": 4}, "assigning_views: want"),
         (SCORES, {"assigning_views": 0}, "assigning_views: want"),
         (SCORES, {"queue": SCORES[:2]}, "queue: want"),
@@ -211,7 +211,7 @@ def test_swapped_prediction_refuses_what_it_cannot_compute_by_name(scores, optio
         (SCORES[0, :0], {}, "scores: want"),
         (SCORES[0] * math.nan, {}, "scores: .*finite"),
         (SCORES[0], {"epsilon": -0.1}, "epsilon: want more than 0"),
-        (SCORES[0], {"rounds": 0}, "rounds: want more than 0"),
+        (SCORES[0], {"rounds": 0}, "rounds: want a whole number from 1"),
     ],
 )
 def test_sinkhorn_refuses_what_it_cannot_compute_by_name(scores, changed, message):

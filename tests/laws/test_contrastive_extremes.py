@@ -48,6 +48,26 @@ def test_loss_and_gradient_stay_finite_at_a_low_temperature(dtype, kind, denomin
     assert float(z.grad.abs().max()) < 1e4
 
 
+@pytest.mark.parametrize("temperature", [0.01, 0.002])
+@pytest.mark.parametrize("denominator", Denominator.__args__)
+@pytest.mark.parametrize("form", Form.__args__)
+def test_positives_that_are_all_far_away_cost_a_finite_number(form, denominator, temperature):
+    """Dense: the positives of each row are its opposites. Tiled: random rows of few dimensions."""
+    source = torch.Generator().manual_seed(0)
+    opposed = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.01], [-1.0, 0.01]])[None]
+    many = torch.randn(2, 300, 16, generator=source)
+    for z, labels in ((opposed, torch.tensor([0, 0, 1, 1])), (many, torch.randint(-1, 6, (300,), generator=source))):
+        values = []
+        for rows in (z, z.double()):
+            rows = rows.clone().requires_grad_()
+            loss = losses.sup_con(rows, labels, temperature=temperature, form=form, denominator=denominator)
+            loss.backward()
+            assert bool(torch.isfinite(rows.grad).all())
+            values.append(float(loss.detach()))
+        assert values[0] == pytest.approx(values[1], rel=1e-4)
+        assert math.isfinite(values[1])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_info_nce_stays_finite_at_a_low_temperature(kind):
     z = batch_of(kind)[0].requires_grad_()
@@ -118,6 +138,8 @@ SPOILT[1, 2, 0] = math.nan
         (FLOATS, WHOLE, {"contrast": "two"}, "contrast: want one of"),
         (FLOATS, WHOLE, {"denominator": "none"}, "denominator: want one of"),
         (FLOATS, WHOLE, {"positives_cap": 3}, r"positives_cap: want a multiple of the 2 view\(s\), got 3"),
+        (FLOATS, WHOLE, {"positives_cap": 2.0}, "positives_cap: want a whole number from 0, got 2.0"),
+        (FLOATS[:1], WHOLE, {"positives_cap": 0}, "positives_cap: want a whole number from 1, got 0"),
         (SPOILT, WHOLE, {}, r"z: want finite numbers, got NaN.* in 1 row\(s\), the first at view 1, sample 2"),
         (FLOATS[:1], torch.full((4,), -1), {}, "at least one sample with a positive, got none"),
     ],
@@ -132,7 +154,10 @@ def test_what_cannot_be_computed_is_refused_by_name(z, labels, options, message)
     [
         (FLOATS[:1], {}, "z: want at least 2 views, got 1: no positive can exist"),
         (FLOATS, {"negatives": "rows"}, "negatives: want one of"),
-        (FLOATS, {"negatives": "queue"}, "queue: want a tensor"),
+        (FLOATS, {"negatives": "queue"}, 'queue: want rows .n, 3. with negatives="queue", got none'),
+        (FLOATS, {"negatives": "queue", "queue": torch.zeros(0, 3)}, "queue: want rows"),
+        (FLOATS, {"temperature": None}, "temperature: want a number, got None"),
+        (FLOATS, {"temperature": 1e-39}, "temperature: want more than 0"),
         (FLOATS, {"queue": torch.zeros(5, 4)}, r"queue: want \(rows, 3\), got shape \(5, 4\)"),
         (FLOATS, {"queue": torch.full((5, 3), math.inf)}, "queue: want finite numbers"),
     ],

@@ -9,7 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group, all_max, all_sum
-from nearfar.losses.rows import at_least_float32, check_finite, check_positive, check_views, full_precision, mean_over
+from nearfar.losses.rows import (
+    at_least_float32,
+    check_finite,
+    check_positive,
+    check_views,
+    check_whole,
+    full_precision,
+    mean_over,
+)
 
 
 def swapped_prediction(
@@ -33,19 +41,20 @@ def swapped_prediction(
     queue of another shape, a score that is not finite.
     """
     check_views(scores, name="scores", fewest_views=2)
-    check_positive(temperature=temperature, epsilon=epsilon, rounds=rounds)
+    check_positive(temperature=temperature, epsilon=epsilon)
+    check_whole(1, rounds=rounds)
     views, samples, prototypes = scores.shape
     assigning = views if assigning_views is None else assigning_views
-    if not 1 <= assigning <= views:
+    check_whole(1, assigning_views=assigning)
+    if assigning > views:
         raise ValueError(f"assigning_views: want 1 to {views} (the views), got {assigning}")
     if queue is not None and (queue.ndim != 3 or (len(queue), queue.shape[2]) != (assigning, prototypes)):
         raise ValueError(f"queue: want ({assigning}, rows, {prototypes}), got shape {tuple(queue.shape)}")
     with full_precision(scores):
         scores = at_least_float32(scores)
-        if not torch.compiler.is_compiling():
-            check_finite(scores.detach().square().sum(dim=-1), "scores")
-            if queue is not None:
-                check_finite(at_least_float32(queue.detach()).square().sum(dim=-1), "queue")
+        check_finite(scores.detach().square().sum(dim=-1), "scores", group)
+        if queue is not None:
+            check_finite(at_least_float32(queue.detach()).square().sum(dim=-1), "queue", group)
         logs = F.log_softmax(scores / temperature, dim=-1)
         terms = []
         for v in range(assigning):
@@ -67,9 +76,9 @@ def sinkhorn(
     """
     if scores.ndim != 2 or min(scores.shape) < 1:
         raise ValueError(f"scores: want (samples, prototypes), at least one each, got shape {tuple(scores.shape)}")
-    check_positive(epsilon=epsilon, rounds=rounds)
-    if not torch.compiler.is_compiling():
-        check_finite(at_least_float32(scores.detach()).square().sum(dim=-1), "scores")
+    check_positive(epsilon=epsilon)
+    check_whole(1, rounds=rounds)
+    check_finite(at_least_float32(scores.detach()).square().sum(dim=-1), "scores", group)
     return _balanced(scores, epsilon, rounds, group)
 
 

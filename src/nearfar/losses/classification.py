@@ -11,7 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group
-from nearfar.losses.rows import at_least_float32, check_finite, check_labels, check_views, full_precision, mean_over
+from nearfar.losses.rows import (
+    at_least_float32,
+    check_finite,
+    check_labels,
+    check_views,
+    check_whole,
+    full_precision,
+    mean_over,
+)
 
 
 def large_margin_softmax(
@@ -38,18 +46,16 @@ def large_margin_softmax(
     check_labels(labels, h.shape[1])
     if weight.ndim != 2 or weight.shape[1] != h.shape[2]:
         raise ValueError(f"weight: want (classes, {h.shape[2]}), got shape {tuple(weight.shape)}")
-    if isinstance(margin, bool) or not isinstance(margin, int) or margin < 1:
-        raise ValueError(f"margin: want a whole number from 1, got {margin}")
+    check_whole(1, margin=margin)
     if not 0 <= softness < float("inf"):
         raise ValueError(f"softness: want at least 0, got {softness}")
     with full_precision(h):
         h = at_least_float32(h)
         weight = weight.to(h.dtype)
-        if not torch.compiler.is_compiling():
-            check_finite(h.detach().square().sum(dim=-1), "h")
-            check_finite(weight.detach().square().sum(dim=-1), "weight")
-            if int(labels.max()) >= len(weight):
-                raise ValueError(f"labels: want numbers below {len(weight)} (the classes), got {int(labels.max())}")
+        check_finite(h.detach().square().sum(dim=-1), "h", group)
+        check_finite(weight.detach().square().sum(dim=-1), "weight", group)
+        if not torch.compiler.is_compiling() and int(labels.max()) >= len(weight):
+            raise ValueError(f"labels: want numbers below {len(weight)} (the classes), got {int(labels.max())}")
         target = labels.to(torch.int64).clamp(min=0).expand(len(h), -1).unsqueeze(-1)  # (V, B, 1)
         logits = h @ weight.T
         plain = logits.gather(-1, target)

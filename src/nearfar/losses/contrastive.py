@@ -19,6 +19,7 @@ from nearfar.losses.rows import (
     check_labels,
     check_positive,
     check_views,
+    check_whole,
     full_precision,
     gather_rows,
     mean_over,
@@ -71,11 +72,17 @@ def sup_con(
     check_word("form", form, Form)
     check_word("contrast", contrast, Contrast)
     check_word("denominator", denominator, Denominator)
-    _check_cap(positives_cap, len(z))
+    if positives_cap is not None:
+        _check_cap(positives_cap, len(z))
     with full_precision(z):
         anchor_views = 1 if contrast == "one_view" else None
         rows = gather_rows(
-            unit_rows(z), labels, group, temperature=temperature, anchor_views=anchor_views, half=takes_half(z)
+            unit_rows(z, group=group),
+            labels,
+            group,
+            temperature=temperature,
+            anchor_views=anchor_views,
+            half=takes_half(z),
         )
         of_class = rows.rows_of_class()
         if positives_cap is None:
@@ -102,7 +109,7 @@ def _terms(rows: Rows, positives: Tensor, form: Form, denominator: Denominator) 
             candidate_classes=rows.every_class,
             inside=inside,
         )
-        return -(torch.where(positives == 0, 1.0, sums) / few).log() if inside else sums / few
+        return few.log() - sums if inside else sums / few
     over: Over = "others" if denominator == "all" else "negatives"
     if form == "inside":
         whole, of_positives = rows.statistics(over, "log_sum_exp")
@@ -156,18 +163,20 @@ def info_nce(
     check_views(z, fewest_views=2)
     check_positive(temperature=temperature)
     check_word("negatives", negatives, Negatives)
-    if queue is None and negatives == "queue":
-        raise ValueError('queue: want a tensor (rows, width) with negatives="queue", got None')
+    if negatives == "queue" and (queue is None or len(queue) == 0):
+        raise ValueError(f'queue: want rows (n, {z.shape[2]}) with negatives="queue", got none')
     if queue is not None and (queue.ndim != 2 or queue.shape[1] != z.shape[2]):
         raise ValueError(f"queue: want (rows, {z.shape[2]}), got shape {tuple(queue.shape)}")
     with full_precision(z):
-        unit = unit_rows(z)
-        more = None if queue is None else unit_rows(queue, name="queue").to(unit.dtype) * temperature**-0.5
+        unit = unit_rows(z, group=group)
+        more = None
+        if queue is not None:
+            more = unit_rows(queue, name="queue", group=group).to(unit.dtype) * temperature**-0.5
         if negatives == "queue":
             assert more is not None
             query, keys = unit[0] * temperature**-0.5, unit[1:] * temperature**-0.5
             to_queue, _ = statistics(query, more, largest=1 / temperature, over="all", half=takes_half(z))
-            return mean_over(F.softplus(to_queue - (query * keys).sum(dim=-1)), None, group)
+            return mean_over(-F.logsigmoid((query * keys).sum(dim=-1) - to_queue), None, group)
         rows = gather_rows(unit, None, group, temperature=temperature, half=takes_half(z))
         return _nt_xent(rows, more, group) if negatives == "all_rows" else _two_towers(rows, len(z), more, group)
 
@@ -207,6 +216,7 @@ def _two_towers(rows: Rows, views: int, queue: Tensor | None, group: Group) -> T
 
 def count_anchors_without_positive(views: int, labels: Int[Tensor, " batch"]) -> Int[Tensor, ""]:
     """How many of the V * B rows share their class with no other row: what `sup_con` leaves out of its mean."""
+    check_labels(labels, len(labels))
     if views > 1:
         return torch.zeros((), dtype=torch.int64, device=labels.device)
     classes = numbered(own_classes(labels))
@@ -214,8 +224,10 @@ def count_anchors_without_positive(views: int, labels: Int[Tensor, " batch"]) ->
     return (sizes == 1).sum()
 
 
-def _check_cap(cap: int | None, views: int) -> None:
-    if cap is not None and (cap < 0 or cap % views):
+def _check_cap(cap: object, views: int) -> None:
+    check_whole(1 if views == 1 else 0, positives_cap=cap)  # with one view and none of other samples there is none
+    assert isinstance(cap, int)
+    if cap % views:
         raise ValueError(f"positives_cap: want a multiple of the {views} view(s), got {cap}")
 
 

@@ -40,7 +40,7 @@ def margin_contrastive(
     check_labels(labels, z.shape[1])
     check_positive(margin=margin)
     with full_precision(z):
-        rows = gather_rows(unit_rows(z), labels, group, temperature=1.0)
+        rows = gather_rows(unit_rows(z, group=group), labels, group, temperature=1.0)
         squares = _squared_distances(rows)
         positive, negative = _masks(rows)
         apart = F.relu(margin - _root(squares)).square()
@@ -59,8 +59,9 @@ def triplet(
 ) -> Float[Tensor, ""]:
     """Triplet loss: a positive shall be nearer to its anchor than a negative, by the margin. In [0, 4 + margin].
 
-    Schroff et al. 2015 (FaceNet), arXiv:1503.03832, [d_ap - d_an + margin]+ with d the squared distance of unit rows
-    (`squared` False: the distance), margin .2. `mining` says over which triplets the mean goes:
+    Schroff et al. 2015 (FaceNet), arXiv:1503.03832, the equation from a secondary source: [d_ap - d_an + margin]+ with
+    d the squared distance of unit rows (`squared` False: the distance), margin .2. `mining` says over which triplets
+    the mean goes:
     "all": every anchor, positive and negative, zeros included. By sorting each anchor's distances, in time
         O(N² log N) and memory O(N²), not N³.
     "semi_hard": for each anchor and positive the nearest negative that is farther than the positive, else the farthest
@@ -80,7 +81,7 @@ def triplet(
     if margin is None and mining == "all":
         raise ValueError('margin: want a number with mining="all", got None (a soft margin)')
     with full_precision(z):
-        rows = gather_rows(unit_rows(z), labels, group, temperature=1.0)
+        rows = gather_rows(unit_rows(z, group=group), labels, group, temperature=1.0)
         distances = _squared_distances(rows)
         distances = distances if squared else _root(distances)
         positive, negative = _masks(rows)
@@ -100,7 +101,7 @@ def triplet(
 
 
 def _hinge(ahead: Tensor, margin: float | None) -> Tensor:
-    return F.softplus(ahead) if margin is None else F.relu(ahead + margin)
+    return -F.logsigmoid(-ahead) if margin is None else F.relu(ahead + margin)
 
 
 def _semi_hard(distances: Tensor, negative: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def n_pairs(
         raise ValueError(f'length_weight: want 0 with form="soft_labels" (it has no such term), got {length_weight}')
     with full_precision(z):
         unit = (form == "soft_labels") if normalise is None else normalise
-        rows = unit_rows(z) if unit else _finite_rows(z)
+        rows = unit_rows(z, group=group) if unit else _finite_rows(z, group)
         if form == "soft_labels":
             return _soft_labels(rows, labels, temperature, group, bounded=unit)
         gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=unit)
@@ -80,7 +80,7 @@ def n_pairs(
             anchor_classes=gathered.classes[: z.shape[1]],
             candidate_classes=gathered.every_class[: gathered.samples],
         )
-        loss = mean_over(F.softplus(negatives - (first * second).sum(dim=1)), None, group)
+        loss = mean_over(-F.logsigmoid((first * second).sum(dim=1) - negatives), None, group)
         return loss + length_weight * mean_over(rows.square().sum(dim=-1), None, group) if length_weight else loss
 
 
@@ -100,8 +100,7 @@ def _soft_labels(rows: Tensor, labels: Tensor, temperature: float, group: Group,
     return mean_over(whole - to_class, None, group)
 
 
-def _finite_rows(z: Tensor) -> Tensor:
+def _finite_rows(z: Tensor, group: Group) -> Tensor:
     z = at_least_float32(z)
-    if not torch.compiler.is_compiling():
-        check_finite(z.detach().square().sum(dim=-1), "z")
+    check_finite(z.detach().square().sum(dim=-1), "z", group)
     return z

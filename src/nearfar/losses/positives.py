@@ -5,6 +5,7 @@ Letters: V views, M anchors, D projection width, P positives kept at most.
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from nearfar.losses.rows import Rows
 
@@ -16,17 +17,25 @@ def capped_positives(rows: Rows, views: int, cap: int) -> tuple[Tensor, Tensor]:
     class in the order of the batch, ranks one after another.
     """
     places, kept = _places(rows, views, cap // views)
-    columns = [(rows.anchors * rows.everyone[column]).sum(dim=1) for column in places.unbind(1)]
+    columns = [
+        checkpoint(_products, rows.anchors, rows.everyone, column, use_reentrant=False, preserve_rng_state=False)
+        for column in places.unbind(1)
+    ]
     logits = torch.stack(columns, dim=1)
     return logits.masked_fill(~kept, -torch.inf), kept
 
 
+def _products(anchors: Tensor, everyone: Tensor, column: Tensor) -> Tensor:
+    """Made again in the backward, so that no positive's rows are kept."""
+    return (anchors * everyone[column]).sum(dim=1)
+
+
 def _places(rows: Rows, views: int, others: int) -> tuple[Tensor, Tensor]:
     """(M, P): places among everyone, and whether there is such a positive (else the place is 0)."""
-    others = min(others, rows.samples - 1)
     classes = rows.every_class[: rows.samples]
     order = classes.argsort(stable=True)
     sizes = torch.zeros_like(classes).index_add(0, classes, torch.ones_like(classes))
+    others = min(others, rows.samples - 1 if torch.compiler.is_compiling() else int(sizes.max()) - 1)
     starts = sizes.cumsum(0) - sizes
     within = torch.empty_like(classes)
     within[order] = torch.arange(rows.samples, device=classes.device) - starts[classes[order]]

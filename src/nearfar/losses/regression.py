@@ -27,7 +27,8 @@ def negative_cosine(
     if prediction.shape != target.shape:
         raise ValueError(f"target: want the prediction's shape {tuple(prediction.shape)}, got {tuple(target.shape)}")
     with full_precision(prediction):
-        p, t = unit_rows(prediction, name="prediction"), unit_rows(target.detach(), name="target")
+        p = unit_rows(prediction, name="prediction", group=group)
+        t = unit_rows(target.detach(), name="target", group=group)
         others = t.sum(dim=0) - t if len(t) > 2 else t.flip(0)
         return -mean_over((p * others).sum(dim=-1) / (len(t) - 1), None, group)
 
@@ -42,7 +43,7 @@ def alignment(z: Float[Tensor, "view batch dim"], *, exponent: float = 2.0, grou
     check_views(z, fewest_views=2)
     check_positive(exponent=exponent)
     with full_precision(z):
-        unit = unit_rows(z)
+        unit = unit_rows(z, group=group)
         first, second = torch.triu_indices(len(z), len(z), 1, device=z.device)
         squares = (unit[first] - unit[second]).square().sum(dim=-1)
         if exponent == 2:

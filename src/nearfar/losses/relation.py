@@ -27,12 +27,14 @@ def relation(
     negatives (Lin et al. 2017, arXiv:1708.02002); the code uses 2 and .5, so that a focal loss is at most half the
     plain one.
 
-    Raises ValueError: shapes that differ, no pair, an unknown form, a score that is not finite, a focus below 0 or not
-    finite, a weight outside [0, 1].
+    Raises ValueError: shapes that differ, no pair, an unknown form, a score that is not finite, a target outside
+    [0, 1], a focus below 0 or not finite, a weight outside [0, 1].
     """
     check_word("form", form, RelationForm)
     if scores.shape != targets.shape:
         raise ValueError(f"targets: want one for each score {tuple(scores.shape)}, got shape {tuple(targets.shape)}")
+    if not scores.is_floating_point():
+        raise ValueError(f"scores: want floating-point numbers, got {scores.dtype}")
     if scores.numel() == 0:
         raise ValueError(f"scores: want at least one pair, got shape {tuple(scores.shape)}")
     if not 0 <= focus < float("inf"):
@@ -41,8 +43,9 @@ def relation(
         raise ValueError(f"positive_weight: want 0 to 1, got {positive_weight}")
     with full_precision(scores):
         scores, targets = at_least_float32(scores), at_least_float32(targets)
-        if not torch.compiler.is_compiling():
-            check_finite(scores.detach().flatten(), "scores")
+        check_finite(scores.detach().flatten(), "scores", group)
+        if not torch.compiler.is_compiling() and not bool(((targets >= 0) & (targets <= 1)).all()):
+            raise ValueError(f"targets: want 0 to 1, got {targets.min():g} to {targets.max():g}")
         terms = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         if form == "focal":
             # (1 - p_t)^focus through its logarithm: as a power its slope at p_t = 1 is infinite for a focus below 1

@@ -3,6 +3,7 @@
 Letters: V views, B samples of this rank, N rows (views x samples) of all ranks, M anchors of this rank, D width.
 """
 
+import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nearfar.core.errors import NotFiniteError
-from nearfar.core.ranks import Group, all_sum, gather, shares
+from nearfar.core.ranks import Group, all_max, all_sum, gather, shares
 from nearfar.losses.tiled import statistics
 from nearfar.losses.tiled.pairs import Over, Positives
 
@@ -36,11 +37,23 @@ def check_labels(labels: Tensor, samples: int) -> None:
         raise ValueError(f"labels: want integers, got {labels.dtype}")
 
 
-def check_positive(**numbers: float) -> None:
-    """ValueError unless each is more than 0 and finite."""
-    for name, number in numbers.items():
-        if not 0 < number < float("inf"):
-            raise ValueError(f"{name}: want more than 0, got {number}")
+SMALLEST = 1e-37  # whose inverse is a number in float32
+
+
+def check_positive(**values: object) -> None:
+    """ValueError unless each is a number more than 0 and finite, its inverse too."""
+    for name, value in values.items():
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise ValueError(f"{name}: want a number, got {value!r}")
+        if not SMALLEST <= float(value) < float("inf"):
+            raise ValueError(f"{name}: want more than 0, got {value}")
+
+
+def check_whole(least: int, **values: object) -> None:
+    """ValueError unless each is a whole number from `least` on."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name}: want a whole number from {least}, got {value!r}")
 
 
 @contextmanager
@@ -59,24 +72,31 @@ def takes_half(z: Tensor) -> bool:
     return z.dtype == torch.bfloat16 and z.device.type == "cuda"
 
 
-def unit_rows(x: Tensor, *, name: str = "z") -> Tensor:
+def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
     """Rows along the last dimension brought to length 1, in at least float32; a row of zeros stays, gradient 0.
 
-    ValueError: a row that is not finite (its place is named). Under torch.compile values are not looked at.
+    ValueError: a row that is not finite, on any rank (its place is named). Under torch.compile nothing is looked at.
     """
     x = at_least_float32(x)
     squares = x.square().sum(dim=-1, keepdim=True)
-    if not torch.compiler.is_compiling():
-        check_finite(squares.detach().squeeze(-1), name)
+    check_finite(squares.detach().squeeze(-1), name, group)
     alive = squares > 0
     return x * torch.where(alive, torch.where(alive, squares, 1.0).rsqrt(), 0.0)
 
 
-def check_finite(squares: Tensor, name: str) -> None:
-    """NotFiniteError, a ValueError, that names the first row whose sum of squares is no finite number."""
-    finite = squares.isfinite()
-    if bool(finite.all()):
+def check_finite(squares: Tensor, name: str, group: Group = None) -> None:
+    """NotFiniteError, a ValueError, that names the first row whose sum of squares is no finite number.
+
+    With a group every rank raises where one must, so that none waits for it. Nothing under torch.compile.
+    """
+    if torch.compiler.is_compiling():
         return
+    finite = squares.isfinite()
+    spoilt = ~finite.all()
+    if not bool(all_max(spoilt.to(torch.int32), group)):
+        return
+    if not bool(spoilt):
+        raise NotFiniteError(f"{name}: want finite numbers, got NaN, infinity or overflow on another rank")
     place = (~finite).nonzero()[0].tolist()
     words = ", ".join(f"{axis} {at}" for axis, at in zip(("view", "sample")[-len(place) :], place, strict=False))
     rows = int((~finite).sum())
@@ -168,7 +188,7 @@ def gather_rows(
     unit = unit * temperature**-0.5
     used = anchor_views or views
     of = shares(samples, group, unit.device)
-    numbers = torch.arange(of.start, of.stop, device=unit.device)
+    own_samples = torch.arange(of.start, of.stop, device=unit.device)
     if labels is None:
         sample_classes = torch.arange(of.total, device=unit.device)
     else:
@@ -179,9 +199,9 @@ def gather_rows(
     return Rows(
         anchors=everyone if whole else unit[:used].flatten(0, 1),
         everyone=everyone,
-        classes=every_class if whole else sample_classes[numbers].repeat(used),
+        classes=every_class if whole else sample_classes[own_samples].repeat(used),
         every_class=every_class,
-        numbers=numbers,
+        numbers=own_samples,
         samples=of.total,
         largest=1 / temperature if bounded else float("inf"),
         half=half,

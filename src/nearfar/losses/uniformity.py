@@ -26,7 +26,7 @@ def uniformity(z: Float[Tensor, "view batch dim"], *, sharpness: float = 2.0, gr
     check_views(z)
     check_positive(sharpness=sharpness)
     with full_precision(z):
-        return torch.stack([_of_one_view(view[None], sharpness, group) for view in unit_rows(z)]).mean()
+        return torch.stack([_of_one_view(view[None], sharpness, group) for view in unit_rows(z, group=group)]).mean()
 
 
 def _of_one_view(unit: Tensor, sharpness: float, group: Group) -> Tensor:

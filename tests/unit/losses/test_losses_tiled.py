@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from nearfar import losses
 from nearfar.losses import tiled
+from nearfar.losses.positives import capped_positives
+from nearfar.losses.rows import gather_rows
 from nearfar.losses.tiled import cpu
 from nearfar.losses.tiled.pairs import Over, Positives
 from nearfar.losses.words import Form
@@ -103,6 +105,29 @@ def test_tiles_pass_gradcheck_and_refuse_second_derivatives(monkeypatch):
         slope.square().sum().backward()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit")  # what torch calls while it prepares forward mode
+def test_forward_mode_is_right_in_the_dense_form_and_refused_in_tiles(monkeypatch):
+    labels = torch.tensor([0, 1, 0, 2, -1, 1])
+    z = torch.randn(2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def slope():
+        return torch.func.jvp(lambda x: losses.sup_con(x, labels, temperature=0.5), (z,), (z.flip(-1),))[1]
+
+    there, back = (losses.sup_con(z + step * z.flip(-1), labels, temperature=0.5) for step in (1e-6, -1e-6))
+    known = (there - back) / 2e-6
+    assert float(slope()) == pytest.approx(float(known), rel=1e-6)
+    monkeypatch.setattr(tiled, "DENSE_UP_TO", 0)
+    with pytest.raises(RuntimeError, match="forward-mode derivatives of a tiled loss are not offered"):
+        slope()
+
+
+def test_a_cap_keeps_no_more_places_than_a_class_has():
+    labels = torch.tensor([0, 1, 0, 2, 0, 1])
+    gathered = gather_rows(torch.randn(2, 6, 3), labels, None, temperature=1.0)
+    logits, kept = capped_positives(gathered, 2, 1000)
+    assert logits.shape == kept.shape == (12, 6)  # two views of three samples
+
+
 def test_the_dense_form_has_right_second_derivatives():
     labels = torch.tensor([0, 1, 0, 2, -1, 1])
     z = torch.randn(2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -166,6 +191,8 @@ COMPILED = """
 import torch
 from nearfar import losses
 from nearfar.losses import tiled
+from nearfar.losses.positives import capped_positives
+from nearfar.losses.rows import gather_rows
 torch.manual_seed(0)
 z = torch.randn(2, 40, 8, requires_grad=True)
 y = torch.arange(40) % 5

@@ -115,26 +115,30 @@ def prepared(
 
 def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
     """See `reference.one_positive`."""
-    sums = torch.zeros(len(pairs.anchors), dtype=torch.float64, device=negatives.device)
-    for rows, _, logits, same in _tiles(pairs):
+    sums = _Sums(pairs, safe=True)
+    for rows, columns, logits, same in _tiles(pairs):
         assert same is not None
-        ahead = _ahead(logits, negatives[rows])
-        terms = torch.sigmoid(ahead) if inside else F.softplus(-ahead)
-        sums[rows] += terms.masked_fill_(~same, 0.0).sum(dim=1)
-    return sums.to(negatives.dtype)
+        log_shares = F.logsigmoid(_ahead(logits, negatives[rows]))
+        if inside:
+            sums.add(log_shares.masked_fill_(~same, -torch.inf), rows, columns)
+        else:
+            sums.sums[rows] -= log_shares.masked_fill_(~same, 0.0).sum(dim=1)
+    return sums.log() if inside else sums.sums.to(negatives.dtype)
 
 
 def one_positive_backward(
-    pairs: Pairs, negatives: Tensor, grad: Tensor, *, inside: bool
+    pairs: Pairs, negatives: Tensor, value: Tensor, grad: Tensor, *, inside: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of negatives, anchors and candidates."""
+    """Gradients of negatives, anchors and candidates; `value` is what `one_positive` gave."""
     a, b = pairs.anchors.detach(), pairs.against.detach()
     to_a, to_b = torch.zeros_like(a), torch.zeros_like(b)
     to_negatives = torch.zeros(len(a), dtype=torch.float64, device=a.device)
     for rows, columns, logits, same in _tiles(pairs):
         assert same is not None
-        share = torch.sigmoid(_ahead(logits, negatives[rows]))
-        slope = (share * (1 - share) if inside else share - 1).masked_fill_(~same, 0.0).mul_(grad[rows, None])
+        ahead = _ahead(logits, negatives[rows])
+        slope = torch.sigmoid(-ahead)
+        slope = slope * (F.logsigmoid(ahead) - value[rows, None]).exp_() if inside else -slope
+        slope = slope.masked_fill_(~same, 0.0).mul_(grad[rows, None])
         to_negatives[rows] -= slope.sum(dim=1)
         to_a[rows].addmm_(slope, b[columns])
         to_b[columns].addmm_(slope.T, a[rows])

@@ -1,6 +1,6 @@
 """The tiled paths as torch operators with their gradients, so that torch.compile takes each whole.
 
-A gradient of a gradient is refused.
+A gradient of a gradient is refused, and so is forward mode.
 """
 
 import importlib
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from nearfar.losses.tiled import cpu
 from nearfar.losses.tiled.pairs import Pairs
@@ -23,14 +24,25 @@ N_TENSORS, N_PAIRS = 5, 8  # of PAIRS: how many are tensors, how many in all
 
 def statistics(pairs: Pairs, *, safe: bool) -> tuple[Tensor, Tensor]:
     """As in `reference`. `safe`: exponentials of the logits may leave the range of numbers."""
+    _refuse_forward_mode(*pairs.rows[:2])
     whole, positive = _STATISTICS(*pairs.rows, *pairs.settings, safe)
     return whole, positive
 
 
 def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
     """As in `reference`. On every device in tiles of plain torch."""
+    _refuse_forward_mode(*pairs.rows[:2], negatives)
     out: Tensor = _ONE_POSITIVE(*pairs.rows, *pairs.settings, negatives, inside)
     return out
+
+
+def _refuse_forward_mode(*tensors: Tensor | None) -> None:
+    """torch takes an operator without a formula for it as constant, silently."""
+    if torch.compiler.is_compiling():
+        return
+    unpack: Any = forward_ad.unpack_dual  # untyped in torch
+    if any(x is not None and unpack(x).tangent is not None for x in tensors):
+        raise RuntimeError("forward-mode derivatives of a tiled loss are not offered; take reverse mode")
 
 
 def _kernels(pairs: Pairs) -> ModuleType:
@@ -61,8 +73,8 @@ def _one_positive(*args: Any) -> Tensor:
 
 
 def _one_positive_backward(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
-    negatives, grad, inside = args[N_PAIRS:]
-    return cpu.one_positive_backward(Pairs(*args[:N_PAIRS]), negatives, grad, inside=inside)
+    negatives, value, grad, inside = args[N_PAIRS:]
+    return cpu.one_positive_backward(Pairs(*args[:N_PAIRS]), negatives, value, grad, inside=inside)
 
 
 def _like_statistics(anchors: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -95,15 +107,14 @@ def _differentiate(ctx: Any, to_whole: Tensor, to_positive: Tensor) -> tuple[Ten
 
 
 def _remember_one_positive(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    del output
     ctx.settings, (negatives, ctx.inside) = inputs[N_TENSORS:N_PAIRS], inputs[N_PAIRS:]
-    ctx.save_for_backward(*inputs[:N_TENSORS], negatives)
+    ctx.save_for_backward(*inputs[:N_TENSORS], negatives, output)
 
 
 def _differentiate_one_positive(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    *rows, negatives = ctx.saved_tensors
+    *rows, negatives, value = ctx.saved_tensors
     to_negatives, to_anchors, to_candidates = _ONE_POSITIVE_BACKWARD(
-        *rows, *ctx.settings, negatives, grad.contiguous(), ctx.inside
+        *rows, *ctx.settings, negatives, value, grad.contiguous(), ctx.inside
     )
     return to_anchors, to_candidates, *(None,) * (N_PAIRS - 2), to_negatives, None
 
@@ -140,7 +151,7 @@ _ONE_POSITIVE_BACKWARD = _operator(
     "one_positive_backward",
     _one_positive_backward,
     _like_one_positive_backward,
-    "Tensor negatives, Tensor grad, bool inside",
+    "Tensor negatives, Tensor value, Tensor grad, bool inside",
     "(Tensor, Tensor, Tensor)",
 )
 for _name in ("statistics_backward", "one_positive_backward"):

@@ -41,18 +41,17 @@ def _of_positives(pairs: Pairs, logits: Tensor, positive: Tensor) -> Tensor:
 
 
 def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
-    """(M,): the sum over positives p of softplus(negatives - logit_p), or, `inside`, of sigmoid(logit_p - negatives).
+    """(M,): with log_share_p = logsigmoid(logit_p - negatives), the sum of -log_share_p over an anchor's positives p,
+    or, `inside`, the log of the sum of exp(log_share_p), -inf for none.
 
-    `negatives` (M,) is the log-sum-exp over an anchor's negatives; the sigmoid is the share of one positive among
-    itself and all negatives, the softplus its negative logarithm.
+    `negatives` (M,) is the log-sum-exp over an anchor's negatives: a share is of one positive among itself and them.
     """
     logits = pairs.anchors @ pairs.against.T
     own, same = _masks(pairs, logits)
     assert same is not None
     positive = same if own is None else same & ~own
-    ahead = torch.where(positive, logits - negatives[:, None], 0.0)
-    terms = torch.sigmoid(ahead) if inside else F.softplus(-ahead)
-    return torch.where(positive, terms, 0.0).sum(dim=1)
+    log_shares = F.logsigmoid(torch.where(positive, logits - negatives[:, None], 0.0))
+    return _log_sum_exp(log_shares, ~positive) if inside else -torch.where(positive, log_shares, 0.0).sum(dim=1)
 
 
 def _masks(pairs: Pairs, logits: Tensor) -> tuple[Tensor | None, Tensor | None]:
