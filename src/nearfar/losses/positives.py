@@ -3,9 +3,10 @@
 Letters: V views, M anchors, D projection width, P positives kept at most.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from nearfar.losses.rows import Rows
 
@@ -17,17 +18,27 @@ def capped_positives(rows: Rows, views: int, cap: int) -> tuple[Tensor, Tensor]:
     class in the order of the batch, ranks one after another.
     """
     places, kept = _places(rows, views, cap // views)
-    columns = [
-        checkpoint(_products, rows.anchors, rows.everyone, column, use_reentrant=False, preserve_rng_state=False)
-        for column in places.unbind(1)
-    ]
-    logits = torch.stack(columns, dim=1)
+    anchors = rows.anchors.view_as(rows.anchors)  # torch.compile wants two tensors where they are one
+    logits: Tensor = _Products.apply(anchors, rows.everyone, places)
     return logits.masked_fill(~kept, -torch.inf), kept
 
 
-def _products(anchors: Tensor, everyone: Tensor, column: Tensor) -> Tensor:
-    """Made again in the backward, so that no positive's rows are kept."""
-    return (anchors * everyone[column]).sum(dim=1)
+class _Products(torch.autograd.Function):
+    """(M, P) products of each anchor with the rows at its places, one place at a time: no positive's rows are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, everyone: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(anchors, everyone, places)
+        return torch.stack([(anchors * everyone[column]).sum(dim=1) for column in places.unbind(1)], dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        anchors, everyone, places = ctx.saved_tensors
+        to_anchors, to_everyone = torch.zeros_like(anchors), torch.zeros_like(everyone)
+        for of_place, column in zip(grad.unbind(1), places.unbind(1), strict=True):
+            to_anchors = to_anchors + of_place[:, None] * everyone[column]
+            to_everyone = to_everyone.index_add(0, column, of_place[:, None] * anchors)
+        return to_anchors, to_everyone, None
 
 
 def _places(rows: Rows, views: int, others: int) -> tuple[Tensor, Tensor]:

@@ -131,7 +131,8 @@ def test_a_cap_keeps_no_more_places_than_a_class_has():
 def test_the_dense_form_has_right_second_derivatives():
     labels = torch.tensor([0, 1, 0, 2, -1, 1])
     z = torch.randn(2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda x: losses.sup_con(x, labels, temperature=0.5), z)
+    for options in ({}, {"positives_cap": 2}, {"form": "inside", "denominator": "one_positive"}):
+        assert torch.autograd.gradgradcheck(lambda x, o=options: losses.sup_con(x, labels, temperature=0.5, **o), z)
 
 
 def test_the_path_goes_by_the_number_of_pairs(monkeypatch):
