@@ -31,6 +31,16 @@ def comparison(tmp_path_factory) -> Path:
     return out
 
 
+def test_the_demo_takes_what_compare_takes_and_keeps_its_own_defaults(tmp_path, nearfar_command):
+    options = ("--methods", "simclr", "--seeds", "1", *QUICK[:2], "--set", "schedule.decay=constant")
+    ended = nearfar_command("demo", *options, "--smoke", "--out", tmp_path / "demo", "--json", "--quiet")
+    assert ended.code == 0, ended.err
+    assert {row["method"] for row in json.loads(ended.out)["table"]} == {"simclr", "untrained"}
+    settings = folder.read_toml(tmp_path / "demo" / "simclr" / "seed0" / "run.toml")
+    assert (settings["train"]["epochs"], settings["train"]["batch_size"]) == (1, 128)
+    assert (settings["optimizer"]["lr"], settings["schedule"]["decay"]) == (0.5, "constant")
+
+
 def read(path: Path):
     return json.loads(path.read_text(encoding="utf-8"))
 

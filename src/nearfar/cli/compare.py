@@ -37,29 +37,37 @@ def compare(
 ) -> None:
     """Train several methods at equal budget over several seeds; one table, one report."""
     chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
-    asked = {
-        "encoder": encoder,
-        "recipe": recipe,
-        "settings": settings or (),
-        "smoke": smoke,
-        "out": out,
-        "resume": resume,
-        "force": force,
-    }
+    asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
+    asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
     _compare(data, methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)
 
 
 def demo(
+    methods: Methods = DEMO_METHODS,
+    seeds: Seeds = 3,
+    recipe: opt.Recipe = None,
+    encoder: opt.EncoderName = None,
+    pretrained: opt.Pretrained = False,
+    size: opt.Size = None,
+    epochs: opt.Epochs = None,
+    batch_size: opt.BatchSize = None,
+    settings: opt.Settings = None,
     out: opt.Out = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    smoke: opt.Smoke = False,
+    strict: opt.Strict = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
     """Compare three methods on the embedded digits: about a minute and a half on two cores."""
-    asked = {"out": out, "resume": resume, "force": force}
-    _compare("digits", DEMO_METHODS, 3, dict(DEMO), asked, as_json=as_json, quiet=quiet)
+    given = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
+    usual = {} if recipe is not None else DEMO
+    chosen = {**usual, **{key: value for key, value in given.items() if value is not None}}
+    asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
+    asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
+    _compare("digits", methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)
 
 
 def _compare(
