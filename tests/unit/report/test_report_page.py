@@ -7,6 +7,7 @@ import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def _page(*paths: Path) -> str:
     return write_report(paths, paths[0] / "report.html").read_text(encoding="utf-8")
 
 
-def _payload(html: str) -> dict[str, object]:
+def _payload(html: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="payload">(.*?)</script>', html, re.S)
     assert found is not None
     return json.loads(found[1])
@@ -68,7 +69,7 @@ def test_the_demo_of_nine_runs_is_one_small_page_with_every_section(tmp_path: Pa
     page = _Elements(html)
     assert len(page.named("canvas")) == 3
     assert len([a for a in page.named("svg") if a.get("class") == "chart"]) == 6
-    assert len(_payload(html)["maps"]) == 9  # type: ignore[arg-type]
+    assert len(_payload(html)["maps"]) == 9
     assert "nearfar demo" in html
 
 
@@ -120,7 +121,7 @@ def test_every_name_a_user_gives_is_escaped(tmp_path: Path) -> None:
     assert not page.named("img")
     assert not any("onerror" in attributes for _, attributes in page.found)
     assert html.count("&lt;img src=x onerror=alert(1)&gt;") > 20
-    assert _payload(html)["families"][0]["classes"] == [HOSTILE, BREAK_OUT]  # type: ignore[index]
+    assert _payload(html)["families"][0]["classes"] == [HOSTILE, BREAK_OUT]
     assert {a["href"] for a in page.named("a")} == {"./javascript%3Aalert%281%29/encoder.safetensors"}
 
 
@@ -252,14 +253,14 @@ def test_neighbours_that_are_not_there_are_neither_drawn_nor_counted(tmp_path: P
     rows["neighbours"][:2, 0] = (1, 0)
     np.savez(run / "embeddings.npz", **rows)
     html = _page(run)
-    assert _payload(html)["maps"][0]["near"] == [[1], [0], *[[]] * 38]  # type: ignore[index]
+    assert _payload(html)["maps"][0]["near"] == [[1], [0], *[[]] * 38]
     assert "100.0 % of the 1 nearest neighbours" in html
 
 
 @pytest.mark.parametrize("n", [1, 2, 6])
 def test_a_test_set_of_a_few_images_has_a_page(tmp_path: Path, n: int) -> None:
     html = _page(write_run(tmp_path / "run", images=made_up_images(n, 10)))
-    (near,) = (m["near"] for m in _payload(html)["maps"])  # type: ignore[attr-defined]
+    (near,) = (m["near"] for m in _payload(html)["maps"])
     assert [len(of) for of in near] == [min(n - 1, 7), *[n - 1] * (n - 1)]
 
 
@@ -268,7 +269,7 @@ def test_an_unfinished_comparison_shows_the_runs_that_are_there(tmp_path: Path) 
     (folder / "compare.json").unlink()
     html = _page(folder)
     assert "This comparison was not finished" in html
-    assert len(_payload(html)["maps"]) == 9  # type: ignore[arg-type]
+    assert len(_payload(html)["maps"]) == 9
 
 
 @pytest.mark.parametrize("name", ["results.json", "encoder.json", "environment.json", "embeddings.npz"])

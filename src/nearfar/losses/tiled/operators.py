@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch.autograd import forward_ad
 
 from nearfar.losses.tiled import cpu
@@ -126,15 +126,15 @@ def _refuse(*_: Any) -> None:
     )
 
 
-_new_library: Any = torch.library.Library  # untyped in torch
+_new_library: Any = library.Library  # untyped in torch
 _LIBRARY = _new_library("nearfar", "DEF")  # lasts as long as its operators do
 
 
 def _operator(name: str, function: Any, shapes: Any, more: str, returns: str) -> Any:
-    """Registered by hand: torch.library.custom_op imports the compiler at the first call, seconds and 150 MB."""
-    torch.library.define(f"nearfar::{name}", f"({PAIRS}, {more}) -> {returns}", lib=_LIBRARY)
-    torch.library.impl(f"nearfar::{name}", "CompositeExplicitAutograd", function, lib=_LIBRARY)
-    torch.library.register_fake(f"nearfar::{name}", shapes, lib=_LIBRARY)
+    """Registered by hand: torch's custom_op imports the compiler at its first call, seconds and 150 MB."""
+    library.define(f"nearfar::{name}", f"({PAIRS}, {more}) -> {returns}", lib=_LIBRARY)
+    library.impl(f"nearfar::{name}", "CompositeExplicitAutograd", function, lib=_LIBRARY)
+    library.register_fake(f"nearfar::{name}", shapes, lib=_LIBRARY)
     return getattr(torch.ops.nearfar, name)
 
 
@@ -155,8 +155,8 @@ _ONE_POSITIVE_BACKWARD = _operator(
     "(Tensor, Tensor, Tensor)",
 )
 for _name in ("statistics_backward", "one_positive_backward"):
-    torch.library.register_autograd(f"nearfar::{_name}", _refuse, lib=_LIBRARY)
-torch.library.register_autograd("nearfar::statistics", _differentiate, setup_context=_remember, lib=_LIBRARY)
-torch.library.register_autograd(
+    library.register_autograd(f"nearfar::{_name}", _refuse, lib=_LIBRARY)
+library.register_autograd("nearfar::statistics", _differentiate, setup_context=_remember, lib=_LIBRARY)
+library.register_autograd(
     "nearfar::one_positive", _differentiate_one_positive, setup_context=_remember_one_positive, lib=_LIBRARY
 )
