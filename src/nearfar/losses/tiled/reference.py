@@ -12,13 +12,10 @@ def statistics(pairs: Pairs) -> tuple[Tensor, Tensor]:
     then the mean of its positives' logits (0 where there are none) or their log-sum-exp (-inf), or nothing.
     """
     logits = pairs.anchors @ pairs.against.T
-    if pairs.symmetric and pairs.over == "others" and len(logits) > 1:  # the same, with fewer passes over the matrix
+    if pairs.symmetric and pairs.over == "others":  # the same, with fewer passes over the matrix
         return _among_others(pairs, logits.fill_diagonal_(-torch.inf))
     own, same = _masks(pairs, logits)
-    if pairs.over == "all":
-        whole = logits.logsumexp(dim=1)
-    else:
-        whole = _log_sum_exp(logits, same if pairs.over == "negatives" else own)
+    whole = _log_sum_exp(logits, {"all": None, "others": own, "negatives": same}[pairs.over])
     if pairs.positives == "none":
         return whole, logits.new_empty(0)
     assert same is not None
@@ -61,9 +58,5 @@ def _masks(pairs: Pairs, logits: Tensor) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _log_sum_exp(logits: Tensor, unwanted: Tensor | None) -> Tensor:
-    """-inf for rows with nothing wanted, and gradient 0."""
-    if unwanted is None:
-        return logits.logsumexp(dim=1)
-    logits = logits.masked_fill(unwanted, -torch.inf)
-    nothing = unwanted.all(dim=1)
-    return logits.masked_fill(nothing[:, None], 0.0).logsumexp(dim=1).masked_fill(nothing, -torch.inf)
+    """-inf for rows with nothing wanted, whose gradient torch makes 0."""
+    return (logits if unwanted is None else logits.masked_fill(unwanted, -torch.inf)).logsumexp(dim=1)
