@@ -22,7 +22,7 @@ class Known:
 
     methods: Mapping[str, Callable[[], type[MethodConfig]]]
     fewest_views: Callable[[str], int]  # of a method in `methods`
-    policies: Sequence[str]
+    policy_problems: Callable[[str | Mapping[str, Any]], Sequence[str]]  # what is wrong with views.policy
     encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
 
 
@@ -150,9 +150,8 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
     if warmup is not None and epochs is not None and warmup > epochs:
         problems.append(f"schedule.warmup_epochs: want at most {epochs} (train.epochs), got {warmup:g}")
     policy = getattr(built.get("views"), "policy", None)
-    if policy is not None and policy not in known.policies:
-        hint = nearest(policy, known.policies) or f"; want one of {', '.join(known.policies)}"
-        problems.append(f'views.policy: no policy "{policy}"{hint}')
+    if policy is not None:
+        problems += known.policy_problems(policy)
     encoder = built.get("encoder")
     name = getattr(encoder, "name", None)
     if name is not None and name != "conv4" and name.partition(".")[0] not in (names := known.encoders()):

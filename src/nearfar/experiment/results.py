@@ -6,6 +6,7 @@ from typing import Any
 from nearfar import __version__
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment.evaluation import Evaluated, Stage
+from nearfar.experiment.plan import policy_name
 from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
 
@@ -29,7 +30,7 @@ def results_json(
         "command": facts["command"],
         "data": _data(stage),
         "encoder": _encoder(stage, encoder),
-        "views": {"policy": config.views.policy, "count": config.views.count},
+        "views": {"policy": config.views.policy and policy_name(config.views.policy), "count": config.views.count},
         "train": _train(stage, facts),
         "measurements": [m.as_json() for m in done.measurements],
         "untrained": [m.as_json() for m in untrained],

@@ -31,7 +31,7 @@ from nearfar.experiment.evaluation import (
 )
 from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
-from nearfar.experiment.plan import selection_interval, steps_per_epoch
+from nearfar.experiment.plan import selection_interval, steps_per_epoch, views_a_sample
 from nearfar.experiment.results import results_json
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
@@ -40,7 +40,7 @@ from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoi
 from nearfar.training.loop import Pace, Row, fit
 from nearfar.training.optimizers import build_optimizer
 from nearfar.views.plan import ViewPlan
-from nearfar.views.policies import named_policy
+from nearfar.views.reading import read_policy
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _batches(job: Job, method: Method, view: EvaluationView) -> Batches:
     assert config.views.count is not None
     assert config.train.batch_size is not None
     pool = training_pool(job.data, type(method))
-    policy = named_policy(config.views.policy, config.views.strength)
+    policy = read_policy(config.views.policy).stronger(config.views.strength)
     return Batches(
         data=job.data,
         pool=pool,
@@ -253,12 +253,11 @@ def _how_to_continue(job: Job) -> str:
 
 
 def _out_of_memory(job: Job) -> str:
-    batch, count = job.config.train.batch_size, job.config.views.count
-    assert batch is not None
-    assert count is not None
+    assert job.config.train.batch_size is not None
+    rows = round(job.config.train.batch_size * views_a_sample(job.config))
     return (
-        f"out of memory with {batch * count} rows a step of {job.config.data.size} px; "
-        f"try --set train.micro_batch_size={max(1, batch * count // 8)}, or a smaller --batch-size"
+        f"out of memory with {rows} rows a step of {job.config.data.size} px; "
+        f"try --set train.micro_batch_size={max(1, rows // 8)}, or a smaller --batch-size"
     )
 
 

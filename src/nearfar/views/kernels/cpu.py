@@ -1,0 +1,387 @@
+"""Rendering on a CPU, compiled: a view at a time, all of it in the cache, uint8 in and float32 out.
+
+A view is resampled into three planes of floats, its stages act on the planes, and one pass normalises and writes.
+A warp without rotation or shear, which is nearly every one, is resampled row by row: two stored rows are mixed, then
+their columns. Stages on whole values that follow one another are one table of 256 entries a channel.
+
+`render` lets go of the interpreter's lock; `kernels.render` calls it from as many threads as torch has. No sum runs
+across views, so a view is the same bits in any batch on any number of threads.
+
+numba compiles at the first call (about 20 s) and keeps the code beside this file; it does not notice edits in other
+files, so all that is called stands here.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from nearfar.views.recipes import (
+    AUTOCONTRAST,
+    BLUR,
+    COLOUR,
+    EQUALIZE,
+    ERASE,
+    GREY,
+    INVERT,
+    NOISE,
+    POSTERIZE,
+    SHARPNESS,
+    SOLARIZE,
+    SOLARIZE_ADD,
+)
+
+_MASK = 0xFFFFFFFF
+_GOLDEN = 0x9E3779B9
+_GREY_R, _GREY_G, _GREY_B = (np.float32(x) for x in GREY)
+_ZERO, _TOP = np.float32(0), np.float32(255)
+
+# Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what they are.
+_jit = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+
+
+@_jit
+def _clip(x):
+    return min(max(x, _ZERO), _TOP)
+
+
+@_jit
+def _axis(a, c, side, size, near, far, weight):
+    """The two stored columns (or rows) that each column of the view mixes; whether all lie inside."""
+    inside = True
+    for j in range(size):
+        at = ((a * ((2 * j + 1) / size - 1) + c) + 1) * side / 2 - 0.5
+        inside &= 0 <= at <= side - 1
+        at = min(max(at, 0.0), side - 1.0)
+        low = int(at)
+        near[j] = low
+        far[j] = min(low + 1, side - 1)
+        weight[j] = at - low
+    return inside
+
+
+@_jit
+def _resample_straight(source, size, xs, ys, row, planes):
+    """Rows mixed, then columns: for warps that neither turn nor shear."""
+    near_x, far_x, weight_x = xs
+    near_y, far_y, weight_y = ys
+    first, last = min(near_x[0], near_x[size - 1]), max(far_x[0], far_x[size - 1])
+    for i in range(size):
+        upper, lower, w = source[near_y[i]], source[far_y[i]], weight_y[i]
+        for x in range(3 * first, 3 * last + 3):
+            above = np.float32(upper[x])
+            row[x] = above + w * (np.float32(lower[x]) - above)
+        for c in range(3):
+            into = planes[c, i]
+            for j in range(size):
+                left = row[3 * near_x[j] + np.uint64(c)]
+                into[j] = left + weight_x[j] * (row[3 * far_x[j] + np.uint64(c)] - left)
+
+
+@_jit
+def _tap(source, side, x, y, c, outside):
+    if outside < 0:
+        x, y = min(max(x, 0), side - 1), min(max(y, 0), side - 1)
+    elif x < 0 or y < 0 or x >= side or y >= side:
+        return outside
+    return np.float32(source[y, 3 * x + c])
+
+
+@_jit
+def _resample_any(source, side, size, warp, outside, planes):
+    """Bilinear, each pixel at its centre; a tap outside the image counts as its edge, or as one grey value."""
+    edge = outside < 0
+    a, b, c = warp[0, 0] * side / size, warp[0, 1] * side / size, warp[0, 2] * side / 2
+    d, e, f = warp[1, 0] * side / size, warp[1, 1] * side / size, warp[1, 2] * side / 2
+    for i in range(size):
+        for j in range(size):
+            u, v = j + 0.5 - size / 2, i + 0.5 - size / 2
+            x, y = a * u + b * v + c + (side - 1) / 2, d * u + e * v + f + (side - 1) / 2
+            if edge:
+                x, y = min(max(x, 0.0), side - 1.0), min(max(y, 0.0), side - 1.0)
+            else:
+                x, y = min(max(x, -2.0), side + 1.0), min(max(y, -2.0), side + 1.0)
+            left, top = math.floor(x), math.floor(y)
+            wx, wy = np.float32(x - left), np.float32(y - top)
+            left, top = int(left), int(top)
+            if left >= 0 and top >= 0 and left < side - 1 and top < side - 1:
+                upper, lower = source[top], source[top + 1]
+                at = np.uint64(3 * left)
+                for k in range(3):
+                    p, q = np.float32(upper[at]), np.float32(upper[at + np.uint64(3)])
+                    r, s = np.float32(lower[at]), np.float32(lower[at + np.uint64(3)])
+                    above, below = p + wx * (q - p), r + wx * (s - r)
+                    planes[k, i, j] = above + wy * (below - above)
+                    at += np.uint64(1)
+            else:
+                for k in range(3):
+                    p, q = _tap(source, side, left, top, k, outside), _tap(source, side, left + 1, top, k, outside)
+                    r = _tap(source, side, left, top + 1, k, outside)
+                    s = _tap(source, side, left + 1, top + 1, k, outside)
+                    above, below = p + wx * (q - p), r + wx * (s - r)
+                    planes[k, i, j] = above + wy * (below - above)
+
+
+@_jit
+def _resample(source, side, size, warp, outside, xs, ys, row, planes):
+    if warp[0, 1] == 0 and warp[1, 0] == 0:
+        inside_x = _axis(warp[0, 0], warp[0, 2], side, size, xs[0], xs[1], xs[2])
+        inside_y = _axis(warp[1, 1], warp[1, 2], side, size, ys[0], ys[1], ys[2])
+        if outside < 0 or (inside_x and inside_y):
+            _resample_straight(source, size, xs, ys, row, planes)
+            return
+    _resample_any(source, side, size, warp, outside, planes)
+
+
+@_jit
+def _colour(planes, m):
+    """(r, g, b, mean grey) times a 3×4 matrix, clipped."""
+    r, g, b = planes[0].ravel(), planes[1].ravel(), planes[2].ravel()
+    mean = _ZERO
+    if m[3] != 0 or m[7] != 0 or m[11] != 0:
+        for k in range(len(r)):
+            mean += _GREY_R * r[k] + _GREY_G * g[k] + _GREY_B * b[k]
+        mean /= np.float32(len(r))
+    m0, m1, m2, p0 = m[0], m[1], m[2], m[3] * mean
+    m4, m5, m6, p1 = m[4], m[5], m[6], m[7] * mean
+    m8, m9, m10, p2 = m[8], m[9], m[10], m[11] * mean
+    for k in range(len(r)):
+        x, y, z = r[k], g[k], b[k]
+        r[k] = _clip(m0 * x + m1 * y + m2 * z + p0)
+        g[k] = _clip(m4 * x + m5 * y + m6 * z + p1)
+        b[k] = _clip(m8 * x + m9 * y + m10 * z + p2)
+
+
+@_jit
+def _rewrite(kind, amount, counts, table):
+    """table ← the operation after table, for one channel; `counts` is the channel's histogram before table."""
+    if kind in (EQUALIZE, AUTOCONTRAST):
+        now = np.zeros(256, np.int64)
+        for v in range(256):
+            now[table[v]] += counts[v]
+        low, high = 0, 255
+        while low < 255 and now[low] == 0:
+            low += 1
+        while high > 0 and now[high] == 0:
+            high -= 1
+        if high <= low:
+            return
+    if kind == EQUALIZE:
+        step = (now.sum() - now[high]) // 255
+        if step == 0:
+            return
+        total = step // 2
+        for v in range(256):
+            now[v], total = min(255, total // step), total + now[v]
+    for v in range(256):
+        x = table[v]
+        if kind == POSTERIZE:
+            table[v] = x & ~((1 << (8 - int(amount[0]))) - 1)
+        elif kind == SOLARIZE:
+            table[v] = 255 - x if x >= amount[0] else x
+        elif kind == SOLARIZE_ADD:
+            table[v] = min(255, int(x + amount[0])) if x < amount[1] else x
+        elif kind == INVERT:
+            table[v] = 255 - x
+        elif kind == EQUALIZE:
+            table[v] = now[x]
+        else:
+            table[v] = min(255, max(0, int((x - low) * 255.0 / (high - low) + 1e-6)))
+
+
+@_jit
+def _tables(planes, stage, amount, first, last):
+    """Stages `first` to `last` as one table a channel, of values rounded to whole ones."""
+    table, counts = np.empty(256, np.int64), np.zeros(256, np.int64)
+    counted = False
+    for k in range(first, last):
+        counted |= stage[k] == EQUALIZE or stage[k] == AUTOCONTRAST
+    for c in range(3):
+        plane = planes[c].ravel()
+        table[:] = np.arange(256)
+        if counted:
+            counts[:] = 0
+            for k in range(len(plane)):
+                counts[int(plane[k] + np.float32(0.5))] += 1
+        for k in range(first, last):
+            _rewrite(stage[k], amount[k], counts, table)
+        for k in range(len(plane)):
+            plane[k] = table[int(plane[k] + np.float32(0.5))]
+
+
+@_jit
+def _sharpen(planes, factor, spare):
+    """Away from, or towards, the mean of the 3×3 neighbours, the middle counted five times; borders stay."""
+    size = planes.shape[1]
+    for c in range(3):
+        spare[:, :] = planes[c]
+        for i in range(1, size - 1):
+            above, here, below, into = spare[i - 1], spare[i], spare[i + 1], planes[c, i]
+            for j in range(1, size - 1):
+                around = above[j - 1] + above[j] + above[j + 1] + here[j - 1] + here[j + 1]
+                around += below[j - 1] + below[j] + below[j + 1]
+                smooth = (around + np.float32(5) * here[j]) / np.float32(13)
+                into[j] = _clip(smooth + factor * (here[j] - smooth))
+
+
+@_jit
+def _reflected(k, size):
+    if k < 0:
+        return -k
+    return 2 * (size - 1) - k if k >= size else k
+
+
+@_jit
+def _blur(planes, sigma, radius, spare, row, weight):
+    """Gaussian along columns, then along rows; weights cut off at `radius` sum to 1."""
+    size = planes.shape[1]
+    total = np.float32(0)
+    for k in range(radius + 1):
+        weight[k] = math.exp(-0.5 * (k / max(sigma, np.float32(1e-3))) ** 2)
+        total += weight[k] if k == 0 else 2 * weight[k]
+    for k in range(radius + 1):
+        weight[k] /= total
+    while radius > 0 and weight[radius] < 1e-6:
+        radius -= 1
+    for c in range(3):
+        plane = planes[c]
+        for i in range(size):
+            into, here, w = spare[i], plane[i], weight[0]
+            for j in range(size):
+                into[j] = w * here[j]
+            for k in range(1, radius + 1):
+                above, below, w = plane[_reflected(i - k, size)], plane[_reflected(i + k, size)], weight[k]
+                for j in range(size):
+                    into[j] += w * (above[j] + below[j])
+        for i in range(size):
+            into, here, w = plane[i], spare[i], weight[0]
+            for k in range(radius):
+                row[k] = here[_reflected(k - radius, size)]
+                row[radius + size + k] = here[_reflected(size + k, size)]
+            for j in range(size):
+                row[radius + j] = here[j]
+                into[j] = w * here[j]
+            for k in range(1, radius + 1):
+                w = weight[k]
+                left, right = row[radius - k :], row[radius + k :]
+                for j in range(size):
+                    into[j] += w * (left[j] + right[j])
+
+
+@_jit
+def _erase(planes, amount):
+    size = planes.shape[1]
+    left, top = max(0, int(amount[0])), max(0, int(amount[1]))
+    right, bottom = min(size, int(amount[0] + amount[2])), min(size, int(amount[1] + amount[3]))
+    for c in range(3):
+        for i in range(top, bottom):
+            for j in range(left, right):
+                planes[c, i, j] = amount[4 + c]
+
+
+@_jit
+def _mix(x):
+    x &= _MASK
+    x ^= x >> 16
+    x = (x * 0x7FEB352D) & _MASK
+    x ^= x >> 15
+    x = (x * 0x846CA68B) & _MASK
+    return x ^ (x >> 16)
+
+
+@_jit
+def _add_noise(planes, amount):
+    """Box and Muller's normal numbers from a hash of the key and the value's number in its view."""
+    key = int(amount[1]) * 65536 + int(amount[2])
+    values = planes.ravel()
+    for k in range(len(values)):
+        radius = math.sqrt(-2 * math.log(((_mix(key + (2 * k + 1) * _GOLDEN) >> 8) + 1) * 2.0**-24))
+        turn = 2 * math.pi * ((_mix(key + (2 * k + 2) * _GOLDEN) >> 8) * 2.0**-24)
+        values[k] = _clip(values[k] + amount[0] * np.float32(radius * math.cos(turn)))
+
+
+@_jit
+def _stages(planes, stage, amount, spare, row, weight):
+    k = 0
+    while k < len(stage) and stage[k] != 0:
+        kind = stage[k]
+        if kind == COLOUR:
+            _colour(planes, amount[k])
+        elif POSTERIZE <= kind <= INVERT:
+            first = k
+            while k + 1 < len(stage) and POSTERIZE <= stage[k + 1] <= INVERT:
+                k += 1
+            _tables(planes, stage, amount, first, k + 1)
+        elif kind == SHARPNESS:
+            _sharpen(planes, amount[k, 0], spare)
+        elif kind == BLUR:
+            _blur(planes, amount[k, 0], int(amount[k, 1]), spare, row, weight)
+        elif kind == ERASE:
+            _erase(planes, amount[k])
+        elif kind == NOISE:
+            _add_noise(planes, amount[k])
+        k += 1
+
+
+@_jit
+def _write(planes, scale, shift, channels_last, out):
+    if channels_last:
+        r, g, b = planes[0].ravel(), planes[1].ravel(), planes[2].ravel()
+        for k in range(len(r)):
+            out[3 * k] = r[k] * scale[0] + shift[0]
+            out[3 * k + 1] = g[k] * scale[1] + shift[1]
+            out[3 * k + 2] = b[k] * scale[2] + shift[2]
+    else:
+        pixels = planes.shape[1] ** 2
+        for c in range(3):
+            plane, s, t = planes[c].ravel(), scale[c], shift[c]
+            into = out[c * pixels : (c + 1) * pixels]
+            for k in range(pixels):
+                into[k] = plane[k] * s + t
+
+
+@_jit
+def _half(source, side, into):
+    """The next smaller level: means of 2×2, a last odd row or column by itself. Its side."""
+    smaller = (side + 1) // 2
+    for i in range(smaller):
+        for j in range(smaller):
+            rows, columns = min(2, side - 2 * i), min(2, side - 2 * j)
+            for c in range(3):
+                total = np.float32(0)
+                for y in range(2 * i, 2 * i + rows):
+                    for x in range(2 * j, 2 * j + columns):
+                        total += np.float32(source[y, 3 * x + c])
+                into[i, 3 * j + c] = total / np.float32(rows * columns)
+    return smaller
+
+
+@_jit
+def render(
+    images, half, warp, stage, amount, outside, level, scale, shift, size, channels_last, start, stop, out
+):  # fmt: skip
+    """Writes views `start` to `stop` of all (view, sample), counted view by view.
+
+    images (B, side, 3·side) and half (B, side/2, 3·side/2) uint8; `level` says which each view reads: 0 images,
+    1 half, and so on by halves. out (V, B, 3·S·S) float32 gets value · scale + shift for each channel.
+    """
+    batch = warp.shape[1]
+    side, half_side = images.shape[1], half.shape[1]
+    planes, spare = np.empty((3, size, size), np.float32), np.empty((size, size), np.float32)
+    row, weight = np.empty(3 * max(side, size), np.float32), np.empty(size + 1, np.float32)
+    xs = np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.float32)
+    ys = np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.float32)
+    for at in range(start, stop):
+        v, b = at // batch, at % batch
+        if level[v, b] == 0:
+            _resample(images[b], side, size, warp[v, b], outside[v], xs, ys, row, planes)
+        elif level[v, b] == 1:
+            _resample(half[b], half_side, size, warp[v, b], outside[v], xs, ys, row, planes)
+        else:
+            smaller = np.empty((half_side, 3 * half_side), np.float32)
+            deep = _half(half[b], half_side, smaller)
+            for _ in range(level[v, b] - 2):
+                deep = _half(smaller, deep, smaller)
+            _resample(smaller, deep, size, warp[v, b], outside[v], xs, ys, row, planes)
+        _stages(planes, stage[v, b], amount[v, b], spare, row, weight)
+        _write(planes, scale, shift, channels_last, out[v, b])

@@ -1,0 +1,35 @@
+"""What is done to each view, in numbers: one warp, then a few stages. Drawn on the CPU, rendered on any device.
+
+Letters: V views, B samples, L stages.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+# Stages, and what stands in `amount`. Values are in [0, 255].
+NONE = 0
+COLOUR = 1  # a 3×4 matrix, row by row, of (r, g, b, m): m is the mean grey of the view before it
+POSTERIZE = 2  # bits kept
+SOLARIZE = 3  # threshold
+SOLARIZE_ADD = 4  # amount, threshold
+EQUALIZE = 5
+AUTOCONTRAST = 6
+INVERT = 7
+SHARPNESS = 8  # factor
+BLUR = 9  # sigma, radius, px
+ERASE = 10  # left, top, width, height, px, then the colour
+NOISE = 11  # sigma, then the higher and the lower 16 bits of its key
+TABLES = (POSTERIZE, SOLARIZE, SOLARIZE_ADD, EQUALIZE, AUTOCONTRAST, INVERT)  # value by value, on whole values
+WIDTH = 12
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, also the first row of YIQ
+
+
+class Recipe(NamedTuple):
+    """How each view of each sample is made."""
+
+    warp: Float32[np.ndarray, "view batch 2 3"]  # see `geometry` in kernels/draw.py
+    stage: UInt8[np.ndarray, "view batch stage"]
+    amount: Float32[np.ndarray, "view batch stage 12"]
+    outside: Float32[np.ndarray, " view"]  # the grey value outside the image; below 0 its edge goes on
