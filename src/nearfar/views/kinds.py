@@ -18,7 +18,7 @@ class Tiles(Data):
 
     grid: int = Field(default=3, ge=2, le=8)
     side: float = Field(default=64 / 85, gt=0, le=1, description="of a tile, by its cell's")
-    jitter: float = Field(default=1.0, ge=0, le=1, description="how far a tile may lie from its cell's middle: 1 to the edge")
+    jitter: float = Field(default=1.0, ge=0, le=1, description="how far a tile may stray in its cell: 1 to the edge")
 
 
 class Kind(Data):
@@ -26,7 +26,7 @@ class Kind(Data):
 
     operations: tuple[Operation, ...] = ()
     count: int | None = Field(default=None, ge=1, le=64, description="default: takes turns to fill views.count")
-    size: float = Field(default=1.0, gt=0, le=1, description="the view's side by data.size; rounded to 4 px where below 1")
+    size: float = Field(default=1.0, gt=0, le=1, description="the side by data.size; to 4 px where below 1")
     outside: Literal["edge", "black", "grey"] = Field(
         default="edge", description="what lies outside the image: its edge values go on, black, or grey (128)"
     )
