@@ -6,7 +6,7 @@ one resampling; the others act on its pixels afterwards, in the order listed. `e
 into its opposite half of the time.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,7 +26,7 @@ class Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _ranges_run_upwards(self) -> Self:
+    def _ranges_run_upwards(self) -> "Data":
         for name, value in self:
             if isinstance(value, tuple) and len(value) == 2 and all(isinstance(x, (int, float)) for x in value):
                 low, high = value
