@@ -23,6 +23,7 @@ from nearfar.views.recipes import (
     EQUALIZE,
     ERASE,
     GREY,
+    HALF,
     INVERT,
     NOISE,
     POSTERIZE,
@@ -34,7 +35,7 @@ from nearfar.views.recipes import (
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _GREY_R, _GREY_G, _GREY_B = (np.float32(x) for x in GREY)
-_ZERO, _TOP = np.float32(0), np.float32(255)
+_ZERO, _TOP, _HALF = np.float32(0), np.float32(255), np.float32(HALF)
 
 # Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what they are.
 _jit = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
@@ -202,11 +203,11 @@ def _tables(planes, stage, amount, first, last):
         if counted:
             counts[:] = 0
             for k in range(len(plane)):
-                counts[int(plane[k] + np.float32(0.5))] += 1
+                counts[int(plane[k] + _HALF)] += 1
         for k in range(first, last):
             _rewrite(stage[k], amount[k], counts, table)
         for k in range(len(plane)):
-            plane[k] = table[int(plane[k] + np.float32(0.5))]
+            plane[k] = table[int(plane[k] + _HALF)]
 
 
 @_jit
