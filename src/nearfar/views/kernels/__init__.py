@@ -108,7 +108,7 @@ def _render_on_cpu(
     shift = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
     views, batch = out.shape[:2]
     size = out.shape[3]
-    into = out.view(views, batch, -1).numpy()
+    into = out.flatten(2).numpy()
     in_threads(
         lambda start, stop: cpu.render(*flat, *recipe, level, scale, shift, size, last, start, stop, into),
         views * batch,
