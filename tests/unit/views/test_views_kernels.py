@@ -63,12 +63,12 @@ def assert_close(found: torch.Tensor, *, jumps: bool) -> None:
 @pytest.mark.parametrize(("side", "size"), [(32, 32), (64, 32), (15, 9), (224, 32)])
 def test_every_policy_is_rendered_alike(name, side, size):
     jumps = any(name.startswith(start) for start in POINTWISE_JUMPS)
-    assert_close(differences(named_policy(name), side, size), jumps=jumps)
+    assert_close(differences(named_policy(name), side, size, n=100 if jumps else 12), jumps=jumps)  # one view may jump
 
 
 @pytest.mark.parametrize("name", ["simclr", "swav", "rand_augment", "cassava"])
 def test_large_views_are_rendered_alike(name):
-    assert_close(differences(named_policy(name), 256, 224, n=3), jumps=name == "rand_augment")
+    assert_close(differences(named_policy(name), 256, 224, n=4), jumps=name == "rand_augment")
 
 
 @pytest.mark.parametrize("name", sorted(EACH))
@@ -86,11 +86,11 @@ def test_the_smallest_views_are_rendered_alike(name):
 
 @pytest.mark.parametrize("outside", ["edge", "black", "grey"])
 def test_all_at_once_is_rendered_alike(outside):
-    continuous = [each for name, each in EACH.items() if name not in JUMPS and name != "crop"]
+    continuous = [each for name, each in EACH.items() if name not in (*JUMPS, "crop")]
     found = differences(policy(Crop(), *continuous, outside=outside), 40, 28, n=40)
     assert found.max() <= CLOSE
     every = tuple((each,) for name, each in EACH.items() if name != "crop")
-    found = differences(policy(Crop(), OneOf(times=4, among=every), outside=outside), 40, 28, n=40)
+    found = differences(policy(Crop(), OneOf(times=4, among=every), outside=outside), 40, 28, n=100)
     assert (found <= CLOSE).float().mean() > 0.999
 
 

@@ -106,6 +106,20 @@ def test_outside_the_image_its_edge_values_go_on_or_all_is_of_one_grey():
             assert torch.allclose(view[0, :, 4:12, :4], left, atol=1e-5)
 
 
+def test_kinds_of_one_size_keep_what_lies_outside_each():
+    afar = (Scale(factor=(0.5, 0.5)),)
+    kinds = (Kind(operations=afar, outside="grey"), Kind(operations=afar, outside="black"), Kind(operations=afar))
+    tiled = Kind(operations=afar, outside="grey", tiles=Tiles(grid=2, side=1.0, jitter=0.0), count=1)
+    dark = tiled.model_copy(update={"outside": "black"})
+    white = store(torch.full((2, 3, 8, 8), 255, dtype=torch.uint8))
+    for backend in ("cpu", "reference"):
+        views, tiles = all_views_of(white, ViewPlan(Policy(kinds=(*kinds, tiled, dark)), 3, 16, **RAW), backend=backend)
+        corners = 255 * views[:, :, :, 0, 0]
+        assert torch.allclose(corners, torch.tensor([128.0, 0, 255])[:, None, None].expand_as(corners), atol=1e-3)
+        outer = 255 * tiles.amin((2, 3, 4))
+        assert torch.allclose(outer, torch.tensor([128.0] * 4 + [0.0] * 4)[:, None].expand_as(outer), atol=1e-3)
+
+
 def test_views_are_normalised_channel_by_channel():
     image = torch.tensor([0, 51, 255], dtype=torch.uint8)[None, :, None, None].expand(1, 3, 8, 8).contiguous()
     view = evaluation_view(store(image), size=8, crop=1.0, mean=(0.5, 0.1, 0.4), std=(0.5, 0.2, 0.3))

@@ -245,8 +245,8 @@ def test_byols_two_kinds_take_turns():
     assert POLICIES["byol"].views(3) == (first, second, first)
     stages = recipe_of(POLICIES["byol"], 400, count=4).stage
     blurred, inverted = (stages == 9).any(2).mean(1), (stages == 3).any(2).mean(1)
-    assert blurred == pytest.approx([1, 0.1, 1, 0.1], abs=0.06)
-    assert inverted == pytest.approx([0, 0.2, 0, 0.2], abs=0.08)
+    assert blurred == pytest.approx([1, 0.1, 1, 0.1], abs=0.08)
+    assert inverted == pytest.approx([0, 0.2, 0, 0.2], abs=0.11)
 
 
 @pytest.mark.parametrize(("size", "small"), [(224, 96), (96, 40), (32, 12), (8, 4)])
@@ -304,12 +304,12 @@ def test_tiles_lie_in_their_cells_row_by_row(jitter_by):
         stray = boxes[:, t, :2] + 0.1 - middle
         assert stray.abs().max() <= room + 1e-6
         if jitter_by:
-            assert stray.abs().amax(0).min() > 0.95 * room
-            assert stray.mean(0).abs().max() < 0.15 * room
+            assert stray.abs().amax(0).min() > 0.9 * room
+            assert stray.mean(0).abs().max() < 0.2 * room
             assert stray.std(0) == pytest.approx([room / 3**0.5] * 2, rel=0.1)
     if jitter_by == 1:
         flat = boxes[..., :2].flatten(1)
-        assert (torch.corrcoef(flat.T) - torch.eye(18)).abs().max() < 0.25
+        assert (torch.corrcoef(flat.T) - torch.eye(18)).abs().max() < 0.35
         assert (boxes[:, 1:, 0] != boxes[:, :-1, 0] + 1 / 3).all()
 
 
@@ -322,7 +322,7 @@ def test_the_patches_of_the_paper_leave_a_gap_on_average():
     gap = boxes[:, 1, 0] - boxes[:, 0, 0] - 64
     assert gap.min() >= -1e-4
     assert gap.max() <= 42 + 1e-4
-    assert float(gap.mean()) == pytest.approx(21, abs=1.5)
+    assert float(gap.mean()) == pytest.approx(21, abs=2.5)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])

@@ -16,7 +16,7 @@ from views_pictures import EACH, NORMAL, WHERE, all_views_of, policy, recipe_of,
 
 from nearfar.core.randomness import fold, lowbias32, sample_keys, uniform
 from nearfar.views.kernels import draw as drawing
-from nearfar.views.kinds import Policy
+from nearfar.views.kinds import Kind, Policy
 from nearfar.views.operations import (
     Blur,
     Brightness,
@@ -33,7 +33,7 @@ from nearfar.views.operations import (
     Sharpness,
     Solarize,
 )
-from nearfar.views.plan import ViewPlan, make_views
+from nearfar.views.plan import ViewPlan, draw_recipe, make_views
 from nearfar.views.policies import POLICIES, named_policy
 from nearfar.views.recipes import INVERT
 
@@ -159,6 +159,29 @@ def test_a_further_kind_with_a_count_of_its_own_changes_no_view_of_the_others():
     assert not torch.equal(longer[2:4], plain)
 
 
+def test_views_of_another_size_go_on_counting():
+    """The small crops of SwAV are no smaller copies of its first large ones."""
+    operations = (Crop(), Flip(), Jitter(brightness=0.4, hue=0.1))
+    mixed = Policy(kinds=(Kind(operations=operations), Kind(operations=operations, size=0.5, count=2)))
+    index = torch.arange(50)
+    large, small = (
+        draw_recipe(
+            group,
+            torch.tensor([[60, 40]] * 50),
+            mean=NORMAL["mean"],
+            index=index,
+            draw=torch.zeros_like(index),
+            **WHERE,
+        )
+        for group in ViewPlan(mixed, 2, 32, **NORMAL).groups
+    )
+    alike = recipe_of(policy(*operations), 50, true=(60, 40), count=4)
+    for array, of_large, of_small in zip(alike[:3], large[:3], small[:3], strict=True):
+        assert np.array_equal(array[:2], of_large)
+        assert np.array_equal(array[2:], of_small)
+    assert (large.warp != small.warp).any((2, 3)).mean() > 0.99
+
+
 def test_equal_images_of_different_samples_get_different_views():
     stored, twice = some(store_of(1, 16), torch.tensor([0, 0])), torch.tensor([0, 0])
     (views,) = make_views(stored, plan_of("basic", 8), index=torch.tensor([3, 4]), draw=twice, **WHERE)
@@ -236,10 +259,10 @@ def test_draws_are_uniform():
     assert values.min() >= 0
     assert values.max() < 1
     for row in values:
-        assert stats.kstest(row, "uniform").pvalue > 1e-3
+        assert stats.kstest(row, "uniform").pvalue > 1e-5
         counts = np.bincount((row * 64).astype(int), minlength=64)
-        assert stats.chisquare(counts).pvalue > 1e-3
-        assert stats.chisquare(np.bincount((row * 2**24).astype(int) % 64, minlength=64)).pvalue > 1e-3  # low bits
+        assert stats.chisquare(counts).pvalue > 1e-5
+        assert stats.chisquare(np.bincount((row * 2**24).astype(int) % 64, minlength=64)).pvalue > 1e-5  # low bits
 
 
 def test_draws_of_neighbouring_samples_views_operations_epochs_draws_and_seeds_are_independent():
@@ -256,9 +279,9 @@ def test_draws_of_neighbouring_samples_views_operations_epochs_draws_and_seeds_a
         "a seed, and the epoch before": (values[0], drawn(seed=2, epoch=1)[0]),
     }
     for name, (a, b) in pairs.items():
-        assert abs(np.corrcoef(a, b)[0, 1]) < 0.03, name  # 4 deviations
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.04, name  # more than 5 deviations
         table = np.histogram2d(a, b, bins=16, range=[[0, 1], [0, 1]])[0]
-        assert stats.chisquare(table.ravel()).pvalue > 1e-3, name
+        assert stats.chisquare(table.ravel()).pvalue > 1e-5, name
 
 
 def test_draws_within_one_operation_are_independent():
@@ -267,30 +290,30 @@ def test_draws_within_one_operation_are_independent():
     happened = recipe.stage[0, :, 0] > 0
     assert happened.mean() == pytest.approx(0.5, abs=0.015)
     left, top = recipe.amount[0, happened, 0, :2].T
-    assert abs(np.corrcoef(left, top)[0, 1]) < 0.04
+    assert abs(np.corrcoef(left, top)[0, 1]) < 0.06
     chosen = OneOf(times=3, among=tuple((Solarize(threshold=(k, k)),) for k in range(8)))
     amounts = recipe_of(policy(chosen), N).amount[0, :, :, 0]
     assert amounts.shape == (N, 3)
     for a, b in itertools.combinations(range(3), 2):
         table = np.zeros((8, 8))
         np.add.at(table, (amounts[:, a].astype(int), amounts[:, b].astype(int)), 1)
-        assert stats.chisquare(table.ravel()).pvalue > 1e-3
+        assert stats.chisquare(table.ravel()).pvalue > 1e-5
 
 
 def test_one_of_draws_afresh_each_time():
     amounts = recipe_of(policy(OneOf(times=2, among=((Solarize(threshold=(0, 256)),),))), 1000).amount[0, :, :, 0]
     assert (amounts[:, 0] != amounts[:, 1]).mean() > 0.99
-    assert abs(np.corrcoef(amounts.T)[0, 1]) < 0.12
+    assert abs(np.corrcoef(amounts.T)[0, 1]) < 0.16
 
 
 def test_two_operations_of_one_name_draw_apart():
     twice = recipe_of(policy(Flip(), Flip()), 4000).warp[0, :, 0, 0]
-    assert (twice < 0).mean() == pytest.approx(0.5, abs=0.04)  # always undone, were they one
+    assert (twice < 0).mean() == pytest.approx(0.5, abs=0.05)  # always undone, were they one
     brightness, contrast = (
         recipe_of(policy(operation), 2000).amount[0, :, 0, 0]
         for operation in (Brightness(factor=(0, 1)), Contrast(factor=(0, 1)))
     )
-    assert abs(np.corrcoef(brightness, contrast)[0, 1]) < 0.09
+    assert abs(np.corrcoef(brightness, contrast)[0, 1]) < 0.12
 
 
 def test_making_views_leaves_the_libraries_own_generators_alone():
