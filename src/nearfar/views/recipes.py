@@ -23,6 +23,7 @@ ERASE = 10  # left, top, width, height, px, then the colour
 NOISE = 11  # sigma, then the higher and the lower 16 bits of its key
 TABLES = (POSTERIZE, SOLARIZE, SOLARIZE_ADD, EQUALIZE, AUTOCONTRAST, INVERT)  # value by value, on whole values
 WIDTH = 12
+UNCHANGED = np.eye(3, 4, dtype=np.float32)  # the colour matrix that changes nothing
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, also the first row of YIQ
 
 

@@ -4,6 +4,7 @@
 """
 
 import functools
+import importlib.util
 import itertools
 import os
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nearfar.core.types import StoredImages
-from nearfar.views.kernels.reference import render_reference
-from nearfar.views.recipes import Recipe
+from nearfar.views.kernels.reference import apply_stages, render_reference
+from nearfar.views.recipes import COLOUR, NONE, UNCHANGED, Recipe
 
 Unit = tuple[float, float, float]
 Backend = Literal["cpu", "triton", "reference"]
@@ -48,22 +49,15 @@ def render(
 
     With `channels_last` the channels of a pixel lie side by side in memory; the shape is the same.
     """
-    views, batch = recipe.warp.shape[:2]
     level = levels(recipe.warp, side=stored.images.shape[1], size=size)
-    shape = (size, size, 3) if channels_last else (3, size, size)
-    out = torch.empty(views, batch, *shape, device=stored.images.device)
-    shown = out.permute(0, 1, 4, 2, 3) if channels_last else out
-    kind = backend or _default_backend(out.device)
-    if kind == "cpu":
-        _render_on_cpu(stored, recipe, level, mean, std, channels_last, out)
-        return shown
-    warp, levels_read, stage, amount = (
-        torch.from_numpy(array).to(out.device) for array in (recipe.warp, level, recipe.stage, recipe.amount)
-    )
-    outside = recipe.outside.tolist()
-    values = render_reference(stored, warp, levels_read, stage, amount, outside, size=size)
-    shift, scale = (torch.tensor(x, device=out.device).view(3, 1, 1) for x in (mean, std))
-    return shown.copy_((values / 255 - shift) / scale)
+    match backend or _default_backend(stored.images.device):
+        case "cpu":
+            return _on_cpu(stored, recipe, level, size, mean, std, channels_last)
+        case "triton":
+            return _by_triton(stored, recipe, level, size, mean, std, channels_last)
+        case "reference":
+            values = render_reference(stored, recipe, level, size=size)
+            return _normalised(values, mean, std, channels_last)
 
 
 def levels(
@@ -78,7 +72,9 @@ def levels(
 
 @functools.cache
 def _default_backend(device: torch.device) -> Backend:
-    return "cpu" if device.type == "cpu" else "reference"
+    if device.type == "cpu":
+        return "cpu"
+    return "triton" if device.type == "cuda" and importlib.util.find_spec("triton") else "reference"
 
 
 @functools.cache
@@ -98,18 +94,62 @@ def in_threads(work: Callable[[int, int], None], n: int) -> None:
         task.result()
 
 
-def _render_on_cpu(
-    stored: StoredImages, recipe: Recipe, level: NDArray[np.int64], mean: Unit, std: Unit, last: bool, out: Tensor
-) -> None:
+def _on_cpu(
+    stored: StoredImages, recipe: Recipe, level: NDArray[np.int64], size: int, mean: Unit, std: Unit, last: bool
+) -> Tensor:
     from nearfar.views.kernels import cpu
 
+    views, batch = level.shape
+    out = torch.empty(views, batch, *((size, size, 3) if last else (3, size, size)))
     flat = [tensor.contiguous().flatten(2).numpy() for tensor in (stored.images, stored.half)]
-    scale = np.array([1 / (255 * s) for s in std], np.float32)
-    shift = np.array([-m / s for m, s in zip(mean, std, strict=True)], np.float32)
-    views, batch = out.shape[:2]
-    size = out.shape[3]
+    scale, shift = (np.array(x, np.float32) for x in _scale_and_shift(mean, std))
     into = out.view(views, batch, -1).numpy()
     in_threads(
         lambda start, stop: cpu.render(*flat, *recipe, level, scale, shift, size, last, start, stop, into),
         views * batch,
     )
+    return out.permute(0, 1, 4, 2, 3) if last else out
+
+
+def _by_triton(
+    stored: StoredImages, recipe: Recipe, level: NDArray[np.int64], size: int, mean: Unit, std: Unit, last: bool
+) -> Tensor:
+    """Warp, a first stage of colour and the normalisation in one pass; what other stages there are, by torch."""
+    from nearfar.views.kernels.triton import warp_colour
+
+    device, first = stored.images.device, recipe.stage[:, :, 0]
+    more = bool((recipe.stage[:, :, 1:] != NONE).any() or ((first != NONE) & (first != COLOUR)).any())
+    colour = None
+    if (first == COLOUR).any():
+        matrices = recipe.amount[:, :, 0].reshape(*first.shape, 3, 4)
+        matrices = np.where((first == COLOUR)[..., None, None], matrices, UNCHANGED)
+        colour = torch.from_numpy(matrices).to(device)
+    scale, shift = ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)) if more else _scale_and_shift(mean, std)
+    warp, parts = torch.from_numpy(recipe.warp).to(device), []
+    for outside, views in itertools.groupby(range(len(level)), key=recipe.outside.__getitem__):
+        at = list(views)
+        part = slice(at[0], at[-1] + 1)
+        made = warp_colour(
+            stored.images, stored.half, warp[part], None if colour is None else colour[part], size=size, scale=scale,
+            shift=shift, outside=float(outside), channels_last=last and not more, deepest=int(level.max(initial=0)),
+        )  # fmt: skip
+        parts.append(made)
+    values = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if not more:
+        return values
+    apply_stages(values, recipe, but_first=True)
+    return _normalised(values, mean, std, last)
+
+
+def _scale_and_shift(mean: Unit, std: Unit) -> tuple[Unit, Unit]:
+    """What takes a value in [0, 255] to the encoder's input: times one, plus the other."""
+    return (
+        (1 / (255 * std[0]), 1 / (255 * std[1]), 1 / (255 * std[2])),
+        (-mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]),
+    )
+
+
+def _normalised(values: Tensor, mean: Unit, std: Unit, last: bool) -> Tensor:
+    scale, shift = (torch.tensor(x, device=values.device).view(3, 1, 1) for x in _scale_and_shift(mean, std))
+    flat = (values * scale + shift).flatten(0, 1)
+    return flat.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format).view_as(values)

@@ -34,7 +34,8 @@ from nearfar.views.recipes import (
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _GREY_R, _GREY_G, _GREY_B = (np.float32(x) for x in GREY)
-_ZERO, _TOP = np.float32(0), np.float32(255)
+_ZERO, _HALF, _TOP = np.float32(0), np.float32(0.5), np.float32(255)
+_ONE, _TWO, _THREE = (np.uint64(x) for x in (1, 2, 3))  # unsigned: an index that counts from no end
 
 # Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what they are.
 _jit = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
@@ -46,16 +47,16 @@ def _clip(x):
 
 
 @_jit
-def _axis(a, c, side, size, near, far, weight):
-    """The two stored columns (or rows) that each column of the view mixes; whether all lie inside."""
+def _axis(a, c, side, size, step, near, far, weight):
+    """The two stored columns (or rows) that each column of the view mixes, times `step`; whether all lie inside."""
     inside = True
     for j in range(size):
         at = ((a * ((2 * j + 1) / size - 1) + c) + 1) * side / 2 - 0.5
         inside &= 0 <= at <= side - 1
         at = min(max(at, 0.0), side - 1.0)
         low = int(at)
-        near[j] = low
-        far[j] = min(low + 1, side - 1)
+        near[j] = step * low
+        far[j] = step * min(low + 1, side - 1)
         weight[j] = at - low
     return inside
 
@@ -65,72 +66,76 @@ def _resample_straight(source, size, xs, ys, row, planes):
     """Rows mixed, then columns: for warps that neither turn nor shear."""
     near_x, far_x, weight_x = xs
     near_y, far_y, weight_y = ys
-    first, last = min(near_x[0], near_x[size - 1]), max(far_x[0], far_x[size - 1])
+    first, last = min(near_x[0], near_x[size - 1]), max(far_x[0], far_x[size - 1]) + np.uint64(3)
     for i in range(size):
         upper, lower, w = source[near_y[i]], source[far_y[i]], weight_y[i]
-        for x in range(3 * first, 3 * last + 3):
+        for x in range(first, last):
             above = np.float32(upper[x])
             row[x] = above + w * (np.float32(lower[x]) - above)
+        r, g, b = planes[0, i], planes[1, i], planes[2, i]
+        for j in range(size):
+            p, q, w = near_x[j], far_x[j], weight_x[j]
+            r[j] = row[p] + w * (row[q] - row[p])
+            g[j] = row[p + _ONE] + w * (row[q + _ONE] - row[p + _ONE])
+            b[j] = row[p + _TWO] + w * (row[q + _TWO] - row[p + _TWO])
+
+
+@_jit
+def _with_border(source, side, outside, texels):
+    """The level as floats with one pixel before and two behind it on each axis: its edge again, or one grey value."""
+    wide = side + 3
+    for y in range(wide):
+        into = texels[3 * wide * y : 3 * wide * (y + 1)]
+        if outside >= 0 and (y == 0 or y > side):
+            into[:] = outside
+            continue
+        line = source[min(max(y - 1, 0), side - 1)]
+        for x in range(3 * side):
+            into[x + 3] = line[x]
+        for c in range(3):
+            into[c] = outside if outside >= 0 else into[c + 3]
+            for x in range(side + 1, wide):
+                into[3 * x + c] = outside if outside >= 0 else into[3 * side + c]
+
+
+@_jit
+def _resample_any(texels, side, size, warp, reach, at, planes):
+    """Bilinear, each pixel at its centre; points more than `reach` outside the image count as that far outside."""
+    corner, weight_x, weight_y = at
+    half, below = np.float32(side) / np.float32(2), np.uint32(3 * (side + 3))
+    low, high = np.float32(1) - reach, np.float32(side) + reach
+    step_x, step_y = warp[0, 0] * np.float32(side) / np.float32(size), warp[1, 0] * np.float32(side) / np.float32(size)
+    for i in range(size):
+        v = np.float32(2 * i + 1) / np.float32(size) - np.float32(1)
+        x0 = (warp[0, 1] * v + warp[0, 2] - warp[0, 0]) * half + half + _HALF + _HALF * step_x
+        y0 = (warp[1, 1] * v + warp[1, 2] - warp[1, 0]) * half + half + _HALF + _HALF * step_y
+        for j in range(size):
+            x = min(max(x0 + step_x * np.float32(j), low), high)
+            y = min(max(y0 + step_y * np.float32(j), low), high)
+            left, top = np.uint32(x), np.uint32(y)
+            weight_x[j], weight_y[j] = x - np.float32(left), y - np.float32(top)
+            corner[j] = below * top + np.uint32(3) * left
         for c in range(3):
             into = planes[c, i]
             for j in range(size):
-                left = row[3 * near_x[j] + np.uint64(c)]
-                into[j] = left + weight_x[j] * (row[3 * far_x[j] + np.uint64(c)] - left)
+                p = np.uint64(corner[j]) + np.uint64(c)
+                q = p + np.uint64(below)
+                above = texels[p] + weight_x[j] * (texels[p + _THREE] - texels[p])
+                under = texels[q] + weight_x[j] * (texels[q + _THREE] - texels[q])
+                into[j] = above + weight_y[j] * (under - above)
 
 
 @_jit
-def _tap(source, side, x, y, c, outside):
-    if outside < 0:
-        x, y = min(max(x, 0), side - 1), min(max(y, 0), side - 1)
-    elif x < 0 or y < 0 or x >= side or y >= side:
-        return outside
-    return np.float32(source[y, 3 * x + c])
-
-
-@_jit
-def _resample_any(source, side, size, warp, outside, planes):
-    """Bilinear, each pixel at its centre; a tap outside the image counts as its edge, or as one grey value."""
-    edge = outside < 0
-    a, b, c = warp[0, 0] * side / size, warp[0, 1] * side / size, warp[0, 2] * side / 2
-    d, e, f = warp[1, 0] * side / size, warp[1, 1] * side / size, warp[1, 2] * side / 2
-    for i in range(size):
-        for j in range(size):
-            u, v = j + 0.5 - size / 2, i + 0.5 - size / 2
-            x, y = a * u + b * v + c + (side - 1) / 2, d * u + e * v + f + (side - 1) / 2
-            if edge:
-                x, y = min(max(x, 0.0), side - 1.0), min(max(y, 0.0), side - 1.0)
-            else:
-                x, y = min(max(x, -2.0), side + 1.0), min(max(y, -2.0), side + 1.0)
-            left, top = math.floor(x), math.floor(y)
-            wx, wy = np.float32(x - left), np.float32(y - top)
-            left, top = int(left), int(top)
-            if left >= 0 and top >= 0 and left < side - 1 and top < side - 1:
-                upper, lower = source[top], source[top + 1]
-                at = np.uint64(3 * left)
-                for k in range(3):
-                    p, q = np.float32(upper[at]), np.float32(upper[at + np.uint64(3)])
-                    r, s = np.float32(lower[at]), np.float32(lower[at + np.uint64(3)])
-                    above, below = p + wx * (q - p), r + wx * (s - r)
-                    planes[k, i, j] = above + wy * (below - above)
-                    at += np.uint64(1)
-            else:
-                for k in range(3):
-                    p, q = _tap(source, side, left, top, k, outside), _tap(source, side, left + 1, top, k, outside)
-                    r = _tap(source, side, left, top + 1, k, outside)
-                    s = _tap(source, side, left + 1, top + 1, k, outside)
-                    above, below = p + wx * (q - p), r + wx * (s - r)
-                    planes[k, i, j] = above + wy * (below - above)
-
-
-@_jit
-def _resample(source, side, size, warp, outside, xs, ys, row, planes):
+def _resample(source, side, size, warp, outside, xs, ys, row, texels, corner, planes):
     if warp[0, 1] == 0 and warp[1, 0] == 0:
-        inside_x = _axis(warp[0, 0], warp[0, 2], side, size, xs[0], xs[1], xs[2])
-        inside_y = _axis(warp[1, 1], warp[1, 2], side, size, ys[0], ys[1], ys[2])
+        inside_x = _axis(warp[0, 0], warp[0, 2], side, size, 3, xs[0], xs[1], xs[2])
+        inside_y = _axis(warp[1, 1], warp[1, 2], side, size, 1, ys[0], ys[1], ys[2])
         if outside < 0 or (inside_x and inside_y):
             _resample_straight(source, size, xs, ys, row, planes)
             return
-    _resample_any(source, side, size, warp, outside, planes)
+    _with_border(source, side, outside, texels)
+    reach = _ZERO if outside < 0 else np.float32(1)
+    _resample_any(texels, side, size, warp, reach, (corner, xs[2], ys[2]), planes)
 
 
 @_jit
@@ -192,21 +197,25 @@ def _rewrite(kind, amount, counts, table):
 @_jit
 def _tables(planes, stage, amount, first, last):
     """Stages `first` to `last` as one table a channel, of values rounded to whole ones."""
-    table, counts = np.empty(256, np.int64), np.zeros(256, np.int64)
+    table, counts, values = np.empty(256, np.int64), np.zeros(256, np.int64), np.empty(256, np.float32)
     counted = False
     for k in range(first, last):
         counted |= stage[k] == EQUALIZE or stage[k] == AUTOCONTRAST
     for c in range(3):
         plane = planes[c].ravel()
-        table[:] = np.arange(256)
         if counted:
             counts[:] = 0
             for k in range(len(plane)):
-                counts[int(plane[k] + np.float32(0.5))] += 1
-        for k in range(first, last):
-            _rewrite(stage[k], amount[k], counts, table)
+                counts[np.uint64(np.int32(plane[k] + _HALF))] += 1
+        if counted or c == 0:
+            for v in range(256):
+                table[v] = v
+            for k in range(first, last):
+                _rewrite(stage[k], amount[k], counts, table)
+            for v in range(256):
+                values[v] = table[v]
         for k in range(len(plane)):
-            plane[k] = table[int(plane[k] + np.float32(0.5))]
+            plane[k] = values[np.uint64(np.int32(plane[k] + _HALF))]
 
 
 @_jit
@@ -371,17 +380,18 @@ def render(
     row, weight = np.empty(3 * max(side, size), np.float32), np.empty(size + 1, np.float32)
     xs = np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.float32)
     ys = np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.float32)
+    texels, corner = np.empty(3 * (side + 3) ** 2, np.float32), np.empty(size, np.uint32)
     for at in range(start, stop):
         v, b = at // batch, at % batch
         if level[v, b] == 0:
-            _resample(images[b], side, size, warp[v, b], outside[v], xs, ys, row, planes)
+            _resample(images[b], side, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
         elif level[v, b] == 1:
-            _resample(half[b], half_side, size, warp[v, b], outside[v], xs, ys, row, planes)
+            _resample(half[b], half_side, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
         else:
             smaller = np.empty((half_side, 3 * half_side), np.float32)
             deep = _half(half[b], half_side, smaller)
             for _ in range(level[v, b] - 2):
                 deep = _half(smaller, deep, smaller)
-            _resample(smaller, deep, size, warp[v, b], outside[v], xs, ys, row, planes)
+            _resample(smaller, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
         _stages(planes, stage[v, b], amount[v, b], spare, row, weight)
         _write(planes, scale, shift, channels_last, out[v, b])
