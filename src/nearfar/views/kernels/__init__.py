@@ -1,0 +1,1 @@
+"""Rendering views, and blur: kernels for each kind of device."""
