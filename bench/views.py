@@ -469,6 +469,8 @@ def main() -> None:
         if unknown := [name for name in wanted if name not in there]:
             parser.error(f"want some of {', '.join(map(str, there))}, got {', '.join(map(str, unknown))}")
     arguments.policies = known(arguments.policies)
+    if not arguments.policies:
+        sys.exit("nothing is left to measure")
     arguments.out.mkdir(parents=True, exist_ok=True)
     result = run(arguments)
     (arguments.out / "views.json").write_text(json.dumps(result, indent=1))
