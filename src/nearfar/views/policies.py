@@ -125,8 +125,9 @@ def _auto_augment() -> OneOf:
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
-        # Chen et al. 2020, arXiv:2002.05709, appendix A; for CIFAR-10 the paper leaves the blur out (B.9).
+        # Chen et al. 2020, arXiv:2002.05709, appendix A; for CIFAR-10 (B.9) at half the strength and without blur.
         "simclr": _of(Crop(), _FLIP, _STRONG, _GREY, _BLUR_SIMCLR),
+        "simclr_cifar": _of(Crop(), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
         # main_moco.py of facebookresearch/moco, plain and with --aug-plus.
         "moco_v1": _of(Crop(area=(0.2, 1)), _GREY, _jitter(0.4, 0.4, 0.4, 0.4, probability=1), _FLIP),
         "moco_v2": _of(Crop(area=(0.2, 1)), _jitter(0.4, 0.4, 0.4, 0.1), _GREY, _BLUR, _FLIP),
