@@ -19,19 +19,11 @@ from torch import Tensor
 
 from nearfar.core.types import StoredImages
 from nearfar.views.kernels.reference import apply_stages, render_reference
-from nearfar.views.recipes import COLOUR, NONE, UNCHANGED, Recipe
+from nearfar.views.recipes import COLOUR, NONE, SHRINK, UNCHANGED, Recipe
 
 Unit = tuple[float, float, float]
 Backend = Literal["cpu", "triton", "reference"]
 
-# Stored pixels to a pixel of the view above which the next smaller level is read. Measured on 200 photographs
-# of 128 px, stored at 64 (Pillow's antialiased bilinear) and viewed at 32, against an antialiased resize of
-# the crop from the photograph: RMSE in grey levels, median ratio of edge energy
-#     shrink   1.0       1.25      1.5       1.7       1.8       1.9       1.95      2.0
-#     stored   4.8 .75   3.1 .87   1.9 .96   3.4 1.20  4.0 1.26  4.7 1.33  5.0 1.36  3.3 1.26
-#     half     14.6 .31  12.7 .38  11.2 .44  8.6 .56   7.8 .60   6.8 .65   6.3 .67   0.3 1.00
-# A blend of both (weight of half: shrink - 1.5) would stay under 2.5 at twice the reads.
-SHRINK = 1.95
 _TASKS_A_THREAD = 4  # views differ in what they cost
 
 

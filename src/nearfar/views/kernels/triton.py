@@ -33,10 +33,14 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from nearfar.views.recipes import GREY
+<<<<<<< HEAD
+from nearfar.views.recipes import GREY, SHRINK
+=======
+from nearfar.views.colour import GREY
+>>>>>>> wt_tri
 
 # Stored pixels to a pixel of the view above which the next smaller level is read (see `reference`); weights of grey.
-_SHRINK, _RED, _GREEN, _BLUE = (tl.constexpr(number) for number in (1.95, *GREY))
+_SHRINK, _RED, _GREEN, _BLUE = (tl.constexpr(number) for number in (SHRINK, *GREY))
 _LARGEST_WHOLE = 64 * 64  # pixels of a view that is one block
 _BLOCK = 1024  # pixels at once of a larger one
 _PIXELS_A_WARP, _MOST_WARPS = 128, 16
