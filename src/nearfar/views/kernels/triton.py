@@ -36,7 +36,7 @@ from torch import Tensor
 <<<<<<< HEAD
 from nearfar.views.recipes import GREY, SHRINK
 =======
-from nearfar.views.colour import GREY
+from nearfar.views.recipes import GREY, SHRINK
 >>>>>>> wt_tri
 
 # Stored pixels to a pixel of the view above which the next smaller level is read (see `reference`); weights of grey.
