@@ -33,11 +33,7 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-<<<<<<< HEAD
 from nearfar.views.recipes import GREY, SHRINK
-=======
-from nearfar.views.recipes import GREY, SHRINK
->>>>>>> wt_tri
 
 # Stored pixels to a pixel of the view above which the next smaller level is read (see `reference`); weights of grey.
 _SHRINK, _RED, _GREEN, _BLUE = (tl.constexpr(number) for number in (SHRINK, *GREY))
