@@ -97,8 +97,11 @@ RAND_AUGMENT = (
 
 
 def _rand_augment(n: int, m: float) -> OneOf:
-    """N operations out of 16, each at level M of 10 (Cubuk et al. 2019, arXiv:1909.13719)."""
-    return OneOf(times=n, among=tuple((_at_level(name, m, shift_px=100),) for name in RAND_AUGMENT))
+    """N times one of 16 operations at level M of 10, or none (Cubuk et al. 2019, arXiv:1909.13719).
+
+    None is as likely as each: augment.py draws among 17.
+    """
+    return OneOf(times=n, among=(*((_at_level(name, m, shift_px=100),) for name in RAND_AUGMENT), ()))
 
 
 # AutoAugment's 25 sub-policies "v0" of tensorflow/tpu: (operation, probability, level) twice. The list that
@@ -177,14 +180,15 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
     }
 )  # fmt: skip
 
-_RAND_AUGMENT = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
+RAND_AUGMENT_CALL = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
+MOST_LAYERS = 8
 
 
 def named_policy(name: str, strength: float = 1.0) -> Policy:
     """The policy of that name, or `rand_augment(N, M)`, its jitter times `strength`. KeyError: no such name."""
-    if (call := _RAND_AUGMENT.fullmatch(name)) is None:
+    if (call := RAND_AUGMENT_CALL.fullmatch(name)) is None:
         return POLICIES[name].stronger(strength)
     n, m = int(call[1]), float(call[2])
-    if not (1 <= n <= 8 and 0 <= m <= 10):
+    if not (1 <= n <= MOST_LAYERS and 0 <= m <= 10):
         raise KeyError(name)
     return _of(Crop(), _FLIP, _rand_augment(n, m), outside="grey")
