@@ -4,6 +4,11 @@ Each happens to each view of each sample with its own `probability` and draws wh
 ranges. Operations on geometry act on the view as the crop left it, in the order listed, and are composed into
 one resampling; the others act on its pixels afterwards, in the order listed. `either_sign` turns what was drawn
 into its opposite half of the time.
+
+Where this differs from torchvision, on purpose: a crop is a window on the image, so what a later rotation brings in
+from beyond it is image, as far as there is some; hue turns in YIQ; neighbouring operations on colour are clipped to
+[0, 255] once, after the last; only operations that are defined on whole values (solarize, solarize_add, posterize,
+equalize, autocontrast, invert) round.
 """
 
 from typing import Annotated, Literal
@@ -145,7 +150,7 @@ class Blur(_Operation):
 
 
 class Sharpness(_Operation):
-    """Distance from a 3×3 smoothing (weight 5 in the middle) times a factor; the border pixels stay."""
+    """Distance from a 3×3 smoothing (weight 5 in the middle, not rounded) times a factor; the border pixels stay."""
 
     op: Literal["sharpness"] = "sharpness"
     factor: tuple[Factor, Factor]
