@@ -95,7 +95,7 @@ def _on_cpu(
     out = torch.empty(views, batch, *((size, size, 3) if last else (3, size, size)))
     flat = [tensor.contiguous().flatten(2).numpy() for tensor in (stored.images, stored.half)]
     means, scales = np.array([255 * m for m in mean], np.float32), np.array([1 / (255 * s) for s in std], np.float32)
-    into = out.view(views, batch, -1).numpy()
+    into = out.flatten(2).numpy()
     in_threads(
         lambda start, stop: cpu.render(*flat, *recipe, level, means, scales, size, last, start, stop, into),
         views * batch,
