@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import nearfar
+from nearfar.methods import METHODS
 
 QUICK = ("--epochs", "1", "--encoder", "conv4")
 
@@ -83,7 +84,7 @@ def test_another_source_than_the_data_argument_is_refused(refused, tmp_path):
         (("--set", "train.seed=5"), "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by"),
         (("--set", "method.name=simclr"), "method.name: a comparison's methods are given by --methods"),
         (("--methods", "all,supcom"), 'no method "supcom" (did you mean "supcon"?)'),
-        (("--methods", ","), "--methods: want at least one of cross_entropy, supcon, simclr, or all; got none"),
+        (("--methods", ","), f"--methods: want at least one of {', '.join(METHODS)}, or all; got none"),
         (("--methods", ""), "--methods: want at least one of"),
         (("--seeds", "0"), "--seeds: want at least 1, got 0"),
     ],

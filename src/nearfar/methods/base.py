@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
@@ -42,6 +43,7 @@ class Method(nn.Module):
     optimizer: ClassVar[OptimizerDefaults]
     paper: ClassVar[str]
 
+    group: ProcessGroup | None = None  # the ranks that train together, for the losses; the loop sets it
     head: nn.Module | None
 
     def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:  # noqa: ARG002
