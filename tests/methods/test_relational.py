@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.errors import NothingToCompareError
 from nearfar.core.types import Batch, DataFacts
 from nearfar.methods.relational import Relational, RelationalConfig
 from nearfar.nn.encoders import Encoder
@@ -83,8 +83,8 @@ def test_a_block_is_never_smaller_than_asked_where_there_are_so_many_images(samp
     assert seen == blocks
 
 
-def test_one_image_stops_training_with_what_to_set():
-    with pytest.raises(TrainingStoppedError, match=r"1 image .*train.batch_size"):
+def test_one_image_is_nothing_to_compare():
+    with pytest.raises(NothingToCompareError, match="at least two images"):
         make()(make_batch(4, 1))
 
 

@@ -167,7 +167,7 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, pho
     )  # fmt: skip
     assert ended.code == 0, ended.err
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
-    assert set(left) == {"cross_entropy", "supcon"}
+    assert set(left) == {name for name in METHODS if method_class(name).needs_labels}
     assert all("labels" in reason for reason in left.values())
 
 

@@ -30,7 +30,7 @@ def known_names() -> Known:
 
     return Known(
         methods={name: config_of(name) for name in METHODS},
-        fewest_views=lambda name: method_class(name).fewest_views,
+        fewest_views=lambda name, config: method_class(name).views_needed(config),
         policies=tuple(POLICIES),
         encoders=encoder_names,
     )

@@ -12,6 +12,9 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "supcon": "nearfar.methods.supcon:SupCon",
         "simclr": "nearfar.methods.simclr:SimCLR",
         "relational": "nearfar.methods.relational:Relational",
+        "margin": "nearfar.methods.margin:Margin",
+        "triplet": "nearfar.methods.triplet:Triplet",
+        "n_pairs": "nearfar.methods.n_pairs:NPairs",
     }
 )
 

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 
 from nearfar.config.models import MethodConfig
-from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.errors import NothingToCompareError
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import relation
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
@@ -51,13 +51,11 @@ class Relational(Method):
         self.chance = math.log(2) * (POSITIVE_WEIGHT * 0.5**FOCUS if config.loss == "focal" else 1)
 
     def step(self, batch: Batch) -> StepResult:
-        """TrainingStoppedError: a single image, with which no pair of two images exists."""
+        """NothingToCompareError: a single image, so that no pair of two exists."""
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         samples = h.shape[1]
         if samples < 2:
-            raise TrainingStoppedError(
-                "training stopped: a batch of 1 image holds no pair of two images; set a larger train.batch_size"
-            )
+            raise NothingToCompareError("want at least two images, got one: no pair of two exists")
         blocks = max(1, samples // (self.block_size or samples))
         scores = torch.cat([self.relation(part) for part in h.tensor_split(blocks, dim=1)], dim=2)  # (2, P, B)
         targets = torch.tensor([1.0, 0.0], device=h.device)[:, None, None].expand_as(scores)

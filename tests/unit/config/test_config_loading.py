@@ -27,7 +27,7 @@ class PlainConfig(MethodConfig):
 
 KNOWN = Known(
     methods={"simclr": lambda: NearConfig, "supcon": lambda: NearConfig, "cross_entropy": lambda: PlainConfig},
-    fewest_views=lambda name: 2 if name == "simclr" else 1,
+    fewest_views=lambda name, _config: 2 if name == "simclr" else 1,
     policies=("simclr", "supcon", "basic", "digits"),
     encoders=lambda: ["conv4", "resnet18", "resnet50", "vit_tiny_patch16_224"],
 )
