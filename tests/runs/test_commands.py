@@ -217,9 +217,9 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
         found = json.loads(nearfar_command("check", partly_labelled, "--json").out)["findings"]
         return next(f["text"] for f in found if f["code"] == "balanced_advised")
 
-    assert advice().endswith("(for cross_entropy)")
+    assert advice().endswith(f"(for {', '.join(name for name in METHODS if name not in left)})")
     shutil.rmtree(partly_labelled / "unlabeled")
-    assert advice().endswith("(for cross_entropy, supcon)")
+    assert advice().endswith(f"(for {', '.join(name for name, kind in kinds.items() if kind.needs_labels)})")
 
 
 def test_differences_are_judged_against_the_noise_of_the_seeds():

@@ -15,6 +15,8 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "margin": "nearfar.methods.margin:Margin",
         "triplet": "nearfar.methods.triplet:Triplet",
         "n_pairs": "nearfar.methods.n_pairs:NPairs",
+        "max_margin": "nearfar.methods.max_margin:MaxMargin",
+        "rotation": "nearfar.methods.rotation:Rotation",
     }
 )
 
