@@ -38,7 +38,7 @@ class RelationalConfig(MethodConfig):
 class Relational(Method):
     Config = RelationalConfig
     needs_labels = False
-    default_views = "simclr"
+    default_views = "relational"
     default_count = 4
     fewest_views = 2
     optimizer = OptimizerDefaults("adam", lr_per_256=2e-3, weight_decay=0.0, scaling="sqrt")
