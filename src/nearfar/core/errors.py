@@ -6,6 +6,7 @@ NearfarError
 │   ├── DataError           a source that cannot be read or does not fit
 │   └── RunError            a run folder that exists, is incomplete or cannot be written
 ├── TrainingStoppedError    exit 3: training could not go on; what is complete stays
+│   └── DivergedError       a loss, gradient or weight is no finite number
 └── NotFiniteError          a ValueError of the losses: rows that are NaN, infinite or overflow
 """
 
@@ -48,5 +49,9 @@ class TrainingStoppedError(NearfarError):
     exit_code: ClassVar[int] = 3
 
 
+class DivergedError(TrainingStoppedError):
+    """A loss, a gradient or a weight is no finite number."""
+
+
 class NotFiniteError(NearfarError, ValueError):
-    """A loss was given rows that are no finite numbers; the training loop makes a TrainingStoppedError of it."""
+    """A loss was given rows that are no finite numbers; the training loop makes a DivergedError of it."""
