@@ -35,6 +35,15 @@ RISEN = 2.0
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """Training that could not go on: `code` is `diverged` where a loss, gradient or weight was no finite number."""
+
+    code: str
+    epoch: int  # in which it stopped
+    text: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known of a run beside its rows; None where it is not."""
 
@@ -45,16 +54,7 @@ class Facts:
     lr: float | None = None
     temperature: float | None = None
     warmup_epochs: float = 0.0
-    stopped: "Stopped | None" = None
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """Training that could not go on: `code` is `diverged` where a loss, gradient or weight was no finite number."""
-
-    code: str
-    epoch: int  # in which it stopped
-    text: str
+    stopped: Stopped | None = None
 
 
 @dataclass(frozen=True)
