@@ -162,7 +162,9 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
         problems.append("encoder.pretrained: want the name of a timm encoder beside it, got none with weights")
     if (getattr(encoder, "mean", None) is None) != (getattr(encoder, "std", None) is None):
         problems.append("encoder.mean: want mean and std together, got one")
-    std = getattr(encoder, "std", None)
+    mean, std = getattr(encoder, "mean", None), getattr(encoder, "std", None)
+    if mean is not None and not (min(mean) >= 0 and max(mean) <= 1):
+        problems.append(f"encoder.mean: want values in [0, 1], got {list(mean)}")
     if std is not None and min(std) <= 0:
         problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
     return problems

@@ -25,6 +25,7 @@ ENCODER_JSON = "encoder.json"
 CLASSIFIER = "classifier.safetensors"
 CHECKPOINT = Path("checkpoint", "last.pt")
 EMBEDDINGS = "embeddings.npz"
+VIEWS = "views.png"
 REPORT = "report.html"
 COMPARE = "compare.json"
 

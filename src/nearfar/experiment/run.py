@@ -33,6 +33,7 @@ from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
 from nearfar.experiment.plan import selection_interval, steps_per_epoch, views_a_sample
 from nearfar.experiment.results import results_json
+from nearfar.experiment.views import run_sheet
 from nearfar.experiment.watch import Watch
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
@@ -40,6 +41,7 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.loop import Pace, Row, fit
 from nearfar.training.optimizers import build_optimizer
+from nearfar.views.compiling import compile_kernels
 from nearfar.views.plan import ViewPlan
 from nearfar.views.reading import read_policy
 
@@ -66,7 +68,7 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
     """
     prepared = _prepare(job, progress)
     with _stopping_well(job, prepared):
-        _begin_folder(job)
+        _begin_folder(job, prepared)
         if untrained is None:
             untrained = measure_untrained(prepared.stage, prepared.method.encoder)
         if job.resume:
@@ -96,6 +98,7 @@ class _Prepared:
 
 
 def _prepare(job: Job, progress: Progress) -> _Prepared:
+    compile_kernels(progress, job.fabric.device)
     started = time.perf_counter()
     config, data = job.config, job.data
     assert config.data.size is not None
@@ -111,10 +114,14 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
     return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), watch, started)
 
 
-def _begin_folder(job: Job) -> None:
+def _begin_folder(job: Job, prepared: _Prepared) -> None:
     files.make(job.out)
     files.write_toml(job.out / files.RUN_TOML, job.config.sections())
     files.write_json(job.out / files.ENVIRONMENT, environment(job.fabric.device))
+    batches = prepared.batches
+    files.write_bytes(
+        job.out / files.VIEWS, run_sheet(job.config, job.data, batches.pool, batches.plan, prepared.stage.view)
+    )
 
 
 def _optimizer(config: RunConfig, method: Method) -> torch.optim.Optimizer:

@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         self.size = size
         self.precision: Precision = "float32"
         self.micro_batch_size: int | None = None
-        self.width = self._probe_width()
+        self.width = self.width_at(size)
 
     def forward(self, rows: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row embed"]:
         """The representation of each row, at least float32. Training goes by the encoder's precision; evaluation is in
@@ -75,18 +75,17 @@ class Encoder(nn.Module):
         enabled = self.precision == "bf16" and self.training and rows.dtype == torch.float32
         return torch.autocast(rows.device.type, torch.bfloat16, enabled=True) if enabled else nullcontext()
 
-    def _probe_width(self) -> int:
+    def width_at(self, size: int) -> int:
+        """E for images of that side. ValueError: the network cannot take them."""
         parameter = next(self.net.parameters(), torch.zeros(()))
-        rows = torch.zeros(2, 3, self.size, self.size, dtype=parameter.dtype, device=parameter.device)
+        rows = torch.zeros(2, 3, size, size, dtype=parameter.dtype, device=parameter.device)
         was_training = self.net.training
         self.net.eval()
         try:
             with torch.no_grad():
                 out = self.net(rows)
         except (RuntimeError, AssertionError, TypeError) as error:
-            raise ValueError(
-                f"{self.architecture}: cannot take images of {self.size} x {self.size} px: {error}"
-            ) from error
+            raise ValueError(f"{self.architecture}: cannot take images of {size} x {size} px: {error}") from error
         finally:
             self.net.train(was_training)
         if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:

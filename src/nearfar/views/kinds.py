@@ -4,11 +4,11 @@ Kinds without a count of their own take turns to fill `views.count` (BYOL's two 
 that many (SwAV's six small crops). Views of the same size stand in one tensor, in this order.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from nearfar.views.operations import Crop, Data, Jitter, Operation
+from nearfar.views.operations import Crop, Data, Jitter, OneOf, Operation
 
 SIZE_STEP = 4  # px: smaller views have a side that is a multiple of it
 
@@ -35,7 +35,7 @@ class Kind(Data):
     @model_validator(mode="after")
     def _crop_comes_first(self) -> "Kind":
         if any(isinstance(operation, Crop) for operation in self.operations[1:]):
-            raise ValueError("operations: want crop first and once, got it later")
+            raise ValueError("operations: want crop first, and once, got it later")
         return self
 
     @property
@@ -66,8 +66,17 @@ class Policy(Data):
         more = [kind for kind in self.kinds for _ in range(kind.count or 0)]
         return tuple([turns[i % len(turns)] for i in range(count)] + more)
 
+    def sides(self, count: int, size: int) -> tuple[int, ...]:
+        """The sides of the views, each once, px."""
+        return tuple(dict.fromkeys(kind.side_px(size) for kind in self.views(count)))
+
     def stronger(self, strength: float) -> "Policy":
-        """The same with every jitter's amplitudes times `strength` (SimCLR's s; hue at most half a turn)."""
+        """The same with every jitter's amplitudes times `strength` (SimCLR's s; hue at most half a turn).
+
+        ValueError: a strength below 0. Amplitudes may exceed what a policy may state.
+        """
+        if strength < 0:
+            raise ValueError(f"strength: want at least 0, got {strength}")
         return Policy(kinds=tuple(_stronger(kind, strength) for kind in self.kinds))
 
     def cost(self, count: int, size: int) -> float:
@@ -85,10 +94,12 @@ class Policy(Data):
 
 
 def _stronger(kind: Kind, strength: float) -> Kind:
-    def times(operation: Operation) -> Operation:
+    def times(operation: Any) -> Any:
+        if isinstance(operation, OneOf):
+            return operation.model_copy(update={"among": tuple(tuple(map(times, some)) for some in operation.among)})
         if not isinstance(operation, Jitter):
             return operation
         amplitudes = {name: strength * getattr(operation, name) for name in ("brightness", "contrast", "saturation")}
-        return Jitter(probability=operation.probability, **amplitudes, hue=min(0.5, strength * operation.hue))
+        return operation.model_copy(update={**amplitudes, "hue": min(0.5, strength * operation.hue)})
 
-    return Kind.model_validate({**dict(kind), "operations": tuple(times(operation) for operation in kind.operations)})
+    return kind.model_copy(update={"operations": tuple(map(times, kind.operations))})

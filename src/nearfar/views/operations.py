@@ -4,15 +4,20 @@ Each happens to each view of each sample with its own `probability` and draws wh
 ranges. Operations on geometry act on the view as the crop left it, in the order listed, and are composed into
 one resampling; the others act on its pixels afterwards, in the order listed. `either_sign` turns what was drawn
 into its opposite half of the time.
+
+Where this differs from torchvision, on purpose: a crop is a window on the image, so what a later rotation brings in
+from beyond it is image, as far as there is some; hue turns in YIQ; neighbouring operations on colour are clipped to
+[0, 255] once, after the last; only operations that are defined on whole values (solarize, solarize_add, posterize,
+equalize, autocontrast, invert) round.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Amplitude = Annotated[float, Field(ge=0, le=4)]
-Positive = Annotated[float, Field(gt=0, le=16)]
+Ratio = Annotated[float, Field(ge=1 / 16, le=16)]
 Factor = Annotated[float, Field(ge=0, le=16)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=-2, le=2)]
@@ -21,12 +26,12 @@ Bits = Annotated[int, Field(ge=1, le=8)]
 
 
 class Data(BaseModel):
-    """Frozen, unknown keys are errors, and a pair of numbers runs upwards."""
+    """Frozen; unknown keys and values of another type are errors, and a pair of numbers runs upwards."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _ranges_run_upwards(self) -> Self:
+    def _ranges_run_upwards(self) -> "Data":
         for name, value in self:
             if isinstance(value, tuple) and len(value) == 2 and all(isinstance(x, (int, float)) for x in value):
                 low, high = value
@@ -44,7 +49,7 @@ class Crop(_Operation):
 
     op: Literal["crop"] = "crop"
     area: tuple[Share, Share] = Field(default=(0.08, 1.0), description="share of the image's true area")
-    aspect: tuple[Positive, Positive] = Field(default=(3 / 4, 4 / 3), description="width by height, log-uniform")
+    aspect: tuple[Ratio, Ratio] = Field(default=(3 / 4, 4 / 3), description="width by height, log-uniform")
 
 
 class Flip(_Operation):
@@ -66,11 +71,11 @@ class Rotate(_Operation):
 
 
 class Shear(_Operation):
-    """Rows shifted in proportion to their height (x), or columns (y), about the view's centre."""
+    """Rows shifted in proportion to their distance from the top (x), or columns from the left (y): AutoAugment's."""
 
     op: Literal["shear"] = "shear"
     axis: Literal["x", "y"]
-    slope: tuple[Fraction, Fraction] = Field(description="shift by distance from the centre: tan of the angle")
+    slope: tuple[Fraction, Fraction] = Field(description="shift by distance from the edge: tan of the angle")
     either_sign: bool = False
 
 
@@ -87,7 +92,7 @@ class Scale(_Operation):
     """Enlarged (> 1) or shrunk about the view's centre."""
 
     op: Literal["scale"] = "scale"
-    factor: tuple[Positive, Positive]
+    factor: tuple[Ratio, Ratio]
 
 
 class Brightness(_Operation):
@@ -145,7 +150,7 @@ class Blur(_Operation):
 
 
 class Sharpness(_Operation):
-    """Distance from a 3×3 smoothing (weight 5 in the middle) times a factor; the border pixels stay."""
+    """Distance from a 3×3 smoothing (weight 5 in the middle, not rounded) times a factor; the border pixels stay."""
 
     op: Literal["sharpness"] = "sharpness"
     factor: tuple[Factor, Factor]
@@ -207,7 +212,7 @@ class Erase(_Operation):
 
     op: Literal["erase"] = "erase"
     area: tuple[Share, Share] = Field(default=(0.02, 0.33), description="share of the view's area")
-    aspect: tuple[Positive, Positive] = Field(default=(0.3, 3.3), description="height by width, log-uniform")
+    aspect: tuple[Ratio, Ratio] = Field(default=(0.3, 3.3), description="height by width, log-uniform")
     fill: Fill = Field(default="mean", description="mean: the normalisation's, so 0 for the encoder")
 
 
@@ -215,7 +220,7 @@ class Noise(_Operation):
     """Gaussian noise on every value, clipped."""
 
     op: Literal["noise"] = "noise"
-    sigma: tuple[Share | Literal[0], Share] = Field(description="of values in [0, 1]")
+    sigma: tuple[Probability, Probability] = Field(description="of values in [0, 1]")
 
 
 Simple = Annotated[

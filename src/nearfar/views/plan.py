@@ -57,6 +57,7 @@ class ViewPlan:
         checks = (
             (self.count >= 1, f"views.count: want at least 1, got {self.count}"),
             (self.size >= 1, f"data.size: want at least 1 px, got {self.size}"),
+            (min(self.mean) >= 0 and max(self.mean) <= 1, f"encoder.mean: want values in [0, 1], got {self.mean}"),
             (min(self.std) > 0, f"encoder.std: want more than 0 in each channel, got {self.std}"),
         )
         if problems := [text for fine, text in checks if not fine]:

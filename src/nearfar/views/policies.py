@@ -97,8 +97,11 @@ RAND_AUGMENT = (
 
 
 def _rand_augment(n: int, m: float) -> OneOf:
-    """N operations out of 16, each at level M of 10 (Cubuk et al. 2019, arXiv:1909.13719)."""
-    return OneOf(times=n, among=tuple((_at_level(name, m, shift_px=100),) for name in RAND_AUGMENT))
+    """N times one of 16 operations at level M of 10, or none (Cubuk et al. 2019, arXiv:1909.13719).
+
+    None is as likely as each: augment.py draws among 17.
+    """
+    return OneOf(times=n, among=(*((_at_level(name, m, shift_px=100),) for name in RAND_AUGMENT), ()))
 
 
 # AutoAugment's 25 sub-policies "v0" of tensorflow/tpu: (operation, probability, level) twice. The list that
@@ -177,14 +180,37 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
     }
 )  # fmt: skip
 
-_RAND_AUGMENT = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
+# Where each stands; what nearfar does otherwise is said beside the policy.
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "simclr": "Chen et al. 2020, arXiv:2002.05709",
+        "moco_v1": "main_moco.py of facebookresearch/moco",
+        "moco_v2": "main_moco.py of facebookresearch/moco with --aug-plus",
+        "byol": "Grill et al. 2020, arXiv:2006.07733, table 6",
+        "swav": "main_swav.py of facebookresearch/swav",
+        "supcon": "main_supcon.py of HobbitLong/SupContrast",
+        "sim_augment": "preprocessing.py of google-research/supcon",
+        "auto_augment": "v0 of tensorflow/tpu (Cubuk et al. 2018, arXiv:1805.09501)",
+        "rand_augment": "Cubuk et al. 2019, arXiv:1909.13719; this is rand_augment(2, 9), others are written so",
+        "stacked_rand_augment": "Khosla et al. 2020, arXiv:2004.11362; level 10",
+        "relational": "Patacchiola and Storkey 2020, arXiv:2006.05849",
+        "cassava": "nearfar's own, for leaves",
+        "basic": "main_ce.py of HobbitLong/SupContrast",
+        "none": "nearfar's own: every view is the evaluation view",
+        "digits": "nearfar's own, for characters of a few pixels",
+        "patches": "Noroozi and Favaro 2016, arXiv:1603.09246",
+    }
+)
+
+RAND_AUGMENT_CALL = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
+MOST_LAYERS = 8
 
 
 def named_policy(name: str, strength: float = 1.0) -> Policy:
     """The policy of that name, or `rand_augment(N, M)`, its jitter times `strength`. KeyError: no such name."""
-    if (call := _RAND_AUGMENT.fullmatch(name)) is None:
+    if (call := RAND_AUGMENT_CALL.fullmatch(name)) is None:
         return POLICIES[name].stronger(strength)
     n, m = int(call[1]), float(call[2])
-    if not (1 <= n <= 8 and 0 <= m <= 10):
+    if not (1 <= n <= MOST_LAYERS and 0 <= m <= 10):
         raise KeyError(name)
     return _of(Crop(), _FLIP, _rand_augment(n, m), outside="grey")

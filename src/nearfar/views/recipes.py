@@ -22,6 +22,7 @@ BLUR = 9  # sigma, radius, px
 ERASE = 10  # left, top, width, height, px, then the colour
 NOISE = 11  # sigma, then the higher and the lower 16 bits of its key
 TABLES = (POSTERIZE, SOLARIZE, SOLARIZE_ADD, EQUALIZE, AUTOCONTRAST, INVERT)  # value by value, on whole values
+HALF = 0.5013  # rounds to whole values: a mean of two or four pixels lies just between, and would go by its last bit
 WIDTH = 12
 UNCHANGED = np.eye(3, 4, dtype=np.float32)  # the colour matrix that changes nothing
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, also the first row of YIQ

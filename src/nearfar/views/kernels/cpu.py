@@ -23,6 +23,7 @@ from nearfar.views.recipes import (
     EQUALIZE,
     ERASE,
     GREY,
+    HALF,
     INVERT,
     NOISE,
     POSTERIZE,
@@ -34,7 +35,8 @@ from nearfar.views.recipes import (
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _GREY_R, _GREY_G, _GREY_B = (np.float32(x) for x in GREY)
-_ZERO, _HALF, _TOP = np.float32(0), np.float32(0.5), np.float32(255)
+_ZERO, _TOP = np.float32(0), np.float32(255)
+_HALF, _TO_WHOLE = np.float32(0.5), np.float32(HALF)
 _ONE, _TWO, _THREE = (np.uint64(x) for x in (1, 2, 3))  # unsigned: an index that counts from no end
 
 # Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what they are.
@@ -206,7 +208,7 @@ def _tables(planes, stage, amount, first, last):
         if counted:
             counts[:] = 0
             for k in range(len(plane)):
-                counts[np.uint64(np.int32(plane[k] + _HALF))] += 1
+                counts[np.uint64(np.int32(plane[k] + _TO_WHOLE))] += 1
         if counted or c == 0:
             for v in range(256):
                 table[v] = v
@@ -215,7 +217,7 @@ def _tables(planes, stage, amount, first, last):
             for v in range(256):
                 values[v] = table[v]
         for k in range(len(plane)):
-            plane[k] = values[np.uint64(np.int32(plane[k] + _HALF))]
+            plane[k] = values[np.uint64(np.int32(plane[k] + _TO_WHOLE))]
 
 
 @_jit

@@ -97,7 +97,7 @@ def _colour(pixels: Pixels, amounts: Amounts) -> Pixels:
 
 
 def _whole(pixels: Pixels) -> Pixels:
-    return torch.floor(pixels + 0.5)
+    return torch.floor(pixels + kind.HALF)
 
 
 def _posterize(pixels: Pixels, amounts: Amounts) -> Pixels:
