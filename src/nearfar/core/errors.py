@@ -49,8 +49,12 @@ class TrainingStoppedError(NearfarError):
     exit_code: ClassVar[int] = 3
 
 
+class DivergedError(TrainingStoppedError):
+    """A loss, a gradient or a weight is no finite number."""
+
+
 class NotFiniteError(NearfarError, ValueError):
-    """A loss was given rows that are no finite numbers; the training loop makes a TrainingStoppedError of it."""
+    """A loss was given rows that are no finite numbers; the training loop makes a DivergedError of it."""
 
 
 class NothingToCompareError(NearfarError, ValueError):

@@ -44,7 +44,7 @@ def results_json(
             "steps": counters.step,
             "selected_epoch": counters.best_epoch or None,
         },
-        "diagnosis": _diagnosis(stage, counters, complete=evaluated is not None),
+        "diagnosis": [*facts["verdicts"], *_diagnosis(stage, counters, complete=evaluated is not None)],
     }
 
 

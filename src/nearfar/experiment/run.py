@@ -34,6 +34,7 @@ from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
 from nearfar.experiment.plan import selection_interval, steps_per_epoch, views_a_sample
 from nearfar.experiment.results import results_json
 from nearfar.experiment.views import run_sheet
+from nearfar.experiment.watch import Watch
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
@@ -72,6 +73,7 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
             untrained = measure_untrained(prepared.stage, prepared.method.encoder)
         if job.resume:
             _continue(job, prepared)
+        prepared.watch.begin()
         _train(job, prepared)
         _write_encoder(job, prepared)
         evaluated = evaluate_run(prepared.stage, prepared.method, prepared.counters, job.out)
@@ -86,6 +88,7 @@ class _Prepared:
     optimizer: torch.optim.Optimizer
     batches: Batches
     counters: Counters
+    watch: Watch
     clock: float  # when the seconds were counted last
 
     def count_seconds(self) -> None:
@@ -107,7 +110,8 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
         method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
     optimizer = _optimizer(config, method)
     batches = _batches(job, method, view)
-    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), started)
+    watch = Watch(job.out, config.sections(), encoder.width, progress)
+    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), watch, started)
 
 
 def _begin_folder(job: Job, prepared: _Prepared) -> None:
@@ -196,6 +200,7 @@ def _train(job: Job, prepared: _Prepared) -> None:
         prepared.count_seconds()
         save_checkpoint(job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters)
         _tell(stage.progress, row, config.train.epochs, every)
+        prepared.watch.see(row)
 
     assert config.optimizer.lr is not None
     assert config.schedule.warmup_epochs is not None
@@ -235,7 +240,8 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
             f"stopped after epoch {prepared.counters.epoch} of {job.config.train.epochs}{_how_to_continue(job)}"
         )
         raise
-    except TrainingStoppedError:
+    except TrainingStoppedError as error:
+        prepared.watch.stopped(error)
         _leave_usable(job, prepared)
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -290,6 +296,7 @@ def _write_results(
         untrained,
         {
             "command": job.command,
+            "verdicts": [verdict.text for verdict in prepared.watch.verdicts],
             "images": len(prepared.batches.pool),
             "steps_per_epoch": prepared.batches.steps_per_epoch,
             "peak_memory_bytes": peak_memory_bytes(job.fabric.device, alone=job.alone),

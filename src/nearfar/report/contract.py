@@ -111,6 +111,9 @@ class EpochMetrics(Record):
     loss: float | None = None
     chance: float | None = None
     knn_val: float | None = Field(None, alias="knn.top1.val")
+    effective_rank: float | None = None
+    alignment: float | None = None
+    uniformity: float | None = None
 
 
 class TableEntry(Record):

@@ -11,13 +11,14 @@ from lightning_fabric import Fabric
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from nearfar.core.errors import NotFiniteError, NothingToCompareError, TrainingStoppedError
+from nearfar.core.errors import DivergedError, NotFiniteError, NothingToCompareError, TrainingStoppedError
 from nearfar.core.progress import Bar
 from nearfar.core.randomness import stream_seed
 from nearfar.core.types import Batch, StepResult
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
+from nearfar.training.monitors import Monitor
 from nearfar.training.schedules import Decay, rate_factor, steps_of
 
 Row = dict[str, float]
@@ -46,15 +47,15 @@ def fit(
 ) -> None:
     """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
 
-    `method` and `optimizer` are changed in place, `counters` too. TrainingStoppedError: the loss or the gradient is
-    no finite number, or a batch holds nothing to compare; no step is taken with it.
+    `method` and `optimizer` are changed in place, `counters` too. DivergedError: the loss or the gradient is
+    no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is taken with it.
     """
     wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
     name = type(method).__name__
     warmup_steps = steps_of(pace.warmup_epochs, batches.steps_per_epoch)
     method.train()
     for epoch in range(counters.epoch, batches.epochs):
-        means = _Means()
+        means, monitor = _Means(), Monitor()
         started = time.perf_counter()
         for batch in batches.epoch(epoch):
             factor = rate_factor(
@@ -84,10 +85,11 @@ def fit(
             counters.step += 1
             counters.views_seen += _views_in(batch) * batches.world_size
             means.add(loss, norm, result)
+            monitor.see(result)
             bar.advance(1, _text(loss, result))
         counters.train_seconds += time.perf_counter() - started
         counters.epoch = epoch + 1
-        after_epoch({**means.row(), "lr": lr})
+        after_epoch({**means.row(), **monitor.row(), "lr": lr})
         method.train()
 
 
@@ -143,8 +145,8 @@ def what_to_try(lr: float) -> str:
     )
 
 
-def _stopped(what: str, counters: Counters, batches: Batches, lr: float) -> TrainingStoppedError:
-    return TrainingStoppedError(f"training stopped at {_place(counters, batches)}: {what}. {what_to_try(lr)}")
+def _stopped(what: str, counters: Counters, batches: Batches, lr: float) -> DivergedError:
+    return DivergedError(f"training stopped at {_place(counters, batches)}: {what}. {what_to_try(lr)}")
 
 
 def _nothing_to_compare(

@@ -18,6 +18,7 @@ def test_each_error_has_the_exit_code_of_its_cause() -> None:
         "DataError": 2,
         "RunError": 2,
         "TrainingStoppedError": 3,
+        "DivergedError": 3,
         "NotFiniteError": 1,
         "NothingToCompareError": 1,
     }

@@ -22,7 +22,8 @@ def test_a_run_learns_and_reports_a_row_of_means_an_epoch() -> None:
     )
     assert rows[1]["loss"] < rows[0]["loss"]
     assert [row["step"] for row in rows] == [2.0, 5.0]
-    assert set(rows[0]) == {"loss", "grad_norm", "chance", "step", "lr"}
+    monitors = {"effective_rank", "feature_std", "alignment", "uniformity", "cosine_positive", "cosine_random"}
+    assert set(rows[0]) == {"loss", "grad_norm", "chance", "step", "lr", *monitors}
     norms = [torch.cat([g.flatten() for g in gradients if g is not None]).norm() for gradients in method.gradients]
     assert rows[0]["grad_norm"] == pytest.approx(float(sum(norms[:3]) / 3), rel=1e-5)
 
