@@ -74,16 +74,26 @@ def _threads(count: int, _process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="views")
 
 
-def in_threads(work: Callable[[int, int], None], n: int) -> None:
-    """work(start, stop) over all of range(n), in as many threads as torch computes with."""
-    count = min(torch.get_num_threads(), n)
+def in_threads(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -> None:
+    """work(start, stop) over all of range(n), in as many threads as torch computes with, this one among them.
+
+    No thread for fewer than `at_least` pieces: they would wait for each other longer than they work.
+    """
+    count = min(torch.get_num_threads(), n // at_least)
     if count <= 1:
         work(0, n)
         return
     edges = np.linspace(0, n, min(n, count * _TASKS_A_THREAD) + 1).astype(int).tolist()
-    tasks = [_threads(count, os.getpid()).submit(work, *edge) for edge in itertools.pairwise(edges)]
-    for task in tasks:
-        task.result()
+    left = iter(list(itertools.pairwise(edges)))
+
+    def take() -> None:
+        for start, stop in left:
+            work(start, stop)
+
+    others = [_threads(count - 1, os.getpid()).submit(take) for _ in range(count - 1)]
+    take()
+    for other in others:
+        other.result()
 
 
 def _on_cpu(
