@@ -6,6 +6,7 @@
 import functools
 import importlib.util
 import itertools
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nearfar.core.types import StoredImages
+from nearfar.views.kernels.memory import Pool
 from nearfar.views.kernels.reference import apply_stages, render_reference
 from nearfar.views.recipes import COLOUR, NONE, SHRINK, UNCHANGED, Recipe
 
@@ -70,6 +72,11 @@ def _default_backend(device: torch.device) -> Backend:
 
 
 @functools.cache
+def _pool() -> Pool:
+    return Pool()
+
+
+@functools.cache
 def _threads(count: int, _process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="views")
 
@@ -102,7 +109,8 @@ def _on_cpu(
     from nearfar.views.kernels import cpu
 
     views, batch = level.shape
-    out = torch.empty(views, batch, *((size, size, 3) if last else (3, size, size)))
+    shape = (views, batch, *((size, size, 3) if last else (3, size, size)))
+    out = torch.from_numpy(_pool().borrow(math.prod(shape))).view(shape)
     flat = [tensor.contiguous().flatten(2).numpy() for tensor in (stored.images, stored.half)]
     means, scales = np.array([255 * m for m in mean], np.float32), np.array([1 / (255 * s) for s in std], np.float32)
     into = out.flatten(2).numpy()
