@@ -75,11 +75,12 @@ def nearfar_steps(name: str, batch: int, policy: str, *, bf16: bool) -> Iterator
     mean, std = channel_statistics(data)
     pool = data.split("train")
     method = SimCLR(_encoder(name, bf16=bf16), SimCLRConfig(temperature=TEMPERATURE), data.facts(SIZE)).train()
+    last = method.encoder.memory_format == torch.channels_last
     optimizer = build_optimizer("sgd", method.parameters(), lr=LR, weight_decay=1e-4, momentum=0.9)
     batches = Batches(
         data=data,
         pool=pool,
-        plan=ViewPlan(named_policy(policy), 2, SIZE, mean, std),
+        plan=ViewPlan(named_policy(policy), 2, SIZE, mean, std, channels_last=last),
         batch_size=batch,
         steps_per_epoch=len(pool) // batch,
         epochs=1000,

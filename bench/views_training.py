@@ -28,8 +28,8 @@ ARMS = {
     "aliasing": ("nearfar", "128 px and half", "128 px alone", "torchvision"),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
-    "faith": {"source": "cifar10.tar.xz", "epochs": 12, "train.steps_per_epoch": 80, "train.batch_size": 256},
-    "aliasing": {"source": "flowers5.tar", "epochs": 60, "data.size": 32, "train.batch_size": 128},
+    "faith": {"source": "cifar10.tar.xz", "epochs": 8, "train.steps_per_epoch": 80, "train.batch_size": 256},
+    "aliasing": {"source": "flowers5.tar", "epochs": 40, "data.size": 32, "train.batch_size": 128},
 }
 MEASURES = ("linear_probe.top1", "knn.top1")
 _torchvision: list[Any] = []  # of a worker process: the transform

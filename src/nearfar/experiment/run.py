@@ -154,7 +154,10 @@ def _batches(job: Job, method: Method, view: EvaluationView) -> Batches:
     return Batches(
         data=job.data,
         pool=pool,
-        plan=ViewPlan(policy, config.views.count, view.size, view.mean, view.std),
+        plan=ViewPlan(
+            policy, config.views.count, view.size, view.mean, view.std,
+            channels_last=method.encoder.memory_format == torch.channels_last,
+        ),
         batch_size=config.train.batch_size,
         steps_per_epoch=steps_per_epoch(config, len(pool)),
         epochs=config.train.epochs,
