@@ -11,6 +11,12 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "cross_entropy": "nearfar.methods.cross_entropy:CrossEntropy",
         "supcon": "nearfar.methods.supcon:SupCon",
         "simclr": "nearfar.methods.simclr:SimCLR",
+        "relational": "nearfar.methods.relational:Relational",
+        "margin": "nearfar.methods.margin:Margin",
+        "triplet": "nearfar.methods.triplet:Triplet",
+        "n_pairs": "nearfar.methods.n_pairs:NPairs",
+        "max_margin": "nearfar.methods.max_margin:MaxMargin",
+        "rotation": "nearfar.methods.rotation:Rotation",
     }
 )
 

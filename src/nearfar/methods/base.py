@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.config.models import MethodConfig
+from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.nn.encoders import Encoder
 
@@ -42,6 +43,7 @@ class Method(nn.Module):
     optimizer: ClassVar[OptimizerDefaults]
     paper: ClassVar[str]
 
+    group: Group = None  # the ranks that train together, for the losses; the loop sets it
     head: nn.Module | None
 
     def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:  # noqa: ARG002
@@ -57,6 +59,11 @@ class Method(nn.Module):
         if cls.needs_labels and sum(count > 0 for count in data.class_counts) < 2:
             return f"needs at least 2 classes, and {data.name} has 1 ({data.class_names[0]})"
         return None
+
+    @classmethod
+    def views_needed(cls, _config: MethodConfig | None) -> int:
+        """The fewest views with these settings (None: settings that are faulty)."""
+        return cls.fewest_views
 
     def step(self, batch: Batch) -> StepResult:
         """The loss of a batch: a function of (state_dict, batch), without side effects."""

@@ -1,9 +1,11 @@
 """Heads on a representation: projectors and predictors."""
 
-from typing import final
+from typing import Literal, final
 
 from jaxtyping import Float
 from torch import Tensor, nn
+
+Projector = Literal["linear", "mlp"]
 
 
 @final
@@ -26,3 +28,10 @@ def mlp(in_dim: int, hidden_dim: int, out_dim: int, *, batch_norm: bool = False)
         nn.ReLU(inplace=True),
         nn.Linear(hidden_dim, out_dim),
     )
+
+
+def projector(kind: Projector, in_dim: int, hidden_dim: int | None, out_dim: int, *, batch_norm: bool = False) -> Head:
+    """A linear layer, or an MLP whose hidden width is `hidden_dim`, else `in_dim`."""
+    if kind == "linear":
+        return Head(nn.Linear(in_dim, out_dim))
+    return mlp(in_dim, hidden_dim or in_dim, out_dim, batch_norm=batch_norm)

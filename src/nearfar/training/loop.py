@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from nearfar.core.errors import DivergedError, NotFiniteError
+from nearfar.core.errors import DivergedError, NotFiniteError, NothingToCompareError, TrainingStoppedError
 from nearfar.core.progress import Bar
 from nearfar.core.randomness import stream_seed
 from nearfar.core.types import Batch, StepResult
@@ -48,7 +48,7 @@ def fit(
     """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
 
     `method` and `optimizer` are changed in place, `counters` too. DivergedError: the loss or the gradient is
-    no finite number; no step is taken with it.
+    no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is taken with it.
     """
     wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
     name = type(method).__name__
@@ -69,6 +69,8 @@ def fit(
                     result: StepResult = wrapped(batch)
             except NotFiniteError as error:
                 raise _stopped(f"the loss of {name} cannot be taken ({error})", counters, batches, lr) from error
+            except NothingToCompareError as error:
+                raise _nothing_to_compare(name, error, counters, batches) from error
             loss = float(result.loss.detach())
             if not math.isfinite(loss):
                 raise _stopped(f"the loss of {name} is {loss}{_faulty_views(result)}", counters, batches, lr)
@@ -144,8 +146,22 @@ def what_to_try(lr: float) -> str:
 
 
 def _stopped(what: str, counters: Counters, batches: Batches, lr: float) -> DivergedError:
-    at = f"step {counters.step + 1} of {batches.total_steps} (epoch {counters.epoch + 1})"
-    return DivergedError(f"training stopped at {at}: {what}. {what_to_try(lr)}")
+    return DivergedError(f"training stopped at {_place(counters, batches)}: {what}. {what_to_try(lr)}")
+
+
+def _nothing_to_compare(
+    name: str, error: NothingToCompareError, counters: Counters, batches: Batches
+) -> TrainingStoppedError:
+    balanced = ", or data.balanced=true" if batches.with_labels and not batches.balanced else ""
+    return TrainingStoppedError(
+        f"training stopped at {_place(counters, batches)}: {name} finds nothing to compare in a batch of "
+        f"{batches.batch_size} images ({error}). Set a larger train.batch_size{balanced}; the last complete epoch's "
+        "checkpoint stays"
+    )
+
+
+def _place(counters: Counters, batches: Batches) -> str:
+    return f"step {counters.step + 1} of {batches.total_steps} (epoch {counters.epoch + 1})"
 
 
 def _faulty_views(result: StepResult) -> str:

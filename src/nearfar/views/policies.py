@@ -184,6 +184,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "simclr": "Chen et al. 2020, arXiv:2002.05709",
+        "simclr_cifar": "Chen et al. 2020, appendix B.9",
         "moco_v1": "main_moco.py of facebookresearch/moco",
         "moco_v2": "main_moco.py of facebookresearch/moco with --aug-plus",
         "byol": "Grill et al. 2020, arXiv:2006.07733, table 6",

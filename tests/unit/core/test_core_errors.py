@@ -20,6 +20,7 @@ def test_each_error_has_the_exit_code_of_its_cause() -> None:
         "TrainingStoppedError": 3,
         "DivergedError": 3,
         "NotFiniteError": 1,
+        "NothingToCompareError": 1,
     }
 
 

@@ -94,10 +94,10 @@ def _on_cpu(
     views, batch = level.shape
     out = torch.empty(views, batch, *((size, size, 3) if last else (3, size, size)))
     flat = [tensor.contiguous().flatten(2).numpy() for tensor in (stored.images, stored.half)]
-    scale, shift = (np.array(x, np.float32) for x in _scale_and_shift(mean, std))
-    into = out.view(views, batch, -1).numpy()
+    means, scales = np.array([255 * m for m in mean], np.float32), np.array([1 / (255 * s) for s in std], np.float32)
+    into = out.flatten(2).numpy()
     in_threads(
-        lambda start, stop: cpu.render(*flat, *recipe, level, scale, shift, size, last, start, stop, into),
+        lambda start, stop: cpu.render(*flat, *recipe, level, means, scales, size, last, start, stop, into),
         views * batch,
     )
     return out.permute(0, 1, 4, 2, 3) if last else out

@@ -40,15 +40,18 @@ _HALF, _TO_WHOLE = np.float32(0.5), np.float32(HALF)
 _ONE, _TWO, _THREE = (np.uint64(x) for x in (1, 2, 3))  # unsigned: an index that counts from no end
 
 # Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what they are.
-_jit = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+_HOW = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+# Parts become part of `render`: a part with a symbol of its own may be compiled twice, with and without fused
+# products, and views would differ in the last bit between the process that compiled them and later ones.
+_part = njit(forceinline=True, **_HOW)
 
 
-@_jit
+@_part
 def _clip(x):
     return min(max(x, _ZERO), _TOP)
 
 
-@_jit
+@_part
 def _axis(a, c, side, size, step, near, far, weight):
     """The two stored columns (or rows) that each column of the view mixes, times `step`; whether all lie inside."""
     inside = True
@@ -63,7 +66,7 @@ def _axis(a, c, side, size, step, near, far, weight):
     return inside
 
 
-@_jit
+@_part
 def _resample_straight(source, size, xs, ys, row, planes):
     """Rows mixed, then columns: for warps that neither turn nor shear."""
     near_x, far_x, weight_x = xs
@@ -82,7 +85,7 @@ def _resample_straight(source, size, xs, ys, row, planes):
             b[j] = row[p + _TWO] + w * (row[q + _TWO] - row[p + _TWO])
 
 
-@_jit
+@_part
 def _with_border(source, side, outside, texels):
     """The level as floats with one pixel before and two behind it on each axis: its edge again, or one grey value."""
     wide = side + 3
@@ -100,7 +103,7 @@ def _with_border(source, side, outside, texels):
                 into[3 * x + c] = outside if outside >= 0 else into[3 * side + c]
 
 
-@_jit
+@_part
 def _resample_any(texels, side, size, warp, reach, at, planes):
     """Bilinear, each pixel at its centre; points more than `reach` outside the image count as that far outside."""
     corner, weight_x, weight_y = at
@@ -127,7 +130,7 @@ def _resample_any(texels, side, size, warp, reach, at, planes):
                 into[j] = above + weight_y[j] * (under - above)
 
 
-@_jit
+@_part
 def _resample(source, side, size, warp, outside, xs, ys, row, texels, corner, planes):
     if warp[0, 1] == 0 and warp[1, 0] == 0:
         inside_x = _axis(warp[0, 0], warp[0, 2], side, size, 3, xs[0], xs[1], xs[2])
@@ -140,7 +143,7 @@ def _resample(source, side, size, warp, outside, xs, ys, row, texels, corner, pl
     _resample_any(texels, side, size, warp, reach, (corner, xs[2], ys[2]), planes)
 
 
-@_jit
+@_part
 def _colour(planes, m):
     """(r, g, b, mean grey) times a 3×4 matrix, clipped."""
     r, g, b = planes[0].ravel(), planes[1].ravel(), planes[2].ravel()
@@ -159,7 +162,7 @@ def _colour(planes, m):
         b[k] = _clip(m8 * x + m9 * y + m10 * z + p2)
 
 
-@_jit
+@_part
 def _rewrite(kind, amount, counts, table):
     """table ← the operation after table, for one channel; `counts` is the channel's histogram before table."""
     if kind in (EQUALIZE, AUTOCONTRAST):
@@ -196,7 +199,7 @@ def _rewrite(kind, amount, counts, table):
             table[v] = min(255, max(0, int((x - low) * 255.0 / (high - low) + 1e-6)))
 
 
-@_jit
+@_part
 def _tables(planes, stage, amount, first, last):
     """Stages `first` to `last` as one table a channel, of values rounded to whole ones."""
     table, counts, values = np.empty(256, np.int64), np.zeros(256, np.int64), np.empty(256, np.float32)
@@ -220,7 +223,7 @@ def _tables(planes, stage, amount, first, last):
             plane[k] = values[np.uint64(np.int32(plane[k] + _TO_WHOLE))]
 
 
-@_jit
+@_part
 def _sharpen(planes, factor, spare):
     """Away from, or towards, the mean of the 3×3 neighbours, the middle counted five times; borders stay."""
     size = planes.shape[1]
@@ -235,14 +238,14 @@ def _sharpen(planes, factor, spare):
                 into[j] = _clip(smooth + factor * (here[j] - smooth))
 
 
-@_jit
+@_part
 def _reflected(k, size):
     if k < 0:
         return -k
     return 2 * (size - 1) - k if k >= size else k
 
 
-@_jit
+@_part
 def _blur(planes, sigma, radius, spare, row, weight):
     """Gaussian along columns, then along rows; weights cut off at `radius` sum to 1."""
     size = planes.shape[1]
@@ -279,7 +282,7 @@ def _blur(planes, sigma, radius, spare, row, weight):
                     into[j] += w * (left[j] + right[j])
 
 
-@_jit
+@_part
 def _erase(planes, amount):
     size = planes.shape[1]
     left, top = max(0, int(amount[0])), max(0, int(amount[1]))
@@ -290,7 +293,7 @@ def _erase(planes, amount):
                 planes[c, i, j] = amount[4 + c]
 
 
-@_jit
+@_part
 def _mix(x):
     x &= _MASK
     x ^= x >> 16
@@ -300,7 +303,7 @@ def _mix(x):
     return x ^ (x >> 16)
 
 
-@_jit
+@_part
 def _add_noise(planes, amount):
     """Box and Muller's normal numbers from a hash of the key and the value's number in its view."""
     key = int(amount[1]) * 65536 + int(amount[2])
@@ -311,7 +314,7 @@ def _add_noise(planes, amount):
         values[k] = _clip(values[k] + amount[0] * np.float32(radius * math.cos(turn)))
 
 
-@_jit
+@_part
 def _stages(planes, stage, amount, spare, row, weight):
     k = 0
     while k < len(stage) and stage[k] != 0:
@@ -334,24 +337,25 @@ def _stages(planes, stage, amount, spare, row, weight):
         k += 1
 
 
-@_jit
-def _write(planes, scale, shift, channels_last, out):
+@_part
+def _write(planes, mean, scale, channels_last, out):
+    """(value - mean) · scale: no product is added to, so that both orders hold the same bits."""
     if channels_last:
         r, g, b = planes[0].ravel(), planes[1].ravel(), planes[2].ravel()
         for k in range(len(r)):
-            out[3 * k] = r[k] * scale[0] + shift[0]
-            out[3 * k + 1] = g[k] * scale[1] + shift[1]
-            out[3 * k + 2] = b[k] * scale[2] + shift[2]
+            out[3 * k] = (r[k] - mean[0]) * scale[0]
+            out[3 * k + 1] = (g[k] - mean[1]) * scale[1]
+            out[3 * k + 2] = (b[k] - mean[2]) * scale[2]
     else:
         pixels = planes.shape[1] ** 2
         for c in range(3):
-            plane, s, t = planes[c].ravel(), scale[c], shift[c]
+            plane, m, s = planes[c].ravel(), mean[c], scale[c]
             into = out[c * pixels : (c + 1) * pixels]
             for k in range(pixels):
-                into[k] = plane[k] * s + t
+                into[k] = (plane[k] - m) * s
 
 
-@_jit
+@_part
 def _half(source, side, into):
     """The next smaller level: means of 2×2, a last odd row or column by itself. Its side."""
     smaller = (side + 1) // 2
@@ -367,14 +371,14 @@ def _half(source, side, into):
     return smaller
 
 
-@_jit
+@njit(**_HOW)
 def render(
-    images, half, warp, stage, amount, outside, level, scale, shift, size, channels_last, start, stop, out
+    images, half, warp, stage, amount, outside, level, mean, scale, size, channels_last, start, stop, out
 ):  # fmt: skip
     """Writes views `start` to `stop` of all (view, sample), counted view by view.
 
     images (B, side, 3·side) and half (B, side/2, 3·side/2) uint8; `level` says which each view reads: 0 images,
-    1 half, and so on by halves. out (V, B, 3·S·S) float32 gets value · scale + shift for each channel.
+    1 half, and so on by halves. out (V, B, 3·S·S) float32 gets (value - mean) · scale for each channel.
     """
     batch = warp.shape[1]
     side, half_side = images.shape[1], half.shape[1]
@@ -385,10 +389,9 @@ def render(
     texels, corner = np.empty(3 * (side + 3) ** 2, np.float32), np.empty(size, np.uint32)
     for at in range(start, stop):
         v, b = at // batch, at % batch
-        if level[v, b] == 0:
-            _resample(images[b], side, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
-        elif level[v, b] == 1:
-            _resample(half[b], half_side, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
+        if level[v, b] < 2:
+            source, deep = (images[b], side) if level[v, b] == 0 else (half[b], half_side)
+            _resample(source, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
         else:
             smaller = np.empty((half_side, 3 * half_side), np.float32)
             deep = _half(half[b], half_side, smaller)
@@ -396,4 +399,4 @@ def render(
                 deep = _half(smaller, deep, smaller)
             _resample(smaller, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
         _stages(planes, stage[v, b], amount[v, b], spare, row, weight)
-        _write(planes, scale, shift, channels_last, out[v, b])
+        _write(planes, mean, scale, channels_last, out[v, b])
