@@ -65,7 +65,11 @@ def test_each_planted_illness_is_named_as_itself(tmp_path, method, settings, cod
     assert 1 <= found[0]["since_epoch"] <= 5
 
 
-HEALTHY = [*METHODS, "siamese", "assigning"]
+AT_ONCE = ("simclr", "siamese", "assigning")
+HEALTHY = [
+    *AT_ONCE,
+    *(pytest.param(method, marks=pytest.mark.ci) for method in METHODS if method not in AT_ONCE),
+]
 
 
 @pytest.mark.parametrize("method", HEALTHY)

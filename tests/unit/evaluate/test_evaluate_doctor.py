@@ -109,7 +109,8 @@ def test_rows_that_hardly_differ_are_a_network_that_does_not_move():
     still = [{**row, "loss": 4.0, "effective_rank": 30.0} for row in rows(10)]
     (found,) = judge(still, FACTS)
     assert (found.code, found.severity, found.since_epoch) == ("not_moving", "watch", 1)
-    for name, step in (("loss", 0.02), ("effective_rank", 0.12), ("feature_std", 0.004)):
+    assert codes([{**row, "loss": 4 + row["epoch"] / 10} for row in still]) == ["not_moving"]  # while a queue fills
+    for name, step in (("loss", -0.02), ("effective_rank", 0.12), ("feature_std", 0.004)):
         moving = [{**row, name: row[name] + step * row["epoch"]} for row in still]
         assert codes(moving) == [], name
     old = [{name: row[name] for name in ("epoch", "step", "loss", "chance")} for row in still]
