@@ -17,9 +17,10 @@ from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
 from nearfar.views.policies import POLICIES
 
-N_METHODS = 3  # what the table held when this was written: a walk over fewer has missed some
+N_METHODS = 4  # what the table held when this was written: a walk over fewer has missed some
 SIZE, SAMPLES, CLASSES = 8, 12, 3
 FACTS = DataFacts("toy", SIZE, tuple("abc"), (40, 40, 40), 120, n_val=20, n_test=20)
+NO_CHANCE_LEVEL = {"byol"}  # a network that tells nothing apart has their best loss
 EVERY = pytest.mark.parametrize("name", list(METHODS))
 
 
@@ -78,7 +79,7 @@ def test_a_step_returns_what_the_contract_says(name):
     if result.projection is not None:
         assert result.projection.shape[:2] == (views, SAMPLES)
     assert all(value.ndim == 0 for value in result.logs.values())
-    assert float(result.logs["chance"]) > 0
+    assert float(result.logs["chance"]) > 0 if name not in NO_CHANCE_LEVEL else "chance" not in result.logs
 
 
 @EVERY
@@ -130,7 +131,7 @@ def test_chunks_of_seven_rows_give_the_gradient_of_the_whole_batch(name):
         method = make(name, batch_norm=False)
         method.encoder.micro_batch_size = micro_batch_size
         method(make_batch(name)).loss.backward()
-        return torch.cat([p.grad.flatten() for p in method.parameters()])
+        return torch.cat([p.grad.flatten() for p in method.parameters() if p.requires_grad])
 
     whole, chunked = gradient(None), gradient(7)
     assert float((whole - chunked).norm() / whole.norm()) <= 1e-12
@@ -189,6 +190,8 @@ def test_it_says_why_it_cannot_use_data_without_labels(name):
 @EVERY
 def test_the_loss_starts_near_chance_with_equal_representations(name):
     """Chance is the loss of a network that tells nothing apart."""
+    if name in NO_CHANCE_LEVEL:
+        return
     method = make(name, batch_norm=False)
     for parameter in method.parameters():
         torch.nn.init.constant_(parameter, 1e-3)

@@ -11,6 +11,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "cross_entropy": "nearfar.methods.cross_entropy:CrossEntropy",
         "supcon": "nearfar.methods.supcon:SupCon",
         "simclr": "nearfar.methods.simclr:SimCLR",
+        "byol": "nearfar.methods.byol:BYOL",
     }
 )
 

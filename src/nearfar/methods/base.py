@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.config.models import MethodConfig
+from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.nn.encoders import Encoder
 
@@ -30,7 +31,8 @@ class Method(nn.Module):
     """Base of every method. A method is `@final`, has a `Config`, and implements `step`.
 
     All state is in `state_dict()` from construction on. `head`, where a method trains one, maps a
-    representation (..., E) to scores of the classes and is measured beside the probes.
+    representation (..., E) to scores of the classes and is measured beside the probes. `group` is None on one rank;
+    the loop sets it where there are more, and losses and queues are given it.
     """
 
     Config: ClassVar[type[MethodConfig]]
@@ -43,11 +45,13 @@ class Method(nn.Module):
     paper: ClassVar[str]
 
     head: nn.Module | None
+    group: Group
 
-    def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:  # noqa: ARG002
+    def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = None
+        self.group = None
 
     @classmethod
     def why_not(cls, data: DataFacts) -> str | None:

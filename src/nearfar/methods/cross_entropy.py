@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses.rows import mean_over
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 
@@ -40,6 +41,7 @@ class CrossEntropy(Method):
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         scores = self.head(h)  # (V, B, C)
         labels = batch.labels.expand(len(h), -1)
-        loss = F.cross_entropy(scores.flatten(0, 1), labels.flatten())
+        each = F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none")
+        loss = mean_over(each, None, self.group)
         correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
         return StepResult(loss, h, logs={"chance": scalar(self.chance, h), "accuracy": correct})

@@ -10,6 +10,7 @@ from typing import final
 from pydantic import Field
 
 from nearfar.config.models import MethodConfig
+from nearfar.core.ranks import shares
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
@@ -43,5 +44,6 @@ class SimCLR(Method):
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
-        loss = info_nce(z, temperature=self.temperature)
-        return StepResult(loss, h, z, {"chance": scalar(math.log(z.shape[0] * z.shape[1] - 1), h)})
+        loss = info_nce(z, temperature=self.temperature, group=self.group)
+        samples = shares(z.shape[1], self.group, z.device).total
+        return StepResult(loss, h, z, {"chance": scalar(math.log(len(z) * samples - 1), h)})
