@@ -15,9 +15,11 @@ from nearfar.core.types import Batch, DataFacts
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
+from nearfar.nn.queue import Queue
+from nearfar.nn.target import TargetNetwork
 from nearfar.views.policies import POLICIES
 
-N_METHODS = 4  # what the table held when this was written: a walk over fewer has missed some
+N_METHODS = 6  # what the table held when this was written: a walk over fewer has missed some
 SIZE, SAMPLES, CLASSES = 8, 12, 3
 FACTS = DataFacts("toy", SIZE, tuple("abc"), (40, 40, 40), 120, n_val=20, n_test=20)
 NO_CHANCE_LEVEL = {"byol"}  # a network that tells nothing apart has their best loss
@@ -47,6 +49,14 @@ def make_batch(name: str, *, seed: int = 0) -> Batch:
     shown = labels if kind.needs_labels else torch.full_like(labels, -1)
     index = torch.arange(SAMPLES)
     return Batch((look[labels] + 0.5 * noise,), shown, index, torch.zeros_like(index), 0, 0, 0.5)
+
+
+def fill_queues(method, batch: Batch) -> None:
+    """Steps without learning until no queue holds a row that it began with."""
+    queues = [module for module in method.modules() if isinstance(module, Queue)]
+    for _ in range(max(map(len, queues), default=0) // SAMPLES + 1 if queues else 0):
+        method.after_step(method(batch).remember, batch.progress)
+    assert all(bool(queue.full) for queue in queues)
 
 
 def train(method, batch: Batch, steps: int, lr: float = 0.05) -> list[float]:
@@ -93,7 +103,9 @@ def test_one_step_teaches_the_encoder(name):
 
 @EVERY
 def test_the_loss_falls_when_a_batch_is_repeated(name):
-    losses = train(make(name), make_batch(name), 30)
+    method, batch = make(name), make_batch(name)
+    fill_queues(method, batch)
+    losses = train(method, batch, 30)
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -115,6 +127,51 @@ def test_a_step_changes_no_parameter_and_repeats_itself(name):
     after = method.state_dict()
     buffers_of_norms = ("running_mean", "running_var", "num_batches_tracked")
     assert all(torch.equal(before[key], after[key]) for key in before if not key.endswith(buffers_of_norms))
+
+
+def parts(method, kind: type) -> list:
+    return [module for module in method.modules() if isinstance(module, kind)]
+
+
+@EVERY
+def test_a_target_network_and_a_queue_are_looked_at_and_get_no_gradient(name):
+    method, batch = make(name), make_batch(name)
+    fill_queues(method, batch)
+    before = float(method(batch).loss.detach())
+    for queue in parts(method, Queue):
+        kept = queue.rows.clone()
+        queue.rows.copy_(queue.rows.flip(1))
+        assert float(method(batch).loss.detach()) != before
+        queue.rows.copy_(kept)
+    for target in parts(method, TargetNetwork):
+        for part in (target.encoder, target.projector):
+            kept = copy.deepcopy(part.state_dict())
+            for parameter in part.parameters():
+                parameter.data += 0.1 * torch.randn_like(parameter)
+            assert float(method(batch).loss.detach()) != before
+            part.load_state_dict(kept)
+        method(batch).loss.backward()
+        assert all(parameter.grad is None for parameter in target.parameters())
+
+
+@EVERY
+def test_after_step_moves_each_target_the_same_share_of_its_way_and_pushes_the_batch(name):
+    method, batch = make(name), make_batch(name)
+    result = method(batch)
+    targets, online = parts(method, TargetNetwork), dict(method.named_parameters())
+    for parameter in online.values():
+        parameter.data += parameter.requires_grad
+    before = copy.deepcopy([target.state_dict() for target in targets])
+    method.after_step(result.remember, 0.0)
+    for target, kept in zip(targets, before, strict=True):
+        shares = torch.stack([
+            ((parameter - kept[key]) / (online[key] - kept[key])).mean().detach()
+            for key, parameter in target.named_parameters()
+        ])  # fmt: skip
+        assert 0 < float(shares[0]) < 1
+        assert torch.allclose(shares, shares[0].expand_as(shares))
+    for queue in parts(method, Queue):
+        assert set(queue.index.tolist()) >= set(batch.index.tolist())
 
 
 @EVERY
@@ -195,5 +252,6 @@ def test_the_loss_starts_near_chance_with_equal_representations(name):
     method = make(name, batch_norm=False)
     for parameter in method.parameters():
         torch.nn.init.constant_(parameter, 1e-3)
+    fill_queues(method, make_batch(name))
     result = method(make_batch(name))
     assert math.isclose(float(result.loss.detach()), float(result.logs["chance"]), rel_tol=0.05)

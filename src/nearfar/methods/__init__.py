@@ -11,6 +11,8 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "cross_entropy": "nearfar.methods.cross_entropy:CrossEntropy",
         "supcon": "nearfar.methods.supcon:SupCon",
         "simclr": "nearfar.methods.simclr:SimCLR",
+        "moco": "nearfar.methods.moco:MoCo",
+        "supcon_moco": "nearfar.methods.supcon_moco:SupConMoCo",
         "byol": "nearfar.methods.byol:BYOL",
     }
 )

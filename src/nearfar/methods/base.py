@@ -80,3 +80,10 @@ class Method(nn.Module):
 def scalar(value: float, like: Tensor) -> Tensor:
     """A log entry: a scalar on the device of `like`."""
     return torch.tensor(value, device=like.device)
+
+
+def queue_length(asked: int | None, data: DataFacts, *, most: int) -> int:
+    """The rows asked for, or `most`, but at most half the training images: a longer queue would hold a sample's own
+    earlier key more often than not.
+    """
+    return max(1, min(most, data.n_images // 2)) if asked is None else asked

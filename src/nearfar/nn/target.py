@@ -28,7 +28,7 @@ class TargetNetwork(nn.Module):
         self.projector = copy.deepcopy(projector)
         self.requires_grad_(False)
 
-    @torch.no_grad()
+    @torch.no_grad()  # nothing is kept for a backward, whatever the views came from
     def forward(self, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]) -> Float[Tensor, "views batch dim"]:
         """The projections of all views, without gradient."""
         projection: Tensor = self.projector(encode_views(self.encoder, views))

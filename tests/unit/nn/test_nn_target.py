@@ -35,7 +35,7 @@ def test_it_begins_as_an_equal_copy_that_shares_no_memory():
 def test_it_gets_no_gradient_and_passes_none():
     _, _, target = networks()
     assert not any(parameter.requires_grad for parameter in target.parameters())
-    assert not target(random_views(2, 5, 3, 8, 8)).requires_grad
+    assert not target((random_views(2, 5, 3, 8, 8)[0].requires_grad_(),)).requires_grad
 
 
 @pytest.mark.parametrize(("momentum", "moved"), [(0.0, 1.0), (0.75, 0.25), (1.0, 0.0)])
