@@ -180,6 +180,11 @@ CASES: dict[str, Case] = {
     "negative_cosine": lambda s, g: losses.negative_cosine(s.z, s.z.flip(-1), group=g),
     "swapped_prediction": _swapped(),
     "swapped_prediction, multi-crop and a queue": _swapped(assigning_views=2, queue=True),
+    "centred_prediction": lambda s, g: losses.centred_prediction(
+        s.z @ s.net.prototypes.T, s.z[:2] @ s.net.prototypes.T, centre=s.batch["queue"][0, :CLASSES], group=g
+    ),
+    "redundancy": lambda s, g: losses.redundancy(s.z, group=g),
+    "variance_covariance": lambda s, g: losses.variance_covariance(s.z / 9, group=g),
     "relation bce": _relation("bce"),
     "relation focal": _relation("focal"),
     "large_margin_softmax": lambda s, g: losses.large_margin_softmax(
