@@ -42,6 +42,7 @@ class Method(nn.Module):
     default_count: ClassVar[int] = 2  # views of each image
     fewest_views: ClassVar[int] = 1
     optimizer: ClassVar[OptimizerDefaults]
+    constant_rate: ClassVar[tuple[str, ...]] = ()  # parts whose rate stays at its peak
     paper: ClassVar[str]
 
     head: nn.Module | None

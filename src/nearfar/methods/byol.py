@@ -55,4 +55,4 @@ class BYOL(Method):
         return StepResult(loss, h, z)
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
-        self.target.move(self.encoder, self.projector, momentum=rising_momentum(self.momentum, progress))
+        self.target.move(self, momentum=rising_momentum(self.momentum, progress))

@@ -84,5 +84,5 @@ class MoCo(Method):
         )
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
-        self.target.move(self.encoder, self.projector, momentum=self.momentum)
+        self.target.move(self, momentum=self.momentum)
         self.queue.push(remember["keys"], remember["index"], group=self.group)

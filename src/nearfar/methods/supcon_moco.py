@@ -77,5 +77,5 @@ class SupConMoCo(Method):
         return StepResult(loss, torch.cat([h, h_keys]), z, logs, remember)
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
-        self.target.move(self.encoder, self.projector, momentum=self.momentum)
+        self.target.move(self, momentum=self.momentum)
         self.queue.push(remember["keys"], remember["index"], remember["labels"], group=self.group)

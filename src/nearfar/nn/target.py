@@ -16,30 +16,38 @@ from nearfar.nn.encoders import Encoder, encode_views
 
 @final
 class TargetNetwork(nn.Module):
-    """A copy of an encoder and a projector that gets no gradient; `move` brings it nearer to the online one.
+    """A copy of an encoder, a projector and what else is named, without gradient; `move` brings it nearer to them.
 
     Only parameters are averaged, as in the public code of DINO, MoCo v3 and solo-learn. BatchNorm's buffers move by
     the target's own forward: in training mode it normalises by its own batch, as the online network does.
     """
 
-    def __init__(self, encoder: Encoder, projector: nn.Module) -> None:
+    encoder: Encoder
+    projector: nn.Module
+
+    def __init__(self, encoder: Encoder, projector: nn.Module, **more: nn.Module) -> None:
         super().__init__()
-        self.encoder = copy.deepcopy(encoder)
-        self.projector = copy.deepcopy(projector)
+        for name, part in {"encoder": encoder, "projector": projector, **more}.items():
+            self.add_module(name, copy.deepcopy(part))
         self.requires_grad_(False)
 
     @torch.no_grad()  # nothing is kept for a backward, whatever the views came from
     def forward(self, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]) -> Float[Tensor, "views batch dim"]:
-        """The projections of all views, without gradient."""
-        projection: Tensor = self.projector(encode_views(self.encoder, views))
-        return projection
+        """All views through all parts in their order, without gradient: their projections, where no more is named."""
+        out = encode_views(self.encoder, views)
+        for part in list(self.children())[1:]:
+            out = part(out)
+        return out
 
     @torch.no_grad()
-    def move(self, encoder: Encoder, projector: nn.Module, *, momentum: float) -> None:
-        """target <- momentum * target + (1 - momentum) * online. Momentum 0 copies, 1 stays."""
-        for mine, online in ((self.encoder, encoder), (self.projector, projector)):
-            for kept, new in zip(mine.parameters(), online.parameters(), strict=True):
-                kept.lerp_(new, 1 - momentum)
+    def move(self, online: nn.Module, *, momentum: float) -> None:
+        """target <- momentum * target + (1 - momentum) * online. Momentum 0 copies, 1 stays.
+
+        `online`, the method, has the copied parts under the same names.
+        """
+        new = dict(online.named_parameters())
+        for name, kept in self.named_parameters():
+            kept.lerp_(new[name], 1 - momentum)
 
 
 def rising_momentum(base: float, progress: float) -> float:

@@ -14,7 +14,9 @@ def networks():
     torch.manual_seed(0)
     encoder = plain_encoder()
     projector = mlp(encoder.width, 6, 4, batch_norm=True).double()
-    return encoder, projector, TargetNetwork(encoder, projector)
+    online = nn.ModuleDict({"unlike": nn.Linear(2, 2), "scores": nn.Linear(4, 3).double()})
+    online.update({"projector": projector, "encoder": encoder})
+    return online, TargetNetwork(encoder, projector, scores=online["scores"])
 
 
 def shifted(module: nn.Module) -> None:
@@ -23,36 +25,36 @@ def shifted(module: nn.Module) -> None:
 
 
 def test_it_begins_as_an_equal_copy_that_shares_no_memory():
-    encoder, projector, target = networks()
+    online, target = networks()
     views = random_views(2, 5, 3, 8, 8)
-    assert torch.equal(target(views), projector(encode_views(encoder, views)))
-    shifted(encoder)
-    shifted(projector)
-    pairs = zip(target.parameters(), [*encoder.parameters(), *projector.parameters()], strict=True)
-    assert not any(torch.equal(mine, theirs) for mine, theirs in pairs)
+    expected = online["scores"](online["projector"](encode_views(online["encoder"], views)))
+    assert torch.equal(target(views), expected)
+    shifted(online)
+    theirs = dict(online.named_parameters())
+    assert len(list(target.parameters())) == len(theirs) - 2  # all but what was not named
+    assert not any(torch.equal(mine, theirs[name]) for name, mine in target.named_parameters())
 
 
 def test_it_gets_no_gradient_and_passes_none():
-    _, _, target = networks()
+    _, target = networks()
     assert not any(parameter.requires_grad for parameter in target.parameters())
     assert not target((random_views(2, 5, 3, 8, 8)[0].requires_grad_(),)).requires_grad
 
 
 @pytest.mark.parametrize(("momentum", "moved"), [(0.0, 1.0), (0.75, 0.25), (1.0, 0.0)])
 def test_it_keeps_the_share_of_its_old_value_that_momentum_says(momentum, moved):
-    encoder, projector, target = networks()
+    online, target = networks()
     before = [parameter.clone() for parameter in target.parameters()]
-    shifted(encoder)
-    shifted(projector)
-    target.move(encoder, projector, momentum=momentum)
+    shifted(online)
+    target.move(online, momentum=momentum)
     for now, then in zip(target.parameters(), before, strict=True):
         assert torch.allclose(now - then, torch.full_like(now, moved), atol=1e-6)
 
 
 def test_buffers_of_batch_norm_are_not_averaged_and_move_by_its_own_forward():
-    encoder, projector, target = networks()
-    projector[1].running_mean += 3
-    target.move(encoder, projector, momentum=0.5)
+    online, target = networks()
+    online["projector"][1].running_mean += 3
+    target.move(online, momentum=0.5)
     assert not target.projector[1].running_mean.any()
     target.train()
     target(random_views(2, 5, 3, 8, 8))
