@@ -31,7 +31,8 @@ class Method(nn.Module):
     """Base of every method. A method is `@final`, has a `Config`, and implements `step`.
 
     All state is in `state_dict()` from construction on. `head`, where a method trains one, maps a
-    representation (..., E) to scores of the classes and is measured beside the probes.
+    representation (..., E) to scores of the classes and is measured beside the probes. `group` is None on one rank;
+    the loop sets it where there are more, and losses and queues are given it.
     """
 
     Config: ClassVar[type[MethodConfig]]
@@ -41,15 +42,17 @@ class Method(nn.Module):
     default_count: ClassVar[int] = 2  # views of each image
     fewest_views: ClassVar[int] = 1
     optimizer: ClassVar[OptimizerDefaults]
+    constant_rate: ClassVar[tuple[str, ...]] = ()  # parts whose rate stays at its peak
     paper: ClassVar[str]
 
     group: Group = None  # the ranks that train together, for the losses; the loop sets it
     head: nn.Module | None
 
-    def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:  # noqa: ARG002
+    def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = None
+        self.group = None
 
     @classmethod
     def why_not(cls, data: DataFacts) -> str | None:
@@ -83,3 +86,10 @@ class Method(nn.Module):
 def scalar(value: float, like: Tensor) -> Tensor:
     """A log entry: a scalar on the device of `like`."""
     return torch.tensor(value, device=like.device)
+
+
+def queue_length(asked: int | None, data: DataFacts, *, most: int) -> int:
+    """The rows asked for, or `most`, but at most half the training images: a longer queue would hold a sample's own
+    earlier key more often than not.
+    """
+    return max(1, min(most, data.n_images // 2)) if asked is None else asked

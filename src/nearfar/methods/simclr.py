@@ -11,6 +11,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
+from nearfar.core.ranks import shares
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
@@ -50,5 +51,6 @@ class SimCLR(Method):
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)  # (V, B, D)
         loss = self.loss_scale * info_nce(z, temperature=self.temperature, group=self.group)
-        chance = self.loss_scale * math.log(z.shape[0] * z.shape[1] - 1)
+        samples = shares(z.shape[1], self.group, z.device).total
+        chance = self.loss_scale * math.log(len(z) * samples - 1)
         return StepResult(loss, h, z, {"chance": scalar(chance, h)})

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.ranks import gather, shares
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
@@ -52,16 +53,17 @@ class SupCon(Method):
         """TrainingStoppedError: one view, and no two samples of a class, so that no row has a positive."""
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)  # (V, B, D)
-        alone = count_anchors_without_positive(len(z), batch.labels)
-        if len(z) == 1 and int(alone) == len(batch.labels):
+        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)  # of all ranks
+        alone = count_anchors_without_positive(len(z), labels)
+        if len(z) == 1 and int(alone) == len(labels):
             raise TrainingStoppedError(
-                f"training stopped: a batch of {len(batch.labels)} holds no two samples of a class, so with one view "
+                f"training stopped: a batch of {len(labels)} holds no two samples of a class, so with one view "
                 "nothing has a positive; set views.count=2, a larger train.batch_size, or data.balanced=true; the "
                 "last complete epoch's checkpoint stays"
             )
         loss = self.loss_scale * sup_con(z, batch.labels, temperature=self.temperature, group=self.group)
         logs = {
-            "chance": scalar(self.loss_scale * math.log(max(z.shape[0] * z.shape[1] - 1, 1)), h),
+            "chance": scalar(self.loss_scale * math.log(max(len(z) * len(labels) - 1, 1)), h),
             "anchors_without_positive": alone,
         }
         return StepResult(loss, h, z, logs)

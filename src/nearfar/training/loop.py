@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
@@ -51,6 +52,7 @@ def fit(
     no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is taken with it.
     """
     wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
+    method.group = dist.group.WORLD if fabric.world_size > 1 else None
     name = type(method).__name__
     warmup_steps = steps_of(pace.warmup_epochs, batches.steps_per_epoch)
     method.train()
