@@ -13,6 +13,7 @@ what is done already is not done again. Appends to OUT/views_training.jsonl and 
 """
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -28,8 +29,8 @@ ARMS = {
     "aliasing": ("nearfar", "128 px and half", "128 px alone", "torchvision"),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
-    "faith": {"source": "cifar10.tar.xz", "epochs": 8, "train.steps_per_epoch": 80, "train.batch_size": 256},
-    "aliasing": {"source": "flowers5.tar", "epochs": 40, "data.size": 32, "train.batch_size": 128},
+    "faith": {"source": "cifar10.tar.xz", "epochs": 5, "train.steps_per_epoch": 60, "train.batch_size": 256},
+    "aliasing": {"source": "flowers5.tar", "epochs": 30, "data.size": 32, "train.batch_size": 128},
 }
 MEASURES = ("linear_probe.top1", "knn.top1")
 _torchvision: list[Any] = []  # of a worker process: the transform
@@ -78,7 +79,7 @@ def train(out: Path, experiment: str, arm: str, seed: int) -> None:
     if "128" in arm or (experiment, arm) == ("aliasing", "torchvision"):
         nearfar.data.store.store_side = lambda _listing, _view: 128
     if arm == "128 px alone":
-        nearfar.views.kernels.SHRINK = math.inf
+        importlib.import_module("nearfar.views.kernels").SHRINK = math.inf
     pool = None
     if arm == "torchvision":
         pool = ProcessPoolExecutor(2)
