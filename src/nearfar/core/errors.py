@@ -6,6 +6,7 @@ NearfarError
 │   ├── DataError           a source that cannot be read or does not fit
 │   └── RunError            a run folder that exists, is incomplete or cannot be written
 ├── TrainingStoppedError    exit 3: training could not go on; what is complete stays
+│   └── DivergedError       a loss, gradient or weight is no finite number
 ├── NotFiniteError          a ValueError of the losses: rows that are NaN, infinite or overflow
 └── NothingToCompareError   a ValueError of the losses and methods: a batch that holds no pair to learn from
 """
