@@ -31,6 +31,7 @@ def losses(name: str) -> list[float]:
     encoder = Encoder(conv4().double(), size=SIZE, architecture="conv4")
     method = kind(encoder, kind.Config(), FACTS).double()
     for key, parameter in method.named_parameters():
+        key = key.removeprefix("target.")  # a target network begins as a copy
         parameter.data = numbers(key, *parameter.shape) * (1 / max(parameter[0].numel(), 1)) ** 0.5
     optimizer = build_optimizer("sgd", method.parameters(), lr=0.05, weight_decay=1e-4, momentum=0.9)
     found = []

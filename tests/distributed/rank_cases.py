@@ -76,6 +76,13 @@ def _sup_con(kind: str, views: int = VIEWS, **options: Any) -> Case:
     return lambda s, group: losses.sup_con(s.z[:views], s.labels(kind), temperature=0.3, group=group, **options)
 
 
+def _sup_con_with_queue(s: Samples, group: Any, **options: Any) -> Tensor:
+    known = torch.arange(len(s.batch["queue"])) % CLASSES - 1
+    return losses.sup_con(
+        s.z, s.labels("mixed"), temperature=0.3, queue=s.batch["queue"], queue_labels=known, group=group, **options
+    )
+
+
 def _info_nce(negatives: str, *, queue: bool) -> Case:
     def case(s: Samples, group: Any) -> Tensor:
         rows = s.batch["queue"] if queue else None
@@ -149,6 +156,8 @@ CASES: dict[str, Case] = {
     "sup_con, one view, a rank without a positive": _sup_con("lonely", views=1),
     "sup_con inside, one view, a rank without a positive": _sup_con("lonely", views=1, form="inside"),
     "sup_con without labels": _sup_con("none"),
+    "sup_con and a queue": _sup_con_with_queue,
+    "sup_con and a queue, one view against the rest": lambda s, g: _sup_con_with_queue(s, g, contrast="one_view"),
     "sup_con refuses on every rank": _nothing_to_learn_from,
     "sup_con refuses what is spoilt on one rank": _spoilt_on_one_rank,
     **{
@@ -171,6 +180,11 @@ CASES: dict[str, Case] = {
     "negative_cosine": lambda s, g: losses.negative_cosine(s.z, s.z.flip(-1), group=g),
     "swapped_prediction": _swapped(),
     "swapped_prediction, multi-crop and a queue": _swapped(assigning_views=2, queue=True),
+    "centred_prediction": lambda s, g: losses.centred_prediction(
+        s.z @ s.net.prototypes.T, s.z[:2] @ s.net.prototypes.T, centre=s.batch["queue"][0, :CLASSES], group=g
+    ),
+    "redundancy": lambda s, g: losses.redundancy(s.z, group=g),
+    "variance_covariance": lambda s, g: losses.variance_covariance(s.z / 9, group=g),
     "relation bce": _relation("bce"),
     "relation focal": _relation("focal"),
     "large_margin_softmax": lambda s, g: losses.large_margin_softmax(

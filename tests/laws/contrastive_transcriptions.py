@@ -16,14 +16,26 @@ def rows_of(z: Tensor) -> list[Tensor]:
     return [F.normalize(z[v, b].double(), dim=0) for v in range(z.shape[0]) for b in range(z.shape[1])]
 
 
-def sup_con(z, labels, temperature, *, form="outside", contrast="all_views", denominator="all", positives_cap=None):
-    """Khosla et al. 2020, eq. 2 and 3 with the options of the authors' code: the mean over anchors that count."""
-    views, samples, _ = z.shape
+def sup_con(
+    z, labels, temperature, *, form="outside", contrast="all_views", denominator="all", positives_cap=None,
+    queue=None, queue_labels=(),
+):
+    """Khosla et al. 2020, eq. 2 and 3 with the options of the authors' code: the mean over anchors that count.
+
+    Rows of a queue are samples of one view that are no anchors.
+    """  # fmt: skip
+    views, batch, _ = z.shape
     rows = rows_of(z)
-    sample = [b for _ in range(views) for b in range(samples)]
+    sample = [b for _ in range(views) for b in range(batch)]
+    anchors = batch if contrast == "one_view" else len(rows)
+    labels = [*labels, *queue_labels]
+    if queue is not None:
+        rows = rows + rows_of(queue[None])
+        sample += [batch + q for q in range(len(queue))]
+    samples = len(labels)
     y = [int(labels[b]) if labels[b] >= 0 else -1 - b for b in range(samples)]
     terms = []
-    for i in range(samples if contrast == "one_view" else len(rows)):
+    for i in range(anchors):
         kept = [b for b in range(samples) if y[b] == y[sample[i]] and b != sample[i]]
         kept = kept if positives_cap is None else kept[: positives_cap // views]
         positives = [a for a in range(len(rows)) if a != i and (sample[a] == sample[i] or sample[a] in kept)]

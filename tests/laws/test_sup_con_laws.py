@@ -1,5 +1,6 @@
 """sup_con against its equations, and the laws that follow from them."""
 
+import inspect
 import math
 
 import contrastive_transcriptions as known
@@ -40,6 +41,42 @@ def test_it_is_equation_2(batch, temperature):
 def test_every_form_is_its_equation(batch, temperature, options, others):
     cap = None if others is None else max(others, 2 - len(batch[0])) * len(batch[0])  # with one view at least 1
     agrees(*batch, temperature, **options, positives_cap=cap)
+
+
+@st.composite
+def queues(draw):
+    labels = draw(st.lists(st.integers(-1, 3), min_size=1, max_size=6))
+    source = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    rows = torch.randn(len(labels), 5, generator=source, dtype=torch.float64)
+    return {"queue": rows, "queue_labels": torch.tensor(labels)}
+
+
+@settings(deadline=None, max_examples=100)
+@given(batches(), TEMPERATURES, st.fixed_dictionaries(OPTIONS), queues())
+def test_a_labelled_queue_joins_what_every_row_is_set_against(batch, temperature, options, queue):
+    agrees(*batch, temperature, **options, **queue)
+
+
+@settings(deadline=None, max_examples=20)
+@given(batches(least_views=2), TEMPERATURES, queues())
+def test_without_labels_a_queue_holds_negatives_alone(batch, temperature, queue):
+    z, _ = batch
+    nobody = {"queue": queue["queue"], "queue_labels": torch.full_like(queue["queue_labels"], -1)}
+    loss = sup_con(z, torch.full((z.shape[1],), -1), temperature=temperature, **nobody)
+    assert float(loss) == pytest.approx(float(info_nce(z, temperature=temperature, queue=queue["queue"])), rel=1e-9)
+
+
+def test_a_queue_that_cannot_be_is_refused():
+    z, labels = torch.randn(2, 3, 5), torch.arange(3)
+    for wrong, message in [
+        ({"queue": torch.randn(4, 6), "queue_labels": torch.zeros(4).long()}, "queue: want .rows, 5."),
+        ({"queue": torch.randn(4, 5)}, "rows and queue_labels together"),
+        ({"queue_labels": torch.zeros(4).long()}, "rows and queue_labels together"),
+        ({"queue": torch.randn(4, 5), "queue_labels": torch.zeros(3).long()}, "queue_labels: want one for each"),
+        ({"queue": torch.randn(4, 5), "queue_labels": torch.zeros(4).long(), "positives_cap": 2}, "positives_cap"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            inspect.unwrap(sup_con)(z, labels, temperature=0.1, **wrong)
 
 
 @settings(deadline=None, max_examples=40)

@@ -21,7 +21,7 @@ class Known:
     """The names that a configuration may use; the layers above supply them."""
 
     methods: Mapping[str, Callable[[], type[MethodConfig]]]
-    fewest_views: Callable[[str], int]  # of a method in `methods`
+    fewest_views: Callable[[str, MethodConfig | None], int]  # of a method in `methods`; None: its settings are faulty
     policy_problems: Callable[[str | Mapping[str, Any]], Sequence[str]]  # what is wrong with views.policy
     encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
 
@@ -85,7 +85,8 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
     method, wrong = _method(method_name, method_values, known)
     problems += wrong + _across(built, known)
     count = getattr(built.get("views"), "count", None)
-    fewest = known.fewest_views(method_name) if isinstance(method_name, str) and method_name in known.methods else 1
+    named = isinstance(method_name, str) and method_name in known.methods
+    fewest = known.fewest_views(method_name, method) if named else 1
     if count is not None and count < fewest:
         problems.append(f"views.count: want at least {fewest} ({method_name}), got {count}")
     if problems or method is None:
@@ -122,6 +123,8 @@ def _problem(section: str, details: ErrorDetails, names: Sequence[str]) -> str:
             want = f"at most {context['le']}"
         case "literal_error":
             want = f"one of {context['expected']}"
+        case "value_error":  # a validator's own words, which name the field
+            return f"{path}.{details['msg'].removeprefix('Value error, ')}"
         case _:
             want = details["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{path}: want {want}, got {got!r}"

@@ -74,6 +74,11 @@ def gather(x: Tensor, of: Shares, group: Group, *, dim: int = 0) -> Tensor:
     return out
 
 
+def own_part(x: Tensor, group: Group) -> Tensor:
+    """This rank's part of rows that every rank holds: each row is in one part."""
+    return x if group is None else x.tensor_split(dist.get_world_size(group))[dist.get_rank(group)]
+
+
 class _AllSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:

@@ -32,6 +32,11 @@ class DataFacts:
     def n_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def n_images(self) -> int:
+        """Training images, with a label or without: what queues and prototypes are sized by."""
+        return self.n_train + self.n_unlabeled
+
 
 @dataclass(frozen=True)
 class StoredImages:

@@ -31,7 +31,7 @@ def known_names() -> Known:
 
     return Known(
         methods={name: config_of(name) for name in METHODS},
-        fewest_views=lambda name: method_class(name).fewest_views,
+        fewest_views=lambda name, config: method_class(name).views_needed(config),
         policy_problems=_policy_problems,
         encoders=encoder_names,
     )

@@ -4,9 +4,10 @@ Every loss takes `group`, a torch.distributed process group: with it, each rank 
 DDP's averaged gradient is that of one rank with all of it. docs/losses.md says which loss to take and why.
 """
 
-from nearfar.losses.assignment import sinkhorn, swapped_prediction
+from nearfar.losses.assignment import centred_prediction, sinkhorn, swapped_prediction
 from nearfar.losses.classification import large_margin_softmax
 from nearfar.losses.contrastive import count_anchors_without_positive, info_nce, sup_con
+from nearfar.losses.decorrelation import redundancy, variance_covariance
 from nearfar.losses.margin import margin_contrastive, triplet
 from nearfar.losses.n_pairs import n_pairs
 from nearfar.losses.regression import alignment, negative_cosine
@@ -15,16 +16,19 @@ from nearfar.losses.uniformity import uniformity
 
 __all__ = [
     "alignment",
+    "centred_prediction",
     "count_anchors_without_positive",
     "info_nce",
     "large_margin_softmax",
     "margin_contrastive",
     "n_pairs",
     "negative_cosine",
+    "redundancy",
     "relation",
     "sinkhorn",
     "sup_con",
     "swapped_prediction",
     "triplet",
     "uniformity",
+    "variance_covariance",
 ]

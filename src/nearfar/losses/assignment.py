@@ -1,4 +1,4 @@
-"""Losses on assignments to prototypes: balanced by Sinkhorn-Knopp, predicted from the other views.
+"""Losses on assignments to prototypes, predicted from the other views: balanced by Sinkhorn-Knopp, or by a centre.
 
 Letters: V views, B samples, K prototypes, Q rows of a queue.
 """
@@ -62,6 +62,42 @@ def swapped_prediction(
             wanted = _balanced(known, epsilon, rounds, group)[:samples]
             terms += [-(wanted * logs[w]).sum(dim=-1) for w in range(views) if w != v]
         return mean_over(torch.stack(terms), None, group)
+
+
+def centred_prediction(
+    scores: Float[Tensor, "view batch proto"],
+    target_scores: Float[Tensor, "assigning batch proto"],
+    *,
+    centre: Float[Tensor, " proto"],
+    temperature: float = 0.1,
+    target_temperature: float = 0.04,
+    group: Group = None,
+) -> Float[Tensor, ""]:
+    """Each view predicts a target network's sharp and centred assignment of every other view. In [0, inf), nats.
+
+    Caron et al. 2021 (DINO), arXiv:2104.14294, eq. 1 to 3: the mean over assigning views v (the first views, whose
+    `target_scores` are given) and other views w of -sum_k q_v,k log softmax(scores_w / t)_k with
+    q_v = softmax((target_scores_v - centre) / target t), which gets no gradient. Chance is log K.
+
+    Raises ValueError: wrong rank, a single view, other samples or prototypes in the target or its centre, more
+    assigning views than views, temperatures that are not positive, a score that is not finite.
+    """
+    check_views(scores, name="scores", fewest_views=2)
+    check_views(target_scores, name="target_scores")
+    check_positive(temperature=temperature, target_temperature=target_temperature)
+    if target_scores.shape[1:] != scores.shape[1:] or len(target_scores) > len(scores):
+        shape = tuple(scores.shape)
+        raise ValueError(f"target_scores: want shape {shape} or fewer views of it, got {tuple(target_scores.shape)}")
+    if centre.shape != scores.shape[2:]:
+        raise ValueError(f"centre: want ({scores.shape[2]},), one for each prototype, got {tuple(centre.shape)}")
+    with full_precision(scores):
+        scores, known = at_least_float32(scores), at_least_float32(target_scores.detach())
+        check_finite(scores.detach().square().sum(dim=-1), "scores", group)
+        check_finite(known.square().sum(dim=-1), "target_scores", group)
+        wanted = F.softmax((known - centre.detach().to(known.dtype)) / target_temperature, dim=-1)
+        logs = F.log_softmax(scores / temperature, dim=-1)
+        pairs = [(v, w) for v in range(len(wanted)) for w in range(len(scores)) if v != w]
+        return mean_over(torch.stack([-(wanted[v] * logs[w]).sum(dim=-1) for v, w in pairs]), None, group)
 
 
 def sinkhorn(

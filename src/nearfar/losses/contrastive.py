@@ -42,6 +42,8 @@ def sup_con(
     contrast: Contrast = "all_views",
     denominator: Denominator = "all",
     positives_cap: int | None = None,
+    queue: Float[Tensor, "queue dim"] | None = None,
+    queue_labels: Int[Tensor, " queue"] | None = None,
     group: Group = None,
 ) -> Float[Tensor, ""]:
     """Supervised contrastive loss: each row finds its class among all rows. Nats; in [0, inf) with all in the
@@ -58,16 +60,26 @@ def sup_con(
     negative is left out too); "one_positive" over those and the positive of the numerator.
     `positives_cap`, a multiple of V, keeps so many positives of other samples (the first in the order of the batch, so
     this alone depends on it) beside all views of the anchor's own.
+    `queue` (Q, D) with `queue_labels` joins what every row is set against, the positives among them (the paper's form
+    with a memory); none of it is an anchor. With ranks it is the same on each.
 
     A label of -1 makes the sample its own class: with labels all -1 this is `info_nce`. An anchor without a positive
     (its class has one row) contributes nothing, and the mean is over the anchors that have one; see
     `count_anchors_without_positive`. Time O(N^2 D), memory O(N D).
 
     Raises ValueError: wrong rank or length, labels that are no integers, a temperature that is not positive, an
-    unknown word, a row that is not finite, or no anchor with a positive on any rank.
+    unknown word, a row that is not finite, a queue of another width or without labels or together with a cap, or no
+    anchor with a positive on any rank.
     """
     check_views(z)
     check_labels(labels, z.shape[1])
+    _check_queue(queue, z.shape[2])
+    if (queue is None) != (queue_labels is None):
+        raise ValueError("queue: want rows and queue_labels together, got one")
+    if queue is not None and positives_cap is not None:
+        raise ValueError(f"positives_cap: want none beside a queue, got {positives_cap}")
+    if queue is not None and queue_labels is not None:
+        check_labels(queue_labels, len(queue), name="queue_labels")
     check_positive(temperature=temperature)
     check_word("form", form, Form)
     check_word("contrast", contrast, Contrast)
@@ -83,6 +95,8 @@ def sup_con(
             temperature=temperature,
             anchor_views=anchor_views,
             half=takes_half(z),
+            queue=None if queue is None else unit_rows(queue, name="queue", group=group),
+            queue_labels=queue_labels,
         )
         of_class = rows.rows_of_class()
         if positives_cap is None:
@@ -165,8 +179,7 @@ def info_nce(
     check_word("negatives", negatives, Negatives)
     if negatives == "queue" and (queue is None or len(queue) == 0):
         raise ValueError(f'queue: want rows (n, {z.shape[2]}) with negatives="queue", got none')
-    if queue is not None and (queue.ndim != 2 or queue.shape[1] != z.shape[2]):
-        raise ValueError(f"queue: want (rows, {z.shape[2]}), got shape {tuple(queue.shape)}")
+    _check_queue(queue, z.shape[2])
     with full_precision(z):
         unit = unit_rows(z, group=group)
         more = None
@@ -222,6 +235,11 @@ def count_anchors_without_positive(views: int, labels: Int[Tensor, " batch"]) ->
     classes = numbered(own_classes(labels))
     sizes = torch.zeros_like(classes).index_add(0, classes, torch.ones_like(classes))
     return (sizes == 1).sum()
+
+
+def _check_queue(queue: Tensor | None, width: int) -> None:
+    if queue is not None and (queue.ndim != 2 or queue.shape[1] != width):
+        raise ValueError(f"queue: want (rows, {width}), got shape {tuple(queue.shape)}")
 
 
 def _check_cap(cap: object, views: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nearfar.core.errors import NotFiniteError
+from nearfar.core.errors import NotFiniteError, NothingToCompareError
 from nearfar.core.ranks import Group, all_max, all_sum, gather, shares
 from nearfar.losses.tiled import statistics
 from nearfar.losses.tiled.pairs import Over, Positives
@@ -29,12 +29,12 @@ def check_views(z: Tensor, *, name: str = "z", fewest_views: int = 1) -> None:
         raise ValueError(f"{name}: want at least {fewest_views} views, got {z.shape[0]}: no positive can exist")
 
 
-def check_labels(labels: Tensor, samples: int) -> None:
+def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
     """ValueError unless `labels` are integers, one a sample."""
     if labels.shape != (samples,):
-        raise ValueError(f"labels: want one for each of the {samples} samples, got shape {tuple(labels.shape)}")
+        raise ValueError(f"{name}: want one for each of the {samples} samples, got shape {tuple(labels.shape)}")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(f"labels: want integers, got {labels.dtype}")
+        raise ValueError(f"{name}: want integers, got {labels.dtype}")
 
 
 SMALLEST = 1e-37  # whose inverse is a number in float32
@@ -178,11 +178,14 @@ def gather_rows(
     bounded: bool = True,
     anchor_views: int | None = None,
     half: bool = False,
+    queue: Tensor | None = None,
+    queue_labels: Tensor | None = None,
 ) -> Rows:
     """The rows of `unit` (V, B, D) as anchors (those of the first `anchor_views`), and all ranks' rows, divided by the
     root of the temperature so that their products are logits; `bounded`: they had length 1.
 
-    Without labels each sample is its own class. Collective where there is a group.
+    Without labels each sample is its own class. A labelled `queue` (Q, D) follows everyone. Collective where there is a
+    group.
     """
     views, samples, _ = unit.shape
     unit = unit * temperature**-0.5
@@ -192,10 +195,17 @@ def gather_rows(
     if labels is None:
         sample_classes = torch.arange(of.total, device=unit.device)
     else:
-        sample_classes = numbered(gather(own_classes(labels, of.start), of, group))
+        known = gather(own_classes(labels, of.start), of, group)
+        if queue_labels is not None:
+            known = torch.cat([known, own_classes(queue_labels, of.total)])
+        classes = numbered(known)
+        sample_classes, queue_classes = classes[: of.total], classes[of.total :]
     everyone = gather(unit, of, group, dim=1).flatten(0, 1)
-    whole = group is None and used == views
+    whole = group is None and used == views and queue is None
     every_class = sample_classes.repeat(views)
+    if queue is not None:
+        everyone = torch.cat([everyone, queue.to(unit.dtype) * temperature**-0.5])
+        every_class = torch.cat([every_class, queue_classes])
     return Rows(
         anchors=everyone if whole else unit[:used].flatten(0, 1),
         everyone=everyone,
@@ -209,7 +219,7 @@ def gather_rows(
 
 
 def mean_over(terms: Tensor, counted: Tensor | None, group: Group, *, nothing: str = "") -> Tensor:
-    """The mean of the counted terms of all ranks. ValueError(`nothing`) where none is counted anywhere.
+    """The mean of the counted terms of all ranks. NothingToCompareError(`nothing`) where none is counted anywhere.
 
     Under torch.compile that case is NaN, because no value is looked at.
     """
@@ -219,7 +229,7 @@ def mean_over(terms: Tensor, counted: Tensor | None, group: Group, *, nothing: s
         total, count = torch.where(counted, terms, 0.0).sum(), counted.sum()
     count = all_sum(count, group)
     if nothing and not torch.compiler.is_compiling() and int(count) == 0:
-        raise ValueError(nothing)
+        raise NothingToCompareError(nothing)
     return all_sum(total, group) / count
 
 

@@ -11,6 +11,21 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "cross_entropy": "nearfar.methods.cross_entropy:CrossEntropy",
         "supcon": "nearfar.methods.supcon:SupCon",
         "simclr": "nearfar.methods.simclr:SimCLR",
+        "relational": "nearfar.methods.relational:Relational",
+        "margin": "nearfar.methods.margin:Margin",
+        "triplet": "nearfar.methods.triplet:Triplet",
+        "n_pairs": "nearfar.methods.n_pairs:NPairs",
+        "max_margin": "nearfar.methods.max_margin:MaxMargin",
+        "rotation": "nearfar.methods.rotation:Rotation",
+        "moco": "nearfar.methods.moco:MoCo",
+        "supcon_moco": "nearfar.methods.supcon_moco:SupConMoCo",
+        "byol": "nearfar.methods.byol:BYOL",
+        "swav": "nearfar.methods.swav:SwAV",
+        "simsiam": "nearfar.methods.simsiam:SimSiam",
+        "barlow_twins": "nearfar.methods.barlow_twins:BarlowTwins",
+        "vicreg": "nearfar.methods.vicreg:VICReg",
+        "nnclr": "nearfar.methods.nnclr:NNCLR",
+        "dino": "nearfar.methods.dino:DINO",
     }
 )
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.config.models import MethodConfig
+from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.nn.encoders import Encoder
 
@@ -30,7 +31,8 @@ class Method(nn.Module):
     """Base of every method. A method is `@final`, has a `Config`, and implements `step`.
 
     All state is in `state_dict()` from construction on. `head`, where a method trains one, maps a
-    representation (..., E) to scores of the classes and is measured beside the probes.
+    representation (..., E) to scores of the classes and is measured beside the probes. `group` is None on one rank;
+    the loop sets it where there are more, and losses and queues are given it.
     """
 
     Config: ClassVar[type[MethodConfig]]
@@ -40,14 +42,17 @@ class Method(nn.Module):
     default_count: ClassVar[int] = 2  # views of each image
     fewest_views: ClassVar[int] = 1
     optimizer: ClassVar[OptimizerDefaults]
+    constant_rate: ClassVar[tuple[str, ...]] = ()  # parts whose rate stays at its peak
     paper: ClassVar[str]
 
+    group: Group = None  # the ranks that train together, for the losses; the loop sets it
     head: nn.Module | None
 
-    def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:  # noqa: ARG002
+    def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = None
+        self.group = None
 
     @classmethod
     def why_not(cls, data: DataFacts) -> str | None:
@@ -57,6 +62,11 @@ class Method(nn.Module):
         if cls.needs_labels and sum(count > 0 for count in data.class_counts) < 2:
             return f"needs at least 2 classes, and {data.name} has 1 ({data.class_names[0]})"
         return None
+
+    @classmethod
+    def views_needed(cls, _config: MethodConfig | None) -> int:
+        """The fewest views with these settings (None: settings that are faulty)."""
+        return cls.fewest_views
 
     def step(self, batch: Batch) -> StepResult:
         """The loss of a batch: a function of (state_dict, batch), without side effects."""
@@ -76,3 +86,10 @@ class Method(nn.Module):
 def scalar(value: float, like: Tensor) -> Tensor:
     """A log entry: a scalar on the device of `like`."""
     return torch.tensor(value, device=like.device)
+
+
+def queue_length(asked: int | None, data: DataFacts, *, most: int) -> int:
+    """The rows asked for, or `most`, but at most half the training images: a longer queue would hold a sample's own
+    earlier key more often than not.
+    """
+    return max(1, min(most, data.n_images // 2)) if asked is None else asked

@@ -9,27 +9,30 @@ default rate is SupContrast's .5 at 1,024 images times the factor .1 / .07 by wh
 """
 
 import math
-from typing import final
+from typing import Literal, final
 
 from pydantic import Field
 from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.ranks import gather, shares
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import projector
 
 
 class SupConConfig(MethodConfig):
     """SupCon: the views of a class find each other among all others (L_out)."""
 
     temperature: float = Field(0.1, gt=0, description="divides cosine similarity; lower means harder negatives")
-    hidden_dim: int | None = Field(None, gt=0, description="width inside the projector (default: the encoder's)")
+    projector: Literal["linear", "mlp"] = Field("mlp", description="from the representation to the projection")
+    hidden_dim: int | None = Field(None, gt=0, description="width inside an mlp projector (default: the encoder's)")
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
     normalise_representation: bool = Field(True, description="the projector sees representations of length 1")
+    loss_scale: float = Field(1.0, gt=0, description="factor on the loss: a recipe's temperature / base temperature")
 
 
 @final
@@ -42,24 +45,25 @@ class SupCon(Method):
 
     def __init__(self, encoder: Encoder, config: SupConConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = mlp(encoder.width, config.hidden_dim or encoder.width, config.projection_dim)
-        self.temperature = config.temperature
+        self.projector = projector(config.projector, encoder.width, config.hidden_dim, config.projection_dim)
+        self.temperature, self.loss_scale = config.temperature, config.loss_scale
         self.normalise_representation = config.normalise_representation
 
     def step(self, batch: Batch) -> StepResult:
         """TrainingStoppedError: one view, and no two samples of a class, so that no row has a positive."""
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)  # (V, B, D)
-        alone = count_anchors_without_positive(len(z), batch.labels)
-        if len(z) == 1 and int(alone) == len(batch.labels):
+        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)  # of all ranks
+        alone = count_anchors_without_positive(len(z), labels)
+        if len(z) == 1 and int(alone) == len(labels):
             raise TrainingStoppedError(
-                f"training stopped: a batch of {len(batch.labels)} holds no two samples of a class, so with one view "
+                f"training stopped: a batch of {len(labels)} holds no two samples of a class, so with one view "
                 "nothing has a positive; set views.count=2, a larger train.batch_size, or data.balanced=true; the "
                 "last complete epoch's checkpoint stays"
             )
-        loss = sup_con(z, batch.labels, temperature=self.temperature)
+        loss = self.loss_scale * sup_con(z, batch.labels, temperature=self.temperature, group=self.group)
         logs = {
-            "chance": scalar(math.log(max(z.shape[0] * z.shape[1] - 1, 1)), h),
+            "chance": scalar(self.loss_scale * math.log(max(len(z) * len(labels) - 1, 1)), h),
             "anchors_without_positive": alone,
         }
         return StepResult(loss, h, z, logs)

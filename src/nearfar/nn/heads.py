@@ -1,9 +1,12 @@
 """Heads on a representation: projectors and predictors."""
 
-from typing import final
+from itertools import pairwise
+from typing import Literal, final
 
 from jaxtyping import Float
 from torch import Tensor, nn
+
+Projector = Literal["linear", "mlp"]
 
 
 @final
@@ -17,12 +20,32 @@ class Head(nn.Sequential):
         return rows.reshape(*x.shape[:-1], rows.shape[-1])
 
 
-def mlp(in_dim: int, hidden_dim: int, out_dim: int, *, batch_norm: bool = False) -> Head:
-    """Linear - [BatchNorm] - ReLU - Linear. BatchNorm sees all rows of all views as one group."""
-    norm = [nn.BatchNorm1d(hidden_dim)] if batch_norm else []
-    return Head(
-        nn.Linear(in_dim, hidden_dim, bias=not batch_norm),
-        *norm,
-        nn.ReLU(inplace=True),
-        nn.Linear(hidden_dim, out_dim),
-    )
+def mlp(
+    in_dim: int,
+    hidden_dim: int,
+    out_dim: int,
+    *,
+    layers: int = 2,
+    batch_norm: bool = False,
+    output_norm: bool = False,
+    activation: Literal["relu", "gelu"] = "relu",
+) -> Head:
+    """`layers` - 1 times Linear - [BatchNorm] - ReLU, then Linear - [BatchNorm without shift or scale].
+
+    BatchNorm sees all rows of all views as one group. One layer is a linear head, two are the usual projector.
+    """
+    built: list[nn.Module] = []
+    widths = [in_dim, *[hidden_dim] * (layers - 1)]
+    for before, after in pairwise(widths):
+        norm = [nn.BatchNorm1d(after)] if batch_norm else []
+        active = nn.ReLU(inplace=True) if activation == "relu" else nn.GELU()
+        built += [nn.Linear(before, after, bias=not batch_norm), *norm, active]
+    built.append(nn.Linear(widths[-1], out_dim, bias=not output_norm))
+    return Head(*built, *([nn.BatchNorm1d(out_dim, affine=False)] if output_norm else []))
+
+
+def projector(kind: Projector, in_dim: int, hidden_dim: int | None, out_dim: int, *, batch_norm: bool = False) -> Head:
+    """A linear layer, or an MLP whose hidden width is `hidden_dim`, else `in_dim`."""
+    if kind == "linear":
+        return Head(nn.Linear(in_dim, out_dim))
+    return mlp(in_dim, hidden_dim or in_dim, out_dim, batch_norm=batch_norm)

@@ -128,8 +128,9 @@ def _auto_augment() -> OneOf:
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
-        # Chen et al. 2020, arXiv:2002.05709, appendix A; for CIFAR-10 the paper leaves the blur out (B.9).
+        # Chen et al. 2020, arXiv:2002.05709, appendix A; for CIFAR-10 (B.9) at half the strength and without blur.
         "simclr": _of(Crop(), _FLIP, _STRONG, _GREY, _BLUR_SIMCLR),
+        "simclr_cifar": _of(Crop(), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
         # main_moco.py of facebookresearch/moco, plain and with --aug-plus.
         "moco_v1": _of(Crop(area=(0.2, 1)), _GREY, _jitter(0.4, 0.4, 0.4, 0.4, probability=1), _FLIP),
         "moco_v2": _of(Crop(area=(0.2, 1)), _jitter(0.4, 0.4, 0.4, 0.1), _GREY, _BLUR, _FLIP),
@@ -178,6 +179,29 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "patches": _of(Crop(area=(0.5, 1), aspect=(1, 1)), tiles=Tiles()),
     }
 )  # fmt: skip
+
+# Where each stands; what nearfar does otherwise is said beside the policy.
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "simclr": "Chen et al. 2020, arXiv:2002.05709",
+        "simclr_cifar": "Chen et al. 2020, appendix B.9",
+        "moco_v1": "main_moco.py of facebookresearch/moco",
+        "moco_v2": "main_moco.py of facebookresearch/moco with --aug-plus",
+        "byol": "Grill et al. 2020, arXiv:2006.07733, table 6",
+        "swav": "main_swav.py of facebookresearch/swav",
+        "supcon": "main_supcon.py of HobbitLong/SupContrast",
+        "sim_augment": "preprocessing.py of google-research/supcon",
+        "auto_augment": "v0 of tensorflow/tpu (Cubuk et al. 2018, arXiv:1805.09501)",
+        "rand_augment": "Cubuk et al. 2019, arXiv:1909.13719; this is rand_augment(2, 9), others are written so",
+        "stacked_rand_augment": "Khosla et al. 2020, arXiv:2004.11362; level 10",
+        "relational": "Patacchiola and Storkey 2020, arXiv:2006.05849",
+        "cassava": "nearfar's own, for leaves",
+        "basic": "main_ce.py of HobbitLong/SupContrast",
+        "none": "nearfar's own: every view is the evaluation view",
+        "digits": "nearfar's own, for characters of a few pixels",
+        "patches": "Noroozi and Favaro 2016, arXiv:1603.09246",
+    }
+)
 
 RAND_AUGMENT_CALL = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
 MOST_LAYERS = 8

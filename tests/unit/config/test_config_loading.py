@@ -36,7 +36,7 @@ def policy_problems(policy: str | Mapping[str, Any]) -> list[str]:
 
 KNOWN = Known(
     methods={"simclr": lambda: NearConfig, "supcon": lambda: NearConfig, "cross_entropy": lambda: PlainConfig},
-    fewest_views=lambda name: 2 if name == "simclr" else 1,
+    fewest_views=lambda name, _config: 2 if name == "simclr" else 1,
     policy_problems=policy_problems,
     encoders=lambda: ["conv4", "resnet18", "resnet50", "vit_tiny_patch16_224"],
 )

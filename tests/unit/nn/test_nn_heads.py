@@ -26,6 +26,17 @@ def test_an_mlp_is_two_linear_layers_around_a_relu() -> None:
     assert mlp(6, 5, 4)[0].bias is not None
 
 
+def test_one_layer_is_linear_and_more_repeat_the_hidden_one() -> None:
+    assert [type(layer) for layer in mlp(6, 5, 4, layers=1)] == [nn.Linear]
+    deep = mlp(6, 5, 4, layers=3, batch_norm=True, output_norm=True)
+    part = [nn.Linear, nn.BatchNorm1d, nn.ReLU]
+    assert [type(layer) for layer in deep] == [*part, *part, nn.Linear, nn.BatchNorm1d]
+    assert [tuple(deep[at].weight.shape) for at in (0, 3, 6)] == [(5, 6), (5, 5), (4, 5)]
+    assert not deep[7].affine
+    assert deep[6].bias is None
+    assert type(mlp(6, 5, 4, activation="gelu")[1]) is nn.GELU
+
+
 def test_batch_norm_sees_all_rows_of_all_views_as_one_group() -> None:
     head = Head(nn.BatchNorm1d(4)).double().train()
     x = torch.randn(2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

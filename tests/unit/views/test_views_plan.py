@@ -197,7 +197,8 @@ def test_a_plan_that_cannot_work_is_refused_by_name(wrong, text):
 def test_the_numbers_that_kernels_are_compiled_with_are_the_known_ones():
     """numba keeps compiled kernels and sees edits in their own file only. A number changed here or in program.py
     needs an edit of kernels/draw.py and kernels/cpu.py too, else old code goes on with the old number."""
-    known = {name: value for name, value in vars(recipes).items() if name.isupper() and name != "TABLES"}
+    unread = ("TABLES", "SHRINK", "UNCHANGED")  # read by no kernel that numba compiles
+    known = {name: value for name, value in vars(recipes).items() if name.isupper() and name not in unread}
     assert known == {
         "NONE": 0, "COLOUR": 1, "POSTERIZE": 2, "SOLARIZE": 3, "SOLARIZE_ADD": 4, "EQUALIZE": 5, "AUTOCONTRAST": 6,
         "INVERT": 7, "SHARPNESS": 8, "BLUR": 9, "ERASE": 10, "NOISE": 11, "HALF": 0.5013, "WIDTH": 12,

@@ -118,6 +118,7 @@ AUTO_AUGMENT = [
 
 WANTED: dict[str, list[dict[str, Any]]] = {
     "simclr": [kind(*SIMCLR)],
+    "simclr_cifar": [kind(crop(0.08), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GREY)],
     "moco_v1": [kind(crop(0.2), GREY, jitter(0.4, 0.4, 0.4, 0.4, p=1.0), FLIP)],
     "moco_v2": [kind(crop(0.2), jitter(0.4, 0.4, 0.4, 0.1), GREY, blur(0.5), FLIP)],
     "byol": [kind(*BYOL, blur(1.0, 0.1)), kind(*BYOL, blur(0.1, 0.1), at("solarize", 0.2, threshold=both(128.0)))],
@@ -175,7 +176,7 @@ def test_a_named_policy_holds_the_numbers_of_its_source(name):
 
 def test_there_are_these_policies_and_no_others():
     assert set(POLICIES) == set(WANTED)
-    assert len(POLICIES) == 16
+    assert len(POLICIES) == 17
     assert len(AUTO_AUGMENT) == 25
 
 

@@ -35,106 +35,115 @@ from nearfar.views.recipes import (
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _GREY_R, _GREY_G, _GREY_B = (np.float32(x) for x in GREY)
-_ZERO, _TOP, _HALF = np.float32(0), np.float32(255), np.float32(HALF)
+_ZERO, _TOP = np.float32(0), np.float32(255)
+_HALF, _TO_WHOLE = np.float32(0.5), np.float32(HALF)
+_ONE, _TWO, _THREE = (np.uint64(x) for x in (1, 2, 3))  # unsigned: an index that counts from no end
 
 # Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what they are.
-_jit = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+_HOW = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+# Parts become part of `render`: a part with a symbol of its own may be compiled twice, with and without fused
+# products, and views would differ in the last bit between the process that compiled them and later ones.
+_part = njit(forceinline=True, **_HOW)
 
 
-@_jit
+@_part
 def _clip(x):
     return min(max(x, _ZERO), _TOP)
 
 
-@_jit
-def _axis(a, c, side, size, near, far, weight):
-    """The two stored columns (or rows) that each column of the view mixes; whether all lie inside."""
+@_part
+def _axis(a, c, side, size, step, near, far, weight):
+    """The two stored columns (or rows) that each column of the view mixes, times `step`; whether all lie inside."""
     inside = True
     for j in range(size):
         at = ((a * ((2 * j + 1) / size - 1) + c) + 1) * side / 2 - 0.5
         inside &= 0 <= at <= side - 1
         at = min(max(at, 0.0), side - 1.0)
         low = int(at)
-        near[j] = low
-        far[j] = min(low + 1, side - 1)
+        near[j] = step * low
+        far[j] = step * min(low + 1, side - 1)
         weight[j] = at - low
     return inside
 
 
-@_jit
+@_part
 def _resample_straight(source, size, xs, ys, row, planes):
     """Rows mixed, then columns: for warps that neither turn nor shear."""
     near_x, far_x, weight_x = xs
     near_y, far_y, weight_y = ys
-    first, last = min(near_x[0], near_x[size - 1]), max(far_x[0], far_x[size - 1])
+    first, last = min(near_x[0], near_x[size - 1]), max(far_x[0], far_x[size - 1]) + np.uint64(3)
     for i in range(size):
         upper, lower, w = source[near_y[i]], source[far_y[i]], weight_y[i]
-        for x in range(3 * first, 3 * last + 3):
+        for x in range(first, last):
             above = np.float32(upper[x])
             row[x] = above + w * (np.float32(lower[x]) - above)
+        r, g, b = planes[0, i], planes[1, i], planes[2, i]
+        for j in range(size):
+            p, q, w = near_x[j], far_x[j], weight_x[j]
+            r[j] = row[p] + w * (row[q] - row[p])
+            g[j] = row[p + _ONE] + w * (row[q + _ONE] - row[p + _ONE])
+            b[j] = row[p + _TWO] + w * (row[q + _TWO] - row[p + _TWO])
+
+
+@_part
+def _with_border(source, side, outside, texels):
+    """The level as floats with one pixel before and two behind it on each axis: its edge again, or one grey value."""
+    wide = side + 3
+    for y in range(wide):
+        into = texels[3 * wide * y : 3 * wide * (y + 1)]
+        if outside >= 0 and (y == 0 or y > side):
+            into[:] = outside
+            continue
+        line = source[min(max(y - 1, 0), side - 1)]
+        for x in range(3 * side):
+            into[x + 3] = line[x]
+        for c in range(3):
+            into[c] = outside if outside >= 0 else into[c + 3]
+            for x in range(side + 1, wide):
+                into[3 * x + c] = outside if outside >= 0 else into[3 * side + c]
+
+
+@_part
+def _resample_any(texels, side, size, warp, reach, at, planes):
+    """Bilinear, each pixel at its centre; points more than `reach` outside the image count as that far outside."""
+    corner, weight_x, weight_y = at
+    half, below = np.float32(side) / np.float32(2), np.uint32(3 * (side + 3))
+    low, high = np.float32(1) - reach, np.float32(side) + reach
+    step_x, step_y = warp[0, 0] * np.float32(side) / np.float32(size), warp[1, 0] * np.float32(side) / np.float32(size)
+    for i in range(size):
+        v = np.float32(2 * i + 1) / np.float32(size) - np.float32(1)
+        x0 = (warp[0, 1] * v + warp[0, 2] - warp[0, 0]) * half + half + _HALF + _HALF * step_x
+        y0 = (warp[1, 1] * v + warp[1, 2] - warp[1, 0]) * half + half + _HALF + _HALF * step_y
+        for j in range(size):
+            x = min(max(x0 + step_x * np.float32(j), low), high)
+            y = min(max(y0 + step_y * np.float32(j), low), high)
+            left, top = np.uint32(x), np.uint32(y)
+            weight_x[j], weight_y[j] = x - np.float32(left), y - np.float32(top)
+            corner[j] = below * top + np.uint32(3) * left
         for c in range(3):
             into = planes[c, i]
             for j in range(size):
-                left = row[3 * near_x[j] + np.uint64(c)]
-                into[j] = left + weight_x[j] * (row[3 * far_x[j] + np.uint64(c)] - left)
+                p = np.uint64(corner[j]) + np.uint64(c)
+                q = p + np.uint64(below)
+                above = texels[p] + weight_x[j] * (texels[p + _THREE] - texels[p])
+                under = texels[q] + weight_x[j] * (texels[q + _THREE] - texels[q])
+                into[j] = above + weight_y[j] * (under - above)
 
 
-@_jit
-def _tap(source, side, x, y, c, outside):
-    if outside < 0:
-        x, y = min(max(x, 0), side - 1), min(max(y, 0), side - 1)
-    elif x < 0 or y < 0 or x >= side or y >= side:
-        return outside
-    return np.float32(source[y, 3 * x + c])
-
-
-@_jit
-def _resample_any(source, side, size, warp, outside, planes):
-    """Bilinear, each pixel at its centre; a tap outside the image counts as its edge, or as one grey value."""
-    edge = outside < 0
-    a, b, c = warp[0, 0] * side / size, warp[0, 1] * side / size, warp[0, 2] * side / 2
-    d, e, f = warp[1, 0] * side / size, warp[1, 1] * side / size, warp[1, 2] * side / 2
-    for i in range(size):
-        for j in range(size):
-            u, v = j + 0.5 - size / 2, i + 0.5 - size / 2
-            x, y = a * u + b * v + c + (side - 1) / 2, d * u + e * v + f + (side - 1) / 2
-            if edge:
-                x, y = min(max(x, 0.0), side - 1.0), min(max(y, 0.0), side - 1.0)
-            else:
-                x, y = min(max(x, -2.0), side + 1.0), min(max(y, -2.0), side + 1.0)
-            left, top = math.floor(x), math.floor(y)
-            wx, wy = np.float32(x - left), np.float32(y - top)
-            left, top = int(left), int(top)
-            if left >= 0 and top >= 0 and left < side - 1 and top < side - 1:
-                upper, lower = source[top], source[top + 1]
-                at = np.uint64(3 * left)
-                for k in range(3):
-                    p, q = np.float32(upper[at]), np.float32(upper[at + np.uint64(3)])
-                    r, s = np.float32(lower[at]), np.float32(lower[at + np.uint64(3)])
-                    above, below = p + wx * (q - p), r + wx * (s - r)
-                    planes[k, i, j] = above + wy * (below - above)
-                    at += np.uint64(1)
-            else:
-                for k in range(3):
-                    p, q = _tap(source, side, left, top, k, outside), _tap(source, side, left + 1, top, k, outside)
-                    r = _tap(source, side, left, top + 1, k, outside)
-                    s = _tap(source, side, left + 1, top + 1, k, outside)
-                    above, below = p + wx * (q - p), r + wx * (s - r)
-                    planes[k, i, j] = above + wy * (below - above)
-
-
-@_jit
-def _resample(source, side, size, warp, outside, xs, ys, row, planes):
+@_part
+def _resample(source, side, size, warp, outside, xs, ys, row, texels, corner, planes):
     if warp[0, 1] == 0 and warp[1, 0] == 0:
-        inside_x = _axis(warp[0, 0], warp[0, 2], side, size, xs[0], xs[1], xs[2])
-        inside_y = _axis(warp[1, 1], warp[1, 2], side, size, ys[0], ys[1], ys[2])
+        inside_x = _axis(warp[0, 0], warp[0, 2], side, size, 3, xs[0], xs[1], xs[2])
+        inside_y = _axis(warp[1, 1], warp[1, 2], side, size, 1, ys[0], ys[1], ys[2])
         if outside < 0 or (inside_x and inside_y):
             _resample_straight(source, size, xs, ys, row, planes)
             return
-    _resample_any(source, side, size, warp, outside, planes)
+    _with_border(source, side, outside, texels)
+    reach = _ZERO if outside < 0 else np.float32(1)
+    _resample_any(texels, side, size, warp, reach, (corner, xs[2], ys[2]), planes)
 
 
-@_jit
+@_part
 def _colour(planes, m):
     """(r, g, b, mean grey) times a 3×4 matrix, clipped."""
     r, g, b = planes[0].ravel(), planes[1].ravel(), planes[2].ravel()
@@ -153,7 +162,7 @@ def _colour(planes, m):
         b[k] = _clip(m8 * x + m9 * y + m10 * z + p2)
 
 
-@_jit
+@_part
 def _rewrite(kind, amount, counts, table):
     """table ← the operation after table, for one channel; `counts` is the channel's histogram before table."""
     if kind in (EQUALIZE, AUTOCONTRAST):
@@ -190,27 +199,31 @@ def _rewrite(kind, amount, counts, table):
             table[v] = min(255, max(0, int((x - low) * 255.0 / (high - low) + 1e-6)))
 
 
-@_jit
+@_part
 def _tables(planes, stage, amount, first, last):
     """Stages `first` to `last` as one table a channel, of values rounded to whole ones."""
-    table, counts = np.empty(256, np.int64), np.zeros(256, np.int64)
+    table, counts, values = np.empty(256, np.int64), np.zeros(256, np.int64), np.empty(256, np.float32)
     counted = False
     for k in range(first, last):
         counted |= stage[k] == EQUALIZE or stage[k] == AUTOCONTRAST
     for c in range(3):
         plane = planes[c].ravel()
-        table[:] = np.arange(256)
         if counted:
             counts[:] = 0
             for k in range(len(plane)):
-                counts[int(plane[k] + _HALF)] += 1
-        for k in range(first, last):
-            _rewrite(stage[k], amount[k], counts, table)
+                counts[np.uint64(np.int32(plane[k] + _TO_WHOLE))] += 1
+        if counted or c == 0:
+            for v in range(256):
+                table[v] = v
+            for k in range(first, last):
+                _rewrite(stage[k], amount[k], counts, table)
+            for v in range(256):
+                values[v] = table[v]
         for k in range(len(plane)):
-            plane[k] = table[int(plane[k] + _HALF)]
+            plane[k] = values[np.uint64(np.int32(plane[k] + _TO_WHOLE))]
 
 
-@_jit
+@_part
 def _sharpen(planes, factor, spare):
     """Away from, or towards, the mean of the 3×3 neighbours, the middle counted five times; borders stay."""
     size = planes.shape[1]
@@ -225,14 +238,14 @@ def _sharpen(planes, factor, spare):
                 into[j] = _clip(smooth + factor * (here[j] - smooth))
 
 
-@_jit
+@_part
 def _reflected(k, size):
     if k < 0:
         return -k
     return 2 * (size - 1) - k if k >= size else k
 
 
-@_jit
+@_part
 def _blur(planes, sigma, radius, spare, row, weight):
     """Gaussian along columns, then along rows; weights cut off at `radius` sum to 1."""
     size = planes.shape[1]
@@ -269,7 +282,7 @@ def _blur(planes, sigma, radius, spare, row, weight):
                     into[j] += w * (left[j] + right[j])
 
 
-@_jit
+@_part
 def _erase(planes, amount):
     size = planes.shape[1]
     left, top = max(0, int(amount[0])), max(0, int(amount[1]))
@@ -280,7 +293,7 @@ def _erase(planes, amount):
                 planes[c, i, j] = amount[4 + c]
 
 
-@_jit
+@_part
 def _mix(x):
     x &= _MASK
     x ^= x >> 16
@@ -290,7 +303,7 @@ def _mix(x):
     return x ^ (x >> 16)
 
 
-@_jit
+@_part
 def _add_noise(planes, amount):
     """Box and Muller's normal numbers from a hash of the key and the value's number in its view."""
     key = int(amount[1]) * 65536 + int(amount[2])
@@ -301,7 +314,7 @@ def _add_noise(planes, amount):
         values[k] = _clip(values[k] + amount[0] * np.float32(radius * math.cos(turn)))
 
 
-@_jit
+@_part
 def _stages(planes, stage, amount, spare, row, weight):
     k = 0
     while k < len(stage) and stage[k] != 0:
@@ -324,24 +337,25 @@ def _stages(planes, stage, amount, spare, row, weight):
         k += 1
 
 
-@_jit
-def _write(planes, scale, shift, channels_last, out):
+@_part
+def _write(planes, mean, scale, channels_last, out):
+    """(value - mean) · scale: no product is added to, so that both orders hold the same bits."""
     if channels_last:
         r, g, b = planes[0].ravel(), planes[1].ravel(), planes[2].ravel()
         for k in range(len(r)):
-            out[3 * k] = r[k] * scale[0] + shift[0]
-            out[3 * k + 1] = g[k] * scale[1] + shift[1]
-            out[3 * k + 2] = b[k] * scale[2] + shift[2]
+            out[3 * k] = (r[k] - mean[0]) * scale[0]
+            out[3 * k + 1] = (g[k] - mean[1]) * scale[1]
+            out[3 * k + 2] = (b[k] - mean[2]) * scale[2]
     else:
         pixels = planes.shape[1] ** 2
         for c in range(3):
-            plane, s, t = planes[c].ravel(), scale[c], shift[c]
+            plane, m, s = planes[c].ravel(), mean[c], scale[c]
             into = out[c * pixels : (c + 1) * pixels]
             for k in range(pixels):
-                into[k] = plane[k] * s + t
+                into[k] = (plane[k] - m) * s
 
 
-@_jit
+@_part
 def _half(source, side, into):
     """The next smaller level: means of 2×2, a last odd row or column by itself. Its side."""
     smaller = (side + 1) // 2
@@ -357,14 +371,14 @@ def _half(source, side, into):
     return smaller
 
 
-@_jit
+@njit(**_HOW)
 def render(
-    images, half, warp, stage, amount, outside, level, scale, shift, size, channels_last, start, stop, out
+    images, half, warp, stage, amount, outside, level, mean, scale, size, channels_last, start, stop, out
 ):  # fmt: skip
     """Writes views `start` to `stop` of all (view, sample), counted view by view.
 
     images (B, side, 3·side) and half (B, side/2, 3·side/2) uint8; `level` says which each view reads: 0 images,
-    1 half, and so on by halves. out (V, B, 3·S·S) float32 gets value · scale + shift for each channel.
+    1 half, and so on by halves. out (V, B, 3·S·S) float32 gets (value - mean) · scale for each channel.
     """
     batch = warp.shape[1]
     side, half_side = images.shape[1], half.shape[1]
@@ -372,17 +386,17 @@ def render(
     row, weight = np.empty(3 * max(side, size), np.float32), np.empty(size + 1, np.float32)
     xs = np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.float32)
     ys = np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(size, np.float32)
+    texels, corner = np.empty(3 * (side + 3) ** 2, np.float32), np.empty(size, np.uint32)
     for at in range(start, stop):
         v, b = at // batch, at % batch
-        if level[v, b] == 0:
-            _resample(images[b], side, size, warp[v, b], outside[v], xs, ys, row, planes)
-        elif level[v, b] == 1:
-            _resample(half[b], half_side, size, warp[v, b], outside[v], xs, ys, row, planes)
+        if level[v, b] < 2:
+            source, deep = (images[b], side) if level[v, b] == 0 else (half[b], half_side)
+            _resample(source, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
         else:
             smaller = np.empty((half_side, 3 * half_side), np.float32)
             deep = _half(half[b], half_side, smaller)
             for _ in range(level[v, b] - 2):
                 deep = _half(smaller, deep, smaller)
-            _resample(smaller, deep, size, warp[v, b], outside[v], xs, ys, row, planes)
+            _resample(smaller, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
         _stages(planes, stage[v, b], amount[v, b], spare, row, weight)
-        _write(planes, scale, shift, channels_last, out[v, b])
+        _write(planes, mean, scale, channels_last, out[v, b])

@@ -72,11 +72,10 @@ _TO_GREY = np.array([GREY, GREY, GREY])
 _COLOUR = np.eye(3) - _TO_GREY  # what is left of a pixel without its grey
 _TURNED = np.linalg.inv(_YIQ) @ _TURN @ _YIQ  # the same a quarter turn on
 
-_jit = njit(cache=True, nogil=True)
-_inline = njit(cache=True, nogil=True, inline="always")
+_part = njit(cache=True, nogil=True, forceinline=True)  # see `cpu`: one code, in the process that compiled it and later
 
 
-@_jit
+@_part
 def _mix(x):
     """lowbias32: bit-equal to core.randomness."""
     x &= _MASK
@@ -87,23 +86,23 @@ def _mix(x):
     return x ^ (x >> 16)
 
 
-@_jit
+@_part
 def _fold(key, value):
     return _mix((key ^ (value & _MASK)) + _GOLDEN)
 
 
-@_jit
+@_part
 def _uniform(key, number):
     """The `number`-th draw of a key, counted from 0, in [0, 1)."""
     return (_mix(key + (number + 1) * _GOLDEN) >> 8) * 2.0**-24
 
 
-@_jit
+@_part
 def _between(key, number, low, high):
     return low + (high - low) * _uniform(key, number)
 
 
-@_jit
+@_part
 def _crop(key, width, height, argument, box):
     """Left, top, width and height as torchvision's RandomResizedCrop draws them: ten tries, then the centre."""
     for attempt in range(_TRIES):
@@ -121,7 +120,7 @@ def _crop(key, width, height, argument, box):
     box[0], box[1], box[2], box[3] = math.floor((width - w) / 2), math.floor((height - h) / 2), w, h
 
 
-@_jit
+@_part
 def _append_map(local, a, b, c, d, e, f):
     """local ← local · [[a, b, c], [d, e, f]]: what happens to the picture last acts on the point first."""
     for i in range(2):
@@ -131,7 +130,7 @@ def _append_map(local, a, b, c, d, e, f):
         local[i, 2] = p * c + q * f + r
 
 
-@_jit
+@_part
 def _move(code, key, argument, local):
     """One operation on geometry: the map from a point of the new picture to the point of the old that it shows."""
     if code == FLIP:
@@ -159,7 +158,7 @@ def _move(code, key, argument, local):
         _append_map(local, 1.0, 0.0, 0.0, 0.0, 1.0, -2 * by)
 
 
-@_jit
+@_part
 def _recolour(matrix, amount, brightness, contrast, saturation, turn):
     """amount ← the four operations after amount, in any order; `matrix` is scratch, 3×3."""
     cos, sin = math.cos(turn) * saturation, math.sin(turn) * saturation
@@ -177,7 +176,7 @@ def _recolour(matrix, amount, brightness, contrast, saturation, turn):
         amount[4 * i + 3] += pivot
 
 
-@_jit
+@_part
 def _paint(code, key, argument, size, mean, amount):
     """What a cut-out or an erased rectangle covers; False where no rectangle was found."""
     if code == DRAWN_CUTOUT:
@@ -206,7 +205,7 @@ def _paint(code, key, argument, size, mean, amount):
     return True
 
 
-@_jit
+@_part
 def _other_stage(code, key, argument, size, mean, amount):
     """The stage of an operation that is neither geometry nor colour, its amounts written; 0 for none."""
     if code == DRAWN_BLUR:
@@ -242,7 +241,7 @@ def _other_stage(code, key, argument, size, mean, amount):
     return ERASE if _paint(code, key, argument, size, mean, amount) else 0
 
 
-@_jit
+@_part
 def _walk(first, rows, key, code, stream, probability, argument, size, mean, local, matrix, stage, amount, used):
     """Carries out `rows` rows that are no ONE_OF from `first` on; how many stages are used afterwards."""
     for row in range(first, first + rows):
@@ -287,7 +286,7 @@ def _walk(first, rows, key, code, stream, probability, argument, size, mean, loc
     return used
 
 
-@_jit
+@njit(cache=True, nogil=True)
 def draw(
     first_key, index, times, size_px, view, code, stream, probability, argument, part, tiles, size, mean,
     start, stop, warp, stage, amount,

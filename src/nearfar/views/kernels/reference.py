@@ -7,17 +7,19 @@ Letters: V views, B samples, S side of a view (px), R rows: those views that a s
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nearfar.core.randomness import lowbias32
 from nearfar.core.types import StoredImages
 from nearfar.views import recipes as kind
 from nearfar.views.kernels.blur import blur
+from nearfar.views.recipes import Recipe
 
 Pixels = Float[Tensor, "rows 3 size size"]
 Amounts = Float[Tensor, "rows 12"]
@@ -25,24 +27,18 @@ _GOLDEN = 0x9E3779B9
 
 
 def render_reference(
-    stored: StoredImages,
-    warp: Float[Tensor, "view batch 2 3"],
-    level: Int64[Tensor, "view batch"],
-    stage: UInt8[Tensor, "view batch stage"],
-    amount: Float[Tensor, "view batch stage 12"],
-    outside: Sequence[float],
-    *,
-    size: int,
+    stored: StoredImages, recipe: Recipe, level: Int64[np.ndarray, "view batch"], *, size: int
 ) -> Float[Tensor, "view batch 3 size size"]:
-    """Values in [0, 255]. All on one device."""
-    views = torch.empty(*warp.shape[:2], 3, size, size, device=warp.device)
-    for v in range(len(warp)):
-        for number in sorted(set(level[v].tolist())):
-            rows = torch.nonzero(level[v] == number)[:, 0]
-            pixels = resample(read_level(stored, rows, number), warp[v, rows], size=size, outside=outside[v])
+    """Values in [0, 255], on the device of the images."""
+    device = stored.images.device
+    warp = torch.from_numpy(recipe.warp).to(device)
+    views = torch.empty(*level.shape, 3, size, size, device=device)
+    for v, outside in enumerate(recipe.outside.tolist()):
+        for number in np.unique(level[v]).tolist():
+            rows = torch.from_numpy(np.flatnonzero(level[v] == number)).to(device)
+            pixels = resample(read_level(stored, rows, number), warp[v, rows], size=size, outside=outside)
             views[v].index_copy_(0, rows, pixels)
-    flat = views.flatten(0, 1)
-    apply_stages(flat, stage.flatten(0, 1), amount.flatten(0, 1))
+    apply_stages(views, recipe)
     return views
 
 
@@ -72,14 +68,19 @@ def resample(
 
 
 def apply_stages(
-    views: Pixels, stage: UInt8[Tensor, "rows stage"], amount: Float[Tensor, "rows stage 12"]
+    views: Float[Tensor, "view batch 3 size size"], recipe: Recipe, *, but_first: bool = False
 ) -> None:
-    """Each row's stages in their order, in place. Neighbouring stages on whole values round once."""
+    """Each view's stages in their order, in place. `but_first`: without colour where it stands first."""
+    stage, amount = recipe.stage.reshape(-1, recipe.stage.shape[2]), recipe.amount.reshape(-1, *recipe.amount.shape[2:])
+    flat = views.view(-1, *views.shape[2:])
     for k in range(stage.shape[1]):
-        for number in sorted(set(stage[:, k].tolist())):
-            if number != kind.NONE:
-                rows = torch.nonzero(stage[:, k] == number)[:, 0]
-                views.index_copy_(0, rows, STAGES[number](views.index_select(0, rows), amount[rows, k]))
+        for number in np.unique(stage[:, k]).tolist():
+            if number == kind.NONE or (but_first and k == 0 and number == kind.COLOUR):
+                continue
+            found = np.flatnonzero(stage[:, k] == number)
+            rows = torch.from_numpy(found).to(views.device)
+            amounts = torch.from_numpy(amount[found, k]).to(views.device)
+            flat.index_copy_(0, rows, STAGES[number](flat.index_select(0, rows), amounts))
 
 
 def _scalar(amounts: Amounts, number: int = 0) -> Float[Tensor, "rows 1 1 1"]:
@@ -147,9 +148,10 @@ def _sharpness(pixels: Pixels, amounts: Amounts) -> Pixels:
 
 
 def _blur(pixels: Pixels, amounts: Amounts) -> Pixels:
+    radii = amounts[:, 1].cpu()
     out = torch.empty_like(pixels)
-    for radius in sorted(set(amounts[:, 1].tolist())):
-        rows = torch.nonzero(amounts[:, 1] == radius)[:, 0]
+    for radius in sorted(set(radii.tolist())):
+        rows = torch.nonzero(radii == radius)[:, 0].to(pixels.device)
         out[rows] = blur(pixels[rows], amounts[rows, 0], int(radius))
     return out
 

@@ -1,0 +1,48 @@
+"""Barlow Twins.
+
+Deviations: SGD instead of LARS, and the loss times .1, as solo-learn has for CIFAR-10 (`loss_scale`); the projector is
+four times the encoder's width, at most solo-learn's 2,048, instead of 8,192.
+"""
+
+from typing import final
+
+from pydantic import Field
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses import redundancy
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
+from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.nn.heads import mlp
+
+
+class BarlowTwinsConfig(MethodConfig):
+    """Barlow Twins: each dimension agrees with itself in the other view and is independent of the others."""
+
+    off_diagonal_weight: float = Field(0.0051, gt=0, description="of the correlations that should be 0")
+    loss_scale: float = Field(0.1, gt=0, description="multiplies the loss")
+    hidden_dim: int | None = Field(None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)")
+    projection_dim: int | None = Field(None, gt=1, description="width D of the projection (default: hidden_dim)")
+
+
+@final
+class BarlowTwins(Method):
+    Config = BarlowTwinsConfig
+    needs_labels = False
+    default_views = "byol"
+    fewest_views = 2
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.1, weight_decay=1e-4)
+    paper = "Zbontar et al. 2021, arXiv:2103.03230"
+
+    def __init__(self, encoder: Encoder, config: BarlowTwinsConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
+        hidden_dim = config.hidden_dim or min(2048, 4 * encoder.width)
+        width = config.projection_dim or hidden_dim
+        self.projector = mlp(encoder.width, hidden_dim, width, layers=3, batch_norm=True)
+        self.weight, self.scale = config.off_diagonal_weight, config.loss_scale
+
+    def step(self, batch: Batch) -> StepResult:
+        h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        z = self.projector(h)  # (V, B, D)
+        loss = self.scale * redundancy(z, off_diagonal_weight=self.weight, group=self.group)
+        return StepResult(loss, h, z, {"chance": scalar(self.scale * z.shape[2], h)})

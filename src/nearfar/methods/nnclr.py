@@ -1,0 +1,75 @@
+"""NNCLR.
+
+Neighbours are looked up before the batch is pushed, and only projections of the first view are pushed, as in
+solo-learn.
+
+Deviations: SGD instead of LARS; a neighbour finds its prediction among the batch's and the prediction its neighbour
+(both directions, as `info_nce` has for two towers); a queue of 65,536 rows (solo-learn's for CIFAR-10), or of half the
+images where those are fewer; heads of four times the encoder's width, at most 2,048; temperature .2 as in solo-learn.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.ranks import shares
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses import info_nce
+from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar
+from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.nn.heads import mlp
+from nearfar.nn.queue import Queue
+
+
+class NNCLRConfig(MethodConfig):
+    """NNCLR: a prediction from one view finds the other view's nearest neighbour of earlier batches."""
+
+    temperature: float = Field(0.2, gt=0, description="divides cosine similarity; lower means harder negatives")
+    queue_size: int | None = Field(None, ge=1, description="rows of the queue (default 65536, at most half the images)")
+    hidden_dim: int | None = Field(None, gt=0, description="inside both heads (default: 4 encoder widths, max 2048)")
+    projection_dim: int = Field(256, gt=0, description="width D of projection and prediction")
+
+
+@final
+class NNCLR(Method):
+    Config = NNCLRConfig
+    needs_labels = False
+    default_views = "simclr"
+    fewest_views = 2
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    paper = "Dwibedi et al. 2021, arXiv:2104.14548"
+
+    def __init__(self, encoder: Encoder, config: NNCLRConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
+        hidden_dim, width = config.hidden_dim or min(2048, 4 * encoder.width), config.projection_dim
+        self.projector = mlp(encoder.width, hidden_dim, width, layers=3, batch_norm=True, output_norm=True)
+        self.predictor = mlp(width, hidden_dim, width, batch_norm=True)
+        self.queue = Queue(queue_length(config.queue_size, data, most=65536), width)
+        self.temperature = config.temperature
+
+    def step(self, batch: Batch) -> StepResult:
+        h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        z = self.projector(h)  # (V, B, D)
+        p, neighbours = self.predictor(z), self._neighbours(z)
+        pairs = [torch.stack([neighbours[v], p[w]]) for v in range(len(z)) for w in range(len(z)) if v != w]
+        losses = [
+            info_nce(pair, temperature=self.temperature, negatives="other_view", group=self.group) for pair in pairs
+        ]
+        chance = scalar(math.log(shares(z.shape[1], self.group, z.device).total), h)
+        remember = {"z": z[:1].detach(), "index": batch.index}
+        return StepResult(torch.stack(losses).mean(), h, z, {"chance": chance}, remember)
+
+    @torch.no_grad()
+    def _neighbours(self, z: Float[Tensor, "view batch dim"]) -> Float[Tensor, "view batch dim"]:
+        """The queue's row nearest to each projection."""
+        return self.queue.rows[(F.normalize(z, dim=-1) @ self.queue.rows.T).argmax(dim=-1)]
+
+    def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
+        self.queue.push(remember["z"], remember["index"], group=self.group)

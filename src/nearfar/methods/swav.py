@@ -1,0 +1,90 @@
+"""SwAV.
+
+Views of the first group give assignments, balanced over the batch and a queue of earlier projections; every view
+predicts those of the others. Prototypes get no gradient at first and are brought back to length 1 after each step; what
+would only stretch them is left out of their gradient already.
+
+Deviations: SGD instead of LARS; one queue for the assigning views instead of one each, begun to be used at a part of
+the run; 3,000 prototypes belong to ImageNet's 1.28 million images, and fewer images have fewer by the root of their
+number (600 for CIFAR-10); the projector is four times the encoder's width inside, at most the paper's 2,048.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import final
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.ranks import own_part
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses import swapped_prediction
+from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar
+from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.nn.heads import mlp
+from nearfar.nn.prototypes import Prototypes
+from nearfar.nn.queue import Queue
+
+
+class SwAVConfig(MethodConfig):
+    """SwAV: each view predicts the other views' assignments to prototypes, balanced over the batch."""
+
+    temperature: float = Field(0.1, gt=0, description="of the prediction")
+    epsilon: float = Field(0.05, gt=0, description="of the assignment: lower is sharper")
+    rounds: int = Field(3, ge=1, description="of balancing")
+    prototypes: int | None = Field(None, ge=2, description="K (default 3000 for ImageNet, fewer for fewer images)")
+    frozen_until: float = Field(0.01, ge=0, le=1, description="part of the run in which prototypes do not move")
+    queue_size: int | None = Field(
+        None, ge=0, description="rows that join the balancing; 0: none (default 3840, at most half the images)"
+    )
+    queue_from: float = Field(0.1, ge=0, le=1, description="part of the run after which the queue is used, once full")
+    hidden_dim: int | None = Field(None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)")
+    projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+
+
+@final
+class SwAV(Method):
+    Config = SwAVConfig
+    needs_labels = False
+    default_views = "swav"
+    fewest_views = 2
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    paper = "Caron et al. 2020, arXiv:2006.09882"
+
+    def __init__(self, encoder: Encoder, config: SwAVConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
+        hidden_dim, width = config.hidden_dim or min(2048, 4 * encoder.width), config.projection_dim
+        self.projector = mlp(encoder.width, hidden_dim, width, batch_norm=True)
+        self.prototypes = Prototypes(width, config.prototypes or default_prototypes(data.n_images))
+        size = queue_length(config.queue_size, data, most=3840)
+        self.queue = Queue(size, width) if size else None
+        self.temperature, self.epsilon, self.rounds = config.temperature, config.epsilon, config.rounds
+        self.frozen_until, self.queue_from = config.frozen_until, config.queue_from
+
+    def step(self, batch: Batch) -> StepResult:
+        h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        z = F.normalize(self.projector(h), dim=-1)  # (V, B, D)
+        assigning, earlier = len(batch.views[0]), None
+        if self.queue is not None and batch.progress >= self.queue_from and bool(self.queue.full):
+            earlier = self.prototypes(own_part(self.queue.rows, self.group)).detach().expand(assigning, -1, -1)
+        loss = swapped_prediction(
+            self.prototypes(z), temperature=self.temperature, epsilon=self.epsilon, rounds=self.rounds,
+            assigning_views=assigning, queue=earlier, group=self.group,
+        )  # fmt: skip
+        remember = {"z": z[:assigning].detach(), "index": batch.index}
+        return StepResult(loss, h, z, {"chance": scalar(math.log(len(self.prototypes)), h)}, remember)
+
+    def after_backward(self, progress: float) -> None:
+        if progress < self.frozen_until:
+            self.prototypes.weight.grad = None
+
+    def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
+        self.prototypes.renormalise()
+        if self.queue is not None:
+            self.queue.push(remember["z"], remember["index"], group=self.group)
+
+
+def default_prototypes(images: int) -> int:
+    return max(2, min(3000, round(8 / 3 * math.sqrt(images))))

@@ -1,0 +1,69 @@
+"""The queue: rows of earlier batches, the newest of them.
+
+Letters: V views, B samples, D projection width, Q rows of the queue.
+"""
+
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nearfar.core.randomness import fold, stream_seed, uniform
+from nearfar.core.ranks import Group, gather, shares
+
+
+@final
+class Queue(nn.Module):
+    """The newest `size` rows that were pushed, at length 1, with their samples' labels and indexes: a ring.
+
+    It begins full of directions that belong to no sample (label and index -1), as MoCo's public code does: the same on
+    every rank and in every run, because they are a hash. `filled` counts how many of them have been replaced.
+    """
+
+    rows: Float[Tensor, "queue dim"]
+    labels: Int64[Tensor, " queue"]
+    index: Int64[Tensor, " queue"]
+    pointer: Int64[Tensor, ""]  # where the next row goes
+    filled: Int64[Tensor, ""]
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        keys = fold(torch.full((size,), stream_seed(0, "queue")), torch.arange(size))
+        self.register_buffer("rows", F.normalize(2 * uniform(keys, width) - 1, dim=-1))
+        self.register_buffer("labels", torch.full((size,), -1))
+        self.register_buffer("index", torch.full((size,), -1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def full(self) -> Bool[Tensor, ""]:
+        """Whether every row is a sample's."""
+        return self.filled == len(self)
+
+    @torch.no_grad()
+    def push(
+        self,
+        z: Float[Tensor, "view batch dim"],
+        index: Int64[Tensor, " batch"],
+        labels: Int64[Tensor, " batch"] | None = None,
+        *,
+        group: Group = None,
+    ) -> None:
+        """Puts all views of the samples of all ranks over the oldest rows; of more than Q rows the last Q stay.
+
+        View by view, and the samples of ranks one after another, so that all ranks hold what one would hold.
+        """
+        of = shares(len(index), group, z.device)
+        labels = torch.full_like(index, -1) if labels is None else labels
+        rows = F.normalize(gather(z, of, group, dim=1).flatten(0, 1), dim=-1)[-len(self) :]
+        places = (self.pointer + torch.arange(len(rows), device=z.device)) % len(self)
+        self.rows[places] = rows.to(self.rows.dtype)
+        for kept, new in ((self.labels, labels), (self.index, index)):
+            kept[places] = gather(new, of, group).repeat(len(z))[-len(self) :]
+        self.pointer.add_(len(rows)).remainder_(len(self))
+        self.filled.add_(len(rows)).clamp_(max=len(self))
