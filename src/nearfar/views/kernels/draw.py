@@ -66,6 +66,7 @@ from nearfar.views.recipes import (
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _TRIES = 10
+_FAR = 1e9  # in views: nothing is to be seen there, and float32 can still multiply it
 _YIQ = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _TURN = np.array([[0.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # red goes towards yellow
 _TO_GREY = np.array([GREY, GREY, GREY])
@@ -125,9 +126,9 @@ def _append_map(local, a, b, c, d, e, f):
     """local ← local · [[a, b, c], [d, e, f]]: what happens to the picture last acts on the point first."""
     for i in range(2):
         p, q, r = local[i, 0], local[i, 1], local[i, 2]
-        local[i, 0] = p * a + q * d
-        local[i, 1] = p * b + q * e
-        local[i, 2] = p * c + q * f + r
+        local[i, 0] = min(max(p * a + q * d, -_FAR), _FAR)
+        local[i, 1] = min(max(p * b + q * e, -_FAR), _FAR)
+        local[i, 2] = min(max(p * c + q * f + r, -_FAR), _FAR)
 
 
 @_part
