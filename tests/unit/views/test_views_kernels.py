@@ -27,6 +27,7 @@ from nearfar.views.operations import (
     Saturation,
     Scale,
     Sharpness,
+    Shear,
     Solarize,
     SolarizeAdd,
     Translate,
@@ -183,6 +184,17 @@ def test_a_far_warp_sees_only_what_lies_outside():
         for backend in ("cpu", "reference"):
             view = views_of(stored, ViewPlan(wanted, 1, 8, **RAW), backend=backend)
             assert float((view[..., :4] - value).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("outside", ["edge", "grey"])
+def test_shrinking_without_end_reads_no_memory_that_is_not_there(outside):
+    endless = [Scale(factor=(1 / 16, 1 / 16)), Shear(axis="x", slope=(2, 2)), Shear(axis="y", slope=(2, 2))] * 150
+    stored, plan = store(pictures(3, 32)), ViewPlan(policy(*endless, outside=outside), 2, 16, **RAW)
+    for backend in ("cpu", "reference"):
+        views = views_of(stored, plan, backend=backend)
+        assert views.isfinite().all()
+        assert views.min() >= 0
+        assert views.max() <= 1
 
 
 def test_noise_is_normal_independent_and_of_the_size_that_was_asked_for():

@@ -92,6 +92,21 @@ def test_large_views_are_the_same_bits_in_any_batch_on_any_number_of_threads(nam
         assert equal(other, made[0])
 
 
+def test_many_recipes_are_the_same_on_any_number_of_threads():
+    before = torch.get_num_threads()
+    made = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            made.append(recipe_of(EVERYTHING, 5000, count=2))  # few are drawn by one thread
+    finally:
+        torch.set_num_threads(before)
+    for other in made[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(other, made[0], strict=True))
+    alone = recipe_of(EVERYTHING, 10, count=2)
+    assert all(np.array_equal(a, b[:, :10]) for a, b in zip(alone[:3], made[0][:3], strict=True))
+
+
 DIGEST = """
 import hashlib, torch
 from views_pictures import NORMAL, all_views_of, store_of
