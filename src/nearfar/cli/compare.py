@@ -25,6 +25,7 @@ def compare(
     size: opt.Size = None,
     epochs: opt.Epochs = None,
     batch_size: opt.BatchSize = None,
+    classifier: opt.Classifier = None,
     settings: opt.Settings = None,
     out: opt.Out = None,
     resume: opt.Resume = False,
@@ -37,6 +38,7 @@ def compare(
 ) -> None:
     """Train several methods at equal budget over several seeds; one table, one report."""
     chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
+    chosen["classifier.kind"] = classifier
     asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
     asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
     _compare(data, methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)

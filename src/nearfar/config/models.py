@@ -72,6 +72,29 @@ class EvaluateConfig(Section):
     )
     map_rows: int = Field(2000, ge=1, description="most test images that the map and embeddings.npz hold")
     selections: int = Field(10, ge=0, description="how often a run kNN on validation is taken")
+    online_probe: bool | None = Field(
+        None,
+        description="a linear classifier beside training, on detached representations of the training views: the "
+        "encoder learns nothing from it (default: with methods that need labels)",
+    )
+
+
+class ClassifierConfig(Section):
+    """The classifier stage, after pretraining; only with a `kind` are there other keys."""
+
+    kind: Literal["linear", "mlp"] | None = Field(
+        None, description="trained on the labelled training images, projector dropped (unset: the linear probe serves)"
+    )
+    encoder: Literal["frozen", "finetuned"] = Field(
+        "frozen", description="frozen: nothing in it moves; finetuned: a copy learns on, at encoder_lr"
+    )
+    epochs: int | None = Field(None, ge=1, description="of the stage (default train.epochs, at most 30)")
+    policy: str | None = Field(None, description="one view of each image (default: the source's, else basic)")
+    lr: float = Field(1e-3, gt=0, description="of the classifier: AdamW, cosine to zero")
+    encoder_lr: float | None = Field(None, gt=0, description="of a finetuned encoder (default a tenth of lr)")
+    weight_decay: float = Field(0.01, ge=0, description="of AdamW, decoupled")
+    hidden_dim: int | None = Field(None, ge=1, description="width inside the mlp (default 1000)")
+    dropout: float | None = Field(None, ge=0, lt=1, description="before both layers of the mlp (default 0.5)")
 
 
 class RunConfig(Section):
@@ -86,10 +109,13 @@ class RunConfig(Section):
     schedule: ScheduleConfig
     train: TrainConfig
     evaluate: EvaluateConfig
+    classifier: ClassifierConfig
 
     def sections(self) -> dict[str, dict[str, Any]]:
-        """As TOML sections, keys without a value left out."""
+        """As TOML sections, keys without a value left out, and a stage that is not wanted."""
         dumped = self.model_dump(mode="json", exclude_none=True)
+        if self.classifier.kind is None:
+            del dumped["classifier"]
         dumped["method"] = {"name": dumped.pop("method_name"), **dumped["method"]}
         return dumped
 
@@ -102,4 +128,5 @@ SECTIONS: dict[str, type[Section]] = {
     "schedule": ScheduleConfig,
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "classifier": ClassifierConfig,
 }
