@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nearfar.config.models import SECTIONS, ClassifierConfig, MethodConfig, RunConfig, Section
+from nearfar.config.models import AS_EVALUATED, SECTIONS, ClassifierConfig, MethodConfig, RunConfig, Section
 from nearfar.core.errors import ConfigError, UserError
 
 Sections = dict[str, dict[str, Any]]
@@ -189,7 +189,10 @@ def _of_classifier(section: Section | None, known: Known) -> list[str]:
         ]
     if section.encoder == "frozen" and section.encoder_lr is not None:
         problems.append("classifier.encoder_lr: wants classifier.encoder=finetuned beside it, got frozen")
-    if section.policy is not None:
+    if section.policy == AS_EVALUATED:
+        if section.encoder == "finetuned":
+            problems.append(f"classifier.policy: want views, such as basic, for a finetuned encoder, got {AS_EVALUATED}")
+    elif section.policy is not None:
         found = known.policy_problems(section.policy)
         problems += [problem.replace("views.policy", "classifier.policy", 1) for problem in found]
     return problems

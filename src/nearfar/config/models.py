@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 Unit = tuple[float, float, float]
+AS_EVALUATED = "evaluation"  # of classifier.policy
 
 
 class Section(BaseModel):
@@ -88,9 +89,15 @@ class ClassifierConfig(Section):
     encoder: Literal["frozen", "finetuned"] = Field(
         "frozen", description="frozen: nothing in it moves; finetuned: a copy learns on, at encoder_lr"
     )
-    epochs: int | None = Field(None, ge=1, description="of the stage (default train.epochs, at most 30)")
-    policy: str | None = Field(None, description="one view of each image (default: the source's, else basic)")
-    lr: float = Field(1e-3, gt=0, description="of the classifier: AdamW, cosine to zero")
+    epochs: int | None = Field(None, ge=1, description="of the stage (default 30; finetuned at most train.epochs)")
+    policy: str | None = Field(
+        None,
+        description="views, one of each image an epoch; or evaluation: images as they are evaluated, encoded once, for "
+        "a frozen encoder (default evaluation; finetuned: the source's policy, else basic)",
+    )
+    lr: float | None = Field(
+        None, gt=0, description="of the classifier: AdamW, cosine to zero (default 0.01; finetuned 0.001)"
+    )
     encoder_lr: float | None = Field(None, gt=0, description="of a finetuned encoder (default a tenth of lr)")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW, decoupled")
     hidden_dim: int | None = Field(None, ge=1, description="width inside the mlp (default 1000)")

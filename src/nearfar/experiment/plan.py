@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from nearfar.config.models import RunConfig
+from nearfar.config.models import AS_EVALUATED, RunConfig
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
@@ -111,7 +111,7 @@ def _then(config: RunConfig) -> str:
     if stage.kind is None:
         return ""
     encoder = "encoder frozen" if stage.encoder == "frozen" else f"encoder fine-tuned at lr {stage.encoder_lr:.3g}"
-    views = f"{stage.epochs} epochs of {stage.policy} views"
+    views = f"{stage.epochs} epochs of {'features' if stage.policy == AS_EVALUATED else f'{stage.policy} views'}"
     return f"; then a classifier ({stage.kind}, {encoder}): {views}, lr {stage.lr:.3g}"
 
 
@@ -137,9 +137,13 @@ def _classifier_rows(config: RunConfig, facts: DataFacts) -> float:
     stage = config.classifier
     if stage.kind is None or stage.epochs is None:
         return 0.0
+    judged = min(facts.n_val, SELECTION_BANK) * FORWARD_SHARE
+    if stage.policy == AS_EVALUATED:
+        return facts.n_train * FORWARD_SHARE + judged
     shown = classifier_steps(config, facts.n_train) * classifier_batch(config, facts.n_train)
-    share = 1.0 if stage.encoder == "finetuned" else FORWARD_SHARE
-    return stage.epochs * (shown * share + min(facts.n_val, SELECTION_BANK) * FORWARD_SHARE)
+    if stage.encoder == "frozen":
+        return stage.epochs * shown * FORWARD_SHARE + judged
+    return stage.epochs * (shown + judged) + facts.n_test * FORWARD_SHARE
 
 
 def policy_name(policy: str | Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from nearfar.config.loading import Known, Sections, build_config
-from nearfar.config.models import ClassifierConfig, MethodConfig, RunConfig
+from nearfar.config.models import AS_EVALUATED, ClassifierConfig, MethodConfig, RunConfig
 from nearfar.core.errors import ConfigError, DataError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
@@ -20,8 +20,9 @@ DEFAULT_SIZE_PX = 64
 CONV4_UP_TO_PX = 16
 LARGEST_DEFAULT_BATCH = 256
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
-MOST_CLASSIFIER_EPOCHS = 30  # by default
-FINETUNED_RATE = 0.1  # of the classifier's rate, for an encoder that learns on with it
+CLASSIFIER_EPOCHS = 30
+CLASSIFIER_RATE = 1e-2  # on a frozen encoder
+FINETUNED_RATE = 0.1  # of that, where the encoder learns on; and of the classifier's rate, for the encoder
 GIVEN_WEIGHTS_RATE = 0.1  # of the method's rate, where the encoder starts from weights
 
 
@@ -113,12 +114,11 @@ def _classifier(config: RunConfig, listing: Listing) -> ClassifierConfig:
     stage = config.classifier
     if stage.kind is None:
         return stage
-    defaults: dict[str, Any] = {
-        "epochs": min(config.train.epochs, MOST_CLASSIFIER_EPOCHS),
-        "policy": listing.default_policy or "basic",
-    }
+    defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED, "lr": CLASSIFIER_RATE}
     if stage.encoder == "finetuned":
-        defaults["encoder_lr"] = stage.lr * FINETUNED_RATE
+        lr = stage.lr or CLASSIFIER_RATE * FINETUNED_RATE
+        defaults = {"epochs": min(config.train.epochs, CLASSIFIER_EPOCHS), "policy": listing.default_policy or "basic"}
+        defaults |= {"lr": lr, "encoder_lr": lr * FINETUNED_RATE}
     if stage.kind == "mlp":
         defaults |= {"hidden_dim": 1000, "dropout": 0.5}
     return stage.model_copy(update={name: value for name, value in defaults.items() if getattr(stage, name) is None})

@@ -1,8 +1,9 @@
 """The classifier stage as something that the loop can train: an encoder, frozen or not, and a head on it.
 
-A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient. Representations are standardised by
-fixed numbers before the head, so that one rate suits every encoder; `folded` takes them into the head's first layer,
-and what is left is the published head: Linear, or dropout - Linear - ReLU - dropout - Linear.
+A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient; batches of its features, (1, B, E, 1, 1),
+pass it by. Representations are standardised by fixed numbers before the head, so that one rate suits every encoder;
+`folded` takes them into the head's first layer, and what is left is the published head: Linear, or dropout - Linear -
+ReLU - dropout - Linear.
 Letters: V views, B samples, E representation width, H hidden width, C classes.
 """
 
@@ -23,7 +24,7 @@ from nearfar.nn.heads import Head
 
 @final
 class ClassifierStage(Method):
-    """`mean` and `scale` (E,) standardise representations."""
+    """`mean` and `scale` (E,) standardise representations. `of_features`: it is shown features, no views."""
 
     Config = MethodConfig
     needs_labels = True
@@ -41,12 +42,14 @@ class ClassifierStage(Method):
         mean: Float[Tensor, " embed"],
         scale: Float[Tensor, " embed"],
         finetuned: bool,
+        of_features: bool,
     ) -> None:
         super().__init__(encoder, MethodConfig(), data)
         self.head = head
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
         self.finetuned = finetuned
+        self.of_features = of_features
         if not finetuned:
             encoder.requires_grad_(False)
 
@@ -57,13 +60,18 @@ class ClassifierStage(Method):
         return self
 
     def step(self, batch: Batch) -> StepResult:
-        with nullcontext() if self.finetuned else torch.no_grad():
-            h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        h = self._represent(batch)  # (V, B, E)
         scores = self.head((h - self.mean) / self.scale)  # (V, B, C)
         labels = batch.labels.expand(len(h), -1)
         correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
         loss = F.cross_entropy(scores.flatten(0, 1), labels.flatten())
         return StepResult(loss, h, logs={"accuracy": correct})
+
+    def _represent(self, batch: Batch) -> Tensor:
+        if self.of_features:
+            return batch.views[0].flatten(2)
+        with nullcontext() if self.finetuned else torch.no_grad():
+            return encode_views(self.encoder, batch.views)
 
     @torch.no_grad()
     def folded(self) -> dict[str, Tensor]:
