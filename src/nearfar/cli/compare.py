@@ -12,6 +12,7 @@ Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
+CLASSIFIER = "classifier.top1"
 COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
 
 
@@ -101,16 +102,19 @@ def _text(results: dict[str, Any], out: Path) -> str:
     from nearfar.report.formats import images_of_each
 
     found = {(row["method"], row["name"], row["selection"]): row for row in results["table"]}
+    staged = any(row["name"] == CLASSIFIER for row in results["table"])
+    columns = (*COLUMNS, CLASSIFIER) if staged else COLUMNS
     rows = []
     for method in ["untrained", *results["methods"]]:
         selection = None if method == "untrained" else "last"
-        cells = [_percent(found.get((method, name, selection))) for name in COLUMNS]
+        cells = [_percent(found.get((method, name, selection))) for name in columns]
         chosen = _percent(found.get((method, COLUMNS[0], "validation")))
         seconds = found.get((method, "cost.train_seconds", None))
         rows.append([method, *cells, chosen, f"{seconds['mean']:.1f}" if seconds else "-"])
     facts = results["data"]
     measured = any(row["split"] for row in results["table"])
-    headings = ["test, %", "linear probe", "kNN", "10 labels a class", "linear, selected epoch", "seconds"]
+    headings = ["test, %", "linear probe", "kNN", "10 labels a class"]
+    headings += [*(["classifier stage"] if staged else []), "linear, selected epoch", "seconds"]
     lines = [
         opt.table(headings, rows),
         f"{facts['name']}: {facts['n_test']:,} test images; mean ± sd over {results['seeds']} seed(s); "

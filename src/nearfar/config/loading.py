@@ -191,7 +191,7 @@ def _of_classifier(section: Section | None, known: Known) -> list[str]:
         problems.append("classifier.encoder_lr: wants classifier.encoder=finetuned beside it, got frozen")
     if section.policy == AS_EVALUATED:
         if section.encoder == "finetuned":
-            problems.append(f"classifier.policy: want views, such as basic, for a finetuned encoder, got {AS_EVALUATED}")
+            problems.append(f"classifier.policy: want views, such as basic, for finetuned, got {AS_EVALUATED}")
     elif section.policy is not None:
         found = known.policy_problems(section.policy)
         problems += [problem.replace("views.policy", "classifier.policy", 1) for problem in found]

@@ -18,7 +18,7 @@ from nearfar.core.randomness import seeded
 from nearfar.training.optimizers import load_optimizer_state
 
 NAME = "online_probe.top1.train"
-RATE = 1e-3  # of Adam, on standardised representations
+FASTEST = 0.01  # rate of Adam; 1/E for a wide representation, so that a step changes a score by one at most
 
 
 @final
@@ -32,7 +32,7 @@ class OnlineProbe:
         nn.init.zeros_(linear.weight)  # convex: no randomness is needed
         nn.init.zeros_(linear.bias)
         self.net = nn.Sequential(nn.BatchNorm1d(width, affine=False), linear).to(device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=RATE)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=min(FASTEST, 1 / width))
         self.seconds = 0.0  # of all that it was shown
         self._right = torch.zeros((), device=device)
         self._seen = 0
