@@ -95,10 +95,10 @@ class ClassifierConfig(Section):
         description="views, one of each image an epoch; or evaluation: images as they are evaluated, encoded once, for "
         "a frozen encoder (default evaluation; finetuned: the source's policy, else basic)",
     )
-    lr: float | None = Field(
-        None, gt=0, description="of the classifier: AdamW, cosine to zero (default 0.01; finetuned 0.001)"
+    lr: float | None = Field(None, gt=0, description="of the classifier: AdamW, cosine to zero (default 0.01)")
+    encoder_lr: float | None = Field(
+        None, gt=0, description="of a finetuned encoder (default a tenth of lr; a hundredth from given weights)"
     )
-    encoder_lr: float | None = Field(None, gt=0, description="of a finetuned encoder (default a tenth of lr)")
     weight_decay: float = Field(0.01, ge=0, description="of AdamW, decoupled")
     hidden_dim: int | None = Field(None, ge=1, description="width inside the mlp (default 1000)")
     dropout: float | None = Field(None, ge=0, lt=1, description="before both layers of the mlp (default 0.5)")

@@ -183,7 +183,7 @@ def _finish(stage: Stage, model: ClassifierStage, counters: Counters, n: int, ou
     chosen = stage.config.classifier
     if model.finetuned:
         files.write_tensors(out / files.ENCODER_FINETUNED, model.encoder.net.state_dict())
-    about = {"kind": str(chosen.kind), "encoder": chosen.encoder}
+    about: dict[str, str] = {"encoder": chosen.encoder}  # one key: safetensors writes several in any order
     files.write_tensors(out / files.CLASSIFIER, model.folded(), about)
     encoder = f"a fine-tuned copy (rate {chosen.encoder_lr:g})" if model.finetuned else "frozen"
     shape = "linear" if chosen.kind == "linear" else f"mlp ({chosen.hidden_dim} hidden, dropout {chosen.dropout:g})"

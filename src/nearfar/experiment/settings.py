@@ -21,8 +21,8 @@ CONV4_UP_TO_PX = 16
 LARGEST_DEFAULT_BATCH = 256
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
 CLASSIFIER_EPOCHS = 30
-CLASSIFIER_RATE = 1e-2  # on a frozen encoder
-FINETUNED_RATE = 0.1  # of that, where the encoder learns on; and of the classifier's rate, for the encoder
+CLASSIFIER_RATE = 1e-2
+FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 GIVEN_WEIGHTS_RATE = 0.1  # of the method's rate, where the encoder starts from weights
 
 
@@ -116,9 +116,10 @@ def _classifier(config: RunConfig, listing: Listing) -> ClassifierConfig:
         return stage
     defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED, "lr": CLASSIFIER_RATE}
     if stage.encoder == "finetuned":
-        lr = stage.lr or CLASSIFIER_RATE * FINETUNED_RATE
-        defaults = {"epochs": min(config.train.epochs, CLASSIFIER_EPOCHS), "policy": listing.default_policy or "basic"}
-        defaults |= {"lr": lr, "encoder_lr": lr * FINETUNED_RATE}
+        given = config.encoder.pretrained or config.encoder.weights is not None
+        encoder_lr = (stage.lr or CLASSIFIER_RATE) * FINETUNED_RATE * (GIVEN_WEIGHTS_RATE if given else 1)
+        defaults |= {"epochs": min(config.train.epochs, CLASSIFIER_EPOCHS), "encoder_lr": encoder_lr}
+        defaults["policy"] = listing.default_policy or "basic"
     if stage.kind == "mlp":
         defaults |= {"hidden_dim": 1000, "dropout": 0.5}
     return stage.model_copy(update={name: value for name, value in defaults.items() if getattr(stage, name) is None})

@@ -29,7 +29,7 @@ class Batches:
     device: torch.device
     rank: int = 0
     world_size: int = 1
-    features: Float[Tensor, "image embed"] | None = None  # of all images: rows of it stand in place of views
+    features: Float[Tensor, "row embed"] | None = None  # of all images: rows of it stand in place of views
 
     @property
     def total_steps(self) -> int:

@@ -1,9 +1,9 @@
 """The classifier stage as something that the loop can train: an encoder, frozen or not, and a head on it.
 
 A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient; batches of its features, of shape
-(1, B, E, 1, 1), pass it by. Representations are standardised by fixed numbers before the head, so that one rate suits every encoder;
-`folded` takes them into the head's first layer, and what is left is the published head: Linear, or dropout - Linear -
-ReLU - dropout - Linear.
+(1, B, E, 1, 1), pass it by. Representations are standardised by fixed numbers before the head, so that one rate suits
+every encoder; `folded` takes them into the head's first layer, and what is left is the published head: Linear, or
+dropout - Linear - ReLU - dropout - Linear.
 Letters: V views, B samples, E representation width, H hidden width, C classes.
 """
 
