@@ -83,7 +83,7 @@ def test_another_source_than_the_data_argument_is_refused(refused, tmp_path):
         (("--set", "train.seed=5"), "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by"),
         (("--set", "method.name=simclr"), "method.name: a comparison's methods are given by --methods"),
         (("--methods", "all,supcom"), 'no method "supcom" (did you mean "supcon"?)'),
-        (("--methods", ","), "--methods: want at least one of cross_entropy, supcon, simclr, or all; got none"),
+        (("--methods", ","), "--methods: want at least one of cross_entropy, supcon, simclr, moco"),
         (("--methods", ""), "--methods: want at least one of"),
         (("--seeds", "0"), "--seeds: want at least 1, got 0"),
     ],
@@ -99,6 +99,34 @@ def test_what_a_comparison_would_pass_over_is_refused(tmp_path, nearfar_command,
 def test_a_batch_larger_than_the_data(refused):
     message = refused("digits", "--batch-size", "5000")
     assert "train.batch_size: want at most 1077" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("moco", ("method.queue_size=100",), "method.queue_size: want at least 128 (train.batch_size), got 100"),
+        ("nnclr", ("method.queue_size=16", "train.batch_size=32"), "method.queue_size: want at least 32"),
+        ("moco", ("method.queue_size=0",), "method.queue_size: want at least 1, got 0"),
+        ("supcon_moco", ("method.momentum=1.1",), "method.momentum: want at most 1.0, got 1.1"),
+        ("byol", ("method.momentum=-0.1",), "method.momentum: want at least 0.0, got -0.1"),
+        ("swav", ("method.prototypes=1078",), "method.prototypes: want at most 1077 (the training images), got 1078"),
+        ("dino", ("method.prototypes=1",), "method.prototypes: want at least 2, got 1"),
+        ("simsiam", ("views.count=1",), "views.count: want at least 2 (simsiam), got 1"),
+        ("vicreg", ("train.batch_size=1",), "train.batch_size: want at least 2, got 1"),
+        ("byol", ("optimizer.trust_clip=true",), 'optimizer.trust_clip: want optimizer.name = "lars" beside it'),
+    ],
+)
+def test_settings_of_a_method_that_cannot_be(refused, method, settings, message):
+    assert message in refused("digits", "--method", method, *(part for one in settings for part in ("--set", one)))
+
+
+def test_as_many_prototypes_as_images_and_a_queue_as_long_as_the_batch_are_taken(tmp_path):
+    for method, settings in [
+        ("swav", {"method.prototypes": 1077, "method.queue_size": 0}),
+        ("moco", {"method.queue_size": 128}),
+    ]:
+        run = nearfar.train("digits", method=method, epochs=1, quiet=True, out=tmp_path / method, **settings)
+        assert run.results["complete"]
 
 
 def test_a_batch_larger_than_what_can_be_read(tmp_path, refused):

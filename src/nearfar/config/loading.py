@@ -14,6 +14,7 @@ from nearfar.config.models import SECTIONS, MethodConfig, RunConfig, Section
 from nearfar.core.errors import ConfigError, UserError
 
 Sections = dict[str, dict[str, Any]]
+LARS_KEYS = ("trust_coefficient", "trust_ratio", "trust_clip")
 
 
 @dataclass(frozen=True)
@@ -166,4 +167,9 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
     std = getattr(encoder, "std", None)
     if std is not None and min(std) <= 0:
         problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
+    optimizer = built.get("optimizer")
+    given = getattr(optimizer, "name", None) or "the method's own"
+    if given != "lars":
+        unread = [key for key in LARS_KEYS if getattr(optimizer, key, None) is not None]
+        problems += [f'optimizer.{key}: want optimizer.name = "lars" beside it, got {given}' for key in unread]
     return problems

@@ -43,10 +43,18 @@ class EncoderConfig(Section):
 
 
 class OptimizerConfig(Section):
-    name: Literal["sgd", "adamw", "adam"] | None = Field(None, description="sgd has Nesterov momentum")
+    name: Literal["sgd", "adamw", "adam", "lars", "rmsprop"] | None = Field(
+        None, description="sgd (with Nesterov momentum), adamw, adam, lars, rmsprop (default: the method's)"
+    )
     lr: float | None = Field(None, gt=0, description="rate as used (default: the method's, scaled by batch)")
     weight_decay: float | None = Field(None, ge=0, description="default: the method's")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; beta1 of adam and adamw")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, lars and rmsprop; beta1 of adam and adamw")
+    decay_norms_and_biases: bool | None = Field(None, description="weight decay on them too (default: the method's)")
+    trust_coefficient: float | None = Field(None, gt=0, description="of lars (default .001)")
+    trust_ratio: Literal["norm_of_sum", "sum_of_norms"] | None = Field(
+        None, description="of lars: |w| by |g + wd w| (default), or by |g| + wd |w|"
+    )
+    trust_clip: bool | None = Field(None, description="of lars: at most the plain rate (default false)")
 
 
 class ScheduleConfig(Section):

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from nearfar.config.loading import LARS_KEYS
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import RunError, TrainingStoppedError
 from nearfar.core.progress import Progress
@@ -38,7 +39,7 @@ from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.loop import Pace, Row, fit
-from nearfar.training.optimizers import build_optimizer
+from nearfar.training.optimizers import build_optimizer, parameter_groups
 from nearfar.views.plan import ViewPlan
 from nearfar.views.policies import named_policy
 
@@ -118,12 +119,17 @@ def _optimizer(config: RunConfig, method: Method) -> torch.optim.Optimizer:
     assert chosen.name is not None
     assert chosen.lr is not None
     assert chosen.weight_decay is not None
+    assert chosen.decay_norms_and_biases is not None
+    trust = {key: value for key in LARS_KEYS if (value := getattr(chosen, key)) is not None}
     return build_optimizer(
         chosen.name,
-        method.parameters(),
+        parameter_groups(
+            method, constant_rate=method.constant_rate, decay_norms_and_biases=chosen.decay_norms_and_biases
+        ),
         lr=chosen.lr,
         weight_decay=chosen.weight_decay,
         momentum=chosen.momentum,
+        **trust,
     )
 
 

@@ -6,7 +6,7 @@ import torch
 
 from nearfar.config.loading import Known, Sections, build_config
 from nearfar.config.models import MethodConfig, RunConfig
-from nearfar.core.errors import DataError
+from nearfar.core.errors import ConfigError, DataError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
@@ -63,7 +63,9 @@ def resolve(
     defaults = method.optimizer
     given = config.encoder.pretrained or config.encoder.weights is not None
     same = config.optimizer.name in (None, defaults.name)
-    lr = defaults.lr(batch) if same else 1e-3
+    usual = 0.3 * batch / 256 if config.optimizer.name == "lars" else 1e-3
+    lr = defaults.lr(batch) if same else usual
+    _refuse_misfit(config.method, pool_size(config.method_name, facts), batch)
     name = encoder_name or config.encoder.name or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
     policy = config.views.policy or listing.default_policy or method.default_views
     warmup = config.schedule.warmup_epochs
@@ -72,6 +74,11 @@ def resolve(
         "lr": config.optimizer.lr or lr * (GIVEN_WEIGHTS_RATE if given else 1),
         "weight_decay": (
             defaults.weight_decay if config.optimizer.weight_decay is None else config.optimizer.weight_decay
+        ),
+        "decay_norms_and_biases": (
+            defaults.decay_norms_and_biases
+            if config.optimizer.decay_norms_and_biases is None
+            else config.optimizer.decay_norms_and_biases
         ),
     }
     train = {"batch_size": batch, "precision": choose_precision(config.train.precision, device)}
@@ -87,6 +94,18 @@ def resolve(
             "train": config.train.model_copy(update=train),
         }
     )
+
+
+def _refuse_misfit(method: MethodConfig, images: int, batch: int) -> None:
+    """ConfigError where a method's own fields cannot be with so many training images and such batches."""
+    queue_size, prototypes = getattr(method, "queue_size", None), getattr(method, "prototypes", None)
+    problems = []
+    if queue_size and queue_size < batch:  # 0 is none
+        problems.append(f"method.queue_size: want at least {batch} (train.batch_size), got {queue_size}")
+    if prototypes is not None and prototypes > images:
+        problems.append(f"method.prototypes: want at most {images} (the training images), got {prototypes}")
+    if problems:
+        raise ConfigError(problems)
 
 
 def refuse_unread(config: RunConfig, data: ImageData) -> None:

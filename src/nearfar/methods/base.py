@@ -17,10 +17,11 @@ from nearfar.nn.encoders import Encoder
 class OptimizerDefaults:
     """What a method is trained with where the user says nothing; the rate is for 256 images a step."""
 
-    name: Literal["sgd", "adamw", "adam"]
+    name: Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
     lr_per_256: float
     weight_decay: float
     scaling: Literal["linear", "sqrt"] = "linear"
+    decay_norms_and_biases: bool = True
 
     def lr(self, batch_size: int) -> float:
         ratio = batch_size / 256

@@ -19,6 +19,7 @@ from nearfar.core.types import Batch, StepResult
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
+from nearfar.training.optimizers import CONSTANT_RATE
 from nearfar.training.schedules import Decay, rate_factor, steps_of
 
 Row = dict[str, float]
@@ -64,7 +65,7 @@ def fit(
             )
             lr = pace.lr * factor
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = pace.lr if group.get(CONSTANT_RATE) else lr
             try:
                 with _own_randomness(batches.seed, counters.step, batches.device):
                     result: StepResult = wrapped(batch)

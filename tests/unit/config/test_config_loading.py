@@ -166,6 +166,14 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wan
             "encoder.pretrained: want the name of a timm encoder beside it, got none with weights",
         ),
         (("views.count=1",), "views.count: want at least 2 (simclr), got 1"),
+        (
+            ("optimizer.name=sgd", "optimizer.trust_ratio=sum_of_norms"),
+            'optimizer.trust_ratio: want optimizer.name = "lars" beside it, got sgd',
+        ),
+        (
+            ("optimizer.trust_coefficient=0.02",),
+            'optimizer.trust_coefficient: want optimizer.name = "lars" beside it, got the method\'s own',
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_an_error(overrides: tuple[str, ...], problem: str) -> None:
@@ -182,6 +190,7 @@ def test_settings_that_contradict_each_other_are_an_error(overrides: tuple[str, 
         ("encoder.name=conv4",),
         ("method.name=supcon", "views.count=1"),
         ("optimizer.lr=1",),
+        ("optimizer.name=lars", "optimizer.trust_clip=false", "optimizer.trust_coefficient=0.02"),
         ("evaluate.probes=[]",),
     ],
 )
@@ -295,7 +304,7 @@ def test_every_section_is_frozen_and_so_is_the_run() -> None:
 
 def test_every_field_of_every_section_is_documented() -> None:
     fields = [(name, key, field) for name, model in SECTIONS.items() for key, field in model.model_fields.items()]
-    assert len(fields) == 30
+    assert len(fields) == 34
     assert [f"{name}.{key}" for name, key, field in fields if not field.description] == []
 
 

@@ -7,6 +7,7 @@ from train_tiny import Recording, tiny_batches, tiny_fit
 from nearfar.core.errors import NotFiniteError, TrainingStoppedError
 from nearfar.core.progress import Bar
 from nearfar.training.checkpoint import Counters
+from nearfar.training.optimizers import CONSTANT_RATE
 
 
 def flat(method: Recording) -> torch.Tensor:
@@ -74,6 +75,22 @@ def test_the_rate_warms_up_over_epochs_and_then_decays() -> None:
     rows = tiny_fit(method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, decay="cosine")
     assert Rates.seen == pytest.approx([0.2, 0.4, 0.6, 0.6, 0.45, 0.15])
     assert [row["lr"] for row in rows] == pytest.approx([0.6, 0.15])
+
+
+def test_a_group_whose_rate_is_constant_stays_at_the_peak() -> None:
+    method = Recording()
+    layer = method.encoder.net.layers[1]
+    groups = [{"params": [layer.weight], CONSTANT_RATE: True}, {"params": [layer.bias], CONSTANT_RATE: False}]
+    optimizer = torch.optim.SGD(groups, lr=123.0)
+    rows = tiny_fit(method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, decay="cosine")
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.6, 0.15])
+    assert rows[-1]["lr"] == pytest.approx(0.15)
+
+
+def test_a_method_knows_no_group_of_ranks_where_there_is_one() -> None:
+    method = Recording()
+    tiny_fit(method)
+    assert method.group is None
 
 
 def test_dropout_repeats_from_run_to_run_and_differs_from_step_to_step() -> None:
