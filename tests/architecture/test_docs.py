@@ -9,6 +9,7 @@ import pytest
 from nearfar.config.keys import as_markdown
 from nearfar.config.models import SECTIONS
 from nearfar.methods import METHODS, method_class
+from nearfar.views.words import as_markdown as policies_as_markdown
 
 ROOT = Path(__file__).parents[2]
 HEAD = """# Configuration
@@ -30,6 +31,19 @@ def test_the_page_of_the_configuration_is_current():
     if os.environ.get("NEARFAR_SNAPSHOT") == "write":
         path.write_text(HEAD + text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == HEAD + text
+
+
+def test_the_table_of_policies_is_current():
+    path = ROOT / "docs" / "views.md"
+    text = path.read_text(encoding="utf-8")
+    before, opening, rest = text.partition("<!-- policies -->\n")
+    table, closing, after = rest.partition("<!-- /policies -->\n")
+    assert opening and closing
+    if os.environ.get("NEARFAR_SNAPSHOT") == "write":
+        table = policies_as_markdown()
+        path.write_text(before + opening + table + closing + after, encoding="utf-8")
+    assert table == policies_as_markdown()
+    assert table.count("\n") == 2 + 17
 
 
 def python_blocks() -> list[tuple[str, str]]:

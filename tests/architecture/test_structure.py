@@ -31,6 +31,10 @@ RATCHETS = {  # how often each may stand in the package
     r"torch\.manual_seed\(": 4,
 }
 LONGEST_FILE = 320
+LONGER = {  # numba's cache on disk does not notice edits in other files, so all that a kernel calls stands in its own
+    "views/kernels/cpu.py": 420,
+    "views/kernels/draw.py": 380,
+}
 FORBIDDEN_NAMES = ("utils.py", "common.py", "helpers.py", "misc.py")
 
 
@@ -57,7 +61,8 @@ def test_files_stay_short_and_say_what_they_are_for():
     for path in FILES:
         assert path.name not in FORBIDDEN_NAMES
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= LONGEST_FILE, path
+        longest = LONGER.get(path.relative_to(SOURCE).as_posix(), LONGEST_FILE)
+        assert len(text.splitlines()) <= longest, path
         assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
 
 

@@ -90,6 +90,9 @@ EVERY_LOSS = {
     "large_margin_softmax": lambda z: losses.large_margin_softmax(z, z[0, :7], LABELS, margin=2),
     "alignment": lambda z: losses.alignment(z),
     "uniformity": lambda z: losses.uniformity(z),
+    "redundancy": lambda z: losses.redundancy(z),
+    "variance_covariance": lambda z: losses.variance_covariance(z),
+    "centred_prediction": lambda z: losses.centred_prediction(z, z, centre=torch.zeros(z.shape[2])),
 }
 
 

@@ -135,3 +135,12 @@ SCORES, TARGETS = torch.zeros(3), torch.tensor([0.0, 1.0, 1.0])
 def test_what_cannot_be_computed_is_refused_by_name(scores, targets, options, message):
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(relation)(scores, targets, **options)  # without the tests' own shape check
+
+
+@pytest.mark.parametrize("form", ["bce", "focal"])
+def test_scores_in_double_precision_stay_so_whatever_their_targets_are(form):
+    scores = torch.linspace(-3, 3, 8, dtype=torch.float64)
+    targets = torch.arange(8) % 2
+    loss = relation(scores, targets.float(), form=form)
+    assert loss.dtype == torch.float64
+    assert float(loss) == float(relation(scores, targets.double(), form=form))

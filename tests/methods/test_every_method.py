@@ -20,7 +20,7 @@ from nearfar.nn.queue import Queue
 from nearfar.nn.target import TargetNetwork
 from nearfar.views.policies import POLICIES
 
-N_METHODS = 12  # what the table held when this was written: a walk over fewer has missed some
+N_METHODS = 18  # what the table held when this was written: a walk over fewer has missed some
 SIZE, SAMPLES, CLASSES = 8, 12, 3
 FACTS = DataFacts("toy", SIZE, tuple("abc"), (40, 40, 40), 120, n_val=20, n_test=20)
 NO_CHANCE_LEVEL = {"byol", "simsiam"}  # a network that tells nothing apart has their best loss

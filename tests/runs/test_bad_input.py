@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import nearfar
+from nearfar.methods import METHODS
 
 QUICK = ("--epochs", "1", "--encoder", "conv4")
 
@@ -71,6 +72,23 @@ def test_unknown_names_get_the_nearest(refused, option, wrong, right):
     assert f'did you mean "{right}"?' in message
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "problem"),
+    [
+        ("relational", ("views.count=1",), "views.count: want at least 2 (relational), got 1"),
+        ("relational", ("method.block_size=1",), "method.block_size: want at least 2, got 1"),
+        ("n_pairs", ("views.count=1", "method.form=pairs"), "views.count: want at least 2 (n_pairs), got 1"),
+        ("n_pairs", ("method.length_weight=0.1",), 'method.length_weight: want 0 with form="soft_labels", got 0.1'),
+        ("triplet", ("method.soft_margin=true",), 'method.soft_margin: want mining="hard" or "semi_hard" with it'),
+        ("triplet", ("method.mining=soft",), "method.mining: want one of 'all', 'semi_hard' or 'hard', got 'soft'"),
+    ],
+)
+def test_settings_of_a_method_that_cannot_be(refused, method, settings, problem):
+    message = refused("digits", "--method", method, *(part for text in settings for part in ("--set", text)))
+    assert "configuration: 1 problem" in message
+    assert problem in message
+
+
 def test_another_source_than_the_data_argument_is_refused(refused, tmp_path):
     assert "data.source: is the command's first argument" in refused("digits", "--set", "data.source=elsewhere")
     with pytest.raises(nearfar.NearfarError, match=r"data\.source"):
@@ -83,7 +101,7 @@ def test_another_source_than_the_data_argument_is_refused(refused, tmp_path):
         (("--set", "train.seed=5"), "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by"),
         (("--set", "method.name=simclr"), "method.name: a comparison's methods are given by --methods"),
         (("--methods", "all,supcom"), 'no method "supcom" (did you mean "supcon"?)'),
-        (("--methods", ","), "--methods: want at least one of cross_entropy, supcon, simclr, moco"),
+        (("--methods", ","), f"--methods: want at least one of {', '.join(METHODS)}, or all; got none"),
         (("--methods", ""), "--methods: want at least one of"),
         (("--seeds", "0"), "--seeds: want at least 1, got 0"),
     ],

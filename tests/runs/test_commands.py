@@ -14,6 +14,7 @@ from nearfar.core.errors import TrainingStoppedError
 from nearfar.experiment import folder
 from nearfar.experiment import run as run_module
 from nearfar.experiment.table import compare_pairs, welch_interval
+from nearfar.methods import METHODS, method_class
 
 OPTIONS = {"train.batch_size": 256, "evaluate.selections": 0, "evaluate.probes": ["linear"], "evaluate.map_rows": 20}
 QUICK = ("--epochs", "1", "--batch-size", "128", "--set", "evaluate.selections=0", "--set", "evaluate.map_rows=20")
@@ -166,7 +167,7 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, pho
     )  # fmt: skip
     assert ended.code == 0, ended.err
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
-    assert set(left) == {"cross_entropy", "supcon"}
+    assert set(left) == {name for name in METHODS if method_class(name).needs_labels}
     assert all("labels" in reason for reason in left.values())
 
 
@@ -208,16 +209,17 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
     )  # fmt: skip
     assert ended.code == 0, ended.err
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
-    assert set(left) == {"supcon", "simclr"}
+    kinds = {name: method_class(name) for name in METHODS}
+    assert set(left) == {name for name, kind in kinds.items() if kind.takes_unlabelled or not kind.needs_labels}
     assert all(reason.startswith("data.balanced: ") for reason in left.values())
 
     def advice() -> str:
         found = json.loads(nearfar_command("check", partly_labelled, "--json").out)["findings"]
         return next(f["text"] for f in found if f["code"] == "balanced_advised")
 
-    assert advice().endswith("(for cross_entropy)")
+    assert advice().endswith(f"(for {', '.join(name for name in METHODS if name not in left)})")
     shutil.rmtree(partly_labelled / "unlabeled")
-    assert advice().endswith("(for cross_entropy, supcon)")
+    assert advice().endswith(f"(for {', '.join(name for name, kind in kinds.items() if kind.needs_labels)})")
 
 
 def test_differences_are_judged_against_the_noise_of_the_seeds():
@@ -372,7 +374,7 @@ def test_check_says_which_methods_fit(photographs, nearfar_command):
     assert ended.code == 0
     findings = json.loads(ended.out)["findings"]
     assert {"code", "severity", "text"} == set(findings[0])
-    assert "cross_entropy, supcon, simclr" in next(f["text"] for f in findings if f["code"] == "methods_fit")
+    assert ", ".join(METHODS) in next(f["text"] for f in findings if f["code"] == "methods_fit")
     assert nearfar_command("check", photographs, "--strict").code == 0
 
 
@@ -387,7 +389,7 @@ def test_check_strict_fails_where_something_was_found(tmp_path, photographs, nea
 
 def test_methods_and_encoders_are_listed_from_the_code(nearfar_command):
     methods = json.loads(nearfar_command("methods", "--json").out)
-    assert [m["name"] for m in methods] == ["cross_entropy", "supcon", "simclr"]
+    assert [m["name"] for m in methods] == list(METHODS)
     assert {"needs_labels", "views", "summary", "paper"} <= set(methods[0])
     names = [row["name"] for row in json.loads(nearfar_command("encoders", "--search", "resnet18", "--json").out)]
     assert "resnet18" in names

@@ -319,7 +319,7 @@ def test_an_update_that_diverges_in_the_last_step_stops_too(tmp_path, photograph
     assert "after epoch 1 of 1" in ended.err
     assert what in ended.err
     assert "optimizer.lr=" in ended.err
-    assert sorted(path.name for path in out.rglob("*")) == ["environment.json", "run.toml"]
+    assert sorted(path.name for path in out.rglob("*")) == ["environment.json", "run.toml", "stopped.json", "views.png"]
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_exits_3(tmp_path, nearfar_command, monkeypatch):

@@ -15,8 +15,8 @@ def methods(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """List the methods: what each needs, its views, its paper."""
-    from nearfar.experiment.lists import list_methods
+    """List the methods: what each needs, its views, its paper; then the view policies."""
+    from nearfar.experiment.lists import list_methods, list_policies
 
     found = [row for row in list_methods() if not search or search in row["name"]]
     if as_json:
@@ -25,6 +25,11 @@ def methods(
     for row in found:
         needs = "needs labels" if row["needs_labels"] else "needs no labels"
         print(f"{row['name']}: {row['summary']}\n    {needs}; views {row['views']}; {row['paper']}")
+    policies = [row for row in list_policies() if not search or search in row["name"]]
+    if policies:
+        print("\nView policies, for --set views.policy=NAME; nearfar check DATA --views NAME draws one:")
+    for row in policies:
+        print(f"{row['name']}: {row['summary']}\n    {row['source']}")
 
 
 def encoders(

@@ -27,7 +27,11 @@ def train(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Train an encoder by one method, freeze it, probe it, write a run folder with a report."""
+    """Train an encoder by one method, freeze it, probe it, write a run folder with a report.
+
+    Views are chosen by --set views.policy=NAME: nearfar methods lists the names, nearfar check DATA --views NAME
+    draws one.
+    """
     from nearfar.core.progress import Progress
 
     progress = Progress(quiet=quiet)

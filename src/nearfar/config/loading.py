@@ -22,8 +22,8 @@ class Known:
     """The names that a configuration may use; the layers above supply them."""
 
     methods: Mapping[str, Callable[[], type[MethodConfig]]]
-    fewest_views: Callable[[str], int]  # of a method in `methods`
-    policies: Sequence[str]
+    fewest_views: Callable[[str, MethodConfig | None], int]  # of a method in `methods`; None: its settings are faulty
+    policy_problems: Callable[[str | Mapping[str, Any]], Sequence[str]]  # what is wrong with views.policy
     encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
 
 
@@ -86,7 +86,8 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
     method, wrong = _method(method_name, method_values, known)
     problems += wrong + _across(built, known)
     count = getattr(built.get("views"), "count", None)
-    fewest = known.fewest_views(method_name) if isinstance(method_name, str) and method_name in known.methods else 1
+    named = isinstance(method_name, str) and method_name in known.methods
+    fewest = known.fewest_views(method_name, method) if named else 1
     if count is not None and count < fewest:
         problems.append(f"views.count: want at least {fewest} ({method_name}), got {count}")
     if problems or method is None:
@@ -123,6 +124,8 @@ def _problem(section: str, details: ErrorDetails, names: Sequence[str]) -> str:
             want = f"at most {context['le']}"
         case "literal_error":
             want = f"one of {context['expected']}"
+        case "value_error":  # a validator's own words, which name the field
+            return f"{path}.{details['msg'].removeprefix('Value error, ')}"
         case _:
             want = details["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{path}: want {want}, got {got!r}"
@@ -151,9 +154,8 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
     if warmup is not None and epochs is not None and warmup > epochs:
         problems.append(f"schedule.warmup_epochs: want at most {epochs} (train.epochs), got {warmup:g}")
     policy = getattr(built.get("views"), "policy", None)
-    if policy is not None and policy not in known.policies:
-        hint = nearest(policy, known.policies) or f"; want one of {', '.join(known.policies)}"
-        problems.append(f'views.policy: no policy "{policy}"{hint}')
+    if policy is not None:
+        problems += known.policy_problems(policy)
     encoder = built.get("encoder")
     name = getattr(encoder, "name", None)
     if name is not None and name != "conv4" and name.partition(".")[0] not in (names := known.encoders()):
@@ -164,7 +166,9 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
         problems.append("encoder.pretrained: want the name of a timm encoder beside it, got none with weights")
     if (getattr(encoder, "mean", None) is None) != (getattr(encoder, "std", None) is None):
         problems.append("encoder.mean: want mean and std together, got one")
-    std = getattr(encoder, "std", None)
+    mean, std = getattr(encoder, "mean", None), getattr(encoder, "std", None)
+    if mean is not None and not (min(mean) >= 0 and max(mean) <= 1):
+        problems.append(f"encoder.mean: want values in [0, 1], got {list(mean)}")
     if std is not None and min(std) <= 0:
         problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
     optimizer = built.get("optimizer")

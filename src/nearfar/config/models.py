@@ -26,7 +26,9 @@ class DataConfig(Section):
 
 
 class ViewsConfig(Section):
-    policy: str | None = Field(None, description="named view policy (default: the source's, else the method's)")
+    policy: str | dict[str, Any] | None = Field(
+        None, description="one that nearfar methods lists, or your own (default: the source's, else the method's)"
+    )
     strength: float = Field(1.0, ge=0, le=4, description="multiplies the colour jitter")
     count: int | None = Field(None, ge=1, le=64, description="views of each image (default: the method's)")
 

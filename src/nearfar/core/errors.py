@@ -6,7 +6,9 @@ NearfarError
 │   ├── DataError           a source that cannot be read or does not fit
 │   └── RunError            a run folder that exists, is incomplete or cannot be written
 ├── TrainingStoppedError    exit 3: training could not go on; what is complete stays
-└── NotFiniteError          a ValueError of the losses: rows that are NaN, infinite or overflow
+│   └── DivergedError       a loss, gradient or weight is no finite number
+├── NotFiniteError          a ValueError of the losses: rows that are NaN, infinite or overflow
+└── NothingToCompareError   a ValueError of the losses and methods: a batch that holds no pair to learn from
 """
 
 from collections.abc import Sequence
@@ -48,5 +50,13 @@ class TrainingStoppedError(NearfarError):
     exit_code: ClassVar[int] = 3
 
 
+class DivergedError(TrainingStoppedError):
+    """A loss, a gradient or a weight is no finite number."""
+
+
 class NotFiniteError(NearfarError, ValueError):
-    """A loss was given rows that are no finite numbers; the training loop makes a TrainingStoppedError of it."""
+    """A loss was given rows that are no finite numbers; the training loop makes a DivergedError of it."""
+
+
+class NothingToCompareError(NearfarError, ValueError):
+    """A batch without a pair that the loss could learn from; the training loop makes a TrainingStoppedError of it."""

@@ -47,7 +47,8 @@ class StoredImages:
     size_px: Int64[Tensor, "batch 2"]  # true width and height
 
     def to(self, device: torch.device | str) -> "StoredImages":
-        return StoredImages(self.images.to(device), self.half.to(device), self.size_px.to(device))
+        """The pixels on that device; the sizes stay on the CPU, where views are drawn."""
+        return StoredImages(self.images.to(device), self.half.to(device), self.size_px)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from nearfar.config.models import RunConfig
-from nearfar.core.errors import UserError
+from nearfar.core.errors import ConfigError, UserError
 from nearfar.core.randomness import stream_seed
 from nearfar.data.store import ImageData
 from nearfar.evaluate.features import EvaluationView, Unit
 from nearfar.nn.building import build_encoder, hub_normalisation, load_weights
 from nearfar.nn.encoders import Encoder
+from nearfar.views.reading import read_policy
 
 STATISTICS_ROWS = 2000
 
@@ -23,8 +24,8 @@ STATISTICS_ROWS = 2000
 def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
     """The encoder before training, initialised from the run's seed alone; torch's own generator is put back.
 
-    `module`, the user's own, is copied: training does not change it. UserError: it does not fit, or is asked for
-    chunks of one row with BatchNorm.
+    `module`, the user's own, is copied: training does not change it. UserError: it does not fit, or not the policy's
+    views, or is asked for chunks of one row with BatchNorm.
     """
     size = config.data.size
     assert size is not None
@@ -47,9 +48,23 @@ def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
         )
     if config.encoder.weights is not None:
         load_weights(encoder, Path(config.encoder.weights).expanduser())
+    _refuse_views(config, encoder)
     encoder.precision = "bf16" if config.train.precision == "bf16" else "float32"
     encoder.micro_batch_size = config.train.micro_batch_size
     return encoder
+
+
+def _refuse_views(config: RunConfig, encoder: Encoder) -> None:
+    """ConfigError where the policy makes views of a side that the encoder cannot take."""
+    assert config.views.policy is not None
+    assert config.views.count is not None
+    assert config.data.size is not None
+    for side in read_policy(config.views.policy).sides(config.views.count, config.data.size):
+        try:
+            encoder.width_at(side)
+        except ValueError as error:
+            problem = f"views.policy: makes views of {side} px of data.size={config.data.size}; {error}"
+            raise ConfigError([problem], "configuration") from error
 
 
 def make_evaluation_view(config: RunConfig, data: ImageData) -> EvaluationView:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from nearfar.config.models import RunConfig
-from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.errors import DivergedError
 from nearfar.core.progress import Progress
 from nearfar.data.store import ImageData
 from nearfar.evaluate.features import EvaluationView, Features, extract, extract_splits
@@ -88,7 +88,7 @@ def selection_accuracy(stage: Stage, encoder: Encoder) -> float:
 
 
 def stop_if_diverged(stage: Stage, method: Method, epoch: int) -> None:
-    """TrainingStoppedError where the weights after a step, or what they make of images, are no finite numbers.
+    """DivergedError where the weights after a step, or what they make of images, are no finite numbers.
 
     The loop judges a step by its loss and gradient, which come before its update.
     """
@@ -99,7 +99,7 @@ def stop_if_diverged(stage: Stage, method: Method, epoch: int) -> None:
     what = "the representations of training images" if finite else f"weights of {type(method).__name__}"
     lr = stage.config.optimizer.lr
     assert lr is not None
-    raise TrainingStoppedError(
+    raise DivergedError(
         f"training stopped after epoch {epoch} of {stage.config.train.epochs}: {what} are not finite. {what_to_try(lr)}"
     )
 

@@ -17,6 +17,7 @@ from nearfar.core.errors import RunError
 RUN_TOML = "run.toml"
 RESULTS = "results.json"
 METRICS = "metrics.jsonl"
+STOPPED = "stopped.json"  # why training could not go on
 ENVIRONMENT = "environment.json"
 ENCODER = "encoder.safetensors"
 ENCODER_SELECTED = "encoder_selected.safetensors"
@@ -24,6 +25,7 @@ ENCODER_JSON = "encoder.json"
 CLASSIFIER = "classifier.safetensors"
 CHECKPOINT = Path("checkpoint", "last.pt")
 EMBEDDINGS = "embeddings.npz"
+VIEWS = "views.png"
 REPORT = "report.html"
 COMPARE = "compare.json"
 

@@ -1,14 +1,20 @@
-"""What `nearfar methods` lists, from the classes themselves."""
+"""What `nearfar methods` lists, from the classes and the policies themselves."""
 
 import inspect
 from typing import Any
 
 from nearfar.methods import METHODS, method_class
+from nearfar.views.words import described_policies
 
 
 def list_methods() -> list[dict[str, Any]]:
     """Name, needs_labels, views, summary, paper and settings of each method of the table."""
     return [_facts(name) for name in METHODS]
+
+
+def list_policies() -> list[dict[str, str]]:
+    """Name, summary and source of each named view policy."""
+    return [policy._asdict() for policy in described_policies()]
 
 
 def _facts(name: str) -> dict[str, Any]:

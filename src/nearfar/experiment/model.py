@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nearfar.core.errors import DataError, RunError
+from nearfar.core.progress import Progress
 from nearfar.core.types import StoredImages
 from nearfar.data.decoding import Broken, decode
 from nearfar.data.memory import rgb_pixels
@@ -19,6 +20,7 @@ from nearfar.evaluate.probe import LinearProbe
 from nearfar.experiment import folder as files
 from nearfar.nn.building import build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
+from nearfar.views.compiling import compile_kernels
 
 IMAGES_A_CALL = 256
 
@@ -97,6 +99,13 @@ class Model:
             torch.from_numpy(np.stack([one.half for one in decoded])),
             torch.tensor([(one.width, one.height) for one in decoded]),
         )
+
+
+def open_run(run: Path, progress: Progress) -> Model:
+    """`load` for a command: the view kernels stand ready too, and a wait for them is announced."""
+    model = load(run)
+    compile_kernels(progress)
+    return model
 
 
 def load(run: str | Path, module: nn.Module | None = None) -> Model:

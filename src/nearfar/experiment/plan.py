@@ -1,5 +1,8 @@
 """What a training command says before it works: at most six lines."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from nearfar.config.models import RunConfig
@@ -10,6 +13,7 @@ from nearfar.experiment.evaluation import SELECTION_BANK
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
 from nearfar.training.estimate import row_cost
+from nearfar.views.reading import read_policy
 
 FORWARD_SHARE = 1 / 3  # of a training step
 
@@ -41,7 +45,7 @@ def plan_lines(
     return [
         _data_line(config, listing),
         _encoder_line(config, encoder),
-        f"views      {config.views.policy} x {config.views.count}; batch {config.train.batch_size}"
+        f"views      {_views(config)}; batch {config.train.batch_size}"
         f"{' balanced' if config.data.balanced else ''}, {steps_per_epoch(config, pool)} steps an epoch, "
         f"{config.train.epochs} epochs, seed {config.train.seed}",
         _optimizer_line(config, lr_given=lr_given),
@@ -93,17 +97,37 @@ def _optimizer_line(config: RunConfig, *, lr_given: bool) -> str:
 def _estimate_line(
     config: RunConfig, listing: Listing, encoder: Encoder, pool: int, device: torch.device, runs: int
 ) -> str:
-    size, batch, count = config.data.size, config.train.batch_size, config.views.count
+    size, batch = config.data.size, config.train.batch_size
     assert size is not None
     assert batch is not None
-    assert count is not None
     cost = row_cost(encoder, size=size, device=device)
-    rows = batch * count
+    rows = round(batch * views_a_sample(config))
     views = rows * steps_per_epoch(config, pool) * config.train.epochs
     seconds = runs * (views + images_evaluated(config, listing.facts(size)) * FORWARD_SHARE) * cost.seconds
     held = min(rows, config.train.micro_batch_size or rows)
     memory = held * cost.saved_bytes + cost.weight_bytes + store_bytes(listing, store_side(listing, size))
     return f"estimate   about {duration(seconds)} of training, {memory / 2**30:.1f} GB beside the libraries' own"
+
+
+def policy_name(policy: str | Mapping[str, Any]) -> str:
+    """A named policy's name; `custom` for one that the configuration spells out, which stands in run.toml."""
+    return policy if isinstance(policy, str) else "custom"
+
+
+def _views(config: RunConfig) -> str:
+    assert config.views.policy is not None
+    assert config.views.count is not None
+    assert config.data.size is not None
+    described = read_policy(config.views.policy).describe(config.views.count, config.data.size)
+    return f"{policy_name(config.views.policy)} x {described}"
+
+
+def views_a_sample(config: RunConfig) -> float:
+    """How many views of full size each image is shown in; smaller ones count by their pixels."""
+    assert config.views.policy is not None
+    assert config.views.count is not None
+    assert config.data.size is not None
+    return read_policy(config.views.policy).cost(config.views.count, config.data.size)
 
 
 def images_evaluated(config: RunConfig, facts: DataFacts) -> int:

@@ -13,7 +13,7 @@ from nearfar.evaluate.features import Features, extract_splits
 from nearfar.evaluate.measure import Measurement, few_label_measurement, knn_measurements, linear_measurements
 from nearfar.evaluate.probe import LinearProbe
 from nearfar.experiment import folder as files
-from nearfar.experiment.model import load
+from nearfar.experiment.model import open_run
 from nearfar.experiment.request import Data
 
 Kind = Literal["linear", "knn"]
@@ -29,7 +29,7 @@ def probe_run(
     """
     if labels_per_class is not None and (kind != "linear" or labels_per_class < 1):
         raise UserError(f"--labels-per-class: want at least 1, with --kind linear; got {labels_per_class}, {kind}")
-    model = load(run)
+    model = open_run(run, progress)
     config = files.read_toml(run / files.RUN_TOML)
     own = data is None
     source = config["data"]["source"] if data is None else data

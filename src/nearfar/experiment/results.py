@@ -6,8 +6,10 @@ from typing import Any
 from nearfar import __version__
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment.evaluation import Evaluated, Stage
+from nearfar.experiment.plan import policy_name
 from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
+from nearfar.views.reading import read_policy
 
 
 def results_json(
@@ -29,7 +31,7 @@ def results_json(
         "command": facts["command"],
         "data": _data(stage),
         "encoder": _encoder(stage, encoder),
-        "views": {"policy": config.views.policy, "count": config.views.count},
+        "views": _views(stage),
         "train": _train(stage, facts),
         "measurements": [m.as_json() for m in done.measurements],
         "untrained": [m.as_json() for m in untrained],
@@ -42,7 +44,7 @@ def results_json(
             "steps": counters.step,
             "selected_epoch": counters.best_epoch or None,
         },
-        "diagnosis": _diagnosis(stage, counters, complete=evaluated is not None),
+        "diagnosis": [*facts["verdicts"], *_diagnosis(stage, counters, complete=evaluated is not None)],
     }
 
 
@@ -71,6 +73,14 @@ def _data(stage: Stage) -> dict[str, Any]:
         "side": facts.side,
         "skipped": [{"path": bad.path, "reason": bad.reason} for bad in stage.data.skipped],
     }
+
+
+def _views(stage: Stage) -> dict[str, Any]:
+    policy, count = stage.config.views.policy, stage.config.views.count
+    assert policy is not None
+    assert count is not None
+    shown = read_policy(policy).describe(count, stage.view.size)
+    return {"policy": policy_name(policy), "count": count, "shown": shown}
 
 
 def _encoder(stage: Stage, encoder: Encoder) -> dict[str, Any]:

@@ -32,16 +32,19 @@ from nearfar.experiment.evaluation import (
 )
 from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
-from nearfar.experiment.plan import selection_interval, steps_per_epoch
+from nearfar.experiment.plan import selection_interval, steps_per_epoch, views_a_sample
 from nearfar.experiment.results import results_json
+from nearfar.experiment.views import run_sheet
+from nearfar.experiment.watch import Watch
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.loop import Pace, Row, fit
 from nearfar.training.optimizers import build_optimizer, parameter_groups
+from nearfar.views.compiling import compile_kernels
 from nearfar.views.plan import ViewPlan
-from nearfar.views.policies import named_policy
+from nearfar.views.reading import read_policy
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,12 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
     """
     prepared = _prepare(job, progress)
     with _stopping_well(job, prepared):
-        _begin_folder(job)
+        _begin_folder(job, prepared)
         if untrained is None:
             untrained = measure_untrained(prepared.stage, prepared.method.encoder)
         if job.resume:
             _continue(job, prepared)
+        prepared.watch.begin()
         _train(job, prepared)
         _write_encoder(job, prepared)
         evaluated = evaluate_run(prepared.stage, prepared.method, prepared.counters, job.out)
@@ -85,6 +89,7 @@ class _Prepared:
     optimizer: torch.optim.Optimizer
     batches: Batches
     counters: Counters
+    watch: Watch
     clock: float  # when the seconds were counted last
 
     def count_seconds(self) -> None:
@@ -94,6 +99,7 @@ class _Prepared:
 
 
 def _prepare(job: Job, progress: Progress) -> _Prepared:
+    compile_kernels(progress, job.fabric.device)
     started = time.perf_counter()
     config, data = job.config, job.data
     assert config.data.size is not None
@@ -105,13 +111,18 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
         method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
     optimizer = _optimizer(config, method)
     batches = _batches(job, method, view)
-    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), started)
+    watch = Watch(job.out, config.sections(), encoder.width, progress)
+    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), watch, started)
 
 
-def _begin_folder(job: Job) -> None:
+def _begin_folder(job: Job, prepared: _Prepared) -> None:
     files.make(job.out)
     files.write_toml(job.out / files.RUN_TOML, job.config.sections())
     files.write_json(job.out / files.ENVIRONMENT, environment(job.fabric.device))
+    batches = prepared.batches
+    files.write_bytes(
+        job.out / files.VIEWS, run_sheet(job.config, job.data, batches.pool, batches.plan, prepared.stage.view)
+    )
 
 
 def _optimizer(config: RunConfig, method: Method) -> torch.optim.Optimizer:
@@ -145,11 +156,14 @@ def _batches(job: Job, method: Method, view: EvaluationView) -> Batches:
     assert config.views.count is not None
     assert config.train.batch_size is not None
     pool = training_pool(job.data, type(method))
-    policy = named_policy(config.views.policy, config.views.strength)
+    policy = read_policy(config.views.policy).stronger(config.views.strength)
     return Batches(
         data=job.data,
         pool=pool,
-        plan=ViewPlan(policy, config.views.count, view.size, view.mean, view.std),
+        plan=ViewPlan(
+            policy, config.views.count, view.size, view.mean, view.std,
+            channels_last=method.encoder.memory_format == torch.channels_last,
+        ),
         batch_size=config.train.batch_size,
         steps_per_epoch=steps_per_epoch(config, len(pool)),
         epochs=config.train.epochs,
@@ -195,6 +209,7 @@ def _train(job: Job, prepared: _Prepared) -> None:
         prepared.count_seconds()
         save_checkpoint(job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters)
         _tell(stage.progress, row, config.train.epochs, every)
+        prepared.watch.see(row)
 
     assert config.optimizer.lr is not None
     assert config.schedule.warmup_epochs is not None
@@ -234,7 +249,8 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
             f"stopped after epoch {prepared.counters.epoch} of {job.config.train.epochs}{_how_to_continue(job)}"
         )
         raise
-    except TrainingStoppedError:
+    except TrainingStoppedError as error:
+        prepared.watch.stopped(error)
         _leave_usable(job, prepared)
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -259,12 +275,11 @@ def _how_to_continue(job: Job) -> str:
 
 
 def _out_of_memory(job: Job) -> str:
-    batch, count = job.config.train.batch_size, job.config.views.count
-    assert batch is not None
-    assert count is not None
+    assert job.config.train.batch_size is not None
+    rows = round(job.config.train.batch_size * views_a_sample(job.config))
     return (
-        f"out of memory with {batch * count} rows a step of {job.config.data.size} px; "
-        f"try --set train.micro_batch_size={max(1, batch * count // 8)}, or a smaller --batch-size"
+        f"out of memory with {rows} rows a step of {job.config.data.size} px; "
+        f"try --set train.micro_batch_size={max(1, rows // 8)}, or a smaller --batch-size"
     )
 
 
@@ -290,6 +305,7 @@ def _write_results(
         untrained,
         {
             "command": job.command,
+            "verdicts": [verdict.text for verdict in prepared.watch.verdicts],
             "images": len(prepared.batches.pool),
             "steps_per_epoch": prepared.batches.steps_per_epoch,
             "peak_memory_bytes": peak_memory_bytes(job.fabric.device, alone=job.alone),

@@ -1,6 +1,7 @@
 """From what the user asked to a resolved configuration: names checked, facts checked, defaults chosen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from nearfar.data.listing import Listing
 from nearfar.data.store import ImageData
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import encoder_names
-from nearfar.views.policies import POLICIES
+from nearfar.views.reading import read_policy
 
 DEFAULT_SIZE_PX = 64
 CONV4_UP_TO_PX = 16
@@ -30,10 +31,18 @@ def known_names() -> Known:
 
     return Known(
         methods={name: config_of(name) for name in METHODS},
-        fewest_views=lambda name: method_class(name).fewest_views,
-        policies=tuple(POLICIES),
+        fewest_views=lambda name, config: method_class(name).views_needed(config),
+        policy_problems=_policy_problems,
         encoders=encoder_names,
     )
+
+
+def _policy_problems(policy: str | Mapping[str, Any]) -> Sequence[str]:
+    try:
+        read_policy(policy)
+    except ConfigError as error:
+        return error.problems
+    return []
 
 
 def check_config(sections: Sections, where: str = "configuration") -> RunConfig:

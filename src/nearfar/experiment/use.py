@@ -15,7 +15,7 @@ from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.evaluate.features import extract
 from nearfar.experiment import folder as files
-from nearfar.experiment.model import Model, load
+from nearfar.experiment.model import Model, open_run
 from nearfar.experiment.request import Data
 
 TOP = 5
@@ -27,7 +27,7 @@ def embed_data(run: Path, data: Data, out: Path, progress: Progress) -> dict[str
     """Writes the representation of every image of `data` with label, split and path. UserError: the format."""
     if out.suffix not in FORMATS:
         raise UserError(f"--out: want a file ending in {', '.join(FORMATS)}, got {out}")
-    model = load(run)
+    model = open_run(run, progress)
     listing = open_source(data)
     stored = load_data(listing, view_size=model.view.size, progress=progress)
     with progress.bar(len(stored), "embedding") as bar:
@@ -81,7 +81,7 @@ def predict_files(run: Path, images: Sequence[Path], progress: Progress) -> dict
 
     Images that cannot be read are listed as `unreadable`. DataError: all of them.
     """
-    model = load(run)
+    model = open_run(run, progress)
     paths = [found for image in images for found in _images_of(image)]
     predictions: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group, all_sum
 from nearfar.losses.rows import (
     Rows,
@@ -131,7 +132,7 @@ def _all_triplets(
     cost = (inside * (exact + margin)).sum() - (outside * exact).sum()
     count = all_sum(triplets, group)
     if not torch.compiler.is_compiling() and int(count) == 0:
-        raise ValueError(nothing)
+        raise NothingToCompareError(nothing)
     return (all_sum(cost, group) / count).to(distances.dtype)
 
 

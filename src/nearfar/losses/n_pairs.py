@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group
 from nearfar.losses.rows import (
     at_least_float32,
@@ -70,7 +71,9 @@ def n_pairs(
             return _soft_labels(rows, labels, temperature, group, bounded=unit)
         gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=unit)
         if not torch.compiler.is_compiling() and not bool(gathered.every_class.any()):  # numbered from 0
-            raise ValueError('labels: want at least two classes with form="pairs", got one: no negative exists')
+            raise NothingToCompareError(
+                'labels: want at least two classes with form="pairs", got one: no negative exists'
+            )
         first, second = gathered.anchors.view(z.shape)
         negatives, _ = statistics(
             first,
@@ -87,7 +90,7 @@ def n_pairs(
 def _soft_labels(rows: Tensor, labels: Tensor, temperature: float, group: Group, *, bounded: bool) -> Tensor:
     gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=bounded)
     if len(gathered.everyone) < 2:
-        raise ValueError("z: want at least two rows, got one: nothing to compare it with")
+        raise NothingToCompareError("z: want at least two rows, got one: nothing to compare it with")
     whole, to_class = statistics(
         gathered.anchors,
         gathered.everyone,

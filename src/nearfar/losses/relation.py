@@ -42,7 +42,8 @@ def relation(
     if not 0 <= positive_weight <= 1:
         raise ValueError(f"positive_weight: want 0 to 1, got {positive_weight}")
     with full_precision(scores):
-        scores, targets = at_least_float32(scores), at_least_float32(targets)
+        scores = at_least_float32(scores)
+        targets = targets.to(scores.dtype)  # torch's own promotion would end in float32
         check_finite(scores.detach().flatten(), "scores", group)
         if not torch.compiler.is_compiling() and not bool(((targets >= 0) & (targets <= 1)).all()):
             raise ValueError(f"targets: want 0 to 1, got {targets.min():g} to {targets.max():g}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nearfar.core.errors import NotFiniteError
+from nearfar.core.errors import NotFiniteError, NothingToCompareError
 from nearfar.core.ranks import Group, all_max, all_sum, gather, shares
 from nearfar.losses.tiled import statistics
 from nearfar.losses.tiled.pairs import Over, Positives
@@ -219,7 +219,7 @@ def gather_rows(
 
 
 def mean_over(terms: Tensor, counted: Tensor | None, group: Group, *, nothing: str = "") -> Tensor:
-    """The mean of the counted terms of all ranks. ValueError(`nothing`) where none is counted anywhere.
+    """The mean of the counted terms of all ranks. NothingToCompareError(`nothing`) where none is counted anywhere.
 
     Under torch.compile that case is NaN, because no value is looked at.
     """
@@ -229,7 +229,7 @@ def mean_over(terms: Tensor, counted: Tensor | None, group: Group, *, nothing: s
         total, count = torch.where(counted, terms, 0.0).sum(), counted.sum()
     count = all_sum(count, group)
     if nothing and not torch.compiler.is_compiling() and int(count) == 0:
-        raise ValueError(nothing)
+        raise NothingToCompareError(nothing)
     return all_sum(total, group) / count
 
 

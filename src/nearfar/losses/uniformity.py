@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group, all_max, all_sum
 from nearfar.losses.rows import check_positive, check_views, full_precision, gather_rows, unit_rows
 
@@ -32,7 +33,7 @@ def uniformity(z: Float[Tensor, "view batch dim"], *, sharpness: float = 2.0, gr
 def _of_one_view(unit: Tensor, sharpness: float, group: Group) -> Tensor:
     rows = gather_rows(unit, None, group, temperature=1 / (2 * sharpness))
     if rows.samples < 2:
-        raise ValueError("z: want at least two samples, got one: no pair exists")
+        raise NothingToCompareError("z: want at least two samples, got one: no pair exists")
     # |x - y|² = 2 - 2 x.y, so the potential is a log-sum-exp over the others at temperature 1 / (2 sharpness)
     each, _ = rows.statistics("others")
     shift = all_max(each.detach().amax(), group)

@@ -29,7 +29,7 @@ class BarlowTwinsConfig(MethodConfig):
 class BarlowTwins(Method):
     Config = BarlowTwinsConfig
     needs_labels = False
-    default_views = "simclr"
+    default_views = "byol"
     fewest_views = 2
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.1, weight_decay=1e-4)
     paper = "Zbontar et al. 2021, arXiv:2103.03230"

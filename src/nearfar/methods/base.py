@@ -46,8 +46,8 @@ class Method(nn.Module):
     constant_rate: ClassVar[tuple[str, ...]] = ()  # parts whose rate stays at its peak
     paper: ClassVar[str]
 
+    group: Group = None  # the ranks that train together, for the losses; the loop sets it
     head: nn.Module | None
-    group: Group
 
     def __init__(self, encoder: Encoder, config: MethodConfig, data: DataFacts) -> None:
         super().__init__()
@@ -63,6 +63,11 @@ class Method(nn.Module):
         if cls.needs_labels and sum(count > 0 for count in data.class_counts) < 2:
             return f"needs at least 2 classes, and {data.name} has 1 ({data.class_names[0]})"
         return None
+
+    @classmethod
+    def views_needed(cls, _config: MethodConfig | None) -> int:
+        """The fewest views with these settings (None: settings that are faulty)."""
+        return cls.fewest_views
 
     def step(self, batch: Batch) -> StepResult:
         """The loss of a batch: a function of (state_dict, batch), without side effects."""

@@ -35,7 +35,7 @@ class BYOLConfig(MethodConfig):
 class BYOL(Method):
     Config = BYOLConfig
     needs_labels = False
-    default_views = "simclr"
+    default_views = "byol"
     fewest_views = 2
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
     paper = "Grill et al. 2020, arXiv:2006.07733"

@@ -1,12 +1,14 @@
 """Cross-entropy, the baseline: encoder and linear classifier are trained together.
 
 Deviation: the encoder is judged by probes like every other; the trained classifier is measured as `head.top1`.
+Label smoothing, mixup and CutMix are off by default; what is ours in the latter stands in views/mixing.py.
 """
 
 import math
 from typing import final
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,10 +17,16 @@ from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses.rows import mean_over
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.views.mixing import NUMBERS, Mixed, mix
 
 
 class CrossEntropyConfig(MethodConfig):
     """Cross-entropy: the usual classifier, against which the others are measured."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="part of the target that all classes share")
+    mixup: float = Field(0.0, ge=0, description="alpha of mixup, for example 1; 0: none")
+    cutmix: float = Field(0.0, ge=0, description="alpha of CutMix, for example 1; 0: none; with mixup: half each")
+    mix_probability: float = Field(1.0, ge=0, le=1, description="with which a view is mixed at all")
 
 
 @final
@@ -36,12 +44,32 @@ class CrossEntropy(Method):
         super().__init__(encoder, config, data)
         self.head = nn.Linear(encoder.width, data.n_classes)
         self.chance = math.log(data.n_classes)
+        self.label_smoothing = config.label_smoothing
+        self.mixup, self.cutmix, self.mix_probability = config.mixup, config.cutmix, config.mix_probability
 
     def step(self, batch: Batch) -> StepResult:
-        h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        mixed = self._mix(batch) if self.mixup or self.cutmix else None
+        h = encode_views(self.encoder, batch.views if mixed is None else tuple(part.views for part in mixed))
         scores = self.head(h)  # (V, B, C)
         labels = batch.labels.expand(len(h), -1)
-        each = F.cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none")
-        loss = mean_over(each, None, self.group)
+        terms = self._against(scores, labels)
+        if mixed is not None:
+            share = torch.cat([part.share for part in mixed])  # (V, B)
+            others = labels[:, mixed[0].partner]
+            terms = share * terms + (1 - share) * self._against(scores, others)
+            labels = torch.where(share >= 0.5, labels, others)  # of the larger part
         correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
+        loss = mean_over(terms, None, self.group)
         return StepResult(loss, h, logs={"chance": scalar(self.chance, h), "accuracy": correct})
+
+    def _mix(self, batch: Batch) -> list[Mixed]:
+        found = []
+        for number, views in enumerate(batch.views):
+            numbers = batch.uniform(f"mix {number}", NUMBERS * len(views)).T.reshape(NUMBERS, len(views), -1)
+            found.append(
+                mix(views, numbers, mixup=self.mixup, cutmix=self.cutmix, probability=self.mix_probability)
+            )
+        return found
+
+    def _against(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(scores.movedim(-1, 1), labels, reduction="none", label_smoothing=self.label_smoothing)

@@ -47,7 +47,7 @@ class DINOConfig(MethodConfig):
 class DINO(Method):
     Config = DINOConfig
     needs_labels = False
-    default_views = "simclr"
+    default_views = "byol"
     fewest_views = 2
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
     paper = "Caron et al. 2021, arXiv:2104.14294"

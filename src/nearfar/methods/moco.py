@@ -44,7 +44,7 @@ class MoCoConfig(MethodConfig):
 class MoCo(Method):
     Config = MoCoConfig
     needs_labels = False
-    default_views = "simclr"
+    default_views = "moco_v2"
     fewest_views = 2
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
     paper = "He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297 (version 2)"

@@ -32,7 +32,7 @@ class SimSiamConfig(MethodConfig):
 class SimSiam(Method):
     Config = SimSiamConfig
     needs_labels = False
-    default_views = "simclr"
+    default_views = "moco_v2"
     fewest_views = 2
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
     constant_rate = ("predictor",)

@@ -9,7 +9,7 @@ default rate is SupContrast's .5 at 1,024 images times the factor .1 / .07 by wh
 """
 
 import math
-from typing import final
+from typing import Literal, final
 
 from pydantic import Field
 from torch.nn import functional as F
@@ -21,16 +21,18 @@ from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import projector
 
 
 class SupConConfig(MethodConfig):
     """SupCon: the views of a class find each other among all others (L_out)."""
 
     temperature: float = Field(0.1, gt=0, description="divides cosine similarity; lower means harder negatives")
-    hidden_dim: int | None = Field(None, gt=0, description="width inside the projector (default: the encoder's)")
+    projector: Literal["linear", "mlp"] = Field("mlp", description="from the representation to the projection")
+    hidden_dim: int | None = Field(None, gt=0, description="width inside an mlp projector (default: the encoder's)")
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
     normalise_representation: bool = Field(True, description="the projector sees representations of length 1")
+    loss_scale: float = Field(1.0, gt=0, description="factor on the loss: a recipe's temperature / base temperature")
 
 
 @final
@@ -43,8 +45,8 @@ class SupCon(Method):
 
     def __init__(self, encoder: Encoder, config: SupConConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = mlp(encoder.width, config.hidden_dim or encoder.width, config.projection_dim)
-        self.temperature = config.temperature
+        self.projector = projector(config.projector, encoder.width, config.hidden_dim, config.projection_dim)
+        self.temperature, self.loss_scale = config.temperature, config.loss_scale
         self.normalise_representation = config.normalise_representation
 
     def step(self, batch: Batch) -> StepResult:
@@ -59,9 +61,9 @@ class SupCon(Method):
                 "nothing has a positive; set views.count=2, a larger train.batch_size, or data.balanced=true; the "
                 "last complete epoch's checkpoint stays"
             )
-        loss = sup_con(z, batch.labels, temperature=self.temperature, group=self.group)
+        loss = self.loss_scale * sup_con(z, batch.labels, temperature=self.temperature, group=self.group)
         logs = {
-            "chance": scalar(math.log(max(len(z) * len(labels) - 1, 1)), h),
+            "chance": scalar(self.loss_scale * math.log(max(len(z) * len(labels) - 1, 1)), h),
             "anchors_without_positive": alone,
         }
         return StepResult(loss, h, z, logs)

@@ -48,7 +48,7 @@ class SwAVConfig(MethodConfig):
 class SwAV(Method):
     Config = SwAVConfig
     needs_labels = False
-    default_views = "simclr"
+    default_views = "swav"
     fewest_views = 2
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
     paper = "Caron et al. 2020, arXiv:2006.09882"

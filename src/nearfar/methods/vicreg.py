@@ -32,7 +32,7 @@ class VICRegConfig(MethodConfig):
 class VICReg(Method):
     Config = VICRegConfig
     needs_labels = False
-    default_views = "simclr"
+    default_views = "byol"
     fewest_views = 2
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.05, weight_decay=1e-4)
     paper = "Bardes et al. 2022, arXiv:2105.04906"

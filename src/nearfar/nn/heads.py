@@ -6,6 +6,8 @@ from typing import Literal, final
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Projector = Literal["linear", "mlp"]
+
 
 @final
 class Head(nn.Sequential):
@@ -40,3 +42,10 @@ def mlp(
         built += [nn.Linear(before, after, bias=not batch_norm), *norm, active]
     built.append(nn.Linear(widths[-1], out_dim, bias=not output_norm))
     return Head(*built, *([nn.BatchNorm1d(out_dim, affine=False)] if output_norm else []))
+
+
+def projector(kind: Projector, in_dim: int, hidden_dim: int | None, out_dim: int, *, batch_norm: bool = False) -> Head:
+    """A linear layer, or an MLP whose hidden width is `hidden_dim`, else `in_dim`."""
+    if kind == "linear":
+        return Head(nn.Linear(in_dim, out_dim))
+    return mlp(in_dim, hidden_dim or in_dim, out_dim, batch_norm=batch_norm)

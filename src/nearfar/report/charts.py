@@ -1,6 +1,6 @@
 """Learning curves as plain SVG geometry: no script, so they print and need nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
@@ -43,11 +43,19 @@ class Chart:
 
 @dataclass(frozen=True)
 class Curves:
-    """Loss and validation kNN of one method, seeds as thin lines."""
+    """Loss, validation kNN and the doctor's monitors of one method, seeds as thin lines."""
 
     label: str
     loss: Chart | None
     knn: Chart | None
+    monitors: tuple[tuple[str, Chart], ...] = ()  # with their titles
+
+
+_MONITORS: tuple[tuple[str, Callable[[EpochMetrics], float | None]], ...] = (
+    ("Effective rank of the representation", lambda epoch: epoch.effective_rank),
+    ("Alignment (distance of two views)", lambda epoch: epoch.alignment),
+    ("Uniformity (lower: images are more evenly spread)", lambda epoch: epoch.uniformity),
+)
 
 
 def learning_curves(groups: Sequence[Group]) -> list[Curves]:
@@ -71,9 +79,17 @@ def learning_curves(groups: Sequence[Group]) -> list[Curves]:
                 _chart(f"validation kNN of {group.label}", accuracy, knn_range, epochs, percent=True)
                 if accuracy
                 else None,
+                tuple(_monitors(group, epochs)),
             )
         )
     return [c for c in curves if c.loss is not None or c.knn is not None]
+
+
+def _monitors(group: Group, epochs: Point) -> Iterator[tuple[str, Chart]]:
+    for title, get in _MONITORS:
+        if series := _series(group, get):
+            values = [y for _, points in series for _, y in points]
+            yield title, _chart(f"{title.partition(' (')[0]}, {group.label}", series, _padded(values), epochs)
 
 
 def _loss(epoch: EpochMetrics) -> float | None:

@@ -53,6 +53,12 @@ class EncoderSummary(Record):
     parameters: int | None = None
 
 
+class ViewsSummary(Record):
+    policy: str | None = None
+    count: int | None = None
+    shown: str | None = None  # of each image a step: "2", or "2 + 6 of 28 px"
+
+
 class Confusion(Record):
     """counts[true][predicted] of the linear probe of the last encoder."""
 
@@ -77,6 +83,7 @@ class Results(Record):
     command: str = ""
     data: DataSummary
     encoder: EncoderSummary = EncoderSummary()
+    views: ViewsSummary = ViewsSummary()
     train: dict[str, Any] = Field(default_factory=dict)
     measurements: tuple[Measurement, ...] = ()
     untrained: tuple[Measurement, ...] = ()
@@ -104,6 +111,9 @@ class EpochMetrics(Record):
     loss: float | None = None
     chance: float | None = None
     knn_val: float | None = Field(None, alias="knn.top1.val")
+    effective_rank: float | None = None
+    alignment: float | None = None
+    uniformity: float | None = None
 
 
 class TableEntry(Record):

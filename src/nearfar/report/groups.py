@@ -48,7 +48,7 @@ class Findings:
 
 def findings(source: Source) -> Findings:
     """Of a comparison: what compare.json says. Of loose runs: the same numbers, gathered here."""
-    same_data = len({_data_key(run) for run in source.runs}) <= 1
+    same_data = len({data_key(run) for run in source.runs}) <= 1
     if source.compare is not None:
         groups = _by_method(source.runs)
         compare = source.compare
@@ -60,7 +60,7 @@ def findings(source: Source) -> Findings:
     return Findings(groups, tuple(gather(groups)), command=command, same_data=same_data)
 
 
-def _data_key(run: Run) -> tuple[str, int, tuple[str, ...]]:
+def data_key(run: Run) -> tuple[str, int, tuple[str, ...]]:
     data = run.results.data
     return data.name, data.n_test, data.classes
 
@@ -76,7 +76,7 @@ def _by_configuration(runs: Sequence[Run]) -> tuple[Group, ...]:
     """Equal but for the seed → one group. Where a method has several groups, the folder tells them apart."""
     by: dict[str, list[Run]] = {}
     for run in runs:
-        by.setdefault(repr((run.method, _data_key(run), _without_seed(run.config))), []).append(run)
+        by.setdefault(repr((run.method, data_key(run), _without_seed(run.config))), []).append(run)
     methods = [of[0].method for of in by.values()]
     return tuple(
         Group(
@@ -92,12 +92,12 @@ def _seed(run: Run) -> int:
 
 
 def _without_seed(config: str | None) -> Any:
-    tree = _tree(config)
+    tree = settings(config)
     tree.get("train", {}).pop("seed", None)
     return tree or config
 
 
-def _tree(config: str | None) -> dict[str, dict[str, Any]]:
+def settings(config: str | None) -> dict[str, dict[str, Any]]:
     """The sections of run.toml; none where it is absent or no TOML."""
     try:
         tree = tomllib.loads(config or "")
@@ -125,10 +125,10 @@ def gather(groups: Sequence[Group]) -> list[TableEntry]:
 
 def _start(run: Run) -> tuple[Any, ...]:
     """What two runs share whose encoders were equal before training, and measured on the same images."""
-    config = _tree(run.config)
+    config = settings(run.config)
     data = config.get("data", {})
     encoder = (run.results.encoder, config.get("encoder"))
-    return (_data_key(run), data.get("size"), data.get("eval_crop"), encoder, run.results.seed)
+    return (data_key(run), data.get("size"), data.get("eval_crop"), encoder, run.results.seed)
 
 
 def _entries(label: str, runs: Sequence[Sequence[Measurement]]) -> list[TableEntry]:

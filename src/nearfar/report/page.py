@@ -30,6 +30,7 @@ from nearfar.report.palette import SHAPES
 from nearfar.report.read import Run, Source, read_source
 from nearfar.report.sheet import COLUMNS, TILE, Sheet
 from nearfar.report.table import results_table
+from nearfar.report.views import view_sheets
 
 
 def write_report(paths: Sequence[Path], out: Path) -> Path:
@@ -74,6 +75,7 @@ def render(source: Source, *, base: Path) -> str:
         missing=[line for group in found.groups for line in words.missing(group)],
         diagnosis=words.diagnosis(found),
         curves=learning_curves(found.groups),
+        views=view_sheets(found.groups),
         families=families,
         matrices=confusion_matrices(found.groups),
         mistakes=mistakes,

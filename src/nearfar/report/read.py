@@ -21,6 +21,7 @@ from nearfar.report.contract import (
     Record,
     Results,
 )
+from nearfar.report.pictures import Picture, read_picture
 from nearfar.report.rows import TestRows, check_rows
 
 R = TypeVar("R", bound=Record)
@@ -37,6 +38,7 @@ class Run:
     encoder: EncoderFile | None = None
     config: str | None = None  # run.toml, as text
     environment: Environment | None = None
+    views: Picture | None = None  # views.png
 
     @property
     def method(self) -> str:
@@ -101,6 +103,7 @@ def read_run(path: Path) -> Run:
     environment = path / "environment.json"
     config = path / "run.toml"
     rows = path / "embeddings.npz"
+    views = path / "views.png"
     return Run(
         path=path,
         results=results,
@@ -109,6 +112,7 @@ def read_run(path: Path) -> Run:
         encoder=_record(encoder, EncoderFile, again) if encoder.is_file() else None,
         config=_text(config, again) if config.is_file() else None,
         environment=_record(environment, Environment, again) if environment.is_file() else None,
+        views=_picture(views, again) if views.is_file() else None,
     )
 
 
@@ -163,6 +167,13 @@ def _metrics(file: Path, again: str, *, forgive_last: bool) -> tuple[EpochMetric
             if not (forgive_last and i == lines[-1][0]):
                 raise
     return tuple(epochs)
+
+
+def _picture(file: Path, again: str) -> Picture:
+    try:
+        return read_picture(file)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: no picture that nearfar wrote ({error}); {again}") from error
 
 
 def _rows(file: Path, n_classes: int, again: str) -> TestRows:

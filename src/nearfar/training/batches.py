@@ -54,7 +54,7 @@ class Batches:
 
     def _batch(self, index: Tensor, draw: Tensor, labels: Tensor, epoch: int, progress: float) -> Batch:
         stored = self.data.rows(index).to(self.device)
-        index, draw = index.to(self.device), draw.to(self.device)
         views = make_views(stored, self.plan, seed=self.seed, epoch=epoch, index=index, draw=draw)
+        index, draw = index.to(self.device), draw.to(self.device)
         shown = labels if self.with_labels else torch.full_like(labels, -1)
         return Batch(views, shown.to(self.device), index, draw, self.seed, epoch, progress)

@@ -12,13 +12,14 @@ from lightning_fabric import Fabric
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from nearfar.core.errors import NotFiniteError, TrainingStoppedError
+from nearfar.core.errors import DivergedError, NotFiniteError, NothingToCompareError, TrainingStoppedError
 from nearfar.core.progress import Bar
 from nearfar.core.randomness import stream_seed
 from nearfar.core.types import Batch, StepResult
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
+from nearfar.training.monitors import Monitor
 from nearfar.training.optimizers import CONSTANT_RATE
 from nearfar.training.schedules import Decay, rate_factor, steps_of
 
@@ -48,8 +49,8 @@ def fit(
 ) -> None:
     """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
 
-    `method` and `optimizer` are changed in place, `counters` too. TrainingStoppedError: the loss or the gradient is
-    no finite number; no step is taken with it.
+    `method` and `optimizer` are changed in place, `counters` too. DivergedError: the loss or the gradient is
+    no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is taken with it.
     """
     wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
     method.group = dist.group.WORLD if fabric.world_size > 1 else None
@@ -57,7 +58,7 @@ def fit(
     warmup_steps = steps_of(pace.warmup_epochs, batches.steps_per_epoch)
     method.train()
     for epoch in range(counters.epoch, batches.epochs):
-        means = _Means()
+        means, monitor = _Means(), Monitor()
         started = time.perf_counter()
         for batch in batches.epoch(epoch):
             factor = rate_factor(
@@ -71,6 +72,8 @@ def fit(
                     result: StepResult = wrapped(batch)
             except NotFiniteError as error:
                 raise _stopped(f"the loss of {name} cannot be taken ({error})", counters, batches, lr) from error
+            except NothingToCompareError as error:
+                raise _nothing_to_compare(name, error, counters, batches) from error
             loss = float(result.loss.detach())
             if not math.isfinite(loss):
                 raise _stopped(f"the loss of {name} is {loss}{_faulty_views(result)}", counters, batches, lr)
@@ -85,10 +88,11 @@ def fit(
             counters.step += 1
             counters.views_seen += _views_in(batch) * batches.world_size
             means.add(loss, norm, result)
+            monitor.see(result)
             bar.advance(1, _text(loss, result))
         counters.train_seconds += time.perf_counter() - started
         counters.epoch = epoch + 1
-        after_epoch({**means.row(), "lr": lr})
+        after_epoch({**means.row(), **monitor.row(), "lr": lr})
         method.train()
 
 
@@ -144,9 +148,23 @@ def what_to_try(lr: float) -> str:
     )
 
 
-def _stopped(what: str, counters: Counters, batches: Batches, lr: float) -> TrainingStoppedError:
-    at = f"step {counters.step + 1} of {batches.total_steps} (epoch {counters.epoch + 1})"
-    return TrainingStoppedError(f"training stopped at {at}: {what}. {what_to_try(lr)}")
+def _stopped(what: str, counters: Counters, batches: Batches, lr: float) -> DivergedError:
+    return DivergedError(f"training stopped at {_place(counters, batches)}: {what}. {what_to_try(lr)}")
+
+
+def _nothing_to_compare(
+    name: str, error: NothingToCompareError, counters: Counters, batches: Batches
+) -> TrainingStoppedError:
+    balanced = ", or data.balanced=true" if batches.with_labels and not batches.balanced else ""
+    return TrainingStoppedError(
+        f"training stopped at {_place(counters, batches)}: {name} finds nothing to compare in a batch of "
+        f"{batches.batch_size} images ({error}). Set a larger train.batch_size{balanced}; the last complete epoch's "
+        "checkpoint stays"
+    )
+
+
+def _place(counters: Counters, batches: Batches) -> str:
+    return f"step {counters.step + 1} of {batches.total_steps} (epoch {counters.epoch + 1})"
 
 
 def _faulty_views(result: StepResult) -> str:

@@ -1,5 +1,5 @@
 """Views: what is made anew of each image in each step, for a whole batch at once.
 
-`policies` says in plain numbers what varies (no torch), `plan` makes views and the evaluation view,
-`geometry` and `colour` draw the parameters, `warp` renders them.
+`operations` and `policies` say in plain numbers what varies (no torch), `program` turns a policy into arrays, `plan`
+makes views and the evaluation view; `kernels` draws the recipes and renders them.
 """

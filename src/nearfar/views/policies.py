@@ -1,99 +1,217 @@
-"""What may vary from view to view, as plain numbers, and the named policies of the literature. No torch.
+"""The named policies of the literature, as data. No torch."""
 
-Contrast, brightness and saturation are drawn as factors from [max(0, 1 - a), 1 + a], hue as a turn of the
-colour circle from [-a, a], where a is the amplitude: the convention of torchvision's ColorJitter.
-"""
-
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-Amplitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Policy(BaseModel, frozen=True, extra="forbid"):
-    """The ranges from which each view of each sample draws. The defaults vary nothing.
-
-    A crop of area 1 and aspect 1 of an image that is not square is its largest centred square to a pixel.
-    """
-
-    crop_area: tuple[Bound, Bound] = Field(
-        default=(1.0, 1.0), description="crop's share of the image's true area"
-    )
-    crop_aspect: tuple[Bound, Bound] = Field(
-        default=(1.0, 1.0), description="crop's width by height, log-uniform"
-    )
-    flip: Probability = Field(
-        default=0.0, description="probability of a mirror image (left and right change places)"
-    )
-    rotate_degrees: float = Field(
-        default=0.0, ge=0, le=180, description="turned by up to this angle, either way"
-    )
-    shift: float = Field(
-        default=0.0, ge=0, le=1, description="moved by up to this fraction of the image's side"
-    )
-    scale: tuple[Bound, Bound] = Field(
-        default=(1.0, 1.0), description="enlarged (> 1) or shrunk about its centre"
-    )
-    outside: Literal["edge", "black"] = Field(
-        default="edge", description="what lies outside the image: its edge values go on, or black"
-    )
-    jitter: Probability = Field(default=0.0, description="probability that the next four happen at all")
-    brightness: Amplitude = Field(default=0.0, description="amplitude of the factor that all channels share")
-    contrast: Amplitude = Field(default=0.0, description="amplitude of the factor about the view's mean grey")
-    saturation: Amplitude = Field(default=0.0, description="amplitude of the factor about each pixel's grey")
-    hue: float = Field(default=0.0, ge=0, le=0.5, description="amplitude in turns of the colour circle")
-    grey: Probability = Field(default=0.0, description="probability that the view loses its colour")
-
-    @model_validator(mode="after")
-    def _ranges_run_upwards(self) -> "Policy":
-        for name in ("crop_area", "crop_aspect", "scale"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name}: want (low, high), got ({low}, {high})")
-        if self.crop_area[1] > 1:
-            raise ValueError(f"crop_area: want at most 1 (the whole image), got {self.crop_area[1]}")
-        return self
+from nearfar.views.kinds import Kind, Policy, Tiles
+from nearfar.views.operations import (
+    Autocontrast,
+    Blur,
+    Brightness,
+    Contrast,
+    Crop,
+    Cutout,
+    Equalize,
+    Flip,
+    Grey,
+    Invert,
+    Jitter,
+    OneOf,
+    Operation,
+    Posterize,
+    Rotate,
+    Saturation,
+    Sharpness,
+    Shear,
+    Simple,
+    Solarize,
+    SolarizeAdd,
+    Translate,
+)
 
 
-_ASPECT = (3 / 4, 4 / 3)
+def _kind(*operations: Operation, **more: Any) -> Kind:
+    return Kind(operations=operations, **more)
 
-POLICIES: Mapping[str, Policy] = MappingProxyType(
-    {
-        # Chen et al. 2020, arXiv:2002.05709, appendix A, whose blur (σ .1 to 2 px, probability .5) comes with
-        # the fast kernels and is absent until then; on CIFAR-10 the paper leaves it out (appendix B.9).
-        "simclr": Policy(
-            crop_area=(0.08, 1.0), crop_aspect=_ASPECT, flip=0.5,
-            jitter=0.8, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, grey=0.2,
-        ),
-        # main_supcon.py of HobbitLong/SupContrast, the code of Khosla et al. 2020, arXiv:2004.11362: no blur.
-        "supcon": Policy(
-            crop_area=(0.2, 1.0), crop_aspect=_ASPECT, flip=0.5,
-            jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grey=0.2,
-        ),
-        # main_ce.py of the same: what cross-entropy is trained with there.
-        "basic": Policy(crop_area=(0.2, 1.0), crop_aspect=_ASPECT, flip=0.5),
-        # nearfar's own, for characters of a few pixels, whose mirror image is another character or none.
-        # The aspect helps: SimCLR, Conv4, 30 epochs, linear probe, 3 seeds: 92.4 %, without it 90.7 %.
-        # Black outside, as their background is: SimCLR 60 epochs, 3 seeds: 96.9 %, with edges going on 95.7 %.
-        "digits": Policy(
-            crop_area=(0.7, 1.0), crop_aspect=_ASPECT, rotate_degrees=15.0, shift=0.1, outside="black"
-        ),
-    }
+
+def _of(*operations: Operation, **more: Any) -> Policy:
+    return Policy(kinds=(_kind(*operations, **more),))
+
+
+def _jitter(brightness: float, contrast: float, saturation: float, hue: float, probability: float = 0.8) -> Jitter:
+    return Jitter(probability=probability, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+
+
+_FLIP = Flip()
+_GREY = Grey(probability=0.2)
+_BLUR = Blur(probability=0.5)
+_BLUR_SIMCLR = Blur(probability=0.5, kernel=0.1)
+_STRONG = _jitter(0.8, 0.8, 0.8, 0.2)
+_BYOL = (Crop(), _FLIP, _jitter(0.4, 0.4, 0.2, 0.1), _GREY)
+_SWAV = (_FLIP, _STRONG, _GREY, _BLUR)
+
+
+# Levels of 10 as in tensorflow/models' augment.py, which Khosla et al. 2020 used: their images have 224 px.
+def _at_level(name: str, level: float, *, shift_px: float, cutout_px: float = 40) -> Simple:
+    """An operation of AutoAugment or RandAugment at a level from 0 to 10."""
+    share = level / 10
+    factor = (1.8 * share + 0.1,) * 2
+    match name:
+        case "rotate":
+            return Rotate(degrees=(30 * share,) * 2, either_sign=True)
+        case "shear_x" | "shear_y":
+            return Shear(axis="x" if name[-1] == "x" else "y", slope=(0.3 * share,) * 2, either_sign=True)
+        case "translate_x" | "translate_y":
+            fraction = (shift_px / 224 * share,) * 2
+            return Translate(axis="x" if name[-1] == "x" else "y", fraction=fraction, either_sign=True)
+        case "colour":
+            return Saturation(factor=factor)
+        case "contrast":
+            return Contrast(factor=factor)
+        case "brightness":
+            return Brightness(factor=factor)
+        case "sharpness":
+            return Sharpness(factor=factor)
+        case "posterize":  # TensorFlow shifts a byte by at most 7, so one bit stays at levels 0 to 4
+            return Posterize(bits=(max(1, int(4 * share)),) * 2)
+        case "solarize":
+            return Solarize(threshold=(int(256 * share),) * 2)
+        case "solarize_add":
+            return SolarizeAdd(amount=(int(110 * share),) * 2)
+        case "cutout":
+            return Cutout(side=(max(1, 2 * int(cutout_px * share)) / 224,) * 2, fill="grey")
+        case "equalize":
+            return Equalize()
+        case "autocontrast":
+            return Autocontrast()
+        case _:
+            return Invert()
+
+
+RAND_AUGMENT = (
+    "autocontrast", "equalize", "invert", "rotate", "posterize", "solarize", "colour", "contrast", "brightness",
+    "sharpness", "shear_x", "shear_y", "translate_x", "translate_y", "cutout", "solarize_add",
 )  # fmt: skip
 
 
-def named_policy(name: str, strength: float = 1.0) -> Policy:
-    """The policy of that name, its colour amplitudes times `strength` (SimCLR's s; hue at most a half turn).
+def _rand_augment(n: int, m: float) -> OneOf:
+    """N times one of 16 operations at level M of 10, or none (Cubuk et al. 2019, arXiv:1909.13719).
 
-    Crop, flip, rotation and probabilities stay as they are. `simclr` is without its blur until the fast
-    kernels bring it; the others never had one. An unknown name is a KeyError: the configuration has been
-    checked before. A negative strength is pydantic's ValidationError, which is a ValueError.
+    None is as likely as each: augment.py draws among 17.
     """
-    policy = POLICIES[name]
-    amplitudes = {key: strength * getattr(policy, key) for key in ("brightness", "contrast", "saturation")}
-    return Policy(**{**policy.model_dump(), **amplitudes, "hue": min(0.5, strength * policy.hue)})
+    return OneOf(times=n, among=(*((_at_level(name, m, shift_px=100),) for name in RAND_AUGMENT), ()))
+
+
+# AutoAugment's 25 sub-policies "v0" of tensorflow/tpu: (operation, probability, level) twice. The list that
+# torchvision calls IMAGENET is the paper's, another one.
+AUTO_AUGMENT_V0 = """
+equalize .8 1 shear_y .8 4 | colour .4 9 equalize .6 3 | colour .4 1 rotate .6 8 | solarize .8 3 equalize .4 7
+solarize .4 2 solarize .6 2 | colour .2 0 equalize .8 8 | equalize .4 8 solarize_add .8 3 | shear_x .2 9 rotate .6 8
+colour .6 1 equalize 1 2 | invert .4 9 rotate .6 0 | equalize 1 9 shear_y .6 3 | colour .4 7 equalize .6 0
+posterize .4 6 autocontrast .4 7 | solarize .6 8 colour .6 9 | solarize .2 4 rotate .8 9 | rotate 1 7 translate_y .8 9
+shear_x 0 0 solarize .8 4 | shear_y .8 0 colour .6 4 | colour 1 0 rotate .6 2 | equalize .8 4 equalize 0 8
+equalize 1 4 autocontrast .6 2 | shear_y .4 7 solarize_add .6 7 | posterize .8 2 solarize .6 10
+solarize .6 8 equalize .6 1 | colour .8 6 rotate .4 5
+"""
+
+
+def _auto_augment() -> OneOf:
+    def step(name: str, probability: str, level: str) -> Simple:
+        operation = _at_level(name, float(level), shift_px=250)
+        return operation.model_copy(update={"probability": float(probability)})
+
+    rules = [rule.split() for rule in AUTO_AUGMENT_V0.replace("\n", "|").split("|") if rule.strip()]
+    return OneOf(among=tuple((step(*rule[:3]), step(*rule[3:])) for rule in rules))
+
+
+POLICIES: Mapping[str, Policy] = MappingProxyType(
+    {
+        # Chen et al. 2020, arXiv:2002.05709, appendix A; for CIFAR-10 (B.9) at half the strength and without blur.
+        "simclr": _of(Crop(), _FLIP, _STRONG, _GREY, _BLUR_SIMCLR),
+        "simclr_cifar": _of(Crop(), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
+        # main_moco.py of facebookresearch/moco, plain and with --aug-plus.
+        "moco_v1": _of(Crop(area=(0.2, 1)), _GREY, _jitter(0.4, 0.4, 0.4, 0.4, probability=1), _FLIP),
+        "moco_v2": _of(Crop(area=(0.2, 1)), _jitter(0.4, 0.4, 0.4, 0.1), _GREY, _BLUR, _FLIP),
+        # Grill et al. 2020, arXiv:2006.07733, table 6: the two views differ in blur and solarisation.
+        "byol": Policy(
+            kinds=(
+                _kind(*_BYOL, Blur(kernel=0.1)),
+                _kind(*_BYOL, Blur(probability=0.1, kernel=0.1), Solarize(probability=0.2)),
+            )
+        ),
+        # main_swav.py of facebookresearch/swav: 2 × 224 and 6 × 96.
+        "swav": Policy(
+            kinds=(
+                _kind(Crop(area=(0.14, 1)), *_SWAV),
+                _kind(Crop(area=(0.05, 0.14)), *_SWAV, size=96 / 224, count=6),
+            )
+        ),
+        # main_supcon.py of HobbitLong/SupContrast, the code of Khosla et al. 2020, arXiv:2004.11362: no blur.
+        "supcon": _of(Crop(area=(0.2, 1)), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
+        # preprocessing.py of google-research/supcon: SimAugment's sparse warp has probability 0 there.
+        "sim_augment": _of(Crop(), _FLIP, _STRONG, _GREY, _BLUR_SIMCLR),
+        "auto_augment": _of(Crop(), _FLIP, _auto_augment(), outside="grey"),
+        "rand_augment": _of(Crop(), _FLIP, _rand_augment(2, 9), outside="grey"),
+        "stacked_rand_augment": _of(
+            Crop(), _FLIP, _STRONG, _rand_augment(2, 10), _GREY, _BLUR_SIMCLR, outside="grey"
+        ),
+        # Patacchiola and Storkey 2020, arXiv:2006.05849, as in their code.
+        "relational": _of(Crop(), _FLIP, _STRONG, _GREY),
+        # nearfar's own numbers for the operations that classifiers of cassava leaves are trained with.
+        "cassava": _of(
+            Crop(area=(0.5, 1)), _FLIP, Flip(axis="vertical"), Rotate(degrees=(-45, 45)),
+            Shear(axis="x", slope=(-0.1, 0.1)), Saturation(factor=(0.7, 1.3)), Contrast(factor=(0.8, 1.2)),
+            Brightness(factor=(0.9, 1.1)), Cutout(probability=0.5, side=(0.15, 0.3)),
+        ),
+        # main_ce.py of SupContrast: what cross-entropy is trained with there.
+        "basic": _of(Crop(area=(0.2, 1)), _FLIP),
+        "none": _of(),
+        # nearfar's own, for characters of a few pixels, whose mirror image is another character or none.
+        # The aspect helps: SimCLR, Conv4, 30 epochs, linear probe, 3 seeds: 92.4 %, without it 90.7 %.
+        # Black outside, as their background is: SimCLR 60 epochs, 3 seeds: 96.9 %, with edges going on 95.7 %.
+        "digits": _of(
+            Crop(area=(0.7, 1)), Rotate(degrees=(-15, 15)),
+            Translate(axis="x", fraction=(-0.1, 0.1)), Translate(axis="y", fraction=(-0.1, 0.1)), outside="black",
+        ),
+        # Noroozi and Favaro 2016, arXiv:1603.09246: 255 px, cells of 85, tiles of 64 anywhere within.
+        "patches": _of(Crop(area=(0.5, 1), aspect=(1, 1)), tiles=Tiles()),
+    }
+)  # fmt: skip
+
+# Where each stands; what nearfar does otherwise is said beside the policy.
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "simclr": "Chen et al. 2020, arXiv:2002.05709",
+        "simclr_cifar": "Chen et al. 2020, appendix B.9",
+        "moco_v1": "main_moco.py of facebookresearch/moco",
+        "moco_v2": "main_moco.py of facebookresearch/moco with --aug-plus",
+        "byol": "Grill et al. 2020, arXiv:2006.07733, table 6",
+        "swav": "main_swav.py of facebookresearch/swav",
+        "supcon": "main_supcon.py of HobbitLong/SupContrast",
+        "sim_augment": "preprocessing.py of google-research/supcon",
+        "auto_augment": "v0 of tensorflow/tpu (Cubuk et al. 2018, arXiv:1805.09501)",
+        "rand_augment": "Cubuk et al. 2019, arXiv:1909.13719; this is rand_augment(2, 9), others are written so",
+        "stacked_rand_augment": "Khosla et al. 2020, arXiv:2004.11362; level 10",
+        "relational": "Patacchiola and Storkey 2020, arXiv:2006.05849",
+        "cassava": "nearfar's own, for leaves",
+        "basic": "main_ce.py of HobbitLong/SupContrast",
+        "none": "nearfar's own: every view is the evaluation view",
+        "digits": "nearfar's own, for characters of a few pixels",
+        "patches": "Noroozi and Favaro 2016, arXiv:1603.09246",
+    }
+)
+
+RAND_AUGMENT_CALL = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
+MOST_LAYERS = 8
+
+
+def named_policy(name: str, strength: float = 1.0) -> Policy:
+    """The policy of that name, or `rand_augment(N, M)`, its jitter times `strength`. KeyError: no such name."""
+    if (call := RAND_AUGMENT_CALL.fullmatch(name)) is None:
+        return POLICIES[name].stronger(strength)
+    n, m = int(call[1]), float(call[2])
+    if not (1 <= n <= MOST_LAYERS and 0 <= m <= 10):
+        raise KeyError(name)
+    return _of(Crop(), _FLIP, _rand_augment(n, m), outside="grey")

@@ -102,6 +102,21 @@ def test_large_jpegs_keep_their_true_size():
     assert peek_size(encoded(picture(1, 900, 600), "JPEG")) == (900, 600)
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 10_000), (10_000, 1), (20_000, 3), (20_000, 400)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_dots_posts_and_roads_keep_their_true_size_and_their_order(width, height, kind):
+    """From black to white along the longer side."""
+    ramp = np.linspace(0, 255, max(width, height)).round().astype(np.uint8)
+    pixels = np.broadcast_to(ramp if width >= height else ramp[:, None], (height, width))
+    result = decode(encoded(Image.fromarray(pixels), kind), 16)
+    assert isinstance(result, Decoded)
+    assert (result.width, result.height) == (width, height)
+    assert result.half.shape == (8, 8, 3)
+    along = result.square[8, :, 0] if width >= height else result.square[:, 8, 0]
+    wanted = (np.arange(16) + 0.5) * 255 / 16 if width * height > 1 else np.zeros(16)
+    assert np.abs(along - wanted).max() < 4
+
+
 @pytest.mark.parametrize("width", [48, 256])
 def test_shrinking_is_antialiased(width):
     stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (width, width // 2)))

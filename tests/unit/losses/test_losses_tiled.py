@@ -273,4 +273,5 @@ def test_the_gpu_agrees_with_float64(dtype, tolerance, form):
 
 def test_the_signature_of_sup_con_is_the_published_one():
     names = list(inspect.signature(inspect.unwrap(losses.sup_con)).parameters)
-    assert names == ["z", "labels", "temperature", "form", "contrast", "denominator", "positives_cap", "group"]
+    assert names == ["z", "labels", "temperature", "form", "contrast", "denominator", "positives_cap", "queue",
+                     "queue_labels", "group"]  # fmt: skip

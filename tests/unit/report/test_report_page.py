@@ -358,3 +358,16 @@ def test_a_place_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path:
 def test_reporting_imports_no_torch() -> None:
     code = "import sys, nearfar.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_monitors_have_curves_where_the_rows_hold_them(tmp_path):
+    run = write_run(tmp_path / "run", epochs=3)
+    path = run / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    numbers = {"effective_rank": 30.0, "alignment": 0.25, "uniformity": -2.5}
+    path.write_text("".join(json.dumps(row | numbers) + "\n" for row in rows))
+    text = write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
+    for title in ("Effective rank of the representation", "Alignment", "Uniformity"):
+        assert f'aria-label="{title}, supcon, by epoch; seed 0' in text
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "Effective rank" not in write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")

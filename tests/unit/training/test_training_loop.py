@@ -4,7 +4,7 @@ import pytest
 import torch
 from train_tiny import Recording, tiny_batches, tiny_fit
 
-from nearfar.core.errors import NotFiniteError, TrainingStoppedError
+from nearfar.core.errors import NotFiniteError, NothingToCompareError, TrainingStoppedError
 from nearfar.core.progress import Bar
 from nearfar.training.checkpoint import Counters
 from nearfar.training.optimizers import CONSTANT_RATE
@@ -23,7 +23,8 @@ def test_a_run_learns_and_reports_a_row_of_means_an_epoch() -> None:
     )
     assert rows[1]["loss"] < rows[0]["loss"]
     assert [row["step"] for row in rows] == [2.0, 5.0]
-    assert set(rows[0]) == {"loss", "grad_norm", "chance", "step", "lr"}
+    monitors = {"effective_rank", "feature_std", "alignment", "uniformity", "cosine_positive", "cosine_random"}
+    assert set(rows[0]) == {"loss", "grad_norm", "chance", "step", "lr", *monitors}
     norms = [torch.cat([g.flatten() for g in gradients if g is not None]).norm() for gradients in method.gradients]
     assert rows[0]["grad_norm"] == pytest.approx(float(sum(norms[:3]) / 3), rel=1e-5)
 
@@ -236,4 +237,15 @@ def test_a_loss_that_refuses_rows_that_are_not_finite_stops_the_run_too() -> Non
 
     method.step = refuse
     with pytest.raises(TrainingStoppedError, match=r"step 1 of 6 .*Recording cannot be taken \(z: want finite"):
+        tiny_fit(method)
+
+
+def test_a_batch_with_nothing_to_compare_stops_the_run_and_says_what_to_set() -> None:
+    method = Recording()
+
+    def refuse(_batch: object) -> None:
+        raise NothingToCompareError("labels: want two classes, got one")
+
+    method.step = refuse
+    with pytest.raises(TrainingStoppedError, match=r"step 1 of 6 .*Recording finds nothing .*want two.*batch_size"):
         tiny_fit(method)

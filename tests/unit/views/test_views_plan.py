@@ -1,121 +1,182 @@
+"""Groups, the evaluation view, levels against aliasing, what a person is shown."""
+
 import pytest
 import torch
+import torch.nn.functional as F
+import torchvision.transforms.v2.functional as tv
+from views_pictures import NORMAL, RAW, WHERE, all_views_of, pictures, policy, store, store_of, views_of
 
 from nearfar.core.errors import ConfigError
 from nearfar.core.types import StoredImages
-from nearfar.views.plan import ViewPlan, evaluation_view, make_views
-from nearfar.views.policies import POLICIES, Policy, named_policy
-
-NORMAL = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)}
-WHERE = {"seed": 1, "epoch": 2}
-
-
-def store_of(n: int, side: int) -> StoredImages:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (n, side, side, 3), generator=generator, dtype=torch.uint8)
-    sizes = torch.randint(side, 3 * side, (n, 2), generator=generator)
-    return StoredImages(images, images[:, ::2, ::2].contiguous(), sizes)
+from nearfar.data.decoding import half_side
+from nearfar.views import program, recipes
+from nearfar.views.kinds import Kind, Policy, Tiles
+from nearfar.views.operations import Cutout, Flip, Scale
+from nearfar.views.plan import ViewPlan, evaluation_view, make_views, show
+from nearfar.views.policies import named_policy
 
 
-def plan_of(policy: str, size: int, count: int = 2) -> ViewPlan:
-    return ViewPlan(named_policy(policy), count, size, **NORMAL)
+def squashed(images: torch.Tensor, sizes: list[tuple[int, int]], side: int) -> StoredImages:
+    """`images` (n, 3, H, W) of [0, 255] in float, squashed to a square of that side and of half of it."""
+
+    def squash(to: int) -> torch.Tensor:
+        small = tv.resize(images, [to, to], antialias=True).round().clamp(0, 255).to(torch.uint8)
+        return small.permute(0, 2, 3, 1).contiguous()
+
+    return StoredImages(squash(side), squash(half_side(side)), torch.tensor(sizes))
 
 
-def views_of(
-    store: StoredImages, plan: ViewPlan, rows: torch.Tensor, draw: int = 0, **where: int
-) -> torch.Tensor:
-    part = StoredImages(store.images[rows], store.half[rows], store.size_px[rows])
-    (views,) = make_views(part, plan, index=rows, draw=torch.full_like(rows, draw), **{**WHERE, **where})
-    return views
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return 255 * torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("policy", sorted(POLICIES))
-@pytest.mark.parametrize(("side", "size"), [(8, 8), (32, 16)])
-def test_views_are_the_same_bits_in_batches_of_1_7_and_64(policy, side, size):
-    store, plan = store_of(64, side), plan_of(policy, size)
-    whole = views_of(store, plan, torch.arange(64))
-    for batch_size in (1, 7):
-        for start in range(0, 64 - batch_size + 1, 9):
-            rows = torch.arange(start, start + batch_size)
-            assert torch.equal(views_of(store, plan, rows), whole[:, rows])
+def poisoned(images: int, half: int) -> StoredImages:
+    """Each level filled with one number, so that a view tells which one it read."""
+    levels = (torch.full((1, side, side, 3), v, dtype=torch.uint8) for side, v in ((32, images), (16, half)))
+    return StoredImages(*levels, torch.tensor([[32, 32]]))
 
 
-def test_large_views_are_the_same_bits_in_any_batch_on_any_number_of_threads():
-    store, rows = store_of(5, 256), torch.arange(5)  # 192 px: enough for torch to split one view's sum
-    plan = ViewPlan(Policy(crop_area=(0.2, 1.0), jitter=1.0, contrast=0.8), 2, 192, **NORMAL)
-    before = torch.get_num_threads()
-    try:
-        made = []
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            made += [views_of(store, plan, rows)]
-            made += [torch.cat([views_of(store, plan, row) for row in rows.split(1)], 1)]
-    finally:
-        torch.set_num_threads(before)
-    for other in made[1:]:
-        assert torch.equal(other, made[0])
+@pytest.mark.parametrize(("share", "value"), [(0.5, 200), (0.97, 200), (0.98, 50), (1.0, 50)])
+def test_a_warp_that_shrinks_reads_the_half_level(share, value):
+    for backend in ("cpu", "reference"):
+        plan = ViewPlan(policy(Scale(factor=(1 / share, 1 / share))), 1, 16, **RAW)
+        assert torch.allclose(views_of(poisoned(200, 50), plan, backend=backend), torch.tensor(value / 255))
 
 
-def test_views_can_be_made_again_and_in_another_order():
-    store, plan = store_of(9, 16), plan_of("simclr", 8)
-    order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
-    whole = views_of(store, plan, torch.arange(9))
-    assert torch.equal(views_of(store, plan, torch.arange(9)), whole)
-    assert torch.equal(views_of(store, plan, order), whole[:, order])
+def test_a_view_eight_times_smaller_than_the_store_does_not_alias():
+    images = noise(1, 3, 64, 64)
+    view = evaluation_view(squashed(images, [(64, 64)], 64), size=8, crop=1.0, **RAW)
+    means = F.avg_pool2d(images, 8) / 255
+    assert (view - means).std() < 0.4 * means.std()
 
 
-@pytest.mark.parametrize("policy", sorted(POLICIES))
-@pytest.mark.parametrize("change", [{"draw": 1}, {"epoch": 3}, {"seed": 2}])
-def test_another_draw_epoch_or_seed_gives_other_views(policy, change):
-    store, plan, rows = store_of(16, 16), plan_of(policy, 8), torch.arange(16)
-    same, other = views_of(store, plan, rows), views_of(store, plan, rows, **change)
-    assert (same != other).flatten(2).any(-1).float().mean() > 0.9
-
-
-@pytest.mark.parametrize("policy", sorted(POLICIES))
-def test_the_views_of_a_sample_differ_and_a_further_view_changes_none(policy):
-    store, rows = store_of(16, 16), torch.arange(16)
-    four, two = (views_of(store, plan_of(policy, 8, count), rows) for count in (4, 2))
-    assert four.shape == (4, 16, 3, 8, 8)
-    assert torch.equal(four[:2], two)
-    for a in range(4):
-        for b in range(a):
-            assert (four[a] != four[b]).flatten(1).any(1).float().mean() > 0.9
-
-
-def test_equal_images_of_different_samples_get_different_views():
-    store, plan = store_of(1, 16), plan_of("basic", 8)
-    twice = torch.tensor([0, 0])
-    part = StoredImages(store.images[twice], store.half[twice], store.size_px[twice])
-    (views,) = make_views(part, plan, index=torch.tensor([3, 4]), draw=twice, **WHERE)
-    assert not torch.equal(views[:, 0], views[:, 1])
-
-
-def test_one_operation_more_shifts_no_other():
-    store, rows = store_of(8, 16), torch.arange(8)
-    grey = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
-    plain, greyed = (
-        (
-            views_of(store, ViewPlan(Policy(crop_area=(0.2, 1), grey=g), 2, 8, (0,) * 3, (1,) * 3), rows)
-            * grey
-        ).sum(2)
-        for g in (0.0, 1.0)
+def test_an_evaluation_view_is_near_an_antialiased_resize():
+    photo = F.interpolate(noise(1, 3, 24, 32), scale_factor=4, mode="bicubic").clamp(0, 255)  # 128 by 96
+    photo = (photo + 0.3 * (noise(1, 3, 96, 128, seed=1) - 127)).clamp(0, 255)
+    ours = evaluation_view(squashed(photo, [(128, 96)], 64), size=32, crop=1.0, **RAW)
+    theirs, aliased = (
+        tv.resize(tv.center_crop(photo, [96, 96]), [32, 32], antialias=antialias) / 255 for antialias in (True, False)
     )
-    assert torch.allclose(plain, greyed, atol=1e-5)
+    assert (ours - theirs).square().mean().sqrt() < 0.02
+    assert (ours - theirs).square().mean() < 0.1 * (aliased - theirs).square().mean()
+
+
+def test_an_evaluation_view_of_a_square_image_of_its_own_size_is_the_image():
+    images = pictures(2, 8)
+    assert torch.allclose(evaluation_view(store(images), size=8, crop=1.0, **RAW), images / 255, atol=1e-5)
+
+
+def test_a_smaller_crop_of_the_evaluation_view_is_its_middle():
+    images = pictures(1, 32)
+    ours = evaluation_view(store(images), size=16, crop=0.5, **RAW)
+    assert torch.allclose(ours, images[..., 8:24, 8:24] / 255, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "height"), [(200, 100), (60, 150), (90, 90)])
+def test_a_circle_stays_a_circle_whatever_the_squash(width, height):
+    at_x, at_y = torch.arange(width) + 0.5 - width / 2, torch.arange(height) + 0.5 - height / 2
+    radius = 0.3 * min(width, height)
+    disc = 255.0 * ((at_x**2 + at_y[:, None] ** 2) < radius**2).expand(1, 3, -1, -1)
+    stored = squashed(disc, [(width, height)], 64)
+    for view in (
+        evaluation_view(stored, size=32, crop=1.0, **RAW)[0, 0],
+        views_of(stored, ViewPlan(named_policy("none"), 1, 32, **RAW))[0, 0, 0],
+    ):
+        assert view[16].sum() == pytest.approx(0.6 * 32, abs=0.7)
+        assert view[:, 16].sum() == pytest.approx(0.6 * 32, abs=0.7)
 
 
 def test_a_policy_that_varies_nothing_makes_the_evaluation_view():
     random = store_of(3, 16)
-    store = StoredImages(random.images, random.half, torch.tensor([[40, 40], [80, 40], [30, 90]]))
-    views = views_of(store, ViewPlan(Policy(), 2, 8, **NORMAL), torch.arange(3))
+    stored = StoredImages(random.images, random.half, torch.tensor([[40, 40], [80, 40], [30, 90]]))
+    views = views_of(stored, ViewPlan(named_policy("none"), 2, 8, **NORMAL))
     for view in views:
-        assert torch.allclose(view, evaluation_view(store, size=8, crop=1.0, **NORMAL), atol=1e-5)
+        assert torch.allclose(view, evaluation_view(stored, size=8, crop=1.0, **NORMAL), atol=1e-5)
 
 
-def test_making_views_leaves_torchs_own_generator_alone():
-    before = torch.get_rng_state()
-    views_of(store_of(4, 16), plan_of("simclr", 8), torch.arange(4))
-    assert torch.equal(torch.get_rng_state(), before)
+def test_outside_the_image_its_edge_values_go_on_or_all_is_of_one_grey():
+    images = pictures(1, 8)
+    for backend in ("cpu", "reference"):
+        for outside, value in (("edge", None), ("black", 0.0), ("grey", 128 / 255)):
+            from_afar = policy(Scale(factor=(0.5, 0.5)), outside=outside)
+            view = views_of(store(images), ViewPlan(from_afar, 1, 16, **RAW), backend=backend)[0]
+            inside = view[0, :, 4:12, 4:12]
+            left = inside[..., :1].expand(-1, -1, 4) if value is None else torch.tensor(value)
+            assert torch.allclose(inside, images[0] / 255, atol=1e-5)
+            assert torch.allclose(view[0, :, 4:12, :4], left, atol=1e-5)
+
+
+def test_kinds_of_one_size_keep_what_lies_outside_each():
+    afar = (Scale(factor=(0.5, 0.5)),)
+    kinds = (Kind(operations=afar, outside="grey"), Kind(operations=afar, outside="black"), Kind(operations=afar))
+    tiled = Kind(operations=afar, outside="grey", tiles=Tiles(grid=2, side=1.0, jitter=0.0), count=1)
+    dark = tiled.model_copy(update={"outside": "black"})
+    white = store(torch.full((2, 3, 8, 8), 255, dtype=torch.uint8))
+    for backend in ("cpu", "reference"):
+        views, tiles = all_views_of(white, ViewPlan(Policy(kinds=(*kinds, tiled, dark)), 3, 16, **RAW), backend=backend)
+        corners = 255 * views[:, :, :, 0, 0]
+        assert torch.allclose(corners, torch.tensor([128.0, 0, 255])[:, None, None].expand_as(corners), atol=1e-3)
+        outer = 255 * tiles.amin((2, 3, 4))
+        assert torch.allclose(outer, torch.tensor([128.0] * 4 + [0.0] * 4)[:, None].expand_as(outer), atol=1e-3)
+
+
+def test_views_are_normalised_channel_by_channel():
+    image = torch.tensor([0, 51, 255], dtype=torch.uint8)[None, :, None, None].expand(1, 3, 8, 8).contiguous()
+    view = evaluation_view(store(image), size=8, crop=1.0, mean=(0.5, 0.1, 0.4), std=(0.5, 0.2, 0.3))
+    assert torch.allclose(view[0].mean((1, 2)), torch.tensor([-1.0, 0.5, 2.0]), atol=1e-5)
+
+
+def test_views_of_one_size_stand_in_one_group_in_the_order_of_their_first():
+    small = Kind(operations=(Flip(),), size=0.5, count=2)
+    tiled = Kind(tiles=Tiles(grid=2, side=1.0), count=1)
+    mixed = Policy(kinds=(Kind(), small, tiled, Kind(size=0.5)))
+    plan = ViewPlan(mixed, 4, 16, **RAW)
+    assert [group.size for group in plan.groups] == [16, 8, 8]  # tiles stand apart
+    assert [group.views for group in plan.groups] == [2, 4, 4]
+    assert [group.program.view[:, 0].tolist() for group in plan.groups] == [[0, 2], [1, 3, 4, 5], [6]]
+    assert [tuple(views.shape) for views in all_views_of(store_of(3, 16), plan)] == [
+        (2, 3, 3, 16, 16), (4, 3, 3, 8, 8), (4, 3, 3, 8, 8),
+    ]  # fmt: skip
+    assert mixed.describe(4, 16) == "2 + 8 of 8 px"
+
+
+def test_a_batch_of_none_makes_views_of_none():
+    none = torch.arange(0)
+    for views in all_views_of(store_of(2, 8), ViewPlan(named_policy("swav"), 2, 8, **RAW), none):
+        assert views.shape[1] == 0
+
+
+def test_a_person_is_shown_the_values_before_the_normalisation():
+    images = pictures(3, 16)
+    plan = ViewPlan(policy(Cutout(side=(0.5, 0.5), fill="mean")), 2, 16, **NORMAL)
+    (seen,) = show(store(images), plan, index=torch.arange(3), **WHERE)
+    assert (seen.dtype, tuple(seen.shape)) == (torch.uint8, (2, 3, 16, 16, 3))
+    raw = 255 * (views_of(store(images), plan) * torch.tensor(NORMAL["std"])[:, None, None]
+                 + torch.tensor(NORMAL["mean"])[:, None, None])  # fmt: skip
+    assert torch.equal(seen.permute(0, 1, 4, 2, 3), raw.round().to(torch.uint8))
+    mean = (255 * torch.tensor(NORMAL["mean"])).round().to(torch.uint8)
+    assert (seen == mean).all(-1).flatten(1).any(1).all()
+    sizes = [tuple(group.shape) for group in show(store(images), ViewPlan(named_policy("patches"), 1, 16, **NORMAL),
+                                                  index=torch.arange(3), **WHERE)]  # fmt: skip
+    assert sizes == [(9, 3, 4, 4, 3)]
+
+
+def test_making_views_changes_nothing_that_is_stored():
+    stored = store_of(4, 16)
+    before = [tensor.clone() for tensor in (stored.images, stored.half, stored.size_px)]
+    index = torch.arange(4)
+    make_views(stored, ViewPlan(named_policy("rand_augment"), 2, 16, **RAW), index=index, draw=index, **WHERE)
+    for tensor, was in zip((stored.images, stored.half, stored.size_px), before, strict=True):
+        assert torch.equal(tensor, was)
+
+
+def test_rows_that_do_not_lie_side_by_side_in_memory_make_the_same_views():
+    stored, plan = store_of(4, 16), ViewPlan(named_policy("simclr"), 2, 8, **RAW)
+    apart = StoredImages(
+        stored.images.repeat_interleave(2, 0)[::2], stored.half.transpose(1, 2).contiguous().transpose(1, 2),
+        stored.size_px,
+    )  # fmt: skip
+    assert torch.equal(views_of(apart, plan), views_of(stored, plan))
 
 
 @pytest.mark.parametrize(
@@ -124,8 +185,24 @@ def test_making_views_leaves_torchs_own_generator_alone():
         ({"count": 0}, "views.count: want at least 1, got 0"),
         ({"size": 0}, "data.size: want at least 1 px, got 0"),
         ({"std": (1.0, 0.0, 1.0)}, "encoder.std: want more than 0"),
+        ({"mean": (0.5, 1.1, 0.5)}, r"encoder.mean: want values in \[0, 1\], got \(0.5, 1.1, 0.5\)"),
+        ({"mean": (-0.1, 0.5, 0.5)}, r"encoder.mean: want values in \[0, 1\]"),
     ],
 )
 def test_a_plan_that_cannot_work_is_refused_by_name(wrong, text):
     with pytest.raises(ConfigError, match=text):
-        ViewPlan(**{"policy": Policy(), "count": 2, "size": 8, **NORMAL, **wrong})
+        ViewPlan(**{"policy": policy(), "count": 2, "size": 8, **NORMAL, **wrong})
+
+
+def test_the_numbers_that_kernels_are_compiled_with_are_the_known_ones():
+    """numba keeps compiled kernels and sees edits in their own file only. A number changed here or in program.py
+    needs an edit of kernels/draw.py and kernels/cpu.py too, else old code goes on with the old number."""
+    unread = ("TABLES", "SHRINK", "UNCHANGED")  # read by no kernel that numba compiles
+    known = {name: value for name, value in vars(recipes).items() if name.isupper() and name not in unread}
+    assert known == {
+        "NONE": 0, "COLOUR": 1, "POSTERIZE": 2, "SOLARIZE": 3, "SOLARIZE_ADD": 4, "EQUALIZE": 5, "AUTOCONTRAST": 6,
+        "INVERT": 7, "SHARPNESS": 8, "BLUR": 9, "ERASE": 10, "NOISE": 11, "HALF": 0.5013, "WIDTH": 12,
+        "GREY": (0.299, 0.587, 0.114),
+    }  # fmt: skip
+    codes = [value for name, value in vars(program).items() if name.isupper() and isinstance(value, int)]
+    assert codes == [*range(6), *range(10, 16), *range(20, 31), 40, 5]

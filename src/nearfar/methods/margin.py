@@ -1,0 +1,50 @@
+"""The contrastive loss on pairs: views and images of a class come together, others are pushed to a margin.
+
+Deviations: the embedding has length 1 (so that the margin has a scale), labels make the pairs, and the mean goes over
+all pairs of a batch instead of over drawn ones. Optimiser and rate are nearfar's own.
+"""
+
+from typing import Literal, final
+
+from pydantic import Field
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.ranks import gather, shares
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses import margin_contrastive
+from nearfar.methods.base import Method, OptimizerDefaults
+from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.nn.heads import projector
+
+
+class MarginConfig(MethodConfig):
+    """Contrastive loss on pairs: equals at distance 0, others at least a margin apart."""
+
+    margin: float = Field(1.0, gt=0, le=2, description="distance from which a negative costs nothing (unit vectors)")
+    projector: Literal["linear", "mlp"] = Field("linear", description="from the representation to the embedding")
+    hidden_dim: int | None = Field(None, gt=0, description="width inside an mlp projector (default: the encoder's)")
+    projection_dim: int = Field(128, gt=0, description="width D of the embedding z")
+
+
+@final
+class Margin(Method):
+    Config = MarginConfig
+    needs_labels = True
+    default_views = "supcon"
+    optimizer = OptimizerDefaults("adam", lr_per_256=2e-3, weight_decay=0.0, scaling="sqrt")
+    paper = "Hadsell, Chopra & LeCun 2006, CVPR"
+
+    def __init__(self, encoder: Encoder, config: MarginConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
+        self.projector = projector(config.projector, encoder.width, config.hidden_dim, config.projection_dim)
+        self.margin = config.margin
+
+    def step(self, batch: Batch) -> StepResult:
+        h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        z = self.projector(h)  # (V, B, D)
+        loss = margin_contrastive(z, batch.labels, margin=self.margin, group=self.group)
+        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)  # of all ranks
+        others = ((labels[:, None] != labels) | (labels < 0)).fill_diagonal_(False).sum()  # ordered pairs of samples
+        rows = len(z) * len(labels)
+        share = others * len(z) ** 2 / (rows * (rows - 1))
+        return StepResult(loss, h, z, {"chance": share * self.margin**2 / 2})

@@ -1,0 +1,54 @@
+"""Large-margin softmax, the max-margin baseline: the true class must win by a factor of the angle.
+
+Khosla et al. cite it for their max-margin row without m or λ; the defaults are those of the authors' CIFAR-10 run,
+m = 2 and λ = 1,000 (1 + .6 progress)^-45, which is their schedule over their 30,000 steps. Deviations: optimiser, rate
+and views are those of cross_entropy, so that the two can be compared.
+"""
+
+import math
+from typing import final
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses import large_margin_softmax
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
+from nearfar.nn.encoders import Encoder, encode_views
+
+
+class MaxMarginConfig(MethodConfig):
+    """Large-margin softmax: a classifier whose true class must win by a multiple of the angle."""
+
+    margin: int = Field(2, ge=1, description="m, by which the angle to the true class is multiplied; 1: none")
+    softness: float = Field(1000.0, ge=0, description="weight λ of the plain logit at the start")
+    softness_end: float = Field(0.0, ge=0, description="below which λ never falls; margins above 2 may want 5 or 10")
+
+
+@final
+class MaxMargin(Method):
+    Config = MaxMarginConfig
+    needs_labels = True
+    takes_unlabelled = False
+    default_views = "basic"
+    default_count = 1
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
+    paper = "Liu et al. 2016, arXiv:1612.02295"
+    head: nn.Linear
+
+    def __init__(self, encoder: Encoder, config: MaxMarginConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
+        self.head = nn.Linear(encoder.width, data.n_classes, bias=False)
+        self.chance = math.log(data.n_classes)
+        self.margin, self.softness, self.softness_end = config.margin, config.softness, config.softness_end
+
+    def step(self, batch: Batch) -> StepResult:
+        h = encode_views(self.encoder, batch.views)  # (V, B, E)
+        softness = max(self.softness_end, self.softness * (1 + 0.6 * batch.progress) ** -45)
+        loss = large_margin_softmax(
+            h, self.head.weight, batch.labels, margin=self.margin, softness=softness, group=self.group
+        )
+        correct = (self.head(h).detach().argmax(dim=-1) == batch.labels).to(torch.float32).mean()
+        return StepResult(loss, h, logs={"chance": scalar(self.chance, h), "accuracy": correct})

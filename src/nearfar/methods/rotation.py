@@ -1,0 +1,49 @@
+"""Predicting rotations: each image is shown in its four turns, and the encoder is to tell which is which.
+
+Turned are whole views, by exact quarter turns and after everything else: a mirror image after the turn would make 90
+and 270 degrees one task. The four turns of an image pass in one batch, as in the authors' code. Deviation: optimiser
+and rate are those of cross_entropy.
+"""
+
+import math
+from typing import final
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nearfar.config.models import MethodConfig
+from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses.rows import mean_over
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
+from nearfar.nn.encoders import Encoder, encode_views
+
+TURNS = 4
+
+
+class RotationConfig(MethodConfig):
+    """Rotation: the encoder is to tell by how many quarter turns an image was turned."""
+
+
+@final
+class Rotation(Method):
+    Config = RotationConfig
+    needs_labels = False
+    default_views = "basic"
+    default_count = 1
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
+    paper = "Gidaris, Singh & Komodakis 2018, arXiv:1803.07728"
+
+    def __init__(self, encoder: Encoder, config: RotationConfig, data: DataFacts) -> None:
+        super().__init__(encoder, config, data)
+        self.turns = nn.Linear(encoder.width, TURNS)
+
+    def step(self, batch: Batch) -> StepResult:
+        turned = (torch.cat([group.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)]) for group in batch.views)
+        parts = [torch.stack(encode_views(self.encoder, (group,)).chunk(TURNS)) for group in turned]
+        h = torch.cat(parts, dim=1)  # (4, V, B, E)
+        scores = self.turns(h).movedim(-1, 1)  # (4, 4, V, B): of each turn, for each of the four answers
+        labels = torch.arange(TURNS, device=h.device)[:, None, None].expand(h.shape[:3])
+        loss = mean_over(F.cross_entropy(scores, labels, reduction="none"), None, self.group)
+        correct = (scores.detach().argmax(dim=1) == labels).to(torch.float32).mean()
+        return StepResult(loss, h[0], logs={"chance": scalar(math.log(TURNS), h), "accuracy": correct})

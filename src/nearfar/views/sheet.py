@@ -1,0 +1,144 @@
+"""A contact sheet: a few images, each as the evaluation view shows it and as the views of a policy show it.
+
+Letters: V views, B images (rows of the sheet), S side of a view (px).
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from nearfar.core.types import StoredImages
+from nearfar.views.plan import ViewPlan, evaluation_view, show
+from nearfar.views.words import describe, letters
+
+IMAGES, VIEWS = 8, 8  # rows, and columns beside the evaluation view
+_CELL_PX = 64  # smaller pictures are enlarged by a whole number, pixel by pixel, up to this
+_GAP, _APART, _MARGIN, _LINE, _NARROWEST = 4, 14, 12, 15, 420  # px
+_TITLE, _SMALL = ImageFont.load_default(16), ImageFont.load_default(12)
+_GROUND = (0xDD, 0xE1, 0xE7)  # told from white and from black pictures
+_INK, _SOFT, _FRAME = "#1b1f24", "#4c5563", "#2f6fde"
+
+
+class Column(NamedTuple):
+    head: tuple[str, str]
+    pictures: UInt8[np.ndarray, "image side side 3"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What stands on a sheet. `rows` are their numbers in the data set, which name the images' random streams."""
+
+    stored: StoredImages
+    rows: Int64[Tensor, " image"]
+    plan: ViewPlan
+    seed: int
+    eval_crop: float = 1.0
+    epochs: int = 1  # one after another, each with all views of the plan
+
+
+def contact_sheet(shown: Shown, *, title: str, about: str, largest_px: int | None = None) -> Image.Image:
+    """The sheet under its title, what the policy does, and `about`; pictures above `largest_px` are shrunk to it.
+
+    At most 8 views stand on it, spread evenly where there are more.
+    """
+    columns = [column for epoch in range(shown.epochs) for column in view_columns(shown, epoch)]
+    columns = [columns[i] for i in np.linspace(0, len(columns) - 1, min(len(columns), VIEWS)).round().astype(int)]
+    columns = _at_readable_size([_evaluation_column(shown), *columns], largest_px)
+    return _drawn(columns, title, [describe(shown.plan.policy), about])
+
+
+def view_columns(shown: Shown, epoch: int) -> list[Column]:
+    """The views of one epoch in the order of their numbers; tiles lie in their grid."""
+    plan, found = shown.plan, {}
+    made = show(shown.stored, plan, seed=shown.seed, epoch=epoch, index=shown.rows)
+    for group, views in zip(plan.groups, made, strict=True):
+        grid = group.program.tiles[0]
+        pictures = views.numpy().reshape(-1, grid * grid, *views.shape[1:])
+        for number, tiles in zip(group.program.view[:, 0].tolist(), pictures, strict=True):
+            found[number] = _in_their_grid(tiles, grid)
+    letter = {id(kind): name for kind, name in zip(plan.policy.kinds, letters(plan.policy), strict=True)}
+    columns = []
+    for number, kind in enumerate(plan.policy.views(plan.count)):
+        which = f"kind {letter[id(kind)]}" if letter[id(kind)] else ""
+        head = (f"epoch {epoch + 1}", f"view {number + 1} {letter[id(kind)]}".strip())
+        columns.append(Column(head if shown.epochs > 1 else (f"view {number + 1}", which), found[number]))
+    return columns
+
+
+def _evaluation_column(shown: Shown) -> Column:
+    nothing = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    values = evaluation_view(shown.stored, size=shown.plan.size, crop=shown.eval_crop, **nothing)
+    pictures = (values * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
+    return Column(("evaluation", "view"), pictures.numpy())
+
+
+def _in_their_grid(
+    tiles: UInt8[np.ndarray, "tile image side side 3"], grid: int
+) -> UInt8[np.ndarray, "image whole whole 3"]:
+    """Row by row, a gap of the ground's colour between them."""
+    if grid == 1:
+        first: UInt8[np.ndarray, "image side side 3"] = tiles[0]
+        return first
+    _, images, side = tiles.shape[:3]
+    gap = max(1, side // 8)
+    whole = grid * side + (grid - 1) * gap
+    out = np.empty((images, whole, whole, 3), np.uint8)
+    out[:] = _GROUND
+    for number, tile in enumerate(tiles):
+        y, x = (side + gap) * (number // grid), (side + gap) * (number % grid)
+        out[:, y : y + side, x : x + side] = tile
+    return out
+
+
+def _at_readable_size(columns: Sequence[Column], largest_px: int | None) -> list[Column]:
+    """All by the same factor: a whole number up, or down to `largest_px`."""
+    side = max(column.pictures.shape[1] for column in columns)
+    if (times := max(1, _CELL_PX // side)) > 1:
+        return [column._replace(pictures=column.pictures.repeat(times, 1).repeat(times, 2)) for column in columns]
+    if largest_px is None or side <= largest_px:
+        return list(columns)
+    share = largest_px / side
+    return [column._replace(pictures=_shrunk(column.pictures, share)) for column in columns]
+
+
+def _shrunk(
+    pictures: UInt8[np.ndarray, "image side side 3"], share: float
+) -> UInt8[np.ndarray, "image less less 3"]:
+    side = max(1, round(share * pictures.shape[1]))
+    return np.stack([np.asarray(Image.fromarray(picture).resize((side, side))) for picture in pictures])
+
+
+def _drawn(columns: Sequence[Column], title: str, lines: Sequence[str]) -> Image.Image:
+    cell = max(_CELL_PX, *(column.pictures.shape[1] for column in columns))
+    rows = len(columns[0].pictures)
+    width = max(_NARROWEST, 2 * _MARGIN + len(columns) * (cell + _GAP) - _GAP + _APART)
+    wrapped = [part for line in lines for part in textwrap.wrap(_drawable(line), (width - 2 * _MARGIN) // 6)]
+    top = _MARGIN + 22 + _LINE * len(wrapped) + 8
+    first = top + 2 * _LINE + 4
+    sheet = Image.new("RGB", (width, first + rows * (cell + _GAP) - _GAP + _MARGIN), _GROUND)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, _MARGIN - 3), _drawable(title), fill=_INK, font=_TITLE)
+    for number, line in enumerate(wrapped):
+        draw.text((_MARGIN, _MARGIN + 20 + _LINE * number), line, fill=_SOFT, font=_SMALL)
+    for number, column in enumerate(columns):
+        left = _MARGIN + number * (cell + _GAP) + (_APART if number else 0)
+        for place, text in enumerate(column.head):
+            draw.text((left, top + _LINE * place), text, fill=_INK, font=_SMALL)
+        for row, picture in enumerate(column.pictures):
+            inset = (cell - len(picture)) // 2
+            sheet.paste(Image.fromarray(picture), (left + inset, first + row * (cell + _GAP) + inset))
+    box = (_MARGIN - 3, first - 3, _MARGIN + cell + 2, first + rows * (cell + _GAP) - _GAP + 2)
+    draw.rectangle(box, outline=_FRAME, width=2)
+    return sheet
+
+
+def _drawable(text: str) -> str:
+    """What Pillow's own font has letters for."""
+    return "".join(sign if " " <= sign <= "~" or sign in "±°" else "?" for sign in text)

@@ -1,0 +1,140 @@
+"""Policies in words, read off their operations, so that what is said of a policy is what it does. No torch.
+
+Plain ASCII but for ± and °: these words are also drawn, by a font that has little more.
+"""
+
+import string
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from nearfar.views import operations as ops
+from nearfar.views.kinds import Kind, Policy
+from nearfar.views.operations import OneOf, Operation
+from nearfar.views.policies import POLICIES, SOURCES
+
+_ASPECT = ops.Crop().aspect
+
+
+class Described(NamedTuple):
+    """One named policy."""
+
+    name: str
+    summary: str
+    source: str
+
+
+def described_policies() -> list[Described]:
+    """All named policies, in their order."""
+    return [Described(name, describe(policy), SOURCES[name]) for name, policy in POLICIES.items()]
+
+
+def as_markdown() -> str:
+    """A table of all named policies."""
+    rows = [f"| `{policy.name}` | {policy.summary} | {policy.source} |" for policy in described_policies()]
+    return "\n".join(["| policy | what happens to each view | source |", "|---|---|---|", *rows]) + "\n"
+
+
+def describe(policy: Policy) -> str:
+    """`crop 0.2-1, flip, grey at 0.2`; several kinds by their letters: taking turns, or so many more."""
+    turns = sum(kind.count is None for kind in policy.kinds)
+    parts = zip(letters(policy), policy.kinds, strict=True)
+    return "; ".join(f"{_share(letter, kind, turns)}{describe_kind(kind)}" for letter, kind in parts)
+
+
+def letters(policy: Policy) -> list[str]:
+    """A name for each kind: A, B, ...; none where there is one kind only."""
+    several = len(policy.kinds) > 1
+    return [string.ascii_uppercase[number] if several else "" for number in range(len(policy.kinds))]
+
+
+def describe_kind(kind: Kind) -> str:
+    """What happens to a view of this kind, in its order."""
+    parts = [_in_words(operation) for operation in kind.operations] or ["the largest centred square as it is"]
+    if kind.outside != "edge":
+        parts.append(f"{kind.outside} outside the image")
+    if kind.tiles is not None:
+        grid = kind.tiles.grid
+        parts.append(f"cut into {grid} x {grid} tiles of {_number(kind.tiles.side)} of their cell, anywhere in it")
+    return ", ".join(parts)
+
+
+def _share(letter: str, kind: Kind, turns: int) -> str:
+    size = "" if kind.size == 1 else f"{_number(kind.size)} of the side"
+    often = f"{kind.count} more" if kind.count is not None else "by turns" if turns > 1 else ""
+    head = ", ".join(part for part in (letter, often, size) if part)
+    return f"{head}: " if head else ""
+
+
+def _in_words(operation: Operation) -> str:
+    usual = 0.5 if isinstance(operation, ops.Flip) else 1.0
+    chance = "" if operation.probability == usual else f" at {_number(operation.probability)}"
+    return f"{_deed(operation)}{chance}"
+
+
+def _deed(operation: Operation) -> str:
+    match operation:
+        case ops.Crop(area=area, aspect=aspect):
+            shape = {_ASPECT: "", (1, 1): " square"}.get(aspect, f" of aspect {_range(aspect)}")
+            return f"crop {_range(area)}{shape}"
+        case ops.Flip(axis=axis):
+            return "flip" if axis == "horizontal" else "flip upside down"
+        case ops.Rotate(degrees=degrees, either_sign=sign):
+            return f"rotate {_range(degrees, sign=sign)}°"
+        case ops.Shear(axis=axis, slope=slope, either_sign=sign):
+            return f"shear {axis} {_range(slope, sign=sign)}"
+        case ops.Translate(axis=axis, fraction=fraction, either_sign=sign):
+            return f"shift {axis} {_range(fraction, sign=sign)}"
+        case ops.Jitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue):
+            return "jitter " + " ".join(_number(x) for x in (brightness, contrast, saturation, hue))
+        case ops.Grey():
+            return "grey"
+        case ops.Hue(turns=turns):
+            return f"hue {_range(turns)}"
+        case ops.Scale(factor=x) | ops.Brightness(factor=x) | ops.Contrast(factor=x) | ops.Saturation(factor=x):
+            return f"{operation.op} {_range(x)}"
+        case OneOf(among=among, times=times):
+            return _choice(among, times)
+        case _:
+            return _deed_of_pixels(operation)
+
+
+def _deed_of_pixels(operation: Operation) -> str:
+    match operation:
+        case ops.Blur(sigma_px=sigma):
+            return f"blur {_range(sigma)} px"
+        case ops.Sharpness(factor=factor):
+            return f"sharpness {_range(factor)}"
+        case ops.Solarize(threshold=threshold):
+            return f"solarize from {_range(threshold)}"
+        case ops.SolarizeAdd(amount=amount, threshold=threshold):
+            return f"add {_range(amount)} below {_number(threshold)}"
+        case ops.Posterize(bits=bits):
+            return f"posterize to {_range(bits)} bits"
+        case ops.Cutout(side=side):
+            return f"cut-out {_range(side)}"
+        case ops.Erase(area=area):
+            return f"erase {_range(area)}"
+        case ops.Noise(sigma=sigma):
+            return f"noise {_range(sigma)}"
+        case _:
+            return operation.op  # equalize, autocontrast, invert
+
+
+def _choice(among: tuple[tuple[ops.Simple, ...], ...], times: int) -> str:
+    if all(len(one) <= 1 for one in among):
+        none = ", or none of them" if () in among else ""
+        return f"{times} of {sum(map(len, among))} operations{none}"
+    many = f"{len(among)} pairs" if all(len(one) == 2 for one in among) else f"{len(among)} lists"
+    return f"{times} of {many} of operations"
+
+
+def _range(pair: Iterable[float], *, sign: bool = False) -> str:
+    low, high = pair
+    if low == -high and high:
+        return f"±{_number(high)}"
+    text = _number(low) if low == high else f"{_number(low)}{'-' if low >= 0 else ' to '}{_number(high)}"
+    return f"±{text}" if sign else text
+
+
+def _number(x: float) -> str:
+    return f"{x:.3g}"

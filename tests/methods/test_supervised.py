@@ -1,0 +1,78 @@
+"""What cross_entropy and max_margin have beside the contract of every method."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nearfar import losses
+from nearfar.core.types import Batch, DataFacts
+from nearfar.methods import method_class
+from nearfar.methods.base import Method
+from nearfar.nn.encoders import Encoder
+from nearfar.views.mixing import NUMBERS, mix
+
+FACTS = DataFacts("toy", 8, ("a", "b", "c"), (8, 8, 8), 24)
+
+
+def make(name: str, **fields: Any) -> Method:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
+    kind = method_class(name)
+    return kind(Encoder(net, size=8, architecture="linear"), kind.Config(**fields), FACTS).double()
+
+
+def make_batch(views: int = 2, *, epoch: int = 0, progress: float = 0.0) -> Batch:
+    images = torch.randn(views, 6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    index = torch.arange(6)
+    return Batch((images,), index % 3, index, torch.zeros_like(index), 0, epoch, progress)
+
+
+def test_label_smoothing_is_that_of_torch():
+    method, batch = make("cross_entropy", label_smoothing=0.2), make_batch()
+    scores = method.head(method.encoder(batch.views[0].flatten(0, 1)))
+    known = F.cross_entropy(scores, batch.labels.repeat(2), label_smoothing=0.2)
+    assert float(method(batch).loss.detach()) == pytest.approx(float(known.detach()))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"mixup": 1.0}, {"cutmix": 0.5}, {"mixup": 0.3, "cutmix": 1.0, "label_smoothing": 0.1}]
+)
+def test_a_mixed_view_is_scored_against_both_labels_by_their_shares(fields):
+    method, batch = make("cross_entropy", **fields, mix_probability=0.8), make_batch()
+    numbers = batch.uniform("mix 0", NUMBERS * 2).view(6, NUMBERS, 2).permute(1, 2, 0)
+    alphas = {"mixup": 0.0, "cutmix": 0.0} | {key: fields[key] for key in fields if key != "label_smoothing"}
+    mixed = mix(batch.views[0], numbers, **alphas, probability=0.8)
+    targets = F.one_hot(batch.labels, 3).double()
+    soft = mixed.share[..., None] * targets + (1 - mixed.share[..., None]) * targets[mixed.partner]
+    scores = method.head(method.encoder(mixed.views.flatten(0, 1)))
+    known = F.cross_entropy(scores, soft.flatten(0, 1), label_smoothing=fields.get("label_smoothing", 0.0))
+    result = method(batch)
+    assert float(result.loss.detach()) == pytest.approx(float(known.detach()))
+    dominant = (scores.argmax(1) == soft.flatten(0, 1).argmax(1)).double().mean()
+    assert float(result.logs["accuracy"]) == pytest.approx(float(dominant))
+
+
+def test_mixing_takes_its_randomness_from_the_batch_alone():
+    method = make("cross_entropy", mixup=1.0, cutmix=1.0)
+    before = torch.get_rng_state()
+    first, again = (float(method(make_batch()).loss.detach()) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first == again
+    assert first != float(method(make_batch(epoch=1)).loss.detach())
+
+
+@pytest.mark.parametrize(("progress", "softness"), [(0.0, 1000.0), (0.2, 1000 * 1.12**-45), (1.0, 0.01)])
+def test_the_margin_hardens_as_training_goes_on(progress, softness):
+    method, batch = make("max_margin", margin=3, softness_end=0.01), make_batch(progress=progress)
+    result = method(batch)
+    known = losses.large_margin_softmax(
+        result.representation, method.head.weight, batch.labels, margin=3, softness=softness
+    )
+    assert float(result.loss.detach()) == pytest.approx(float(known.detach()))
+
+
+def test_a_large_margin_softmax_has_no_bias():
+    assert make("max_margin").head.bias is None
