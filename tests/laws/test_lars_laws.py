@@ -35,8 +35,8 @@ def transcription(weights, gradients, *, lr, momentum, weight_decay, coefficient
                     below = slope + weight_decay * length(w) + 1e-8
                 if length(w) > 0 and slope > 0:
                     ratio = coefficient * length(w) / below
-                if clip:
-                    ratio = min(ratio / lr, 1.0)
+                    if clip:
+                        ratio = min(ratio / lr, 1.0)
             for at in range(len(w)):
                 buffer[at] = momentum * buffer[at] + ratio * way[at]
                 w[at] -= lr * buffer[at]
@@ -78,15 +78,29 @@ def moved(weight: torch.Tensor, gradient: torch.Tensor, **options) -> torch.Tens
     """How far one step goes from there."""
     parameter = nn.Parameter(weight.clone())
     parameter.grad = gradient.clone()
-    LARS([parameter], **{"lr": 1.0, "weight_decay": 0.0, **options}).step()
+    plain = {
+        "lr": 1.0, "momentum": 0.9, "weight_decay": 0.0, "trust_coefficient": 0.001, "trust_ratio": "norm_of_sum",
+        "trust_clip": False,
+    }  # fmt: skip
+    LARS([parameter], **{**plain, **options}).step()
     return weight - parameter.detach()
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("shape", [(3, 4), (4,)])
-def test_what_starts_from_zero_moves(form, shape):
+def test_what_starts_from_zero_moves_at_the_plain_rate(form, clip, shape):
     gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(moved(torch.zeros(shape), gradient, trust_ratio=form), gradient)
+    step = moved(torch.zeros(shape), gradient, lr=2.0, weight_decay=0.1, trust_ratio=form, trust_clip=clip)
+    assert torch.equal(step, 2 * gradient)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_a_gradient_only_weight_decay_moves_a_matrix(form):
+    """The sum of norms is 1 there, at the plain rate; the norm of the sum is that of the decay alone."""
+    weight = torch.full((2, 2), 3.0)
+    step = moved(weight, torch.zeros(2, 2), weight_decay=0.1, trust_ratio=form)
+    assert torch.allclose(step, 0.1 * weight if form == "sum_of_norms" else 0.001 * weight)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -117,7 +131,22 @@ def test_clipping_never_exceeds_the_plain_rate():
 
 def test_a_parameter_without_gradient_stays():
     parameter = nn.Parameter(torch.ones(2, 2))
-    optimizer = LARS([parameter], lr=1.0, weight_decay=0.1)
+    optimizer = LARS(
+        [parameter], lr=1.0, momentum=0.9, weight_decay=0.1, trust_coefficient=1.0, trust_ratio="norm_of_sum",
+        trust_clip=False,
+    )  # fmt: skip
     optimizer.step()
     assert torch.equal(parameter.detach(), torch.ones(2, 2))
     assert not optimizer.state[parameter]
+
+
+def test_groups_have_a_rate_and_a_decay_of_their_own():
+    one, two = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
+    optimizer = LARS(
+        [{"params": [one]}, {"params": [two], "lr": 0.5, "weight_decay": 0.0}], lr=1.0, momentum=0.0, weight_decay=0.5,
+        trust_coefficient=1.0, trust_ratio="sum_of_norms", trust_clip=False,
+    )  # fmt: skip
+    one.grad, two.grad = torch.ones(2, 2), torch.ones(2, 2)
+    optimizer.step()  # of one: q = 2 / (2 + .5 * 2), g + wd w = 1.5; of two: q = 1, g = 1
+    assert torch.allclose(one.detach(), torch.zeros(2, 2), atol=1e-6)
+    assert torch.allclose(two.detach(), torch.full((2, 2), 0.5), atol=1e-6)

@@ -49,7 +49,7 @@ class DINO(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False)
     paper = "Caron et al. 2021, arXiv:2104.14294"
     centre: Tensor
 

@@ -43,7 +43,7 @@ class NNCLR(Method):
     needs_labels = False
     default_views = "simclr"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False)
     paper = "Dwibedi et al. 2021, arXiv:2104.14548"
 
     def __init__(self, encoder: Encoder, config: NNCLRConfig, data: DataFacts) -> None:

@@ -17,9 +17,9 @@ class LARS(Optimizer):
 
     `trust_ratio` "norm_of_sum": coefficient |w| / |g + wd w| (SimCLR, BYOL, Barlow Twins, VICReg, DINO).
     "sum_of_norms": coefficient |w| / (|g| + wd |w| + 1e-8) (solo-learn, lightly), which is smaller.
-    `trust_clip`: q / lr is at most 1 (LARC; solo-learn on CIFAR-10). q is 1 where a length is 0, so that tensors that
-    start from zero move, and for tensors of one dimension (biases, norms). The rate multiplies the momentum, as
-    everywhere but in SimCLR's code, which puts it inside: the same at a constant rate. No Nesterov.
+    `trust_clip`: q is replaced by min(q / lr, 1) (LARC; solo-learn on CIFAR-10). In every form q is 1 where a length is
+    0, so that tensors that start from zero move, and for tensors of one dimension (biases, norms). The rate multiplies
+    the momentum, as everywhere but in SimCLR's code, which puts it inside: the same at a constant rate. No Nesterov.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class LARS(Optimizer):
         params: Iterable[Any],
         *,
         lr: float,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        trust_coefficient: float = 0.001,
-        trust_ratio: TrustRatio = "norm_of_sum",
-        trust_clip: bool = False,
+        momentum: float,
+        weight_decay: float,
+        trust_coefficient: float,
+        trust_ratio: TrustRatio,
+        trust_clip: bool,
     ) -> None:
         defaults = {
             "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust_coefficient": trust_coefficient,
@@ -70,5 +70,7 @@ def _ratio(weight: Tensor, gradient: Tensor, way: Tensor, group: dict[str, Any])
     else:
         slope = gradient.norm()
         below = slope + group["weight_decay"] * length + SMALL
-    ratio = torch.where((length > 0) & (slope > 0), group["trust_coefficient"] * length / below, 1.0)
-    return (ratio / group["lr"]).clamp(max=1.0) if group["trust_clip"] else ratio
+    ratio = group["trust_coefficient"] * length / below
+    if group["trust_clip"]:
+        ratio = (ratio / group["lr"]).clamp(max=1.0)
+    return torch.where((length > 0) & (slope > 0), ratio, 1.0)

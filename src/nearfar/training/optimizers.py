@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from nearfar.training.lars import LARS
+from nearfar.training.rmsprop import RMSProp
 
 Groups = Iterable[nn.Parameter] | list[dict[str, Any]]
 CONSTANT_RATE = "constant_rate"  # of a group: the loop leaves its rate at the peak
@@ -31,10 +32,9 @@ def parameter_groups(
 
 
 def build_optimizer(
-    name: str, parameters: Groups, *, lr: float, weight_decay: float, momentum: float, **trust: Any
+    name: str, parameters: Groups, *, lr: float, weight_decay: float, momentum: float, **own: Any
 ) -> Optimizer:
-    """`sgd` with Nesterov momentum; `adamw` or `adam` (beta1 = momentum); `lars`, to which `trust` goes; `rmsprop`
-    (decay .9 and an epsilon of .001 outside the root, where TensorFlow's, of SupCon's recipes, stands inside).
+    """`sgd` with Nesterov momentum; `adamw` or `adam` (beta1 = momentum); `lars` and `rmsprop`, to which `own` goes.
     KeyError for another name.
     """
     if name == "sgd":
@@ -46,9 +46,9 @@ def build_optimizer(
     if name == "adam":
         return Adam(parameters, lr=lr, betas=betas, weight_decay=weight_decay)
     if name == "lars":
-        return LARS(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **trust)
+        return LARS(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **own)
     if name == "rmsprop":
-        return RMSprop(parameters, lr=lr, alpha=0.9, eps=1e-3, momentum=momentum, weight_decay=weight_decay)
+        return RMSProp(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **own)
     raise KeyError(name)
 
 
