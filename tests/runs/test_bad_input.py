@@ -52,6 +52,11 @@ def test_one_class_for_a_method_that_needs_labels(tmp_path, refused):
     assert "rose" in message
 
 
+def test_labels_where_there_are_none(tmp_path, refused):
+    pictures(tmp_path / "data" / "unlabeled", 20)
+    assert "supcon needs labels, and data has none" in refused(tmp_path / "data", "--method", "supcon", *QUICK)
+
+
 def test_every_problem_of_the_configuration_at_once(refused):
     message = refused(
         "digits", "--method", "supcon", "--epochs", "10",

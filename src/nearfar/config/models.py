@@ -18,6 +18,10 @@ class Section(BaseModel):
 class MethodConfig(Section):
     """Base of every method's own fields; its docstring's first sentence is the method's summary."""
 
+    def misfits(self, _images: int, _batch_size: int) -> list[str]:
+        """What cannot be with so many training images and such batches: the field, what was wanted, what came."""
+        return []
+
 
 class DataConfig(Section):
     source: str = Field(description="a name, a folder, an archive")

@@ -58,7 +58,7 @@ def resolve(
     *,
     pool: int | None = None,
 ) -> RunConfig:
-    """The configuration with every default chosen for these data. DataError: the data do not fit it.
+    """The configuration with every default chosen for these data. DataError or ConfigError: the two do not fit.
 
     `encoder_name` names the user's own module, where one is given; `pool` is the number of images that a default
     batch is chosen for, where that is not the method's own.
@@ -69,7 +69,8 @@ def resolve(
     facts = listing.facts(size)
     refuse_unfit(config.method_name, facts, listing.source, balanced=config.data.balanced)
     batch = batch_size(config, pool or pool_size(config.method_name, facts))
-    _refuse_misfit(config.method, pool_size(config.method_name, facts), batch)
+    if problems := config.method.misfits(pool_size(config.method_name, facts), batch):
+        raise ConfigError(problems)
     name = encoder_name or config.encoder.name or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
     policy = config.views.policy or listing.default_policy or method.default_views
     train = {"batch_size": batch, "precision": choose_precision(config.train.precision, device)}
@@ -83,18 +84,6 @@ def resolve(
             "train": config.train.model_copy(update=train),
         }
     )
-
-
-def _refuse_misfit(method: MethodConfig, images: int, batch: int) -> None:
-    """ConfigError where a method's own fields cannot be with so many training images and such batches."""
-    queue_size, prototypes = getattr(method, "queue_size", None), getattr(method, "prototypes", None)
-    problems = []
-    if queue_size and queue_size < batch:  # 0 is none
-        problems.append(f"method.queue_size: want at least {batch} (train.batch_size), got {queue_size}")
-    if prototypes is not None and prototypes > images:
-        problems.append(f"method.prototypes: want at most {images} (the training images), got {prototypes}")
-    if problems:
-        raise ConfigError(problems)
 
 
 def refuse_unread(config: RunConfig, data: ImageData) -> None:

@@ -89,6 +89,20 @@ def scalar(value: float, like: Tensor) -> Tensor:
     return torch.tensor(value, device=like.device)
 
 
+def too_short(queue_size: int | None, batch_size: int) -> list[str]:
+    """A misfit of `queue_size`: rows that are pushed and never looked at."""
+    if queue_size is None or queue_size >= batch_size:
+        return []
+    return [f"method.queue_size: want at least {batch_size} (train.batch_size), got {queue_size}"]
+
+
+def too_many(prototypes: int | None, images: int) -> list[str]:
+    """A misfit of `prototypes`: some would have no image."""
+    if prototypes is None or prototypes <= images:
+        return []
+    return [f"method.prototypes: want at most {images} (the training images), got {prototypes}"]
+
+
 def queue_length(asked: int | None, data: DataFacts, *, most: int) -> int:
     """The rows asked for, or `most`, but at most half the training images: a longer queue would hold a sample's own
     earlier key more often than not.

@@ -22,7 +22,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import all_sum
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import centred_prediction
-from nearfar.methods.base import Method, OptimizerDefaults, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, scalar, too_many
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
 from nearfar.nn.prototypes import Prototypes
@@ -41,6 +41,9 @@ class DINOConfig(MethodConfig):
     hidden_dim: int | None = Field(None, gt=0, description="inside the head (default: 4 encoder widths, max 2048)")
     projection_dim: int | None = Field(None, gt=0, description="width D (default: the encoder's, at most 256)")
     batch_norm: bool = Field(True, description="in the head")
+
+    def misfits(self, images: int, batch_size: int) -> list[str]:
+        return too_many(self.prototypes, images)
 
 
 @final

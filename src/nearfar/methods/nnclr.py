@@ -22,7 +22,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import shares
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
-from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
 from nearfar.nn.queue import Queue
@@ -35,6 +35,9 @@ class NNCLRConfig(MethodConfig):
     queue_size: int | None = Field(None, ge=1, description="rows of the queue (default 65536, at most half the images)")
     hidden_dim: int | None = Field(None, gt=0, description="inside both heads (default: 4 encoder widths, max 2048)")
     projection_dim: int = Field(256, gt=0, description="width D of projection and prediction")
+
+    def misfits(self, images: int, batch_size: int) -> list[str]:
+        return too_short(self.queue_size, batch_size)
 
 
 @final
