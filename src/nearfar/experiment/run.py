@@ -31,6 +31,7 @@ from nearfar.experiment.evaluation import (
 )
 from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
+from nearfar.experiment.optimisation import make_optimizer, make_pace
 from nearfar.experiment.plan import selection_interval, steps_per_epoch, views_a_sample
 from nearfar.experiment.results import results_json
 from nearfar.experiment.views import run_sheet
@@ -39,8 +40,7 @@ from nearfar.methods import method_class
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from nearfar.training.loop import Pace, Row, fit
-from nearfar.training.optimizers import build_optimizer
+from nearfar.training.loop import Row, fit
 from nearfar.views.compiling import compile_kernels
 from nearfar.views.plan import ViewPlan
 from nearfar.views.reading import read_policy
@@ -108,7 +108,7 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.train.seed, "head initialisation"))
         method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
-    optimizer = _optimizer(config, method)
+    optimizer = make_optimizer(config.optimizer, method)
     batches = _batches(job, method, view)
     watch = Watch(job.out, config.sections(), encoder.width, progress)
     return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), watch, started)
@@ -121,20 +121,6 @@ def _begin_folder(job: Job, prepared: _Prepared) -> None:
     batches = prepared.batches
     files.write_bytes(
         job.out / files.VIEWS, run_sheet(job.config, job.data, batches.pool, batches.plan, prepared.stage.view)
-    )
-
-
-def _optimizer(config: RunConfig, method: Method) -> torch.optim.Optimizer:
-    chosen = config.optimizer
-    assert chosen.name is not None
-    assert chosen.lr is not None
-    assert chosen.weight_decay is not None
-    return build_optimizer(
-        chosen.name,
-        method.parameters(),
-        lr=chosen.lr,
-        weight_decay=chosen.weight_decay,
-        momentum=chosen.momentum,
     )
 
 
@@ -205,10 +191,6 @@ def _train(job: Job, prepared: _Prepared) -> None:
         _tell(stage.progress, row, config.train.epochs, every)
         prepared.watch.see(row)
 
-    assert config.optimizer.lr is not None
-    assert config.schedule.warmup_epochs is not None
-    schedule = config.schedule
-    pace = Pace(config.optimizer.lr, config.schedule.warmup_epochs, schedule.decay, config.train.gradient_clip)
     left = prepared.batches.total_steps - counters.step
     with stage.progress.bar(left, f"{config.method_name}, seed {config.train.seed}") as bar:
         fit(
@@ -216,7 +198,7 @@ def _train(job: Job, prepared: _Prepared) -> None:
             prepared.method,
             prepared.optimizer,
             prepared.batches,
-            pace,
+            make_pace(config),
             counters=counters,
             bar=bar,
             after_epoch=after_epoch,

@@ -20,7 +20,8 @@ from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.monitors import Monitor
-from nearfar.training.schedules import Decay, rate_factor, steps_of
+from nearfar.training.optimizers import CONSTANT_RATE
+from nearfar.training.schedules import Schedule, rate_factor, steps_of
 
 Row = dict[str, float]
 
@@ -31,7 +32,7 @@ class Pace:
 
     lr: float
     warmup_epochs: float
-    decay: Decay
+    schedule: Schedule
     gradient_clip: float | None
 
 
@@ -61,11 +62,11 @@ def fit(
         started = time.perf_counter()
         for batch in batches.epoch(epoch):
             factor = rate_factor(
-                counters.step, total_steps=batches.total_steps, warmup_steps=warmup_steps, decay=pace.decay
+                counters.step, pace.schedule, total_steps=batches.total_steps, warmup_steps=warmup_steps
             )
             lr = pace.lr * factor
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = pace.lr if group.get(CONSTANT_RATE) else lr
             try:
                 with _own_randomness(batches.seed, counters.step, batches.device):
                     result: StepResult = wrapped(batch)
