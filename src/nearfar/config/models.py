@@ -1,5 +1,7 @@
 """The sections of a run's configuration. `None` means "chosen by nearfar, written into run.toml"."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
@@ -16,6 +18,10 @@ class Section(BaseModel):
 
 class MethodConfig(Section):
     """Base of every method's own fields; its docstring's first sentence is the method's summary."""
+
+    def misfits(self, _images: int, _batch_size: int) -> list[str]:
+        """What cannot be with so many training images and such batches: the field, what was wanted, what came."""
+        return []
 
 
 class DataConfig(Section):
@@ -46,20 +52,36 @@ class EncoderConfig(Section):
 
 
 class OptimizerConfig(Section):
-    name: Literal["sgd", "adamw", "adam"] | None = Field(None, description="sgd has Nesterov momentum")
+    name: Literal["sgd", "adamw", "adam", "lars", "rmsprop"] | None = Field(
+        None, description="sgd (with Nesterov momentum), adamw, adam, lars, rmsprop (default: the method's)"
+    )
     lr: float | None = Field(None, gt=0, description="rate as used (default: the method's, scaled by batch)")
     weight_decay: float | None = Field(None, ge=0, description="default: the method's")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; beta1 of adam and adamw")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, lars and rmsprop; beta1 of adam and adamw")
+    decay_norms_and_biases: bool | None = Field(
+        None, description="weight decay on them too (default: the method's; lars: no)"
+    )
+    trust_coefficient: float | None = Field(None, gt=0, description="of lars (default .001)")
+    trust_ratio: Literal["norm_of_sum", "sum_of_norms"] | None = Field(
+        None, description="of lars: length of w by that of g + wd w (default), or by that of g plus wd that of w"
+    )
+    trust_clip: bool | None = Field(None, description="of lars: at most the plain rate (default false)")
+    epsilon: float | None = Field(None, gt=0, description="of rmsprop, inside the root (default .001)")
 
 
 class ScheduleConfig(Section):
     warmup_epochs: float | None = Field(None, ge=0, description="linear rise (default a tenth, at most 10)")
     decay: Literal["cosine", "steps", "constant"] = Field("cosine", description="after the warm-up")
+    floor: float | None = Field(None, ge=0, lt=1, description="of cosine: part of the peak where it ends (default 0)")
+    milestones: tuple[float, ...] | None = Field(
+        None, strict=False, min_length=1, description="of steps: parts of the run (default .6, .75, .9)"
+    )
+    factor: float | None = Field(None, gt=0, lt=1, description="of steps: on the rate, at each one (default .2)")
 
 
 class TrainConfig(Section):
     epochs: int = Field(100, ge=1, description="passes over the training images")
-    batch_size: int | None = Field(None, ge=1, description="images a step, over all devices")
+    batch_size: int | None = Field(None, ge=2, description="images a step, over all devices")
     micro_batch_size: int | None = Field(None, ge=1, description="rows a chunk; same gradient, less memory")
     steps_per_epoch: int | None = Field(None, ge=1, description="default: images / batch_size")
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="of the encoder's arithmetic")
@@ -127,6 +149,15 @@ class RunConfig(Section):
         return dumped
 
 
+# What one optimiser or decay alone reads: (section, key, its value) with the other keys and what they are by default.
+OWN_KEYS: Mapping[tuple[str, str, str], Mapping[str, Any]] = MappingProxyType({
+    ("optimizer", "name", "lars"): {
+        "trust_coefficient": 0.001, "trust_ratio": "norm_of_sum", "trust_clip": False,
+    },
+    ("optimizer", "name", "rmsprop"): {"epsilon": 0.001},
+    ("schedule", "decay", "cosine"): {"floor": 0.0},
+    ("schedule", "decay", "steps"): {"milestones": (0.6, 0.75, 0.9), "factor": 0.2},  # SupContrast's linear stage
+})  # fmt: skip
 SECTIONS: dict[str, type[Section]] = {
     "data": DataConfig,
     "views": ViewsConfig,

@@ -1,4 +1,4 @@
-"""What a run is trained with: its optimiser, its images, its batches, its online probe."""
+"""What a run is trained with: its images, its batches, its online probe."""
 
 import torch
 from lightning_fabric import Fabric
@@ -10,23 +10,8 @@ from nearfar.experiment.plan import steps_per_epoch
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.online_probe import OnlineProbe
-from nearfar.training.optimizers import build_optimizer
 from nearfar.views.plan import ViewPlan
 from nearfar.views.reading import read_policy
-
-
-def make_optimizer(config: RunConfig, method: Method) -> torch.optim.Optimizer:
-    chosen = config.optimizer
-    assert chosen.name is not None
-    assert chosen.lr is not None
-    assert chosen.weight_decay is not None
-    return build_optimizer(
-        chosen.name,
-        method.parameters(),
-        lr=chosen.lr,
-        weight_decay=chosen.weight_decay,
-        momentum=chosen.momentum,
-    )
 
 
 def make_online_probe(config: RunConfig, data: ImageData, width: int, device: torch.device) -> OnlineProbe | None:

@@ -32,6 +32,7 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.classifier import ClassifierStage
 from nearfar.training.loop import Pace, Row, fit, what_to_try
+from nearfar.training.schedules import Schedule
 from nearfar.views.plan import ViewPlan
 from nearfar.views.reading import read_policy
 
@@ -77,7 +78,7 @@ def train_classifier(stage: Stage, encoder: Encoder, fabric: Fabric, out: Path) 
     if not stage.progress.has_bars and counters.epoch < chosen.epochs:
         stage.progress.say(f"  {title}")
     with stage.progress.bar(batches.total_steps - counters.step, title) as bar:
-        pace = Pace(chosen.lr, 0.0, "cosine", None, lr_key=LR_KEY)
+        pace = Pace(chosen.lr, 0.0, Schedule("cosine"), None, lr_key=LR_KEY)
         fit(fabric, model, optimizer, batches, pace, counters=counters, bar=bar, after_epoch=after_epoch)
     return _finish(stage, model, counters, len(pool), out)
 

@@ -10,6 +10,7 @@ from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
 from nearfar.experiment.evaluation import SELECTION_BANK
+from nearfar.experiment.optimisation import default_rate, starts_from_weights
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
 from nearfar.training.estimate import row_cost
@@ -92,16 +93,17 @@ def _encoder_line(config: RunConfig, encoder: Encoder) -> str:
 
 
 def _optimizer_line(config: RunConfig, *, lr_given: bool) -> str:
-    defaults = method_class(config.method_name).optimizer
-    optimizer = config.optimizer
+    optimizer, schedule = config.optimizer, config.schedule
+    assert optimizer.name is not None
+    assert config.train.batch_size is not None
     rule = ""
     if not lr_given:
-        given = config.encoder.pretrained or config.encoder.weights is not None
-        scaled = f"{defaults.lr_per_256:g} per 256 images" if optimizer.name == defaults.name else "usual"
-        rule = f" ({scaled}{', a tenth on given weights' if given else ''})"
+        _, where = default_rate(method_class(config.method_name), optimizer.name, config.train.batch_size)
+        rule = f" ({where}{', a tenth on given weights' if starts_from_weights(config) else ''})"
+    decayed = "" if optimizer.decay_norms_and_biases else ", none on norms and biases"
     return (
-        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{rule}, weight decay {optimizer.weight_decay:g}; "
-        f"{config.schedule.decay} after {config.schedule.warmup_epochs:g} warm-up epochs{_then(config)}"
+        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{rule}, weight decay {optimizer.weight_decay:g}{decayed}; "
+        f"{schedule.decay} after {schedule.warmup_epochs:g} warm-up epochs{_then(config)}"
     )
 
 

@@ -18,7 +18,7 @@ from nearfar.core.randomness import seeded, stream_seed
 from nearfar.data.store import ImageData
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment import folder as files
-from nearfar.experiment.assembly import make_batches, make_online_probe, make_optimizer
+from nearfar.experiment.assembly import make_batches, make_online_probe
 from nearfar.experiment.classifier import train_classifier
 from nearfar.experiment.encoding import encoder_json, make_encoder, make_evaluation_view
 from nearfar.experiment.environment import environment
@@ -32,6 +32,7 @@ from nearfar.experiment.evaluation import (
 )
 from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
+from nearfar.experiment.optimisation import make_optimizer, make_pace
 from nearfar.experiment.plan import selection_interval, views_a_sample
 from nearfar.experiment.results import results_json
 from nearfar.experiment.views import run_sheet
@@ -40,7 +41,7 @@ from nearfar.methods import method_class
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from nearfar.training.loop import Pace, Row, fit
+from nearfar.training.loop import Row, fit
 from nearfar.training.online_probe import OnlineProbe
 from nearfar.views.compiling import compile_kernels
 
@@ -110,7 +111,7 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
     view = make_evaluation_view(config, data)
     with seeded(stream_seed(config.train.seed, "head initialisation")):
         method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
-    optimizer = make_optimizer(config, method)
+    optimizer = make_optimizer(config.optimizer, method)
     batches = make_batches(config, data, job.fabric, method, view)
     online_probe = make_online_probe(config, data, encoder.width, job.fabric.device)
     watch = Watch(job.out, config.sections(), encoder.width, progress)
@@ -167,10 +168,6 @@ def _train(job: Job, prepared: _Prepared) -> None:
         _tell(stage.progress, row, config.train.epochs, every)
         prepared.watch.see(row)
 
-    assert config.optimizer.lr is not None
-    assert config.schedule.warmup_epochs is not None
-    schedule = config.schedule
-    pace = Pace(config.optimizer.lr, config.schedule.warmup_epochs, schedule.decay, config.train.gradient_clip)
     left = prepared.batches.total_steps - counters.step
     with stage.progress.bar(left, f"{config.method_name}, seed {config.train.seed}") as bar:
         fit(
@@ -178,7 +175,7 @@ def _train(job: Job, prepared: _Prepared) -> None:
             prepared.method,
             prepared.optimizer,
             prepared.batches,
-            pace,
+            make_pace(config),
             counters=counters,
             bar=bar,
             after_epoch=after_epoch,

@@ -21,7 +21,8 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.monitors import Monitor
 from nearfar.training.online_probe import OnlineProbe
-from nearfar.training.schedules import Decay, rate_factor, steps_of
+from nearfar.training.optimizers import CONSTANT_RATE
+from nearfar.training.schedules import Schedule, rate_factor, steps_of
 
 Row = dict[str, float]
 
@@ -32,7 +33,7 @@ class Pace:
 
     lr: float
     warmup_epochs: float
-    decay: Decay
+    schedule: Schedule
     gradient_clip: float | None
     lr_key: str = "optimizer.lr"  # the setting that a message about the rate names
 
@@ -67,11 +68,11 @@ def fit(
         started = time.perf_counter()
         for batch in batches.epoch(epoch):
             factor = rate_factor(
-                counters.step, total_steps=batches.total_steps, warmup_steps=warmup_steps, decay=pace.decay
+                counters.step, pace.schedule, total_steps=batches.total_steps, warmup_steps=warmup_steps
             )
             lr = pace.lr * factor
             for group in optimizer.param_groups:
-                group["lr"] = lr * group.get("lr_scale", 1.0)
+                group["lr"] = (pace.lr if group.get(CONSTANT_RATE) else lr) * group.get("lr_scale", 1.0)
             try:
                 with _own_randomness(batches.seed, counters.step, batches.device):
                     result: StepResult = wrapped(batch)

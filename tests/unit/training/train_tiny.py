@@ -18,6 +18,7 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.loop import Pace, Row, fit
 from nearfar.training.online_probe import OnlineProbe
+from nearfar.training.schedules import Schedule
 from nearfar.views.plan import ViewPlan
 from nearfar.views.policies import named_policy
 
@@ -123,7 +124,7 @@ def tiny_fit(
     """The rows of metrics of a run of the loop."""
     rows: list[Row] = []
     optimizer = optimizer or torch.optim.SGD(method.parameters(), lr=1.0)
-    settings = {"lr": 0.1, "warmup_epochs": 0.0, "decay": "constant", "gradient_clip": None, **pace}
+    settings = {"lr": 0.1, "warmup_epochs": 0.0, "schedule": Schedule("constant"), "gradient_clip": None, **pace}
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     fit(
         fabric, method, optimizer, batches or tiny_batches(), Pace(**settings),
