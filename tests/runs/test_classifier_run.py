@@ -157,8 +157,15 @@ def test_an_interrupted_stage_leaves_a_usable_encoder_and_resumes_to_the_same_bi
     assert read(out / "results.json")["complete"] is False
     with pytest.raises(RunError, match="has no classifier"):
         nearfar.load(out).predict(np.zeros((1, 8, 8, 3), np.uint8))
-    monkeypatch.setattr(classifier_module, "save_checkpoint", real)
+    saved = []
+
+    def noted(path, model, optimizer, counters):
+        saved.append(counters.epoch)
+        real(path, model, optimizer, counters)
+
+    monkeypatch.setattr(classifier_module, "save_checkpoint", noted)
     assert nearfar_command(*command, "--resume").code == 0
+    assert saved == [2, 3]
     assert same_bits(straight / "classifier.safetensors", out / "classifier.safetensors")
     assert len((out / "classifier.jsonl").read_text().splitlines()) == 3
     assert read(out / "results.json")["measurements"] == read(straight / "results.json")["measurements"]

@@ -101,12 +101,12 @@ def test_batches_of_features_hold_rows_of_the_table_and_labels_of_the_images() -
 
 
 def test_a_stage_learns() -> None:
-    table = torch.randn(16, WIDTH)
+    table = torch.randn(16, WIDTH, generator=torch.Generator().manual_seed(0))
     table[:, 0] = 3 * (torch.arange(16) % 2 * 2.0 - 1)
     model = made("linear", of_features=True)
     rows = tiny_fit(model, tiny_batches(features=table, epochs=20), optimizer=optimizer_of(model), lr=0.3)
     assert rows[-1]["accuracy"] == 1.0
-    assert rows[-1]["loss"] < 0.2 < rows[0]["loss"]
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
 
 
 def test_what_is_not_finite_stops_it_and_the_message_names_its_own_rate() -> None:
