@@ -16,6 +16,7 @@ from nearfar.methods import METHODS, method_class
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import Head
+from nearfar.nn.prototypes import Prototypes
 from nearfar.nn.queue import Queue
 from nearfar.nn.target import TargetNetwork
 from nearfar.views.policies import POLICIES
@@ -91,6 +92,26 @@ def test_a_step_returns_what_the_contract_says(name):
         assert result.projection.shape[:2] == (views, SAMPLES)
     assert all(value.ndim == 0 for value in result.logs.values())
     assert float(result.logs["chance"]) > 0 if name not in NO_CHANCE_LEVEL else "chance" not in result.logs
+
+
+@EVERY
+def test_it_logs_the_age_of_its_queue_and_the_number_of_its_prototypes(name):
+    """Of those that have them: the doctor and the report look for these names."""
+    method, batch = make(name), make_batch(name)
+    fill_queues(method, batch)
+    logs = method(batch).logs
+    assert ("queue_age" in logs) == bool(parts(method, Queue))
+    assert float(logs.get("queue_age", 1)) >= 1
+    counts = {len(found.weight) for found in parts(method, Prototypes)}
+    assert counts == ({int(logs["prototypes"])} if "prototypes" in logs else set())
+
+
+@EVERY
+def test_parts_that_keep_their_rate_are_parts_that_learn(name):
+    method = make(name)
+    for part in method.constant_rate:
+        assert any(parameter.requires_grad for parameter in getattr(method, part).parameters())
+    assert set(method.constant_rate) == ({"predictor"} if name == "simsiam" else set())
 
 
 @EVERY

@@ -150,6 +150,7 @@ def test_a_healthy_run_says_so_with_the_numbers_it_has():
         "healthy: loss 3.000 (chance 5.500), effective rank 60.0 of 64, spread 0.80, alignment 0.40, uniformity -3.00 "
         "after epoch 10"
     )
+    assert ", queue 16.5 steps old after epoch 10" in healthy_line(rows(10, queue_age=16.5), FACTS)
     early = healthy_line([{"epoch": 1.0, "loss": 2.0}], Facts("x"))
     assert early == "nothing ill in so few steps: loss 2.000 after epoch 1"
     assert healthy_line([], FACTS) == "nothing to judge: no epoch is complete"
