@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nearfar.config.models import OWN_KEYS, SECTIONS, MethodConfig, RunConfig, Section
+from nearfar.config.models import AS_EVALUATED, OWN_KEYS, SECTIONS, ClassifierConfig, MethodConfig, RunConfig, Section
 from nearfar.core.errors import ConfigError, UserError
 
 Sections = dict[str, dict[str, Any]]
@@ -167,7 +167,33 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
         problems.append(f"encoder.mean: want values in [0, 1], got {list(mean)}")
     if std is not None and min(std) <= 0:
         problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
+    problems += _of_classifier(built.get("classifier"), known)
     return problems + _unread(built) + _milestones(schedule, epochs, warmup)
+
+
+def _of_classifier(section: Section | None, known: Known) -> list[str]:
+    """Keys of the classifier stage that nothing would read, and its policy."""
+    if not isinstance(section, ClassifierConfig):
+        return []
+    given = [name for name in type(section).model_fields if name in section.model_fields_set and name != "kind"]
+    if section.kind is None:
+        return [f"classifier.{name}: wants classifier.kind (linear or mlp) beside it, got none" for name in given]
+    problems = []
+    if section.kind == "linear":
+        problems += [
+            f"classifier.{name}: wants classifier.kind=mlp beside it, got linear"
+            for name in ("hidden_dim", "dropout")
+            if getattr(section, name) is not None
+        ]
+    if section.encoder == "frozen" and section.encoder_lr is not None:
+        problems.append("classifier.encoder_lr: wants classifier.encoder=finetuned beside it, got frozen")
+    if section.policy == AS_EVALUATED:
+        if section.encoder == "finetuned":
+            problems.append(f"classifier.policy: want views, such as basic, for finetuned, got {AS_EVALUATED}")
+    elif section.policy is not None:
+        found = known.policy_problems(section.policy)
+        problems += [problem.replace("views.policy", "classifier.policy", 1) for problem in found]
+    return problems
 
 
 def _unread(built: Mapping[str, Section]) -> list[str]:

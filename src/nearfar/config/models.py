@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 Unit = tuple[float, float, float]
+AS_EVALUATED = "evaluation"  # of classifier.policy
 
 
 class Section(BaseModel):
@@ -94,6 +95,35 @@ class EvaluateConfig(Section):
     )
     map_rows: int = Field(2000, ge=1, description="most test images that the map and embeddings.npz hold")
     selections: int = Field(10, ge=0, description="how often a run kNN on validation is taken")
+    online_probe: bool | None = Field(
+        None,
+        description="a linear classifier beside training, on detached representations of the training views: the "
+        "encoder learns nothing from it (default: with methods that need labels)",
+    )
+
+
+class ClassifierConfig(Section):
+    """The classifier stage, after pretraining; only with a `kind` are there other keys."""
+
+    kind: Literal["linear", "mlp"] | None = Field(
+        None, description="trained on the labelled training images, projector dropped (unset: the linear probe serves)"
+    )
+    encoder: Literal["frozen", "finetuned"] = Field(
+        "frozen", description="frozen: nothing in it moves; finetuned: a copy learns on, at encoder_lr"
+    )
+    epochs: int | None = Field(None, ge=1, description="of the stage (default 30; finetuned at most train.epochs)")
+    policy: str | None = Field(
+        None,
+        description="views, one of each image an epoch; or evaluation: images as they are evaluated, encoded once, for "
+        "a frozen encoder (default evaluation; finetuned: the source's policy, else basic)",
+    )
+    lr: float | None = Field(None, gt=0, description="of the classifier: AdamW, cosine to zero (default 0.01)")
+    encoder_lr: float | None = Field(
+        None, gt=0, description="of a finetuned encoder (default a tenth of lr; a hundredth from given weights)"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="of AdamW, decoupled")
+    hidden_dim: int | None = Field(None, ge=1, description="width inside the mlp (default 1000)")
+    dropout: float | None = Field(None, ge=0, lt=1, description="before both layers of the mlp (default 0.5)")
 
 
 class RunConfig(Section):
@@ -108,10 +138,13 @@ class RunConfig(Section):
     schedule: ScheduleConfig
     train: TrainConfig
     evaluate: EvaluateConfig
+    classifier: ClassifierConfig
 
     def sections(self) -> dict[str, dict[str, Any]]:
-        """As TOML sections, keys without a value left out."""
+        """As TOML sections, keys without a value left out, and a stage that is not wanted."""
         dumped = self.model_dump(mode="json", exclude_none=True)
+        if self.classifier.kind is None:
+            del dumped["classifier"]
         dumped["method"] = {"name": dumped.pop("method_name"), **dumped["method"]}
         return dumped
 
@@ -133,4 +166,5 @@ SECTIONS: dict[str, type[Section]] = {
     "schedule": ScheduleConfig,
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "classifier": ClassifierConfig,
 }

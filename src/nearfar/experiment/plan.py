@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from nearfar.config.models import RunConfig
+from nearfar.config.models import AS_EVALUATED, RunConfig
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
@@ -23,6 +23,17 @@ def steps_per_epoch(config: RunConfig, pool: int) -> int:
     batch = config.train.batch_size
     assert batch is not None
     return config.train.steps_per_epoch or max(1, pool // batch)
+
+
+def classifier_batch(config: RunConfig, pool: int) -> int:
+    """Images a step of the classifier stage, of a pool of labelled ones."""
+    assert config.train.batch_size is not None
+    return min(config.train.batch_size, pool)
+
+
+def classifier_steps(config: RunConfig, pool: int) -> int:
+    """Steps an epoch of the classifier stage."""
+    return config.train.steps_per_epoch or max(1, pool // classifier_batch(config, pool))
 
 
 def selection_interval(config: RunConfig) -> int:
@@ -92,8 +103,18 @@ def _optimizer_line(config: RunConfig, *, lr_given: bool) -> str:
     decayed = "" if optimizer.decay_norms_and_biases else ", none on norms and biases"
     return (
         f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{rule}, weight decay {optimizer.weight_decay:g}{decayed}; "
-        f"{schedule.decay} after {schedule.warmup_epochs:g} warm-up epochs"
+        f"{schedule.decay} after {schedule.warmup_epochs:g} warm-up epochs{_then(config)}"
     )
+
+
+def _then(config: RunConfig) -> str:
+    """The classifier stage, where there is one."""
+    stage = config.classifier
+    if stage.kind is None:
+        return ""
+    encoder = "encoder frozen" if stage.encoder == "frozen" else f"encoder fine-tuned at lr {stage.encoder_lr:.3g}"
+    views = f"{stage.epochs} epochs of {'features' if stage.policy == AS_EVALUATED else f'{stage.policy} views'}"
+    return f"; then a classifier ({stage.kind}, {encoder}): {views}, lr {stage.lr:.3g}"
 
 
 def _estimate_line(
@@ -105,10 +126,26 @@ def _estimate_line(
     cost = row_cost(encoder, size=size, device=device)
     rows = round(batch * views_a_sample(config))
     views = rows * steps_per_epoch(config, pool) * config.train.epochs
-    seconds = runs * (views + images_evaluated(config, listing.facts(size)) * FORWARD_SHARE) * cost.seconds
+    facts = listing.facts(size)
+    evaluated = images_evaluated(config, facts) * FORWARD_SHARE
+    seconds = runs * (views + evaluated + _classifier_rows(config, facts)) * cost.seconds
     held = min(rows, config.train.micro_batch_size or rows)
     memory = held * cost.saved_bytes + cost.weight_bytes + store_bytes(listing, store_side(listing, size))
     return f"estimate   about {duration(seconds)} of training, {memory / 2**30:.1f} GB beside the libraries' own"
+
+
+def _classifier_rows(config: RunConfig, facts: DataFacts) -> float:
+    """What the classifier stage costs, in rows of a training step."""
+    stage = config.classifier
+    if stage.kind is None or stage.epochs is None:
+        return 0.0
+    judged = min(facts.n_val, SELECTION_BANK) * FORWARD_SHARE
+    if stage.policy == AS_EVALUATED:
+        return facts.n_train * FORWARD_SHARE + judged
+    shown = classifier_steps(config, facts.n_train) * classifier_batch(config, facts.n_train)
+    if stage.encoder == "frozen":
+        return stage.epochs * shown * FORWARD_SHARE + judged
+    return stage.epochs * (shown + judged) + facts.n_test * FORWARD_SHARE
 
 
 def policy_name(policy: str | Mapping[str, Any]) -> str:

@@ -6,13 +6,18 @@ from typing import Any
 import torch
 
 from nearfar.config.loading import Known, Sections, build_config
-from nearfar.config.models import MethodConfig, RunConfig
+from nearfar.config.models import AS_EVALUATED, ClassifierConfig, MethodConfig, RunConfig
 from nearfar.core.errors import ConfigError, DataError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import ImageData
-from nearfar.experiment.optimisation import resolved_optimizer, resolved_schedule
+from nearfar.experiment.optimisation import (
+    GIVEN_WEIGHTS_RATE,
+    resolved_optimizer,
+    resolved_schedule,
+    starts_from_weights,
+)
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import encoder_names
 from nearfar.views.reading import read_policy
@@ -21,6 +26,9 @@ DEFAULT_SIZE_PX = 64
 CONV4_UP_TO_PX = 16
 LARGEST_DEFAULT_BATCH = 256
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
+CLASSIFIER_EPOCHS = 30
+CLASSIFIER_RATE = 1e-2
+FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 
 
 def known_names() -> Known:
@@ -73,6 +81,7 @@ def resolve(
         raise ConfigError(problems)
     name = encoder_name or config.encoder.name or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
     policy = config.views.policy or listing.default_policy or method.default_views
+    refuse_labels_missing(config, facts)
     train = {"batch_size": batch, "precision": choose_precision(config.train.precision, device)}
     return config.model_copy(
         update={
@@ -82,8 +91,43 @@ def resolve(
             "optimizer": resolved_optimizer(config, method, batch),
             "schedule": resolved_schedule(config.schedule, config.train.epochs),
             "train": config.train.model_copy(update=train),
+            "evaluate": config.evaluate.model_copy(update={"online_probe": _online_probe(config)}),
+            "classifier": _classifier(config, listing),
         }
     )
+
+
+def _online_probe(config: RunConfig) -> bool:
+    asked = config.evaluate.online_probe
+    return method_class(config.method_name).needs_labels if asked is None else asked
+
+
+def _classifier(config: RunConfig, listing: Listing) -> ClassifierConfig:
+    """The classifier stage with its defaults, where it is wanted."""
+    stage = config.classifier
+    if stage.kind is None:
+        return stage
+    defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED, "lr": CLASSIFIER_RATE}
+    if stage.encoder == "finetuned":
+        given_weights = GIVEN_WEIGHTS_RATE if starts_from_weights(config) else 1
+        encoder_lr = (stage.lr or CLASSIFIER_RATE) * FINETUNED_RATE * given_weights
+        defaults |= {"epochs": min(config.train.epochs, CLASSIFIER_EPOCHS), "encoder_lr": encoder_lr}
+        defaults["policy"] = listing.default_policy or "basic"
+    if stage.kind == "mlp":
+        defaults |= {"hidden_dim": 1000, "dropout": 0.5}
+    return stage.model_copy(update={name: value for name, value in defaults.items() if getattr(stage, name) is None})
+
+
+def refuse_labels_missing(config: RunConfig, facts: DataFacts) -> None:
+    """DataError where the classifier stage or the online probe have no labels to learn from."""
+    if config.classifier.kind is not None and sum(count > 0 for count in facts.class_counts) < 2:
+        got = f"1 ({facts.class_names[0]})" if facts.n_classes else "none"
+        raise DataError(
+            f"classifier.kind: wants labelled training images of at least 2 classes, and {facts.name} has {got}; leave "
+            "the classifier out, or give labels (folders of classes)"
+        )
+    if config.evaluate.online_probe and facts.n_train == 0:
+        raise DataError(f"evaluate.online_probe: wants labels, and {facts.name} has none; leave it out")
 
 
 def refuse_unread(config: RunConfig, data: ImageData) -> None:
@@ -91,6 +135,7 @@ def refuse_unread(config: RunConfig, data: ImageData) -> None:
     assert config.data.size is not None
     facts = data.facts(config.data.size)
     refuse_unfit(config.method_name, facts, data.source, balanced=config.data.balanced)
+    refuse_labels_missing(config, facts)
     batch_size(config, pool_size(config.method_name, facts))
 
 

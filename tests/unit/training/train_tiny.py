@@ -17,6 +17,7 @@ from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.loop import Pace, Row, fit
+from nearfar.training.online_probe import OnlineProbe
 from nearfar.training.schedules import Schedule
 from nearfar.views.plan import ViewPlan
 from nearfar.views.policies import named_policy
@@ -117,6 +118,7 @@ def tiny_fit(
     counters: Counters | None = None,
     bar: Bar | None = None,
     after_epoch: Callable[[Row], None] | None = None,
+    online_probe: OnlineProbe | None = None,
     **pace: Any,
 ) -> list[Row]:
     """The rows of metrics of a run of the loop."""
@@ -127,5 +129,6 @@ def tiny_fit(
     fit(
         fabric, method, optimizer, batches or tiny_batches(), Pace(**settings),
         counters=counters or Counters(), bar=bar or Bar(), after_epoch=after_epoch or rows.append,
+        online_probe=online_probe,
     )  # fmt: skip
     return rows
