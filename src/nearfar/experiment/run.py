@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +105,10 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
     kind = method_class(config.method_name)
     encoder = make_encoder(config, job.module).to(job.fabric.device)
     view = make_evaluation_view(config, data)
+    facts = replace(data.facts(config.data.size), mean=view.mean, std=view.std)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config.train.seed, "head initialisation"))
-        method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
+        method = kind(encoder, config.method, facts).to(job.fabric.device)
     optimizer = _optimizer(config, method)
     batches = _batches(job, method, view)
     watch = Watch(job.out, config.sections(), encoder.width, progress)
