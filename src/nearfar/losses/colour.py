@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from nearfar.core.ranks import Group
-from nearfar.losses.rows import at_least_float32, check_finite, full_precision, mean_over
+from nearfar.core.ranks import Group, all_sum
+from nearfar.losses.rows import at_least_float32, check_finite, full_precision
 
 STEP = 10  # of the grid of bins, in units of Lab
 # The bins of the published set: a, and from which b to which. They are not the gamut of sRGB, which fills 261 of them.
@@ -30,9 +30,7 @@ def soft_code(
     return bins, torch.softmax(-squared.square() / (2 * sigma**2), dim=-1)
 
 
-def rebalancing(
-    frequency: Float[Tensor, " bin"], *, uniform_share: float = UNIFORM_SHARE
-) -> Float[Tensor, " bin"]:
+def rebalancing(frequency: Float[Tensor, " bin"], *, uniform_share: float = UNIFORM_SHARE) -> Float[Tensor, " bin"]:
     """A weight for each bin, 1 / ((1 - s) p + s / bins), brought to a mean of 1 over colours that are so frequent."""
     weights = 1 / ((1 - uniform_share) * frequency + uniform_share / len(frequency))
     return weights / (frequency * weights).sum()
@@ -49,10 +47,10 @@ def colour_prediction(
     """Cross-entropy of the soft code of each pixel's colour, by the weight of its nearest bin. In [0, inf), nats.
 
     The mean over the pixels that are `counted` (default: all) of all ranks: -w(k) sum_q c_q log softmax_q(scores), k
-    the nearest bin. Equal scores cost log 313 times the mean weight. The authors' code weighs the gradient alone, which
-    is the same gradient.
+    the nearest bin. Equal scores cost log 313 times the mean weight; where no pixel is counted the loss is 0, and so is
+    its gradient. The authors' code weighs the gradient alone, which is the same gradient.
 
-    Raises NothingToCompareError: no pixel is counted. ValueError: a score that is not finite.
+    Raises ValueError: a score that is not finite.
     """
     with full_precision(scores):
         scores = at_least_float32(scores)
@@ -60,4 +58,13 @@ def colour_prediction(
         bins, shares = soft_code(ab.to(scores.dtype))
         surprise = -(shares * scores.log_softmax(dim=-1).gather(-1, bins)).sum(dim=-1)
         terms = weights.to(scores.dtype)[bins[..., 0]] * surprise
-        return mean_over(terms, counted, group, nothing="every image is grey: no colour is there to be predicted")
+        return mean_of_counted(terms, counted, group)
+
+
+def mean_of_counted(
+    terms: Float[Tensor, "*pixel"], counted: Bool[Tensor, "*pixel"] | None, group: Group = None
+) -> Float[Tensor, ""]:
+    """The mean of the counted terms (default: all) of all ranks, 0 where there is none."""
+    counted = torch.ones_like(terms, dtype=torch.bool) if counted is None else counted
+    total, count = torch.where(counted, terms, 0.0).sum(), counted.sum()
+    return all_sum(total, group) / all_sum(count, group).clamp(min=1)

@@ -16,8 +16,7 @@ def counting(
     margin: float = 10.0,
     group: Group = None,
 ) -> Float[Tensor, ""]:
-    """The counts of an image's parts add up to its own, and not to those of another image. In [0, inf); no counts at all
-    cost `margin`.
+    """The counts of an image's parts add up to its own, and not to another's. In [0, inf); no counts cost `margin`.
 
     Noroozi et al. 2017, arXiv:1708.06734: |w - sum_j p_j|^2 + max(0, margin - |w' - sum_j p_j|^2), the margin on the
     squared distance over all counts, as a mean over images; w' are the counts of the next image of the whole batch (the

@@ -1,14 +1,15 @@
 """Colorization: from the lightness of a view, the colours of its parts.
 
 As published: the ab plane in 313 bins, a soft code over 10 of them (those of the code; the paper's text has 5), rare
-colours weighing more, images without any colour (no |a| or |b| above 5) left out. A batch that is grey as a whole stops
-the training with what is wrong.
+colours weighing more, images without any colour (no |a| or |b| above 5) left out: a batch of such alone costs 0.
 
 The encoder is shown the lightness as three equal channels, L / 100, normalised as views are, so that afterwards it
 takes images as they come. What is predicted is the mean colour of each cell of its feature map before pooling.
 
-Deviations: the frequencies of colours, by which rare ones are found, are a moving mean over batches of these data (all
-equal at first) instead of a smoothed count over ImageNet; the loss is a mean over pixels.
+Deviations: the frequencies of colours, by which rare ones are found, are a moving mean over the batches of these data
+(all equal at first) instead of a smoothed count over ImageNet; the loss is a mean over pixels; SGD instead of Adam.
+The form for 32 px is ours: the map before pooling, whatever its side (4 x 4 of Conv4). CIFAR-10, 20,000 images, Conv4,
+10 epochs, one seed: linear probe 44.0 %, kNN 37.6 % (untrained 41.1, 32.9); with Adam at 2e-3 43.7, 36.3.
 """
 
 import math
@@ -25,8 +26,7 @@ from nearfar.core.errors import UserError
 from nearfar.core.ranks import all_sum
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import colour_prediction
-from nearfar.losses.colour import BINS, rebalancing, soft_code
-from nearfar.losses.rows import mean_over
+from nearfar.losses.colour import BINS, mean_of_counted, rebalancing, soft_code
 from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_maps
 from nearfar.views.colour import lab
@@ -63,7 +63,6 @@ class Colorization(Method):
         self.mean, self.std, self.momentum = data.mean, data.std, config.momentum
 
     def step(self, batch: Batch) -> StepResult:
-        """NothingToCompareError: all images are grey."""
         parts = [self._maps_and_colours(group) for group in batch.views]
         h = torch.cat([self.encoder.pool(maps.flatten(0, 1)).view(*maps.shape[:2], -1) for maps, _, _ in parts])
         cells = [self.colours(maps.flatten(0, 1)).movedim(1, -1).flatten(0, 2) for maps, _, _ in parts]
@@ -72,15 +71,18 @@ class Colorization(Method):
         weights = rebalancing(self.frequency)
         loss = colour_prediction(scores, ab, weights, counted=counted, group=self.group)
         bins, shares = soft_code(ab)
-        mean_weight = mean_over(weights[bins[:, 0]], counted, self.group)
-        correct = mean_over((scores.detach().argmax(dim=1) == bins[:, 0]).to(h.dtype), counted, self.group)
-        seen = torch.zeros_like(self.frequency).index_add(0, bins.flatten(), shares.flatten().to(self.frequency.dtype))
-        logs = {"chance": math.log(len(BINS)) * mean_weight, "accuracy": correct}
+        chance = math.log(len(BINS)) * mean_of_counted(weights[bins[:, 0]], counted, self.group)
+        correct = mean_of_counted((scores.detach().argmax(dim=1) == bins[:, 0]).to(h.dtype), counted, self.group)
+        shares = (shares * counted[:, None]).flatten().to(self.frequency.dtype)
+        seen = torch.zeros_like(self.frequency).index_add(0, bins.flatten(), shares)
+        logs = {"chance": chance, "accuracy": correct, "coloured": counted.to(h.dtype).mean()}
         return StepResult(loss, h, logs=logs, remember={"seen": seen})
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
         seen = all_sum(remember["seen"], self.group)
-        self.frequency.lerp_(seen / seen.sum(), 1 - self.momentum)
+        total = seen.sum()
+        moved = (1 - self.momentum) * (total > 0)
+        self.frequency.lerp_(seen / total.clamp(min=1), moved.to(seen.dtype))
 
     def _maps_and_colours(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Feature maps (V, B, F, h, w) of the lightness; the mean ab (V B h w, 2); which of them count."""

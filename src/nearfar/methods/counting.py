@@ -4,8 +4,10 @@ As published: features are counts, never below 0, and 1,000; quarters and the ha
 another image, shrunk, is to be 10 away, else all counts would be 0. How an image is shrunk is drawn among five ways,
 for the traces of a single one would tell it; two thirds of the images are grey.
 
-An image's other is the next one of the batch. The last layer begins small, so that an image's parts are nearer to it
-than the margin: from larger counts training fell to no counts at all and stayed there (loss 10, the margin).
+An image's other is the next one of the batch. The form for small images is ours: the counts of one hidden layer with
+BatchNorm, in units in which the margin is 1 a count; in larger ones training fell to no counts at all (loss
+10, the margin) and stayed there. Views of 32 px (quarters of 16) taught the encoder little: CIFAR-10, 20,000 images,
+Conv4, 10 epochs, one seed: linear probe 41.9 % (untrained 41.1), kNN 35.5 % (32.9).
 """
 
 from typing import final
@@ -22,7 +24,6 @@ from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
 from nearfar.views import tiles
 
-START = 0.3  # of a linear layer's usual weights
 PARTS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (down, right) of each quarter
 
 
@@ -49,17 +50,15 @@ class Counting(Method):
         super().__init__(encoder, config, data)
         refuse_views(encoder, data.side // 2, data)
         self.data, self.margin, self.grey = data, config.margin, config.grey
-        self.counts = mlp(encoder.width, config.hidden_dim, config.counts)
-        with torch.no_grad():
-            for parameter in self.counts[-1].parameters():
-                parameter *= START
+        self.counts = mlp(encoder.width, config.hidden_dim, config.counts, batch_norm=True)
+        self.unit = (config.margin / config.counts) ** 0.5
 
     def step(self, batch: Batch) -> StepResult:
         """NothingToCompareError: a single image, which has no other."""
         numbers = draws(batch, "counting", 2)
         shown = tuple(self._show(group, u) for group, u in zip(batch.views, numbers, strict=True))
         h = encode_tiles(self.encoder, shown)  # (5, V, B, E): the whole, then its quarters
-        whole, *quarters = self.counts(h).relu()
+        whole, *quarters = self.unit * self.counts(h).relu()
         loss = counting(whole, torch.stack(quarters), margin=self.margin, group=self.group)
         return StepResult(loss, h[0], logs={"chance": scalar(self.margin, h)})
 

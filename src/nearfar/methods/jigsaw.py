@@ -5,7 +5,10 @@ half the time, else green - magenta taken out half the time; channels cut apart 
 of lenses; each tile brought to mean 0 and deviation 1. The orders are chosen one by one, farthest from the nearest of
 those before in Hamming distance (ties: the larger mean).
 
-Deviations: tile features meet after pooling, in a head of one hidden layer; grey with .3, as in a public port.
+Deviations: tile features meet after pooling, in a head of one hidden layer; grey with .3, as in a public port. The form
+for less than 64 px is ours: 2 x 2 tiles (12 px of 32) in all their 24 orders, and four puzzles an image. CIFAR-10,
+20,000 images of 32 px, Conv4, 10 epochs, one seed: linear probe 43.0 %, kNN 37.7 % (untrained 41.1, 32.9); with two
+puzzles 42.8, 35.4; with one 41.4, 34.2; 3 x 3 tiles of 8 px and 100 orders, two puzzles: 41.0, 35.7.
 """
 
 import math
@@ -26,12 +29,15 @@ from nearfar.nn.permutations import distant_permutations
 from nearfar.views import tiles
 
 CELL, TILE, APART = 85, 64, 2  # px of the authors' code: only their ratios count here
+NINE_FROM = 64  # px
 
 
 class JigsawConfig(MethodConfig):
     """Jigsaw: the encoder sees shuffled tiles of a view, and which of the known orders they lie in is to be told."""
 
-    grid: int = Field(3, ge=2, le=3, description="tiles along a side: 3, or 2 with at most 24 orders")
+    grid: int | None = Field(
+        None, ge=2, le=3, description="tiles along a side (default: 3; 2, with at most 24 orders, below 64 px)"
+    )
     permutations: int = Field(100, ge=2, le=10000, description="orders to tell apart")
     grey: float = Field(0.3, ge=0, le=1, description="how often a puzzle is grey")
     hidden_dim: int = Field(1024, gt=0, description="width inside the head on all tiles")
@@ -42,7 +48,7 @@ class Jigsaw(Method):
     Config = JigsawConfig
     needs_labels = False
     default_views = "basic"
-    default_count = 1
+    default_count = 4
     smallest_view = 32
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
     paper = "Noroozi & Favaro 2016, arXiv:1603.09246"
@@ -50,11 +56,12 @@ class Jigsaw(Method):
 
     def __init__(self, encoder: Encoder, config: JigsawConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.data, self.grid, self.grey = data, config.grid, config.grey
+        self.data, self.grey = data, config.grey
+        self.grid = config.grid or (3 if data.side >= NINE_FROM else 2)
         refuse_views(encoder, self._cell_and_tile(data.side)[1], data)
-        count = min(config.permutations, math.factorial(config.grid**2))
-        self.register_buffer("orders", torch.tensor(distant_permutations(config.grid**2, count)))
-        self.order = mlp(config.grid**2 * encoder.width, config.hidden_dim, count)
+        count = min(config.permutations, math.factorial(self.grid**2))
+        self.register_buffer("orders", torch.tensor(distant_permutations(self.grid**2, count)))
+        self.order = mlp(self.grid**2 * encoder.width, config.hidden_dim, count)
 
     def step(self, batch: Batch) -> StepResult:
         parts = self.grid**2
