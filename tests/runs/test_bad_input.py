@@ -52,6 +52,11 @@ def test_one_class_for_a_method_that_needs_labels(tmp_path, refused):
     assert "rose" in message
 
 
+def test_labels_where_there_are_none(tmp_path, refused):
+    pictures(tmp_path / "data" / "unlabeled", 20)
+    assert "supcon needs labels, and data has none" in refused(tmp_path / "data", "--method", "supcon", *QUICK)
+
+
 def test_every_problem_of_the_configuration_at_once(refused):
     message = refused(
         "digits", "--method", "supcon", "--epochs", "10",
@@ -81,6 +86,20 @@ def test_unknown_names_get_the_nearest(refused, option, wrong, right):
         ("n_pairs", ("method.length_weight=0.1",), 'method.length_weight: want 0 with form="soft_labels", got 0.1'),
         ("triplet", ("method.soft_margin=true",), 'method.soft_margin: want mining="hard" or "semi_hard" with it'),
         ("triplet", ("method.mining=soft",), "method.mining: want one of 'all', 'semi_hard' or 'hard', got 'soft'"),
+        ("moco", ("method.queue_size=100",), "method.queue_size: want at least 128 (train.batch_size), got 100"),
+        ("nnclr", ("method.queue_size=16", "train.batch_size=32"), "method.queue_size: want at least 32"),
+        ("supcon_moco", ("method.queue_size=31", "train.batch_size=32"), "method.queue_size: want at least 32"),
+        ("swav", ("method.queue_size=31", "train.batch_size=32"), "method.queue_size: want at least 32"),
+        ("moco", ("method.queue_size=0",), "method.queue_size: want at least 1, got 0"),
+        ("supcon_moco", ("method.momentum=1.1",), "method.momentum: want at most 1.0, got 1.1"),
+        ("byol", ("method.momentum=-0.1",), "method.momentum: want at least 0.0, got -0.1"),
+        ("swav", ("method.prototypes=1078",), "method.prototypes: want at most 1077 (the training images), got 1078"),
+        ("dino", ("method.prototypes=1078",), "method.prototypes: want at most 1077 (the training images), got 1078"),
+        ("dino", ("method.prototypes=1",), "method.prototypes: want at least 2, got 1"),
+        ("simsiam", ("views.count=1",), "views.count: want at least 2 (simsiam), got 1"),
+        ("vicreg", ("train.batch_size=1",), "train.batch_size: want at least 2, got 1"),
+        ("byol", ("optimizer.trust_clip=true",), 'optimizer.trust_clip: want optimizer.name = "lars" beside it'),
+        ("simclr", ("optimizer.momentum=1",), "optimizer.momentum: want less than 1.0, got 1"),
     ],
 )
 def test_settings_of_a_method_that_cannot_be(refused, method, settings, problem):
@@ -117,6 +136,15 @@ def test_what_a_comparison_would_pass_over_is_refused(tmp_path, nearfar_command,
 def test_a_batch_larger_than_the_data(refused):
     message = refused("digits", "--batch-size", "5000")
     assert "train.batch_size: want at most 1077" in message
+
+
+def test_as_many_prototypes_as_images_and_a_queue_as_long_as_the_batch_are_taken(tmp_path):
+    for method, settings in [
+        ("swav", {"method.prototypes": 1077, "method.queue_size": 0}),
+        ("moco", {"method.queue_size": 128}),
+    ]:
+        run = nearfar.train("digits", method=method, epochs=1, quiet=True, out=tmp_path / method, **settings)
+        assert run.results["complete"]
 
 
 def test_a_batch_larger_than_what_can_be_read(tmp_path, refused):

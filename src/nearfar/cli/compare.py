@@ -12,6 +12,7 @@ Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
+CLASSIFIER = "classifier.top1"
 COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
 
 
@@ -25,6 +26,7 @@ def compare(
     size: opt.Size = None,
     epochs: opt.Epochs = None,
     batch_size: opt.BatchSize = None,
+    classifier: opt.Classifier = None,
     settings: opt.Settings = None,
     out: opt.Out = None,
     resume: opt.Resume = False,
@@ -37,6 +39,7 @@ def compare(
 ) -> None:
     """Train several methods at equal budget over several seeds; one table, one report."""
     chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
+    chosen["classifier.kind"] = classifier
     asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
     asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
     _compare(data, methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)
@@ -99,16 +102,19 @@ def _text(results: dict[str, Any], out: Path) -> str:
     from nearfar.report.formats import images_of_each
 
     found = {(row["method"], row["name"], row["selection"]): row for row in results["table"]}
+    staged = any(row["name"] == CLASSIFIER for row in results["table"])
+    columns = (*COLUMNS, CLASSIFIER) if staged else COLUMNS
     rows = []
     for method in ["untrained", *results["methods"]]:
         selection = None if method == "untrained" else "last"
-        cells = [_percent(found.get((method, name, selection))) for name in COLUMNS]
+        cells = [_percent(found.get((method, name, selection))) for name in columns]
         chosen = _percent(found.get((method, COLUMNS[0], "validation")))
         seconds = found.get((method, "cost.train_seconds", None))
         rows.append([method, *cells, chosen, f"{seconds['mean']:.1f}" if seconds else "-"])
     facts = results["data"]
     measured = any(row["split"] for row in results["table"])
-    headings = ["test, %", "linear probe", "kNN", "10 labels a class", "linear, selected epoch", "seconds"]
+    headings = ["test, %", "linear probe", "kNN", "10 labels a class"]
+    headings += [*(["classifier stage"] if staged else []), "linear, selected epoch", "seconds"]
     lines = [
         opt.table(headings, rows),
         f"{facts['name']}: {facts['n_test']:,} test images; mean ± sd over {results['seeds']} seed(s); "

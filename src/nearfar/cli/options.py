@@ -16,6 +16,9 @@ Pretrained = Annotated[bool, typer.Option("--pretrained", help="start from the h
 Size = Annotated[int | None, typer.Option(help="side of the views, px (default 64, or the data's own)")]
 Epochs = Annotated[int | None, typer.Option(help="passes over the training images (default 100)")]
 BatchSize = Annotated[int | None, typer.Option(help="images a step (default up to 256)")]
+Classifier = Annotated[
+    str | None, typer.Option(help="linear or mlp: a classifier stage after training, which predict then uses")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, such as method.temperature=0.2")
 ]

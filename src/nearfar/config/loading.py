@@ -4,13 +4,14 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nearfar.config.models import SECTIONS, MethodConfig, RunConfig, Section
+from nearfar.config.models import AS_EVALUATED, OWN_KEYS, SECTIONS, ClassifierConfig, MethodConfig, RunConfig, Section
 from nearfar.core.errors import ConfigError, UserError
 
 Sections = dict[str, dict[str, Any]]
@@ -94,9 +95,7 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
     return RunConfig.model_validate({"method_name": method_name, "method": method, **built})
 
 
-def _section(
-    name: str, model: type[Section], values: Mapping[str, Any]
-) -> tuple[Section | None, list[str]]:
+def _section(name: str, model: type[Section], values: Mapping[str, Any]) -> tuple[Section | None, list[str]]:
     try:
         return model.model_validate(dict(values)), []
     except ValidationError as error:
@@ -130,9 +129,7 @@ def _problem(section: str, details: ErrorDetails, names: Sequence[str]) -> str:
     return f"{path}: want {want}, got {got!r}"
 
 
-def _method(
-    name: object, values: Mapping[str, Any], known: Known
-) -> tuple[MethodConfig | None, list[str]]:
+def _method(name: object, values: Mapping[str, Any], known: Known) -> tuple[MethodConfig | None, list[str]]:
     if name is None:
         return None, [f"method.name: is missing; want one of {', '.join(known.methods)}"]
     if not isinstance(name, str):
@@ -170,4 +167,58 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
         problems.append(f"encoder.mean: want values in [0, 1], got {list(mean)}")
     if std is not None and min(std) <= 0:
         problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
+    problems += _of_classifier(built.get("classifier"), known)
+    return problems + _unread(built) + _milestones(schedule, epochs, warmup)
+
+
+def _of_classifier(section: Section | None, known: Known) -> list[str]:
+    """Keys of the classifier stage that nothing would read, and its policy."""
+    if not isinstance(section, ClassifierConfig):
+        return []
+    given = [name for name in type(section).model_fields if name in section.model_fields_set and name != "kind"]
+    if section.kind is None:
+        return [f"classifier.{name}: wants classifier.kind (linear or mlp) beside it, got none" for name in given]
+    problems = []
+    if section.kind == "linear":
+        problems += [
+            f"classifier.{name}: wants classifier.kind=mlp beside it, got linear"
+            for name in ("hidden_dim", "dropout")
+            if getattr(section, name) is not None
+        ]
+    if section.encoder == "frozen" and section.encoder_lr is not None:
+        problems.append("classifier.encoder_lr: wants classifier.encoder=finetuned beside it, got frozen")
+    if section.policy == AS_EVALUATED:
+        if section.encoder == "finetuned":
+            problems.append(f"classifier.policy: want views, such as basic, for finetuned, got {AS_EVALUATED}")
+    elif section.policy is not None:
+        found = known.policy_problems(section.policy)
+        problems += [problem.replace("views.policy", "classifier.policy", 1) for problem in found]
     return problems
+
+
+def _unread(built: Mapping[str, Section]) -> list[str]:
+    """Keys that nothing would read beside these others."""
+    problems = []
+    for (section, choice, wanted), keys in OWN_KEYS.items():
+        values = built.get(section)
+        found = getattr(values, choice, None) or "the method's own"
+        if found != wanted:
+            given = [key for key in keys if getattr(values, key, None) is not None]
+            problems += [
+                f'{section}.{key}: want {section}.{choice} = "{wanted}" beside it, got {found}' for key in given
+            ]
+    return problems
+
+
+def _milestones(schedule: Section | None, epochs: int | None, warmup: float | None) -> list[str]:
+    milestones = getattr(schedule, "milestones", None)
+    if milestones is None:
+        return []
+    if not all(a < b for a, b in pairwise((0.0, *milestones, 1.0))):
+        return [f"schedule.milestones: want rising parts of the run, between 0 and 1, got {list(milestones)}"]
+    if warmup is not None and epochs is not None and milestones[0] * epochs < warmup:
+        return [
+            f"schedule.milestones: want none before the end of the warm-up ({warmup:g} of {epochs} epochs), "
+            f"got {milestones[0]:g}"
+        ]
+    return []

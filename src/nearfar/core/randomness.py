@@ -6,6 +6,8 @@ on int64 tensors modulo 2**32, because torch multiplies uint32 on few devices.
 """
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -57,3 +59,11 @@ def uniform(keys: Int64[Tensor, "*shape"], n: int) -> Float[Tensor, "*shape {n}"
     """`n` numbers in [0, 1) for each key, float32, multiples of 2**-24."""
     counters = torch.arange(1, n + 1, device=keys.device) * _GOLDEN
     return (lowbias32(keys[..., None] + counters) >> 8).to(torch.float32) * 2.0**-24
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's own generator seeded, and put back after: for what draws from it alone, such as initialisation."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from nearfar.core.randomness import stream_seed
+from nearfar.evaluate.classifier import Classifier
 from nearfar.evaluate.features import Features
 
 WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -31,10 +32,7 @@ class LinearProbe:
     weight_decay: float
 
     def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        scores = x.astype(np.float64) @ self.weight.T + self.bias
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        normalised: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
-        return normalised
+        return Classifier(self.weight, self.bias).probabilities(x)
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
         classes: NDArray[np.int64] = self.probabilities(x).argmax(axis=1)

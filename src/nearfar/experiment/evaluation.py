@@ -16,6 +16,7 @@ from nearfar.config.models import RunConfig
 from nearfar.core.errors import DivergedError
 from nearfar.core.progress import Progress
 from nearfar.data.store import ImageData
+from nearfar.evaluate.classifier import Trained
 from nearfar.evaluate.features import EvaluationView, Features, extract, extract_splits
 from nearfar.evaluate.knn import knn_accuracy
 from nearfar.evaluate.maps import nearest_rows, tsne
@@ -115,42 +116,60 @@ def measure_untrained(stage: Stage, encoder: Encoder) -> list[Measurement]:
 class Evaluated:
     measurements: list[Measurement]
     confusion: list[list[int]] | None
+    trained: Trained | None = None  # by a classifier stage
 
 
-def evaluate_run(stage: Stage, method: Method, counters: Counters, out: Path) -> Evaluated:
+def evaluate_run(
+    stage: Stage, method: Method, counters: Counters, out: Path, trained: Trained | None = None
+) -> Evaluated:
     """Measures the last encoder and, where epochs were selected, the selected one.
 
-    Writes classifier.safetensors and embeddings.npz of the last.
+    Writes embeddings.npz of the last, and the linear probe of the last as classifier.safetensors, unless a classifier
+    stage has `trained` one: predictions are that one's then.
     """
     if not stage.measurable():
         _write_unlabelled(stage, method.encoder, out)
-        return Evaluated([], None)
+        return Evaluated([], None, trained)
     splits = stage.features(method.encoder, "features, last epoch")
     last = stage.measure(splits, "last")
     found = list(last.measurements) + _head(method, splits["test"], stage.n_classes, "last")
     confusion = None
     test = splits["test"]
     predicted = confidence = None
-    if last.classifier is not None:
+    shares = None
+    if trained is not None:
+        shares = trained.classifier.probabilities(_for_classifier(stage, trained, test))
+        found += accuracies("classifier", shares.argmax(axis=1), test, stage.n_classes, "last", trained.protocol)
+    elif last.classifier is not None:
         files.write_classifier(out, last.classifier.weight, last.classifier.bias)
         shares = last.classifier.probabilities(test.x)
+    if shares is not None:
         predicted, confidence = shares.argmax(axis=1), shares.max(axis=1)
         counts = np.zeros((stage.n_classes, stage.n_classes), dtype=np.int64)
         np.add.at(counts, (test.y, predicted), 1)
         confusion = counts.tolist()
     write_embeddings(stage, test, predicted, confidence, out)
     found += _of_selected(stage, method, counters, found, out)
-    return Evaluated(found, confusion)
+    return Evaluated(found, confusion, trained)
+
+
+def _for_classifier(stage: Stage, trained: Trained, test: Features) -> NDArray[np.float32]:
+    """The test images as the classifier's encoder represents them."""
+    if trained.finetuned is None:
+        return test.x
+    return extract(trained.finetuned, stage.data, torch.from_numpy(test.rows), stage.view)
 
 
 def _of_selected(
     stage: Stage, method: Method, counters: Counters, last: list[Measurement], out: Path
 ) -> list[Measurement]:
-    """The probes of the selected encoder (whose head was not kept); equal numbers where it is the last one."""
+    """The probes of the selected encoder, whose head was not kept, and which no classifier stage saw; equal numbers
+    where it is the last one.
+    """
     if counters.best_epoch == 0:
         return []
     if counters.best_epoch == counters.epoch:
-        return [replace(m, selection="validation") for m in last if not m.name.startswith("head.")]
+        return [replace(m, selection="validation") for m in last if not m.name.startswith(("head.", "classifier."))]
     twin = copy.deepcopy(method)
     twin.encoder.net.load_state_dict(files.read_tensors(out / files.ENCODER_SELECTED))
     splits = stage.features(twin.encoder, "features, selected epoch")

@@ -21,9 +21,12 @@ STOPPED = "stopped.json"  # why training could not go on
 ENVIRONMENT = "environment.json"
 ENCODER = "encoder.safetensors"
 ENCODER_SELECTED = "encoder_selected.safetensors"
+ENCODER_FINETUNED = "encoder_finetuned.safetensors"  # what a fine-tuning classifier stage made of a copy
 ENCODER_JSON = "encoder.json"
 CLASSIFIER = "classifier.safetensors"
+CLASSIFIER_METRICS = "classifier.jsonl"  # of the classifier stage, by epoch
 CHECKPOINT = Path("checkpoint", "last.pt")
+CLASSIFIER_CHECKPOINT = Path("checkpoint", "classifier.pt")
 EMBEDDINGS = "embeddings.npz"
 VIEWS = "views.png"
 REPORT = "report.html"
@@ -112,15 +115,20 @@ def write_toml(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, tomli_w.dumps(content).encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """A safetensors file on its own storage, contiguous, on the CPU."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, str] | None = None) -> None:
+    """A safetensors file on its own storage, contiguous, on the CPU; `about` stands in its header."""
     from safetensors.torch import save
 
-    write_bytes(path, save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}))
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_bytes(path, save(own, metadata=about))
 
 
 def write_classifier(run: Path, weight: Any, bias: Any) -> None:
-    """classifier.safetensors: scores = representation @ weight.T + bias; weight (C, E), bias (C,) arrays."""
+    """classifier.safetensors: scores = representation @ weight.T + bias; weight (C, E), bias (C,) arrays.
+
+    A classifier stage writes the same names; with an MLP also hidden.weight and hidden.bias, of the layer before, and
+    in the header which encoder it goes with.
+    """
     import torch
 
     write_tensors(run / CLASSIFIER, {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
@@ -187,6 +195,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise RunError(_missing(path)) from error
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} cannot be read (cut short?): {error}; train again with --force") from error
+
+
+def read_about(path: Path) -> dict[str, str]:
+    """What stands in the header of a safetensors file that `read_tensors` could read."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
 
 
 def _missing(path: Path) -> str:

@@ -1,5 +1,6 @@
 """A trained run as a product: embed and classify images, or take the encoder."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from nearfar.core.progress import Progress
 from nearfar.core.types import StoredImages
 from nearfar.data.decoding import Broken, decode
 from nearfar.data.memory import rgb_pixels
+from nearfar.evaluate.classifier import Classifier
 from nearfar.evaluate.features import EvaluationView
-from nearfar.evaluate.probe import LinearProbe
 from nearfar.experiment import folder as files
+from nearfar.experiment.classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
 from nearfar.views.compiling import compile_kernels
@@ -42,8 +44,9 @@ class Model:
         view: EvaluationView,
         store_side: int,
         class_names: tuple[str, ...],
-        classifier: LinearProbe | None,
+        classifier: Classifier | None,
         path: Path,
+        finetuned: Encoder | None = None,
     ) -> None:
         self.encoder = encoder.eval()
         self.view = view
@@ -51,32 +54,51 @@ class Model:
         self.class_names = class_names
         self._classifier = classifier
         self._path = path
+        self._finetuned = finetuned.eval() if finetuned is not None else None
 
     def embed(self, images: Any) -> NDArray[np.float32]:
         """(n, E) float32. `images`: a sequence of PIL images, paths or uint8 arrays (H, W[, 3]), or one array
         (n, H, W, 3). DataError: an image that cannot be read, by name.
         """
-        parts = [self._encode(rows) for rows in self._stored(images)]
-        return np.concatenate(parts) if parts else np.empty((0, self.encoder.width), np.float32)
+        return self._represent(self.encoder, images)
 
     def predict(self, images: Any) -> Predictions:
-        """Classes by the run's classifier, for what `embed` takes. RunError: the run has no classifier."""
-        return self.classify(self.embed(images))
+        """Classes by the run's classifier, for what `embed` takes: by the classifier stage where there was one (on its
+        fine-tuned encoder, if it has one), else by the linear probe. RunError: the run has no classifier.
+        """
+        self._want_classifier()
+        return self._classified(self._represent(self._finetuned or self.encoder, images))
 
     def classify(self, embeddings: NDArray[np.float32]) -> Predictions:
-        """Classes of representations (n, E). RunError: the run has no classifier."""
+        """Classes of representations (n, E) that `embed` gave. RunError: the run has no classifier, or one that goes
+        with a fine-tuned encoder.
+        """
+        self._want_classifier()
+        if self._finetuned is not None:
+            raise RunError(
+                f"{self._path}: its classifier reads the fine-tuned encoder, not what embed gives; use predict(images)"
+            )
+        return self._classified(embeddings)
+
+    def _classified(self, embeddings: NDArray[np.float32]) -> Predictions:
+        shares = self._want_classifier().probabilities(embeddings)
+        return Predictions(shares.argmax(axis=1), shares, self.class_names)
+
+    def _want_classifier(self) -> Classifier:
         if self._classifier is None:
             raise RunError(
                 f"{self._path} has no {files.CLASSIFIER}: it was trained without labels, or interrupted before its "
                 f"probe; train it to the end, or fit one by `nearfar probe {self._path} --data LABELLED`"
             )
-        shares = self._classifier.probabilities(embeddings)
-        return Predictions(shares.argmax(axis=1), shares, self.class_names)
+        return self._classifier
 
-    def _encode(self, stored: StoredImages) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            out: Tensor = self.encoder(self.view.make(stored))
-        return out.numpy()
+    def _represent(self, encoder: Encoder, images: Any) -> NDArray[np.float32]:
+        parts = []
+        for stored in self._stored(images):
+            with torch.inference_mode():
+                out: Tensor = encoder(self.view.make(stored))
+            parts.append(out.numpy())
+        return np.concatenate(parts) if parts else np.empty((0, encoder.width), np.float32)
 
     def _stored(self, images: Any) -> Iterator[StoredImages]:
         if isinstance(images, np.ndarray) and images.ndim != 4:
@@ -123,7 +145,15 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
     except (KeyError, TypeError) as error:
         raise RunError(f"{path / files.ENCODER_JSON}: {error} is missing or wrong; train again with --force") from error
     _fill(encoder, path / files.ENCODER)
-    return Model(encoder, view, store_side, names, _classifier(path), path)
+    found = read_classifier(path, encoder.width, len(names))
+    if found is None:
+        return Model(encoder, view, store_side, names, None, path)
+    classifier, is_finetuned = found
+    finetuned = None
+    if is_finetuned:
+        finetuned = copy.deepcopy(encoder)
+        _fill(finetuned, path / files.ENCODER_FINETUNED)
+    return Model(encoder, view, store_side, names, classifier, path, finetuned)
 
 
 def _network(facts: dict[str, Any], module: nn.Module | None, path: Path) -> Encoder:
@@ -145,10 +175,3 @@ def _fill(encoder: Encoder, path: Path) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise RunError(f"{path} does not fit {encoder.architecture}: {reason}") from error
-
-
-def _classifier(run: Path) -> LinearProbe | None:
-    if not (run / files.CLASSIFIER).exists():
-        return None
-    state = files.read_tensors(run / files.CLASSIFIER)
-    return LinearProbe(state["weight"].numpy(), state["bias"].numpy(), 0.0)

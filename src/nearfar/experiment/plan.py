@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 
-from nearfar.config.models import RunConfig
+from nearfar.config.models import AS_EVALUATED, RunConfig
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
 from nearfar.experiment.evaluation import SELECTION_BANK
+from nearfar.experiment.optimisation import default_rate, starts_from_weights
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
 from nearfar.training.estimate import row_cost
@@ -22,6 +23,17 @@ def steps_per_epoch(config: RunConfig, pool: int) -> int:
     batch = config.train.batch_size
     assert batch is not None
     return config.train.steps_per_epoch or max(1, pool // batch)
+
+
+def classifier_batch(config: RunConfig, pool: int) -> int:
+    """Images a step of the classifier stage, of a pool of labelled ones."""
+    assert config.train.batch_size is not None
+    return min(config.train.batch_size, pool)
+
+
+def classifier_steps(config: RunConfig, pool: int) -> int:
+    """Steps an epoch of the classifier stage."""
+    return config.train.steps_per_epoch or max(1, pool // classifier_batch(config, pool))
 
 
 def selection_interval(config: RunConfig) -> int:
@@ -81,17 +93,28 @@ def _encoder_line(config: RunConfig, encoder: Encoder) -> str:
 
 
 def _optimizer_line(config: RunConfig, *, lr_given: bool) -> str:
-    defaults = method_class(config.method_name).optimizer
-    optimizer = config.optimizer
+    optimizer, schedule = config.optimizer, config.schedule
+    assert optimizer.name is not None
+    assert config.train.batch_size is not None
     rule = ""
     if not lr_given:
-        given = config.encoder.pretrained or config.encoder.weights is not None
-        scaled = f"{defaults.lr_per_256:g} per 256 images" if optimizer.name == defaults.name else "usual"
-        rule = f" ({scaled}{', a tenth on given weights' if given else ''})"
+        _, where = default_rate(method_class(config.method_name), optimizer.name, config.train.batch_size)
+        rule = f" ({where}{', a tenth on given weights' if starts_from_weights(config) else ''})"
+    decayed = "" if optimizer.decay_norms_and_biases else ", none on norms and biases"
     return (
-        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{rule}, weight decay {optimizer.weight_decay:g}; "
-        f"{config.schedule.decay} after {config.schedule.warmup_epochs:g} warm-up epochs"
+        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{rule}, weight decay {optimizer.weight_decay:g}{decayed}; "
+        f"{schedule.decay} after {schedule.warmup_epochs:g} warm-up epochs{_then(config)}"
     )
+
+
+def _then(config: RunConfig) -> str:
+    """The classifier stage, where there is one."""
+    stage = config.classifier
+    if stage.kind is None:
+        return ""
+    encoder = "encoder frozen" if stage.encoder == "frozen" else f"encoder fine-tuned at lr {stage.encoder_lr:.3g}"
+    views = f"{stage.epochs} epochs of {'features' if stage.policy == AS_EVALUATED else f'{stage.policy} views'}"
+    return f"; then a classifier ({stage.kind}, {encoder}): {views}, lr {stage.lr:.3g}"
 
 
 def _estimate_line(
@@ -103,10 +126,26 @@ def _estimate_line(
     cost = row_cost(encoder, size=size, device=device)
     rows = round(batch * views_a_sample(config))
     views = rows * steps_per_epoch(config, pool) * config.train.epochs
-    seconds = runs * (views + images_evaluated(config, listing.facts(size)) * FORWARD_SHARE) * cost.seconds
+    facts = listing.facts(size)
+    evaluated = images_evaluated(config, facts) * FORWARD_SHARE
+    seconds = runs * (views + evaluated + _classifier_rows(config, facts)) * cost.seconds
     held = min(rows, config.train.micro_batch_size or rows)
     memory = held * cost.saved_bytes + cost.weight_bytes + store_bytes(listing, store_side(listing, size))
     return f"estimate   about {duration(seconds)} of training, {memory / 2**30:.1f} GB beside the libraries' own"
+
+
+def _classifier_rows(config: RunConfig, facts: DataFacts) -> float:
+    """What the classifier stage costs, in rows of a training step."""
+    stage = config.classifier
+    if stage.kind is None or stage.epochs is None:
+        return 0.0
+    judged = min(facts.n_val, SELECTION_BANK) * FORWARD_SHARE
+    if stage.policy == AS_EVALUATED:
+        return facts.n_train * FORWARD_SHARE + judged
+    shown = classifier_steps(config, facts.n_train) * classifier_batch(config, facts.n_train)
+    if stage.encoder == "frozen":
+        return stage.epochs * shown * FORWARD_SHARE + judged
+    return stage.epochs * (shown + judged) + facts.n_test * FORWARD_SHARE
 
 
 def policy_name(policy: str | Mapping[str, Any]) -> str:

@@ -33,11 +33,14 @@ def results_json(
         "encoder": _encoder(stage, encoder),
         "views": _views(stage),
         "train": _train(stage, facts),
+        "classifier": stage.config.sections().get("classifier"),
         "measurements": [m.as_json() for m in done.measurements],
         "untrained": [m.as_json() for m in untrained],
-        "confusion": done.confusion and {"split": "test", "counts": done.confusion},
+        "confusion": done.confusion
+        and {"split": "test", "by": "classifier" if done.trained else "linear_probe", "counts": done.confusion},
         "cost": {
             "train_seconds": round(counters.train_seconds, 3),
+            "classifier_seconds": round(done.trained.seconds, 3) if done.trained else None,
             "total_seconds": round(counters.total_seconds, 3),
             "peak_memory_bytes": facts["peak_memory_bytes"],
             "views_seen": counters.views_seen,

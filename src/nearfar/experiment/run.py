@@ -14,11 +14,12 @@ from torch import nn
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import RunError, TrainingStoppedError
 from nearfar.core.progress import Progress
-from nearfar.core.randomness import stream_seed
+from nearfar.core.randomness import seeded, stream_seed
 from nearfar.data.store import ImageData
-from nearfar.evaluate.features import EvaluationView
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment import folder as files
+from nearfar.experiment.assembly import make_batches, make_online_probe
+from nearfar.experiment.classifier import train_classifier
 from nearfar.experiment.encoding import encoder_json, make_encoder, make_evaluation_view
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import (
@@ -31,7 +32,8 @@ from nearfar.experiment.evaluation import (
 )
 from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
-from nearfar.experiment.plan import selection_interval, steps_per_epoch, views_a_sample
+from nearfar.experiment.optimisation import make_optimizer, make_pace
+from nearfar.experiment.plan import selection_interval, views_a_sample
 from nearfar.experiment.results import results_json
 from nearfar.experiment.views import run_sheet
 from nearfar.experiment.watch import Watch
@@ -39,11 +41,9 @@ from nearfar.methods import method_class
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from nearfar.training.loop import Pace, Row, fit
-from nearfar.training.optimizers import build_optimizer
+from nearfar.training.loop import Row, fit
+from nearfar.training.online_probe import OnlineProbe
 from nearfar.views.compiling import compile_kernels
-from nearfar.views.plan import ViewPlan
-from nearfar.views.reading import read_policy
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,10 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
         prepared.watch.begin()
         _train(job, prepared)
         _write_encoder(job, prepared)
-        evaluated = evaluate_run(prepared.stage, prepared.method, prepared.counters, job.out)
+        trained = None
+        if job.config.classifier.kind is not None:
+            trained = train_classifier(prepared.stage, prepared.method.encoder, job.fabric, job.out)
+        evaluated = evaluate_run(prepared.stage, prepared.method, prepared.counters, job.out, trained)
         prepared.count_seconds()
         return _write_results(job, prepared, evaluated, untrained)
 
@@ -87,6 +90,7 @@ class _Prepared:
     method: Method
     optimizer: torch.optim.Optimizer
     batches: Batches
+    online_probe: OnlineProbe | None
     counters: Counters
     watch: Watch
     clock: float  # when the seconds were counted last
@@ -106,13 +110,14 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
     encoder = make_encoder(config, job.module).to(job.fabric.device)
     view = make_evaluation_view(config, data)
     facts = replace(data.facts(config.data.size), mean=view.mean, std=view.std)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(config.train.seed, "head initialisation"))
+    with seeded(stream_seed(config.train.seed, "head initialisation")):
         method = kind(encoder, config.method, facts).to(job.fabric.device)
-    optimizer = _optimizer(config, method)
-    batches = _batches(job, method, view)
+    optimizer = make_optimizer(config.optimizer, method)
+    batches = make_batches(config, data, job.fabric, method, view)
+    online_probe = make_online_probe(config, data, encoder.width, job.fabric.device)
     watch = Watch(job.out, config.sections(), encoder.width, progress)
-    return _Prepared(Stage(config, data, view, progress), method, optimizer, batches, Counters(), watch, started)
+    stage = Stage(config, data, view, progress)
+    return _Prepared(stage, method, optimizer, batches, online_probe, Counters(), watch, started)
 
 
 def _begin_folder(job: Job, prepared: _Prepared) -> None:
@@ -125,57 +130,13 @@ def _begin_folder(job: Job, prepared: _Prepared) -> None:
     )
 
 
-def _optimizer(config: RunConfig, method: Method) -> torch.optim.Optimizer:
-    chosen = config.optimizer
-    assert chosen.name is not None
-    assert chosen.lr is not None
-    assert chosen.weight_decay is not None
-    return build_optimizer(
-        chosen.name,
-        method.parameters(),
-        lr=chosen.lr,
-        weight_decay=chosen.weight_decay,
-        momentum=chosen.momentum,
-    )
-
-
-def training_pool(data: ImageData, method: type[Method]) -> torch.Tensor:
-    """The rows that a method trains on: train, and unlabelled ones where it can use them."""
-    parts = [data.split("train"), data.split("unlabeled")] if method.takes_unlabelled else [data.split("train")]
-    return torch.cat(parts)
-
-
-def _batches(job: Job, method: Method, view: EvaluationView) -> Batches:
-    config = job.config
-    assert config.views.policy is not None
-    assert config.views.count is not None
-    assert config.train.batch_size is not None
-    pool = training_pool(job.data, type(method))
-    policy = read_policy(config.views.policy).stronger(config.views.strength)
-    return Batches(
-        data=job.data,
-        pool=pool,
-        plan=ViewPlan(
-            policy, config.views.count, view.size, view.mean, view.std,
-            channels_last=method.encoder.memory_format == torch.channels_last,
-        ),
-        batch_size=config.train.batch_size,
-        steps_per_epoch=steps_per_epoch(config, len(pool)),
-        epochs=config.train.epochs,
-        seed=config.train.seed,
-        balanced=config.data.balanced,
-        with_labels=method.needs_labels,
-        device=job.fabric.device,
-        rank=job.fabric.global_rank,
-        world_size=job.fabric.world_size,
-    )
-
-
 def _continue(job: Job, prepared: _Prepared) -> None:
     """Takes up the last complete epoch; where none is complete the run starts anew."""
     path = job.out / files.CHECKPOINT
     if path.exists():
-        prepared.counters = load_checkpoint(path, prepared.method, prepared.optimizer)
+        prepared.counters = load_checkpoint(
+            path, prepared.method, prepared.optimizer, prepared.online_probe
+        )
     if prepared.counters.best_epoch:
         if not (job.out / files.ENCODER_SELECTED).exists():
             raise RunError(f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force")
@@ -202,14 +163,12 @@ def _train(job: Job, prepared: _Prepared) -> None:
                 files.write_tensors(job.out / files.ENCODER_SELECTED, state)
         append_metrics(job.out / files.METRICS, row)
         prepared.count_seconds()
-        save_checkpoint(job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters)
+        save_checkpoint(
+            job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters, prepared.online_probe
+        )
         _tell(stage.progress, row, config.train.epochs, every)
         prepared.watch.see(row)
 
-    assert config.optimizer.lr is not None
-    assert config.schedule.warmup_epochs is not None
-    schedule = config.schedule
-    pace = Pace(config.optimizer.lr, config.schedule.warmup_epochs, schedule.decay, config.train.gradient_clip)
     left = prepared.batches.total_steps - counters.step
     with stage.progress.bar(left, f"{config.method_name}, seed {config.train.seed}") as bar:
         fit(
@@ -217,10 +176,11 @@ def _train(job: Job, prepared: _Prepared) -> None:
             prepared.method,
             prepared.optimizer,
             prepared.batches,
-            pace,
+            make_pace(config),
             counters=counters,
             bar=bar,
             after_epoch=after_epoch,
+            online_probe=prepared.online_probe,
         )
 
 
@@ -240,9 +200,9 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _leave_usable(job, prepared)
-        prepared.stage.progress.say(
-            f"stopped after epoch {prepared.counters.epoch} of {job.config.train.epochs}{_how_to_continue(job)}"
-        )
+        epoch, epochs = prepared.counters.epoch, job.config.train.epochs
+        where = ", in the classifier stage" if epoch == epochs and job.config.classifier.kind is not None else ""
+        prepared.stage.progress.say(f"stopped after epoch {epoch} of {epochs}{where}{_how_to_continue(job)}")
         raise
     except TrainingStoppedError as error:
         prepared.watch.stopped(error)

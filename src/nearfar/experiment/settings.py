@@ -6,12 +6,18 @@ from typing import Any
 import torch
 
 from nearfar.config.loading import Known, Sections, build_config
-from nearfar.config.models import MethodConfig, RunConfig
+from nearfar.config.models import AS_EVALUATED, ClassifierConfig, MethodConfig, RunConfig
 from nearfar.core.errors import ConfigError, DataError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import ImageData
+from nearfar.experiment.optimisation import (
+    GIVEN_WEIGHTS_RATE,
+    resolved_optimizer,
+    resolved_schedule,
+    starts_from_weights,
+)
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import encoder_names
 from nearfar.views.reading import read_policy
@@ -20,7 +26,9 @@ DEFAULT_SIZE_PX = 64
 CONV4_UP_TO_PX = 16
 LARGEST_DEFAULT_BATCH = 256
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
-GIVEN_WEIGHTS_RATE = 0.1  # of the method's rate, where the encoder starts from weights
+CLASSIFIER_EPOCHS = 30
+CLASSIFIER_RATE = 1e-2
+FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 
 
 def known_names() -> Known:
@@ -58,7 +66,7 @@ def resolve(
     *,
     pool: int | None = None,
 ) -> RunConfig:
-    """The configuration with every default chosen for these data. DataError: the data do not fit it.
+    """The configuration with every default chosen for these data. DataError or ConfigError: the two do not fit.
 
     `encoder_name` names the user's own module, where one is given; `pool` is the number of images that a default
     batch is chosen for, where that is not the method's own.
@@ -69,33 +77,57 @@ def resolve(
     facts = listing.facts(size)
     refuse_unfit(config.method_name, facts, listing.source, balanced=config.data.balanced)
     batch = batch_size(config, pool or pool_size(config.method_name, facts))
-    defaults = method.optimizer
-    given = config.encoder.pretrained or config.encoder.weights is not None
-    same = config.optimizer.name in (None, defaults.name)
-    lr = defaults.lr(batch) if same else 1e-3
+    if problems := config.method.misfits(pool_size(config.method_name, facts), batch):
+        raise ConfigError(problems)
     name = encoder_name or config.encoder.name or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
     policy = config.views.policy or listing.default_policy or method.default_views
-    warmup = config.schedule.warmup_epochs
-    optimizer = {
-        "name": config.optimizer.name or defaults.name,
-        "lr": config.optimizer.lr or lr * (GIVEN_WEIGHTS_RATE if given else 1),
-        "weight_decay": (
-            defaults.weight_decay if config.optimizer.weight_decay is None else config.optimizer.weight_decay
-        ),
-    }
+    refuse_labels_missing(config, facts)
     train = {"batch_size": batch, "precision": choose_precision(config.train.precision, device)}
     return config.model_copy(
         update={
             "data": config.data.model_copy(update={"size": size}),
             "views": config.views.model_copy(update={"policy": policy, "count": count}),
             "encoder": config.encoder.model_copy(update={"name": name}),
-            "optimizer": config.optimizer.model_copy(update=optimizer),
-            "schedule": config.schedule.model_copy(
-                update={"warmup_epochs": min(10.0, config.train.epochs / 10) if warmup is None else warmup}
-            ),
+            "optimizer": resolved_optimizer(config, method, batch),
+            "schedule": resolved_schedule(config.schedule, config.train.epochs),
             "train": config.train.model_copy(update=train),
+            "evaluate": config.evaluate.model_copy(update={"online_probe": _online_probe(config)}),
+            "classifier": _classifier(config, listing),
         }
     )
+
+
+def _online_probe(config: RunConfig) -> bool:
+    asked = config.evaluate.online_probe
+    return method_class(config.method_name).needs_labels if asked is None else asked
+
+
+def _classifier(config: RunConfig, listing: Listing) -> ClassifierConfig:
+    """The classifier stage with its defaults, where it is wanted."""
+    stage = config.classifier
+    if stage.kind is None:
+        return stage
+    defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED, "lr": CLASSIFIER_RATE}
+    if stage.encoder == "finetuned":
+        given_weights = GIVEN_WEIGHTS_RATE if starts_from_weights(config) else 1
+        encoder_lr = (stage.lr or CLASSIFIER_RATE) * FINETUNED_RATE * given_weights
+        defaults |= {"epochs": min(config.train.epochs, CLASSIFIER_EPOCHS), "encoder_lr": encoder_lr}
+        defaults["policy"] = listing.default_policy or "basic"
+    if stage.kind == "mlp":
+        defaults |= {"hidden_dim": 1000, "dropout": 0.5}
+    return stage.model_copy(update={name: value for name, value in defaults.items() if getattr(stage, name) is None})
+
+
+def refuse_labels_missing(config: RunConfig, facts: DataFacts) -> None:
+    """DataError where the classifier stage or the online probe have no labels to learn from."""
+    if config.classifier.kind is not None and sum(count > 0 for count in facts.class_counts) < 2:
+        got = f"1 ({facts.class_names[0]})" if facts.n_classes else "none"
+        raise DataError(
+            f"classifier.kind: wants labelled training images of at least 2 classes, and {facts.name} has {got}; leave "
+            "the classifier out, or give labels (folders of classes)"
+        )
+    if config.evaluate.online_probe and facts.n_train == 0:
+        raise DataError(f"evaluate.online_probe: wants labels, and {facts.name} has none; leave it out")
 
 
 def refuse_unread(config: RunConfig, data: ImageData) -> None:
@@ -103,6 +135,7 @@ def refuse_unread(config: RunConfig, data: ImageData) -> None:
     assert config.data.size is not None
     facts = data.facts(config.data.size)
     refuse_unfit(config.method_name, facts, data.source, balanced=config.data.balanced)
+    refuse_labels_missing(config, facts)
     batch_size(config, pool_size(config.method_name, facts))
 
 
@@ -150,8 +183,6 @@ def batch_size(config: RunConfig, pool: int) -> int:
     asked = config.train.batch_size
     if asked is not None and asked > pool:
         raise DataError(f"train.batch_size: want at most {pool} (the training images that can be read), got {asked}")
-    if asked == 1:
-        raise DataError("train.batch_size: want at least 2, got 1 (batch normalisation needs two rows)")
     if asked is not None:
         return asked
     if pool < 2:

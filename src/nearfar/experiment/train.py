@@ -96,6 +96,9 @@ def finished(out: Path, config: RunConfig) -> dict[str, Any] | None:
         return None
     results = files.read_json(out / files.RESULTS)
     needed = [files.ENCODER, files.ENCODER_JSON]
-    if any(m["name"].startswith("linear_probe.") for m in results.get("measurements", [])):
+    stage = config.classifier
+    if stage.kind or any(m["name"].startswith("linear_probe.") for m in results.get("measurements", [])):
         needed.append(files.CLASSIFIER)
+    if stage.kind and stage.encoder == "finetuned":
+        needed.append(files.ENCODER_FINETUNED)
     return results if results.get("complete") and all((out / name).exists() for name in needed) else None

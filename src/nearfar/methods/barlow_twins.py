@@ -31,7 +31,7 @@ class BarlowTwins(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.1, weight_decay=1e-4)
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.1, weight_decay=1e-4, decay_norms_and_biases=False)
     paper = "Zbontar et al. 2021, arXiv:2103.03230"
 
     def __init__(self, encoder: Encoder, config: BarlowTwinsConfig, data: DataFacts) -> None:

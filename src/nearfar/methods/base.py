@@ -18,10 +18,11 @@ from nearfar.nn.encoders import Encoder
 class OptimizerDefaults:
     """What a method is trained with where the user says nothing; the rate is for 256 images a step."""
 
-    name: Literal["sgd", "adamw", "adam"]
+    name: Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
     lr_per_256: float
     weight_decay: float
     scaling: Literal["linear", "sqrt"] = "linear"
+    decay_norms_and_biases: bool = True
 
     def lr(self, batch_size: int) -> float:
         ratio = batch_size / 256
@@ -105,6 +106,20 @@ def refuse_views(encoder: Encoder, side: int, data: DataFacts) -> None:
         encoder.width_at(side)
     except ValueError as error:
         raise UserError(f"encoder.name: want one for tiles of {side} px of data.size={data.side}; {error}") from error
+
+
+def too_short(queue_size: int | None, batch_size: int) -> list[str]:
+    """A misfit of `queue_size`: rows that are pushed and never looked at."""
+    if queue_size is None or queue_size >= batch_size:
+        return []
+    return [f"method.queue_size: want at least {batch_size} (train.batch_size), got {queue_size}"]
+
+
+def too_many(prototypes: int | None, images: int) -> list[str]:
+    """A misfit of `prototypes`: some would have no image."""
+    if prototypes is None or prototypes <= images:
+        return []
+    return [f"method.prototypes: want at most {images} (the training images), got {prototypes}"]
 
 
 def queue_length(asked: int | None, data: DataFacts, *, most: int) -> int:

@@ -37,7 +37,7 @@ class BYOL(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False)
     paper = "Grill et al. 2020, arXiv:2006.07733"
 
     def __init__(self, encoder: Encoder, config: BYOLConfig, data: DataFacts) -> None:

@@ -22,7 +22,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import all_sum
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import centred_prediction
-from nearfar.methods.base import Method, OptimizerDefaults, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, scalar, too_many
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
 from nearfar.nn.prototypes import Prototypes
@@ -42,6 +42,9 @@ class DINOConfig(MethodConfig):
     projection_dim: int | None = Field(None, gt=0, description="width D (default: the encoder's, at most 256)")
     batch_norm: bool = Field(True, description="in the head")
 
+    def misfits(self, images: int, batch_size: int) -> list[str]:
+        return too_many(self.prototypes, images)
+
 
 @final
 class DINO(Method):
@@ -49,7 +52,7 @@ class DINO(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False)
     paper = "Caron et al. 2021, arXiv:2104.14294"
     centre: Tensor
 

@@ -22,7 +22,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import shares
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
-from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
 from nearfar.nn.queue import Queue
@@ -36,6 +36,9 @@ class NNCLRConfig(MethodConfig):
     hidden_dim: int | None = Field(None, gt=0, description="inside both heads (default: 4 encoder widths, max 2048)")
     projection_dim: int = Field(256, gt=0, description="width D of projection and prediction")
 
+    def misfits(self, images: int, batch_size: int) -> list[str]:
+        return too_short(self.queue_size, batch_size)
+
 
 @final
 class NNCLR(Method):
@@ -43,7 +46,7 @@ class NNCLR(Method):
     needs_labels = False
     default_views = "simclr"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False)
     paper = "Dwibedi et al. 2021, arXiv:2104.14548"
 
     def __init__(self, encoder: Encoder, config: NNCLRConfig, data: DataFacts) -> None:

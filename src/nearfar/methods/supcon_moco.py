@@ -21,7 +21,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import shares
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import sup_con
-from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.groups import encode_keys, encode_queries
 from nearfar.nn.heads import mlp
@@ -38,6 +38,9 @@ class SupConMoCoConfig(MethodConfig):
     hidden_dim: int | None = Field(None, gt=0, description="width inside the projector (default: the encoder's)")
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
     batch_norm_group: int = Field(32, ge=2, description="samples that BatchNorm normalises together")
+
+    def misfits(self, images: int, batch_size: int) -> list[str]:
+        return too_short(self.queue_size, batch_size)
 
 
 @final

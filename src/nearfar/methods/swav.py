@@ -21,7 +21,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import own_part
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import swapped_prediction
-from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_many, too_short
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
 from nearfar.nn.prototypes import Prototypes
@@ -42,6 +42,9 @@ class SwAVConfig(MethodConfig):
     queue_from: float = Field(0.1, ge=0, le=1, description="part of the run after which the queue is used, once full")
     hidden_dim: int | None = Field(None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)")
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+
+    def misfits(self, images: int, batch_size: int) -> list[str]:
+        return too_short(self.queue_size or None, batch_size) + too_many(self.prototypes, images)
 
 
 @final

@@ -34,7 +34,7 @@ class VICReg(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.05, weight_decay=1e-4)
+    optimizer = OptimizerDefaults("sgd", lr_per_256=0.05, weight_decay=1e-4, decay_norms_and_biases=False)
     paper = "Bardes et al. 2022, arXiv:2105.04906"
 
     def __init__(self, encoder: Encoder, config: VICRegConfig, data: DataFacts) -> None:

@@ -1,4 +1,4 @@
-"""Heads on a representation: projectors and predictors."""
+"""Heads on a representation: projectors, predictors and classifiers."""
 
 from itertools import pairwise
 from typing import Literal, final
@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Projector = Literal["linear", "mlp"]
+ClassifierKind = Literal["linear", "mlp"]
 
 
 @final
@@ -49,3 +50,11 @@ def projector(kind: Projector, in_dim: int, hidden_dim: int | None, out_dim: int
     if kind == "linear":
         return Head(nn.Linear(in_dim, out_dim))
     return mlp(in_dim, hidden_dim or in_dim, out_dim, batch_norm=batch_norm)
+
+
+def classifier_head(kind: ClassifierKind, in_dim: int, n_classes: int, *, hidden_dim: int, dropout: float) -> Head:
+    """Scores of the classes: a linear layer, or dropout - Linear - ReLU - dropout - Linear."""
+    if kind == "linear":
+        return Head(nn.Linear(in_dim, n_classes))
+    first, last = nn.Linear(in_dim, hidden_dim), nn.Linear(hidden_dim, n_classes)
+    return Head(nn.Dropout(dropout), first, nn.ReLU(inplace=True), nn.Dropout(dropout), last)

@@ -43,11 +43,12 @@ class Chart:
 
 @dataclass(frozen=True)
 class Curves:
-    """Loss, validation kNN and the doctor's monitors of one method, seeds as thin lines."""
+    """Loss, validation kNN, the online probe and the doctor's monitors of one method, seeds as thin lines."""
 
     label: str
     loss: Chart | None
     knn: Chart | None
+    online_probe: Chart | None = None
     monitors: tuple[tuple[str, Chart], ...] = ()  # with their titles
 
 
@@ -79,10 +80,19 @@ def learning_curves(groups: Sequence[Group]) -> list[Curves]:
                 _chart(f"validation kNN of {group.label}", accuracy, knn_range, epochs, percent=True)
                 if accuracy
                 else None,
+                _online_probe(group, epochs),
                 tuple(_monitors(group, epochs)),
             )
         )
     return [c for c in curves if c.loss is not None or c.knn is not None]
+
+
+def _online_probe(group: Group, epochs: Point) -> Chart | None:
+    series = _series(group, lambda epoch: epoch.online_probe)
+    if not series:
+        return None
+    values = [y for _, points in series for _, y in points]
+    return _chart(f"online probe on training views of {group.label}", series, _padded(values), epochs, percent=True)
 
 
 def _monitors(group: Group, epochs: Point) -> Iterator[tuple[str, Chart]]:

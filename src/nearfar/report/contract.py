@@ -60,9 +60,10 @@ class ViewsSummary(Record):
 
 
 class Confusion(Record):
-    """counts[true][predicted] of the linear probe of the last encoder."""
+    """counts[true][predicted] of the last encoder, by the linear probe or a classifier stage."""
 
     split: str = "test"
+    by: str = "linear_probe"
     counts: tuple[tuple[int, ...], ...]
 
 
@@ -111,6 +112,7 @@ class EpochMetrics(Record):
     loss: float | None = None
     chance: float | None = None
     knn_val: float | None = Field(None, alias="knn.top1.val")
+    online_probe: float | None = Field(None, alias="online_probe.top1.train")
     effective_rank: float | None = None
     alignment: float | None = None
     uniformity: float | None = None

@@ -79,6 +79,7 @@ def render(source: Source, *, base: Path) -> str:
         families=families,
         matrices=confusion_matrices(found.groups),
         mistakes=mistakes,
+        classified_by=words.classified_by(found),
         commands=_commands(found),
         environments=_environments(found.groups),
         configs=[(group.label, group.first.config) for group in found.groups if group.first.config],

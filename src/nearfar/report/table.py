@@ -15,6 +15,7 @@ _TITLES = {
     "mlp_probe.top1": "MLP probe",
     "finetune.top1": "Fine-tuned",
     "head.top1": "Own head",
+    "classifier.top1": "Classifier stage",
     "linear_probe.balanced_accuracy": "Linear probe, balanced",
 }
 BALANCED_DIFFERS = 0.005  # half a point

@@ -172,6 +172,15 @@ def differences(found: Findings) -> list[str]:
     return [line for line in lines if line]
 
 
+def classified_by(found: Findings) -> str:
+    """What the predictions of matrices, maps and mistakes are made by."""
+    runs = [run.results for group in found.groups for run in group.runs]
+    by = {results.confusion.by for results in runs if results.confusion is not None}
+    if "classifier" not in by:
+        return "the linear probe"
+    return "the classifier stage" if len(by) == 1 else "the classifier stage (the linear probe, where there was none)"
+
+
 def missing(group: Group) -> list[str]:
     """What this page cannot show of a method, and why."""
     lines = []

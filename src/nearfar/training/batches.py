@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nearfar.core.types import Batch
@@ -29,6 +29,7 @@ class Batches:
     device: torch.device
     rank: int = 0
     world_size: int = 1
+    features: Float[Tensor, "row embed"] | None = None  # of all images: rows of it stand in place of views
 
     @property
     def total_steps(self) -> int:
@@ -53,8 +54,11 @@ class Batches:
             yield self._batch(index, draw, labels[index], epoch, at)
 
     def _batch(self, index: Tensor, draw: Tensor, labels: Tensor, epoch: int, progress: float) -> Batch:
-        stored = self.data.rows(index).to(self.device)
-        views = make_views(stored, self.plan, seed=self.seed, epoch=epoch, index=index, draw=draw)
+        if self.features is None:
+            stored = self.data.rows(index).to(self.device)
+            views = make_views(stored, self.plan, seed=self.seed, epoch=epoch, index=index, draw=draw)
+        else:
+            views = (self.features[index].to(self.device)[None, :, :, None, None],)  # (1, B, E, 1, 1)
         index, draw = index.to(self.device), draw.to(self.device)
         shown = labels if self.with_labels else torch.full_like(labels, -1)
         return Batch(views, shown.to(self.device), index, draw, self.seed, epoch, progress)

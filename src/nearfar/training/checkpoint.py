@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from nearfar.core.errors import RunError
 from nearfar.nn.building import DAMAGED
+from nearfar.training.online_probe import OnlineProbe
 from nearfar.training.optimizers import load_optimizer_state
 
 
@@ -28,13 +29,21 @@ class Counters:
     best_value: float = -1.0
 
 
-def save_checkpoint(path: Path, method: nn.Module, optimizer: Optimizer, counters: Counters) -> None:
+def save_checkpoint(
+    path: Path,
+    method: nn.Module,
+    optimizer: Optimizer,
+    counters: Counters,
+    online_probe: OnlineProbe | None = None,
+) -> None:
     """Writes beside and renames, so that an interrupt leaves the previous checkpoint. OSError: disk full."""
     content = {
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict(),
         "counters": asdict(counters),
     }
+    if online_probe is not None:
+        content["online_probe"] = online_probe.state()
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     try:
@@ -46,13 +55,17 @@ def save_checkpoint(path: Path, method: nn.Module, optimizer: Optimizer, counter
         partial.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, method: nn.Module, optimizer: Optimizer | None = None) -> Counters:
-    """Fills method and optimiser. RunError: missing, cut short, or of another configuration."""
+def load_checkpoint(
+    path: Path, method: nn.Module, optimizer: Optimizer | None = None, online_probe: OnlineProbe | None = None
+) -> Counters:
+    """Fills method, optimiser and online probe. RunError: missing, cut short, or of another configuration."""
     content = _read(path)
     try:
         method.load_state_dict(content["method"])
         if optimizer is not None:
             load_optimizer_state(optimizer, content["optimizer"])
+        if online_probe is not None:
+            online_probe.load(content["online_probe"])
         return Counters(**content["counters"])
     except DAMAGED as error:
         reason = str(error).split("\n")[0]

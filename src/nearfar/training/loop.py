@@ -20,7 +20,9 @@ from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.monitors import Monitor
-from nearfar.training.schedules import Decay, rate_factor, steps_of
+from nearfar.training.online_probe import OnlineProbe
+from nearfar.training.optimizers import CONSTANT_RATE
+from nearfar.training.schedules import Schedule, rate_factor, steps_of
 
 Row = dict[str, float]
 
@@ -31,8 +33,9 @@ class Pace:
 
     lr: float
     warmup_epochs: float
-    decay: Decay
+    schedule: Schedule
     gradient_clip: float | None
+    lr_key: str = "optimizer.lr"  # the setting that a message about the rate names
 
 
 def fit(
@@ -45,9 +48,12 @@ def fit(
     counters: Counters,
     bar: Bar,
     after_epoch: Callable[[Row], None],
+    online_probe: OnlineProbe | None = None,
 ) -> None:
     """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
 
+    A group of the optimiser that has an `lr_scale` learns at that many times the rate. `online_probe` looks at each
+    step's representation once the step is taken, detached; its time is not counted.
     `method` and `optimizer` are changed in place, `counters` too. DivergedError: the loss or the gradient is
     no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is taken with it.
     """
@@ -58,29 +64,30 @@ def fit(
     method.train()
     for epoch in range(counters.epoch, batches.epochs):
         means, monitor = _Means(), Monitor()
+        aside = online_probe.seconds if online_probe is not None else 0.0
         started = time.perf_counter()
         for batch in batches.epoch(epoch):
             factor = rate_factor(
-                counters.step, total_steps=batches.total_steps, warmup_steps=warmup_steps, decay=pace.decay
+                counters.step, pace.schedule, total_steps=batches.total_steps, warmup_steps=warmup_steps
             )
             lr = pace.lr * factor
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = (pace.lr if group.get(CONSTANT_RATE) else lr) * group.get("lr_scale", 1.0)
             try:
                 with _own_randomness(batches.seed, counters.step, batches.device):
                     result: StepResult = wrapped(batch)
             except NotFiniteError as error:
-                raise _stopped(f"the loss of {name} cannot be taken ({error})", counters, batches, lr) from error
+                raise _stopped(f"the loss of {name} cannot be taken ({error})", counters, batches, pace, lr) from error
             except NothingToCompareError as error:
                 raise _nothing_to_compare(name, error, counters, batches) from error
             loss = float(result.loss.detach())
             if not math.isfinite(loss):
-                raise _stopped(f"the loss of {name} is {loss}{_faulty_views(result)}", counters, batches, lr)
+                raise _stopped(f"the loss of {name} is {loss}{_faulty_views(result)}", counters, batches, pace, lr)
             fabric.backward(result.loss)
             method.after_backward(batch.progress)
             norm = _gradient_norm(method, pace.gradient_clip)
             if not math.isfinite(norm):
-                raise _stopped(f"the gradient of {name} has norm {norm}", counters, batches, lr)
+                raise _stopped(f"the gradient of {name} has norm {norm}", counters, batches, pace, lr)
             wrapped_optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             method.after_step(result.remember, batch.progress)
@@ -88,10 +95,16 @@ def fit(
             counters.views_seen += _views_in(batch) * batches.world_size
             means.add(loss, norm, result)
             monitor.see(result)
+            if online_probe is not None:
+                online_probe.see(result.representation, batch.index)
             bar.advance(1, _text(loss, result))
         counters.train_seconds += time.perf_counter() - started
         counters.epoch = epoch + 1
-        after_epoch({**means.row(), **monitor.row(), "lr": lr})
+        row = {**means.row(), **monitor.row(), "lr": lr}
+        if online_probe is not None:
+            counters.train_seconds -= online_probe.seconds - aside
+            row |= online_probe.row()
+        after_epoch(row)
         method.train()
 
 
@@ -139,16 +152,20 @@ def _text(loss: float, result: StepResult) -> str:
     return f"loss {loss:.3f}" + (f" (chance {float(chance):.3f})" if chance is not None else "")
 
 
-def what_to_try(lr: float) -> str:
+def what_to_try(lr: float, lr_key: str = "optimizer.lr") -> str:
     """Advice for a run that diverged at this rate."""
+    others = ""
+    if lr_key == "optimizer.lr":
+        others = ", --set train.gradient_clip=1, or a longer schedule.warmup_epochs"
     return (
-        f"The learning rate was {lr:.3g}. Try --set optimizer.lr={lr / 10:.2g}, --set train.gradient_clip=1, or a "
-        "longer schedule.warmup_epochs; the last complete epoch's checkpoint stays"
+        f"The learning rate was {lr:.3g}. Try --set {lr_key}={lr / 10:.2g}{others}; the last complete epoch's "
+        "checkpoint stays"
     )
 
 
-def _stopped(what: str, counters: Counters, batches: Batches, lr: float) -> DivergedError:
-    return DivergedError(f"training stopped at {_place(counters, batches)}: {what}. {what_to_try(lr)}")
+def _stopped(what: str, counters: Counters, batches: Batches, pace: Pace, lr: float) -> DivergedError:
+    where = _place(counters, batches)
+    return DivergedError(f"training stopped at {where}: {what}. {what_to_try(lr, pace.lr_key)}")
 
 
 def _nothing_to_compare(

@@ -1,17 +1,42 @@
-"""Optimisers by name, and restoring their state as it was laid out."""
+"""Optimisers by name, the groups of parameters they treat alike, and restoring their state as it was laid out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from nearfar.training.lars import LARS
+from nearfar.training.rmsprop import RMSProp
+
+Groups = Iterable[nn.Parameter] | list[dict[str, Any]]
+CONSTANT_RATE = "constant_rate"  # of a group: the loop leaves its rate at the peak
+
+
+def parameter_groups(
+    model: nn.Module, *, constant_rate: Sequence[str] = (), decay_norms_and_biases: bool = True
+) -> list[dict[str, Any]]:
+    """What learns of a model: parts named in `constant_rate` apart, and tensors of one dimension (biases and norms)
+    apart without weight decay where they should have none. In the order of the model; one group where nothing differs.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (name.partition(".")[0] in constant_rate, decay_norms_and_biases or parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": parameters, CONSTANT_RATE: constant, **({} if decayed else {"weight_decay": 0.0})}
+        for (constant, decayed), parameters in groups.items()
+    ]
+
 
 def build_optimizer(
-    name: str, parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float, momentum: float
+    name: str, parameters: Groups, *, lr: float, weight_decay: float, momentum: float, **own: Any
 ) -> Optimizer:
-    """`sgd` with Nesterov momentum, `adamw` or `adam` (beta1 = momentum). KeyError for another name."""
+    """`sgd` with Nesterov momentum; `adamw` or `adam` (beta1 = momentum); `lars` and `rmsprop`, to which `own` goes.
+    KeyError for another name.
+    """
     if name == "sgd":
         nesterov = momentum > 0
         return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
@@ -20,6 +45,10 @@ def build_optimizer(
         return AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay)
     if name == "adam":
         return Adam(parameters, lr=lr, betas=betas, weight_decay=weight_decay)
+    if name == "lars":
+        return LARS(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **own)
+    if name == "rmsprop":
+        return RMSProp(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **own)
     raise KeyError(name)
 
 

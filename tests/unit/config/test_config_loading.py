@@ -174,6 +174,36 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wan
             "encoder.pretrained: want the name of a timm encoder beside it, got none with weights",
         ),
         (("views.count=1",), "views.count: want at least 2 (simclr), got 1"),
+        (
+            ("optimizer.name=sgd", "optimizer.trust_ratio=sum_of_norms"),
+            'optimizer.trust_ratio: want optimizer.name = "lars" beside it, got sgd',
+        ),
+        (
+            ("optimizer.trust_coefficient=0.02",),
+            'optimizer.trust_coefficient: want optimizer.name = "lars" beside it, got the method\'s own',
+        ),
+        (
+            ("optimizer.name=lars", "optimizer.epsilon=1"),
+            'optimizer.epsilon: want optimizer.name = "rmsprop" beside it, got lars',
+        ),
+        (("schedule.milestones=[0.6]",), 'schedule.milestones: want schedule.decay = "steps" beside it, got cosine'),
+        (("schedule.factor=0.1",), 'schedule.factor: want schedule.decay = "steps" beside it, got cosine'),
+        (
+            ("schedule.decay=steps", "schedule.floor=0.1"),
+            'schedule.floor: want schedule.decay = "cosine" beside it, got steps',
+        ),
+        (
+            ("schedule.decay=steps", "schedule.milestones=[0.8, 0.6]"),
+            "schedule.milestones: want rising parts of the run, between 0 and 1, got [0.8, 0.6]",
+        ),
+        (
+            ("schedule.decay=steps", "schedule.milestones=[120, 160]"),
+            "schedule.milestones: want rising parts of the run, between 0 and 1, got [120.0, 160.0]",
+        ),
+        (
+            ("schedule.decay=steps", "schedule.milestones=[0.1, 0.8]", "schedule.warmup_epochs=11"),
+            "schedule.milestones: want none before the end of the warm-up (11 of 100 epochs), got 0.1",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_an_error(overrides: tuple[str, ...], problem: str) -> None:
@@ -190,6 +220,10 @@ def test_settings_that_contradict_each_other_are_an_error(overrides: tuple[str, 
         ("encoder.name=conv4",),
         ("method.name=supcon", "views.count=1"),
         ("optimizer.lr=1",),
+        ("optimizer.name=lars", "optimizer.trust_clip=false", "optimizer.trust_coefficient=0.02"),
+        ("optimizer.name=rmsprop", "optimizer.epsilon=1"),
+        ("schedule.decay=steps", "schedule.milestones=[0.1, 0.8]", "schedule.factor=0.1", "schedule.warmup_epochs=10"),
+        ("schedule.floor=0.001",),
         ("evaluate.probes=[]",),
     ],
 )
@@ -293,7 +327,7 @@ def test_a_missing_file_and_a_folder_are_errors_with_their_name(tmp_path: Path) 
 
 def test_every_section_is_frozen_and_so_is_the_run() -> None:
     config = configured()
-    assert len(SECTIONS) == 7
+    assert len(SECTIONS) == 8
     for part in (config, config.method, *(getattr(config, name) for name in SECTIONS)):
         field = next(iter(type(part).model_fields), None)
         assert field is not None
@@ -303,7 +337,7 @@ def test_every_section_is_frozen_and_so_is_the_run() -> None:
 
 def test_every_field_of_every_section_is_documented() -> None:
     fields = [(name, key, field) for name, model in SECTIONS.items() for key, field in model.model_fields.items()]
-    assert len(fields) == 30
+    assert len(fields) == 48
     assert [f"{name}.{key}" for name, key, field in fields if not field.description] == []
 
 
@@ -331,7 +365,44 @@ def test_a_configuration_survives_the_way_through_a_toml_file() -> None:
 def test_sections_leave_out_what_has_no_value() -> None:
     sections = configured().sections()
     assert "lr" not in sections["optimizer"]
-    assert set(sections) == {*SECTIONS, "method"}
+    assert set(sections) == {*SECTIONS, "method"} - {"classifier"}
+    assert configured("classifier.kind=linear").sections()["classifier"].items() >= {("kind", "linear")}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (("classifier.epochs=3",), "classifier.epochs: wants classifier.kind (linear or mlp) beside it, got none"),
+        (("classifier.lr=0.1",), "classifier.lr: wants classifier.kind (linear or mlp) beside it, got none"),
+        (
+            ("classifier.kind=linear", "classifier.hidden_dim=9"),
+            "classifier.hidden_dim: wants classifier.kind=mlp beside it, got linear",
+        ),
+        (
+            ("classifier.kind=linear", "classifier.dropout=0.1"),
+            "classifier.dropout: wants classifier.kind=mlp beside it, got linear",
+        ),
+        (
+            ("classifier.kind=mlp", "classifier.encoder_lr=0.1"),
+            "classifier.encoder_lr: wants classifier.encoder=finetuned beside it, got frozen",
+        ),
+        (("classifier.kind=mlp", "classifier.policy=zzz"), 'classifier.policy: no policy "zzz"'),
+        (
+            ("classifier.kind=mlp", "classifier.policy=evaluation", "classifier.encoder=finetuned"),
+            "classifier.policy: want views, such as basic, for finetuned, got evaluation",
+        ),
+        (("classifier.kind=deep",), "classifier.kind: want one of 'linear' or 'mlp', got 'deep'"),
+        (("classifier.kind=mlp", "classifier.dropout=1.0"), "classifier.dropout: want less than 1.0, got 1.0"),
+    ],
+)
+def test_a_classifier_stage_s_keys_must_be_read(overrides: tuple[str, ...], problem: str) -> None:
+    assert problems_of(*overrides) == (problem,)
+
+
+def test_a_classifier_stage_survives_the_way_through_a_toml_file() -> None:
+    config = configured("classifier.kind=mlp", "classifier.encoder=finetuned", "classifier.encoder_lr=1e-4")
+    again = build_config(tomllib.loads(tomli_w.dumps(config.sections())), KNOWN)
+    assert again == config
 
 
 def test_nearest_is_silent_where_no_name_is_near() -> None:

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
 
+from nearfar.config.models import OWN_KEYS
 from nearfar.core.errors import RunError
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
+from nearfar.training.optimizers import build_optimizer, parameter_groups
 
 COUNTERS = Counters(epoch=3, step=21, views_seen=900, train_seconds=1.5, best_epoch=2, best_value=0.7)
 
@@ -41,6 +43,48 @@ def test_method_optimiser_and_counters_come_back(path: Path) -> None:
         restored = other_optimizer.state[theirs]["momentum_buffer"]
         assert torch.equal(saved, restored)
         assert restored.stride() == theirs.stride()
+
+
+def grouped(model: nn.Module, name: str) -> Optimizer:
+    """An optimiser with four groups: a part at a constant rate, each with and without decay."""
+    own = {**OWN_KEYS.get(("optimizer", "name", name), {})}
+    groups = parameter_groups(model, constant_rate=("1",), decay_norms_and_biases=False)
+    return build_optimizer(name, groups, lr=0.1, weight_decay=0.1, momentum=0.9, **own)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lars", "rmsprop"])
+def test_groups_go_on_bit_for_bit_with_the_rate_and_decay_of_each(path: Path, name: str) -> None:
+    def step(net: nn.Module, optimizer: Optimizer, seed: int) -> None:
+        x = torch.randn(4, 3, generator=torch.Generator().manual_seed(seed))
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+
+    def made() -> tuple[nn.Module, Optimizer]:
+        net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+        return net, grouped(net, name)
+
+    net, optimizer = made()
+    for number, group in enumerate(optimizer.param_groups):
+        group["lr"] = 0.01 * (number + 1)
+    step(net, optimizer, 0)
+    save_checkpoint(path, net, optimizer, COUNTERS)
+    step(net, optimizer, 1)
+    other, other_optimizer = made()
+    load_checkpoint(path, other, other_optimizer)
+    options = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    assert len(options) == 4
+    for group, wanted in zip(other_optimizer.param_groups, options, strict=True):
+        assert wanted.items() <= group.items()
+    step(other, other_optimizer, 1)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+
+
+def test_a_checkpoint_of_other_groups_does_not_fit(path: Path) -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    save_checkpoint(path, net, grouped(net, "sgd"), COUNTERS)
+    with pytest.raises(RunError, match="does not fit this run"):
+        load_checkpoint(path, net, SGD(net.parameters(), lr=0.1, momentum=0.9))
 
 
 def test_the_method_alone_can_be_restored(path: Path) -> None:

@@ -7,6 +7,8 @@ from train_tiny import Recording, tiny_batches, tiny_fit
 from nearfar.core.errors import NotFiniteError, NothingToCompareError, TrainingStoppedError
 from nearfar.core.progress import Bar
 from nearfar.training.checkpoint import Counters
+from nearfar.training.optimizers import CONSTANT_RATE
+from nearfar.training.schedules import Schedule
 
 
 def flat(method: Recording) -> torch.Tensor:
@@ -17,9 +19,7 @@ def test_a_run_learns_and_reports_a_row_of_means_an_epoch() -> None:
     method = Recording()
     rows = tiny_fit(method)
     assert len(rows) == 2
-    assert [row["loss"] for row in rows] == pytest.approx(
-        [sum(method.losses[:3]) / 3, sum(method.losses[3:]) / 3]
-    )
+    assert [row["loss"] for row in rows] == pytest.approx([sum(method.losses[:3]) / 3, sum(method.losses[3:]) / 3])
     assert rows[1]["loss"] < rows[0]["loss"]
     assert [row["step"] for row in rows] == [2.0, 5.0]
     monitors = {"effective_rank", "feature_std", "alignment", "uniformity", "cosine_positive", "cosine_random"}
@@ -31,9 +31,7 @@ def test_a_run_learns_and_reports_a_row_of_means_an_epoch() -> None:
 def test_a_step_calls_step_after_backward_and_after_step_in_this_order() -> None:
     method = Recording()
     tiny_fit(method)
-    assert method.calls == [
-        call for n in range(1, 7) for call in ("step", "after_backward", f"after_step {n}")
-    ]
+    assert method.calls == [call for n in range(1, 7) for call in ("step", "after_backward", f"after_step {n}")]
     assert method.progress == [step / 6 for step in range(6)]
     assert all(gradient is not None for gradient in method.gradients[0])
 
@@ -72,9 +70,25 @@ def test_the_rate_warms_up_over_epochs_and_then_decays() -> None:
     method = Recording()
     Rates.seen = []
     optimizer = Rates(method.parameters(), lr=123.0)
-    rows = tiny_fit(method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, decay="cosine")
+    rows = tiny_fit(method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, schedule=Schedule("cosine"))
     assert Rates.seen == pytest.approx([0.2, 0.4, 0.6, 0.6, 0.45, 0.15])
     assert [row["lr"] for row in rows] == pytest.approx([0.6, 0.15])
+
+
+def test_a_group_whose_rate_is_constant_stays_at_the_peak() -> None:
+    method = Recording()
+    layer = method.encoder.net.layers[1]
+    groups = [{"params": [layer.weight], CONSTANT_RATE: True}, {"params": [layer.bias], CONSTANT_RATE: False}]
+    optimizer = torch.optim.SGD(groups, lr=123.0)
+    rows = tiny_fit(method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, schedule=Schedule("cosine"))
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.6, 0.15])
+    assert rows[-1]["lr"] == pytest.approx(0.15)
+
+
+def test_a_method_knows_no_group_of_ranks_where_there_is_one() -> None:
+    method = Recording()
+    tiny_fit(method)
+    assert method.group is None
 
 
 def test_dropout_repeats_from_run_to_run_and_differs_from_step_to_step() -> None:
@@ -113,7 +127,7 @@ class StopHereError(Exception):
 
 def test_a_resumed_run_continues_with_the_epoch_the_rate_and_the_masks_that_come_next() -> None:
     whole, halves = Recording(dropout=0.5), Recording(dropout=0.5)
-    course = {"lr": 0.3, "warmup_epochs": 1.0, "decay": "cosine"}
+    course = {"lr": 0.3, "warmup_epochs": 1.0, "schedule": Schedule("cosine")}
     tiny_fit(whole, tiny_batches(epochs=4), **course)
     counters = Counters()
 

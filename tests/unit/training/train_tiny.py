@@ -17,6 +17,8 @@ from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.loop import Pace, Row, fit
+from nearfar.training.online_probe import OnlineProbe
+from nearfar.training.schedules import Schedule
 from nearfar.views.plan import ViewPlan
 from nearfar.views.policies import named_policy
 
@@ -116,15 +118,17 @@ def tiny_fit(
     counters: Counters | None = None,
     bar: Bar | None = None,
     after_epoch: Callable[[Row], None] | None = None,
+    online_probe: OnlineProbe | None = None,
     **pace: Any,
 ) -> list[Row]:
     """The rows of metrics of a run of the loop."""
     rows: list[Row] = []
     optimizer = optimizer or torch.optim.SGD(method.parameters(), lr=1.0)
-    settings = {"lr": 0.1, "warmup_epochs": 0.0, "decay": "constant", "gradient_clip": None, **pace}
+    settings = {"lr": 0.1, "warmup_epochs": 0.0, "schedule": Schedule("constant"), "gradient_clip": None, **pace}
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     fit(
         fabric, method, optimizer, batches or tiny_batches(), Pace(**settings),
         counters=counters or Counters(), bar=bar or Bar(), after_epoch=after_epoch or rows.append,
+        online_probe=online_probe,
     )  # fmt: skip
     return rows

@@ -1,0 +1,67 @@
+"""What classifies representations, whatever it was trained by: a linear layer, or an MLP of two.
+
+Letters: n rows, E representation width, H hidden width, C classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearfar.nn.encoders import Encoder
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Scores = x @ weight.T + bias; with a hidden layer x is first relu(x @ hidden_weight.T + hidden_bias)."""
+
+    weight: Array  # (C, E), or (C, H)
+    bias: Array  # (C,)
+    hidden_weight: Array | None = None  # (H, E)
+    hidden_bias: Array | None = None  # (H,)
+
+    def probabilities(self, x: Array) -> NDArray[np.float64]:
+        """(n, C), rows sum to 1."""
+        rows = x.astype(np.float64)
+        if self.hidden_weight is not None and self.hidden_bias is not None:
+            rows = np.maximum(rows @ self.hidden_weight.T + self.hidden_bias, 0)
+        scores = rows @ self.weight.T + self.bias
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        normalised: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
+        return normalised
+
+    def predict(self, x: Array) -> NDArray[np.int64]:
+        classes: NDArray[np.int64] = self.probabilities(x).argmax(axis=1)
+        return classes
+
+
+def classifier_of(arrays: Mapping[str, Array], width: int, n_classes: int) -> Classifier:
+    """The classifier of the arrays that classifier.safetensors holds: `weight`, `bias`, and `hidden.weight`,
+    `hidden.bias` of an MLP. ValueError: they do not map a representation of that width to so many classes.
+    """
+    names = {"weight", "bias"} | ({"hidden.weight", "hidden.bias"} if "hidden.weight" in arrays else set())
+    if set(arrays) != names:
+        raise ValueError(f"want {', '.join(sorted(names))}, got {', '.join(sorted(arrays)) or 'nothing'}")
+    inside = width
+    wanted: dict[str, tuple[int, ...]] = {}
+    if "hidden.weight" in arrays:
+        inside = len(arrays["hidden.weight"])
+        wanted = {"hidden.weight": (inside, width), "hidden.bias": (inside,)}
+    wanted |= {"weight": (n_classes, inside), "bias": (n_classes,)}
+    for name, shape in wanted.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name}: want {shape}, got {arrays[name].shape}")
+    return Classifier(arrays["weight"], arrays["bias"], arrays.get("hidden.weight"), arrays.get("hidden.bias"))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier stage that has run. `finetuned`: the encoder that it goes with, where that is its own copy."""
+
+    classifier: Classifier
+    finetuned: Encoder | None
+    protocol: str
+    seconds: float
