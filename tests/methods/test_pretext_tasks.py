@@ -1,6 +1,7 @@
 """What is the pretext tasks' own beside the contract of every method."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -290,6 +291,13 @@ def test_a_grey_batch_costs_nothing_moves_nothing_and_stays_finite():
     assert float(result.loss.detach()) == float(result.logs["chance"]) == float(result.logs["coloured"]) == 0
     assert all(bool((p.grad == 0).all()) for p in method.parameters() if p.grad is not None)
     assert torch.equal(method.frequency, before)
+
+
+def test_data_without_any_colour_are_refused():
+    facts = DataFacts("scans", 8, ("a", "b"), (9, 9), 18, coloured=False)
+    kind = method_class("colorization")
+    assert kind.why_not(facts) == "needs images with colours, and all of scans are grey"
+    assert kind.why_not(replace(facts, coloured=True)) is None
 
 
 def test_grey_images_do_not_count_beside_coloured_ones():

@@ -173,6 +173,29 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, pho
         assert ("needs images of at least 32 px, these have" if name in CUT_UP else "labels") in reason
 
 
+def test_colorization_is_refused_or_left_out_where_all_images_are_grey(tmp_path, nearfar_command):
+    reason = "colorization needs images with colours, and all of digits are grey"
+    out = ("--out", tmp_path / "run")
+    ended = nearfar_command("train", "digits", "--method", "colorization", *out)
+    assert ended.code == 2
+    assert reason in ended.err
+    ended = nearfar_command("compare", "digits", "--methods", "simclr,colorization", *out)
+    assert ended.code == 2
+    assert reason in ended.err
+    assert not (tmp_path / "run").exists()
+    with pytest.MonkeyPatch.context() as patched:
+        for name in set(METHODS) - {"simclr", "colorization"}:
+            patched.setattr(method_class(name), "why_not", classmethod(lambda _cls, _data: "takes too long here"))
+        ended = nearfar_command(
+            "compare", "digits", "--methods", "all", "--seeds", "1", "--json", *QUICK, *KNN_ONLY[:2], *out
+        )
+    assert ended.code == 0, ended.err
+    left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
+    assert left["colorization"] == reason
+    assert f"left out   colorization: {reason}" in ended.err
+    assert {row["method"] for row in json.loads(ended.out)["table"]} == {"simclr", "untrained"}
+
+
 @pytest.fixture
 def partly_labelled(tmp_path, photographs) -> Path:
     """Photographs in three uneven classes, and 30 without a label beside them."""

@@ -29,6 +29,7 @@ class DataFacts:
     val_counts: tuple[int, ...] = ()  # labelled validation images of each class
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # what views are normalised by: (value in [0, 1] - mean) / std
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    coloured: bool = True  # some pixel is not grey; True also where nothing is decoded yet
 
     @property
     def n_classes(self) -> int:
