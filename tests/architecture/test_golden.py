@@ -16,7 +16,6 @@ from nearfar.training.optimizers import build_optimizer
 
 GOLDEN = Path(__file__).parent / "golden.json"
 STEPS, SAMPLES, SIZE = 20, 8, 8
-FACTS = DataFacts("golden", SIZE, ("a", "b"), (50, 50), 100)
 
 
 def numbers(name: str, *shape: int) -> torch.Tensor:
@@ -28,15 +27,16 @@ def numbers(name: str, *shape: int) -> torch.Tensor:
 
 def losses(name: str) -> list[float]:
     kind = method_class(name)
-    encoder = Encoder(conv4().double(), size=SIZE, architecture="conv4")
-    method = kind(encoder, kind.Config(), FACTS).double()
+    size = max(SIZE, kind.smallest_view)
+    encoder = Encoder(conv4().double(), size=size, architecture="conv4")
+    method = kind(encoder, kind.Config(), DataFacts("golden", size, ("a", "b"), (50, 50), 100)).double()
     for key, parameter in method.named_parameters():
         key = key.removeprefix("target.")  # a target network begins as a copy
         parameter.data = numbers(key, *parameter.shape) * (1 / max(parameter[0].numel(), 1)) ** 0.5
     optimizer = build_optimizer("sgd", method.parameters(), lr=0.05, weight_decay=1e-4, momentum=0.9)
     found = []
     for step in range(STEPS):
-        views = numbers(f"views {step}", kind.default_count, SAMPLES, 3, SIZE, SIZE)
+        views = numbers(f"views {step}", kind.default_count, SAMPLES, 3, size, size)
         labels = torch.arange(SAMPLES) % 2 if kind.needs_labels else torch.full((SAMPLES,), -1)
         index = torch.arange(SAMPLES)
         result = method(Batch((views,), labels, index, torch.zeros_like(index), 0, 0, step / STEPS))

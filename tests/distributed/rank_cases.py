@@ -192,6 +192,11 @@ CASES: dict[str, Case] = {
     ),
     "alignment": lambda s, g: losses.alignment(s.z, exponent=1.5, group=g),
     "uniformity": lambda s, g: losses.uniformity(s.z, group=g),
+    "counting": lambda s, g: losses.counting(s.z.relu(), s.z[None].abs() / 2, margin=20, group=g),
+    "colour_prediction": lambda s, g: losses.colour_prediction(
+        s.z.repeat(1, 1, 63)[..., :313], 50 * s.z[..., :2].detach(), torch.arange(313) / 156.0,
+        counted=(s.labels("full") > 0).expand(s.z.shape[:2]), group=g,
+    ),
 }  # fmt: skip
 PATHS = {"dense": 10**9, "tiled": 0}  # the largest number of pairs that the dense form serves
 

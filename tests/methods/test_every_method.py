@@ -16,15 +16,24 @@ from nearfar.methods import METHODS, method_class
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import Head
+from nearfar.nn.prototypes import Prototypes
 from nearfar.nn.queue import Queue
 from nearfar.nn.target import TargetNetwork
 from nearfar.views.policies import POLICIES
 
-N_METHODS = 18  # what the table held when this was written: a walk over fewer has missed some
+N_METHODS = 22  # what the table held when this was written: a walk over fewer has missed some
 SIZE, SAMPLES, CLASSES = 8, 12, 3
-FACTS = DataFacts("toy", SIZE, tuple("abc"), (40, 40, 40), 120, n_val=20, n_test=20)
+PARTS_ENCODED = {"relative_position": 2, "jigsaw": 4}  # of each view, instead of the view: what `representation` is of
 NO_CHANCE_LEVEL = {"byol", "simsiam"}  # a network that tells nothing apart has their best loss
 EVERY = pytest.mark.parametrize("name", list(METHODS))
+
+
+def size_for(name: str) -> int:
+    return max(SIZE, method_class(name).smallest_view)
+
+
+def facts_for(name: str) -> DataFacts:
+    return DataFacts("toy", size_for(name), tuple("abc"), (40, 40, 40), 120, n_val=20, n_test=20)
 
 
 def small_net(*, batch_norm: bool = True) -> nn.Module:
@@ -37,16 +46,17 @@ def small_net(*, batch_norm: bool = True) -> nn.Module:
 def make(name: str, *, seed: int = 0, config: MethodConfig | None = None, batch_norm: bool = True):
     torch.manual_seed(seed)
     kind = method_class(name)
-    encoder = Encoder(small_net(batch_norm=batch_norm), size=SIZE, architecture="small")
-    return kind(encoder, config or kind.Config(), FACTS).double()
+    encoder = Encoder(small_net(batch_norm=batch_norm), size=size_for(name), architecture="small")
+    return kind(encoder, config or kind.Config(), facts_for(name)).double()
 
 
 def make_batch(name: str, *, seed: int = 0) -> Batch:
     source = torch.Generator().manual_seed(seed)
     kind = method_class(name)
     labels = torch.arange(SAMPLES) % CLASSES
-    look = torch.randn(CLASSES, 3, SIZE, SIZE, generator=source, dtype=torch.float64)
-    noise = torch.randn(kind.default_count, SAMPLES, 3, SIZE, SIZE, generator=source, dtype=torch.float64)
+    shape = (3, size_for(name), size_for(name))
+    look = torch.randn(CLASSES, *shape, generator=source, dtype=torch.float64)
+    noise = torch.randn(kind.default_count, SAMPLES, *shape, generator=source, dtype=torch.float64)
     shown = labels if kind.needs_labels else torch.full_like(labels, -1)
     index = torch.arange(SAMPLES)
     return Batch((look[labels] + 0.5 * noise,), shown, index, torch.zeros_like(index), 0, 0, 0.5)
@@ -84,13 +94,33 @@ def test_the_table_holds_every_method_file():
 def test_a_step_returns_what_the_contract_says(name):
     method, batch = make(name), make_batch(name)
     result = method(batch)
-    views = sum(len(group) for group in batch.views)
+    views = sum(len(group) for group in batch.views) * PARTS_ENCODED.get(name, 1)
     assert result.loss.shape == ()
     assert result.representation.shape == (views, SAMPLES, method.encoder.width)
     if result.projection is not None:
         assert result.projection.shape[:2] == (views, SAMPLES)
     assert all(value.ndim == 0 for value in result.logs.values())
     assert float(result.logs["chance"]) > 0 if name not in NO_CHANCE_LEVEL else "chance" not in result.logs
+
+
+@EVERY
+def test_it_logs_the_age_of_its_queue_and_the_number_of_its_prototypes(name):
+    """Of those that have them: the doctor and the report look for these names."""
+    method, batch = make(name), make_batch(name)
+    fill_queues(method, batch)
+    logs = method(batch).logs
+    assert ("queue_age" in logs) == bool(parts(method, Queue))
+    assert float(logs.get("queue_age", 1)) >= 1
+    counts = {len(found.weight) for found in parts(method, Prototypes)}
+    assert counts == ({int(logs["prototypes"])} if "prototypes" in logs else set())
+
+
+@EVERY
+def test_parts_that_keep_their_rate_are_parts_that_learn(name):
+    method = make(name)
+    for part in method.constant_rate:
+        assert any(parameter.requires_grad for parameter in getattr(method, part).parameters())
+    assert set(method.constant_rate) == ({"predictor"} if name == "simsiam" else set())
 
 
 @EVERY
@@ -237,13 +267,24 @@ def test_labels_that_were_withheld_do_not_matter_to_it(name):
 @EVERY
 def test_it_says_why_it_cannot_use_data_without_labels(name):
     kind = method_class(name)
-    nothing = DataFacts("pictures", SIZE, (), (), 0, n_unlabeled=50)
-    one = DataFacts("pictures", SIZE, ("only",), (50,), 50)
-    assert kind.why_not(FACTS) is None
+    nothing = DataFacts("pictures", size_for(name), (), (), 0, n_unlabeled=50)
+    one = DataFacts("pictures", size_for(name), ("only",), (50,), 50)
+    assert kind.why_not(facts_for(name)) is None
     for facts in (nothing, one):
         reason = kind.why_not(facts)
         assert (reason is not None) == kind.needs_labels
         assert reason is None or "pictures" in reason
+
+
+@EVERY
+def test_it_says_why_images_are_too_small_for_it(name):
+    """The digits of 8 px are large enough for what needs no parts of a view."""
+    kind = method_class(name)
+    small = DataFacts("pictures", SIZE, tuple("abc"), (40, 40, 40), 120)
+    if kind.smallest_view > SIZE:
+        assert kind.why_not(small) == f"needs images of at least {kind.smallest_view} px, these have {SIZE}"
+    else:
+        assert kind.why_not(small) is None
 
 
 @EVERY

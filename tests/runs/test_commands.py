@@ -19,6 +19,7 @@ from nearfar.methods import METHODS, method_class
 OPTIONS = {"train.batch_size": 256, "evaluate.selections": 0, "evaluate.probes": ["linear"], "evaluate.map_rows": 20}
 QUICK = ("--epochs", "1", "--batch-size", "128", "--set", "evaluate.selections=0", "--set", "evaluate.map_rows=20")
 
+CUT_UP = {"relative_position", "jigsaw", "counting"}  # methods that cut parts out of views: the photographs have 16 px
 KNN_ONLY = ("--set", 'evaluate.probes=["knn"]', "--set", "evaluate.map_rows=20")
 
 
@@ -167,8 +168,32 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, pho
     )  # fmt: skip
     assert ended.code == 0, ended.err
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
-    assert set(left) == {name for name in METHODS if method_class(name).needs_labels}
-    assert all("labels" in reason for reason in left.values())
+    assert set(left) == {name for name in METHODS if method_class(name).needs_labels} | CUT_UP
+    for name, reason in left.items():
+        assert ("needs images of at least 32 px, these have" if name in CUT_UP else "labels") in reason
+
+
+def test_colorization_is_refused_or_left_out_where_all_images_are_grey(tmp_path, nearfar_command):
+    reason = "colorization needs images with colours, and all of digits are grey"
+    out = ("--out", tmp_path / "run")
+    ended = nearfar_command("train", "digits", "--method", "colorization", *out)
+    assert ended.code == 2
+    assert reason in ended.err
+    ended = nearfar_command("compare", "digits", "--methods", "simclr,colorization", *out)
+    assert ended.code == 2
+    assert reason in ended.err
+    assert not (tmp_path / "run").exists()
+    with pytest.MonkeyPatch.context() as patched:
+        for name in set(METHODS) - {"simclr", "colorization"}:
+            patched.setattr(method_class(name), "why_not", classmethod(lambda _cls, _data: "takes too long here"))
+        ended = nearfar_command(
+            "compare", "digits", "--methods", "all", "--seeds", "1", "--json", *QUICK, *KNN_ONLY[:2], *out
+        )
+    assert ended.code == 0, ended.err
+    left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
+    assert left["colorization"] == reason
+    assert f"left out   colorization: {reason}" in ended.err
+    assert {row["method"] for row in json.loads(ended.out)["table"]} == {"simclr", "untrained"}
 
 
 @pytest.fixture
@@ -211,7 +236,7 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
     kinds = {name: method_class(name) for name in METHODS}
     assert set(left) == {name for name, kind in kinds.items() if kind.takes_unlabelled or not kind.needs_labels}
-    assert all(reason.startswith("data.balanced: ") for reason in left.values())
+    assert all(reason.startswith("data.balanced: ") for name, reason in left.items() if name not in CUT_UP)
 
     def advice() -> str:
         found = json.loads(nearfar_command("check", partly_labelled, "--json").out)["findings"]
@@ -374,7 +399,10 @@ def test_check_says_which_methods_fit(photographs, nearfar_command):
     assert ended.code == 0
     findings = json.loads(ended.out)["findings"]
     assert {"code", "severity", "text"} == set(findings[0])
-    assert ", ".join(METHODS) in next(f["text"] for f in findings if f["code"] == "methods_fit")
+    fitting = ", ".join(name for name in METHODS if name not in CUT_UP)
+    assert fitting in next(f["text"] for f in findings if f["code"] == "methods_fit")
+    unfit = [f["text"] for f in findings if f["code"] == "method_fits_not"]
+    assert {text.partition(" needs images of at least 32 px")[0] for text in unfit} == CUT_UP
     assert nearfar_command("check", photographs, "--strict").code == 0
 
 

@@ -48,6 +48,7 @@ PLANTED = [
     ("wrong_partner", (), "pairs_never_meet", "ill", "the positives are not where the loss looks"),
     ("wrong_partner", ("--set", "method.partner=next"), "at_chance", "ill", "nothing of the task is learned"),
     ("assigning", ("--set", "method.epsilon=100.0"), "assignment_stuck", "ill", "stayed at ln 50"),
+    ("swav", ("--set", "method.epsilon=100.0"), "assignment_stuck", "ill", "stayed at ln 88"),
     ("cross_entropy", ("--set", "optimizer.lr=1e-12"), "at_chance", "ill", "nothing in the network moves"),
     ("simclr", ("--set", "optimizer.lr=1e-12"), "not_moving", "watch", "it was 1e-12"),
 ]

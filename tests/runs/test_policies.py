@@ -109,6 +109,20 @@ def test_a_wrong_policy_is_refused_by_its_path(tmp_path, nearfar_command, policy
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("method", ["jigsaw", "relative_position", "counting"])
+def test_views_too_small_to_be_cut_up_are_refused(tmp_path, nearfar_command, method):
+    out = ("--out", tmp_path / "run")
+    ended = nearfar_command("train", "digits", "--method", method, *out)
+    assert ended.code == 2, ended.err
+    assert f"{method} needs images of at least 32 px, these have 8" in ended.err
+    ended = nearfar_command(
+        "train", "digits", "--method", method, *out, "--set", "data.size=32", "--set", "views.policy=patches"
+    )
+    assert ended.code == 2, ended.err
+    assert f"views.policy: makes views of 8 px of data.size=32; {method} needs at least 32" in ended.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_wrong_policies_of_a_file_come_beside_its_other_problems(tmp_path, nearfar_command):
     path = tmp_path / "own.toml"
     path.write_text(OWN.replace('"posterize", bits = [2, 6]', '"posterise", bits = [2, 6]').replace("0.8", "8")

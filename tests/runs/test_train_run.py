@@ -326,10 +326,10 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_exits_3(tmp_path, nearfar_com
     out = tmp_path / "run"
     real = run_module.save_checkpoint
 
-    def full_after_one(path, method, optimizer, counters, online_probe):
+    def full_after_one(path, method, optimizer, counters, *more):
         if counters.epoch == 2:
             raise OSError(28, "No space left on device")
-        real(path, method, optimizer, counters, online_probe)
+        real(path, method, optimizer, counters, *more)
 
     monkeypatch.setattr(run_module, "save_checkpoint", full_after_one)
     ended = nearfar_command("train", "digits", "--out", out, *TINY, *KNN_ONLY)

@@ -27,6 +27,9 @@ class DataFacts:
     n_val: int = 0
     n_test: int = 0
     val_counts: tuple[int, ...] = ()  # labelled validation images of each class
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # what views are normalised by: (value in [0, 1] - mean) / std
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    coloured: bool = True  # some pixel is not grey; True also where nothing is decoded yet
 
     @property
     def n_classes(self) -> int:

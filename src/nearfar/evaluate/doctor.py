@@ -95,6 +95,7 @@ def healthy_line(rows: Sequence[Row], facts: Facts) -> str:
         "feature_std": "spread {:.2f}",
         "alignment": "alignment {:.2f}",
         "uniformity": "uniformity {:.2f}",
+        "queue_age": "queue {:.1f} steps old",
     }
     numbers = ", ".join(text.format(last[name]) for name, text in parts.items() if name in last)
     how = "healthy" if _Case(rows, facts).settled else "nothing ill in so few steps"
@@ -231,8 +232,8 @@ def _at_chance(case: _Case) -> Iterator[Verdict]:
     if prototypes:
         text = (
             f"assignment stuck: the loss has stayed at ln {prototypes:.0f}, that of prototypes which are all alike, "
-            f"since epoch {since} ({loss:.3f}); try fewer prototypes, a smaller epsilon, prototypes frozen for longer, "
-            f"or {case.lower_rate()}"
+            f"since epoch {since} ({loss:.3f}); try fewer prototypes, a sharper assignment (a smaller epsilon or "
+            f"target temperature), prototypes frozen for longer, or {case.lower_rate()}"
         )
         yield Verdict("assignment_stuck", "ill", since, text)
         return

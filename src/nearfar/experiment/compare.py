@@ -58,8 +58,7 @@ def compare_runs(request: Request, methods: str | Sequence[str], seeds: int, pro
     first = next(iter(configs.values()))
     assert first.data.size is not None
     data = load_data(listing, view_size=first.data.size, strict=first.data.strict, progress=progress)
-    for config in configs.values():
-        refuse_unread(config, data)
+    configs = _still_fitting(configs, data, left_out, progress, refuse=ALL not in methods)
     if request.force:
         files.clear(out)
     jobs = [
@@ -127,6 +126,31 @@ def _fitting(
         name: resolve(configs[name], listing, fabric.device, module, pool=smallest) for name in fitting
     }
     return shared, left_out
+
+
+def _still_fitting(
+    configs: dict[str, RunConfig],
+    data: ImageData,
+    left_out: list[dict[str, str]],
+    progress: Progress,
+    *,
+    refuse: bool,
+) -> dict[str, RunConfig]:
+    """The methods that fit what could be decoded; the others join `left_out`, where that is not refused."""
+    fitting = {}
+    for name, config in configs.items():
+        try:
+            refuse_unread(config, data)
+        except DataError as error:
+            if refuse or method_class(name).why_not(data.facts(config.data.size or 1)) is None:
+                raise
+            progress.say(f"  left out   {name}: {error}")
+            left_out.append({"method": name, "reason": str(error)})
+        else:
+            fitting[name] = config
+    if not fitting:
+        raise DataError(f"no method fits {data.source}: {left_out[-1]['reason']}")
+    return fitting
 
 
 def _images(configs: dict[str, RunConfig], listing: Listing) -> dict[str, int]:

@@ -14,6 +14,7 @@ from nearfar.core.errors import ConfigError, UserError
 from nearfar.core.randomness import stream_seed
 from nearfar.data.store import ImageData
 from nearfar.evaluate.features import EvaluationView, Unit
+from nearfar.methods import method_class
 from nearfar.nn.building import build_encoder, hub_normalisation, load_weights
 from nearfar.nn.encoders import Encoder
 from nearfar.views.reading import read_policy
@@ -55,11 +56,15 @@ def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
 
 
 def _refuse_views(config: RunConfig, encoder: Encoder) -> None:
-    """ConfigError where the policy makes views of a side that the encoder cannot take."""
+    """ConfigError where the policy makes views of a side that the encoder cannot take, or too small for the method."""
     assert config.views.policy is not None
     assert config.views.count is not None
     assert config.data.size is not None
+    least = method_class(config.method_name).smallest_view
     for side in read_policy(config.views.policy).sides(config.views.count, config.data.size):
+        if side < least:
+            made = f"makes views of {side} px of data.size={config.data.size}"
+            raise ConfigError([f"views.policy: {made}; {config.method_name} needs at least {least}"], "configuration")
         try:
             encoder.width_at(side)
         except ValueError as error:

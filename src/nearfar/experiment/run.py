@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +109,9 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
     kind = method_class(config.method_name)
     encoder = make_encoder(config, job.module).to(job.fabric.device)
     view = make_evaluation_view(config, data)
+    facts = replace(data.facts(config.data.size), mean=view.mean, std=view.std)
     with seeded(stream_seed(config.train.seed, "head initialisation")):
-        method = kind(encoder, config.method, data.facts(config.data.size)).to(job.fabric.device)
+        method = kind(encoder, config.method, facts).to(job.fabric.device)
     optimizer = make_optimizer(config.optimizer, method)
     batches = make_batches(config, data, job.fabric, method, view)
     online_probe = make_online_probe(config, data, encoder.width, job.fabric.device)

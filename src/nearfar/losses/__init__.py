@@ -6,7 +6,9 @@ DDP's averaged gradient is that of one rank with all of it. docs/losses.md says 
 
 from nearfar.losses.assignment import centred_prediction, sinkhorn, swapped_prediction
 from nearfar.losses.classification import large_margin_softmax
+from nearfar.losses.colour import colour_prediction
 from nearfar.losses.contrastive import count_anchors_without_positive, info_nce, sup_con
+from nearfar.losses.counting import counting
 from nearfar.losses.decorrelation import redundancy, variance_covariance
 from nearfar.losses.margin import margin_contrastive, triplet
 from nearfar.losses.n_pairs import n_pairs
@@ -17,7 +19,9 @@ from nearfar.losses.uniformity import uniformity
 __all__ = [
     "alignment",
     "centred_prediction",
+    "colour_prediction",
     "count_anchors_without_positive",
+    "counting",
     "info_nce",
     "large_margin_softmax",
     "margin_contrastive",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.config.models import MethodConfig
+from nearfar.core.errors import UserError
 from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.nn.encoders import Encoder
@@ -42,6 +43,7 @@ class Method(nn.Module):
     default_views: ClassVar[str]  # the policy of its paper
     default_count: ClassVar[int] = 2  # views of each image
     fewest_views: ClassVar[int] = 1
+    smallest_view: ClassVar[int] = 1  # px: views have that side at least
     optimizer: ClassVar[OptimizerDefaults]
     constant_rate: ClassVar[tuple[str, ...]] = ()  # parts whose rate stays at its peak
     paper: ClassVar[str]
@@ -62,6 +64,8 @@ class Method(nn.Module):
             return f"needs labels, and {data.name} has none; try a method without, such as simclr"
         if cls.needs_labels and sum(count > 0 for count in data.class_counts) < 2:
             return f"needs at least 2 classes, and {data.name} has 1 ({data.class_names[0]})"
+        if data.side < cls.smallest_view:
+            return f"needs images of at least {cls.smallest_view} px, these have {data.side}"
         return None
 
     @classmethod
@@ -87,6 +91,21 @@ class Method(nn.Module):
 def scalar(value: float, like: Tensor) -> Tensor:
     """A log entry: a scalar on the device of `like`."""
     return torch.tensor(value, device=like.device)
+
+
+def draws(batch: Batch, stream: str, n: int) -> tuple[Tensor, ...]:
+    """`n` numbers in [0, 1) for each view of each sample, (V, B, n) a view group."""
+    sizes = [len(group) for group in batch.views]
+    numbers = batch.uniform(stream, sum(sizes) * n).view(-1, sum(sizes), n).movedim(1, 0)
+    return torch.split(numbers, sizes)
+
+
+def refuse_views(encoder: Encoder, side: int, data: DataFacts) -> None:
+    """UserError where the encoder cannot take what a method cuts for it out of views: images of that side."""
+    try:
+        encoder.width_at(side)
+    except ValueError as error:
+        raise UserError(f"encoder.name: want one for tiles of {side} px of data.size={data.side}; {error}") from error
 
 
 def too_short(queue_size: int | None, batch_size: int) -> list[str]:

@@ -4,8 +4,7 @@ Both views pass both networks and the loss is the sum over the two directions (i
 views), as published. A network that maps everything to one point has the loss 0, so no chance level is stated.
 
 Deviations: SGD instead of LARS; target momentum from .99 (the paper's for 300 epochs or fewer) instead of .996; the
-hidden width is four times the encoder's, at most the paper's 4,096; the views are equally strong until a policy of
-this name comes.
+hidden width is four times the encoder's, at most the paper's 4,096.
 """
 
 from collections.abc import Mapping

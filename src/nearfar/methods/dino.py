@@ -81,7 +81,8 @@ class DINO(Method):
         )  # fmt: skip
         count = scalar(known.shape[0] * known.shape[1], h)
         remember = {"sum": known.sum(dim=(0, 1)), "count": count}
-        return StepResult(loss, h, z, {"chance": scalar(math.log(len(self.centre)), h)}, remember)
+        logs = {"chance": scalar(math.log(len(self.centre)), h), "prototypes": scalar(len(self.centre), h)}
+        return StepResult(loss, h, z, logs, remember)
 
     def after_backward(self, progress: float) -> None:
         if progress < self.frozen_until:

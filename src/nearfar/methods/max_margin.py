@@ -2,7 +2,8 @@
 
 Khosla et al. cite it for their max-margin row without m or λ; the defaults are those of the authors' CIFAR-10 run,
 m = 2 and λ = 1,000 (1 + .6 progress)^-45, which is their schedule over their 30,000 steps. Deviations: optimiser, rate
-and views are those of cross_entropy, so that the two can be compared.
+and views are those of cross_entropy, so that the two can be compared; λ stays at least 5, because short runs fall to few
+classes without it (CIFAR-10, conv4, 620 steps, one seed, kNN on validation: 51.7 %, without 31.5 % at the better rate).
 """
 
 import math
@@ -24,7 +25,7 @@ class MaxMarginConfig(MethodConfig):
 
     margin: int = Field(2, ge=1, description="m, by which the angle to the true class is multiplied; 1: none")
     softness: float = Field(1000.0, ge=0, description="weight λ of the plain logit at the start")
-    softness_end: float = Field(0.0, ge=0, description="below which λ never falls; margins above 2 may want 5 or 10")
+    softness_end: float = Field(5.0, ge=0, description="below which λ never falls; margins above 2 may want 10")
 
 
 @final

@@ -79,7 +79,8 @@ class MoCo(Method):
             h, z = torch.cat([h, h_keys]), sets[0]
         loss = torch.stack([self._loss(each) for each in sets]).mean()
         remember = {"keys": keys, "index": batch.index}
-        return StepResult(loss, h, z, {"chance": scalar(math.log1p(len(self.queue)), h)}, remember)
+        logs = {"chance": scalar(math.log1p(len(self.queue)), h), "queue_age": self.queue.age}
+        return StepResult(loss, h, z, logs, remember)
 
     def _loss(self, query_and_keys: Tensor) -> Tensor:
         return info_nce(

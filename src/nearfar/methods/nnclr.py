@@ -67,7 +67,8 @@ class NNCLR(Method):
         ]
         chance = scalar(math.log(shares(z.shape[1], self.group, z.device).total), h)
         remember = {"z": z[:1].detach(), "index": batch.index}
-        return StepResult(torch.stack(losses).mean(), h, z, {"chance": chance}, remember)
+        logs = {"chance": chance, "queue_age": self.queue.age}
+        return StepResult(torch.stack(losses).mean(), h, z, logs, remember)
 
     @torch.no_grad()
     def _neighbours(self, z: Float[Tensor, "view batch dim"]) -> Float[Tensor, "view batch dim"]:

@@ -75,7 +75,7 @@ class SupConMoCo(Method):
             queue_labels=queue.labels, group=self.group,
         )  # fmt: skip
         samples = shares(z.shape[1], self.group, z.device).total
-        logs = {"chance": scalar(math.log(len(z) * samples - 1 + len(queue)), h)}
+        logs = {"chance": scalar(math.log(len(z) * samples - 1 + len(queue)), h), "queue_age": queue.age}
         remember = {"keys": keys, "index": batch.index, "labels": batch.labels}
         return StepResult(loss, torch.cat([h, h_keys]), z, logs, remember)
 

@@ -77,7 +77,11 @@ class SwAV(Method):
             assigning_views=assigning, queue=earlier, group=self.group,
         )  # fmt: skip
         remember = {"z": z[:assigning].detach(), "index": batch.index}
-        return StepResult(loss, h, z, {"chance": scalar(math.log(len(self.prototypes)), h)}, remember)
+        count = len(self.prototypes)
+        logs = {"chance": scalar(math.log(count), h), "prototypes": scalar(count, h)}
+        if self.queue is not None:
+            logs["queue_age"] = self.queue.age
+        return StepResult(loss, h, z, logs, remember)
 
     def after_backward(self, progress: float) -> None:
         if progress < self.frozen_until:

@@ -1,6 +1,7 @@
-"""The encoder: any timm network, conv4, or the user's own module; and the one door to it, `encode_views`.
+"""The encoder: any timm network, conv4, or the user's own module; and the doors to it, `encode_views` and
+`encode_maps`.
 
-It alone owns autocast, the memory format and the row chunks. What leaves it is at least float32.
+The encoder alone owns autocast, the memory format and the row chunks. What leaves it is at least float32.
 Letters: V views, B samples, R rows of one call, E representation width.
 """
 
@@ -57,17 +58,27 @@ class Encoder(nn.Module):
 
     def feature_map(self, rows: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row feature h w"]:
         """What stands before pooling. Raises ValueError where the network offers none."""
-        rows = rows.contiguous(memory_format=self.memory_format)
+        rows, net = rows.contiguous(memory_format=self.memory_format), self.net
         with self._autocast(rows):
-            if self.library == "nearfar":
-                assert isinstance(self.net, nn.Sequential)
-                return _at_least_float32(self.net[:-2](rows))
-            if not hasattr(self.net, "forward_features"):
+            if isinstance(net, nn.Sequential) and _ends_in_pooling(net):
+                return _at_least_float32(net[:-2](rows))
+            if not hasattr(net, "forward_features"):
                 raise ValueError(f"{self.architecture}: want a method forward_features for a feature map")
-            features: Tensor = getattr(self.net, "forward_features")(rows)  # noqa: B009  (mypy takes it for a tensor)
+            offering: Any = net
+            features: Tensor = offering.forward_features(rows)
         if features.ndim != 4:
             raise ValueError(f"{self.architecture}: its features have shape {tuple(features.shape)}, no map")
         return _at_least_float32(features)
+
+    def pool(self, features: Float[Tensor, "row feature h w"]) -> Float[Tensor, "row embed"]:
+        """The representations of rows with these feature maps."""
+        net: Any = self.net
+        with self._autocast(features):
+            return _at_least_float32(net[-2:](features) if _ends_in_pooling(net) else net.forward_head(features))
+
+    def features_at(self, size: int) -> int:
+        """How many features a map has, for images of that side. ValueError: there is none."""
+        return int(self._probe(self.feature_map, size).shape[1])
 
     @property
     def has_batch_norm(self) -> bool:
@@ -79,21 +90,30 @@ class Encoder(nn.Module):
 
     def width_at(self, size: int) -> int:
         """E for images of that side. ValueError: the network cannot take them."""
+        out = self._probe(self.net, size)
+        if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
+            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise ValueError(f"{self.architecture}: want (rows, width) for 2 rows of images, got {got}")
+        return int(out.shape[1])
+
+    def _probe(self, forward: Callable[[Tensor], Any], size: int) -> Any:
+        """What it makes of two images of zeros; nothing moves. ValueError: it cannot take them."""
         parameter = next(self.net.parameters(), torch.zeros(()))
         rows = torch.zeros(2, 3, size, size, dtype=parameter.dtype, device=parameter.device)
         was_training = self.net.training
         self.net.eval()
         try:
             with torch.no_grad():
-                out = self.net(rows)
+                return forward(rows)
         except (RuntimeError, AssertionError, TypeError) as error:
             raise ValueError(f"{self.architecture}: cannot take images of {size} x {size} px: {error}") from error
         finally:
             self.net.train(was_training)
-        if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
-            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-            raise ValueError(f"{self.architecture}: want (rows, width) for 2 rows of images, got {got}")
-        return int(out.shape[1])
+
+
+def _ends_in_pooling(net: nn.Module) -> bool:
+    """Whether it is layers in a row, of which the last two pool what is before them."""
+    return isinstance(net, nn.Sequential) and len(net) > 2 and isinstance(net[-2], nn.AdaptiveAvgPool2d)
 
 
 def _memory_format(net: nn.Module) -> torch.memory_format:
@@ -109,7 +129,8 @@ def _memory_format(net: nn.Module) -> torch.memory_format:
 def encode_views(
     encoder: Encoder, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
 ) -> Float[Tensor, "views batch embed"]:
-    """The representations of all views of all groups, (V, B, E): the only door to the encoder in a step.
+    """The representations of all views of all groups, (V, B, E): with `encode_maps` the only door to the encoder in a
+    step.
 
     With `encoder.micro_batch_size` the rows pass in chunks of nearly equal size whose activations are
     recomputed in the backward (gradient caching, Gao et al. 2021, arXiv:2101.06983): the gradient of the
@@ -117,23 +138,36 @@ def encode_views(
     normalisation group, as on a device of its own, and running statistics move once a chunk, in the first
     pass only; a chunk of one row, which BatchNorm cannot take, joins the others (one may be a row larger).
     """
-    encoded = [_encode_rows(encoder, group.flatten(0, 1)).view(*group.shape[:2], -1) for group in views]
+    encoded = [_in_chunks(encoder, encoder, group.flatten(0, 1)).view(*group.shape[:2], -1) for group in views]
     return torch.cat(encoded)
 
 
-def _encode_rows(encoder: Encoder, rows: Tensor) -> Tensor:
+def encode_tiles(
+    encoder: Encoder, tiles: tuple[Float[Tensor, "tile _ batch channel _ _"], ...]
+) -> Float[Tensor, "tile views batch embed"]:
+    """The representations of the tiles that each group's views were cut into, (T, V, B, E), by `encode_views`."""
+    parts = [encode_views(encoder, (group.flatten(0, 1),)) for group in tiles]
+    return torch.cat([h.view(len(group), -1, *h.shape[1:]) for h, group in zip(parts, tiles, strict=True)], dim=1)
+
+
+def encode_maps(
+    encoder: Encoder, group: Float[Tensor, "views batch channel height width"]
+) -> Float[Tensor, "views batch feature h w"]:
+    """The feature maps before pooling of one group's views, in chunks as `encode_views` has them."""
+    maps = _in_chunks(encoder, encoder.feature_map, group.flatten(0, 1))
+    return maps.view(*group.shape[:2], *maps.shape[1:])
+
+
+def _in_chunks(encoder: Encoder, forward: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     size = encoder.micro_batch_size
     if size is None or len(rows) <= size:
-        out: Tensor = encoder(rows)
-        return out
+        return forward(rows)
     count = -(-len(rows) // size)
     chunks = rows.tensor_split(max(1, min(count, len(rows) // 2)) if encoder.has_batch_norm else count)
     if not torch.is_grad_enabled():
-        return torch.cat([encoder(chunk) for chunk in chunks])
+        return torch.cat([forward(chunk) for chunk in chunks])
     contexts: Callable[[], tuple[Any, Any]] = lambda: (nullcontext(), _statistics_at_rest(encoder))  # noqa: E731
-    return torch.cat(
-        [checkpoint(encoder, chunk, use_reentrant=False, context_fn=contexts) for chunk in chunks]
-    )
+    return torch.cat([checkpoint(forward, chunk, use_reentrant=False, context_fn=contexts) for chunk in chunks])
 
 
 @contextmanager

@@ -27,6 +27,8 @@ class Queue(nn.Module):
     index: Int64[Tensor, " queue"]
     pointer: Int64[Tensor, ""]  # where the next row goes
     filled: Int64[Tensor, ""]
+    pushes: Int64[Tensor, ""]
+    pushed_at: Int64[Tensor, " queue"]  # each row's push, counted from 0; -1 for those it began with
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -36,6 +38,8 @@ class Queue(nn.Module):
         self.register_buffer("index", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("pushes", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("pushed_at", torch.full((size,), -1))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,6 +48,12 @@ class Queue(nn.Module):
     def full(self) -> Bool[Tensor, ""]:
         """Whether every row is a sample's."""
         return self.filled == len(self)
+
+    @property
+    def age(self) -> Float[Tensor, ""]:
+        """The mean age of samples' rows in pushes, that is in steps: 1 for those of the last one; 0 of no rows."""
+        ages = torch.where(self.pushed_at >= 0, self.pushes - self.pushed_at, 0)
+        return ages.sum() / self.filled.clamp(min=1)
 
     @torch.no_grad()
     def push(
@@ -65,5 +75,7 @@ class Queue(nn.Module):
         self.rows[places] = rows.to(self.rows.dtype)
         for kept, new in ((self.labels, labels), (self.index, index)):
             kept[places] = gather(new, of, group).repeat(len(z))[-len(self) :]
+        self.pushed_at[places] = self.pushes
+        self.pushes.add_(1)
         self.pointer.add_(len(rows)).remainder_(len(self))
         self.filled.add_(len(rows)).clamp_(max=len(self))

@@ -56,6 +56,7 @@ _MONITORS: tuple[tuple[str, Callable[[EpochMetrics], float | None]], ...] = (
     ("Effective rank of the representation", lambda epoch: epoch.effective_rank),
     ("Alignment (distance of two views)", lambda epoch: epoch.alignment),
     ("Uniformity (lower: images are more evenly spread)", lambda epoch: epoch.uniformity),
+    ("Age of the queue (mean of its rows, in steps)", lambda epoch: epoch.queue_age),
 )
 
 

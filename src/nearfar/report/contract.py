@@ -116,6 +116,7 @@ class EpochMetrics(Record):
     effective_rank: float | None = None
     alignment: float | None = None
     uniformity: float | None = None
+    queue_age: float | None = None
 
 
 class TableEntry(Record):

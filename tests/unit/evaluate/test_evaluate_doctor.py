@@ -84,6 +84,12 @@ def test_an_illness_that_has_passed_or_came_once_is_none(code):
         ({"loss": 2.0, "cosine_positive": 0.1, "chance": None}, []),  # a predictor learns first
         ({"loss": 2.0, "cosine_positive": None, "alignment": None}, []),
         ({"effective_rank": 2.5}, ["partial_collapse"]),
+        ({"effective_rank": 4.0}, []),  # 6 to 8 in the latter half
+        ({"loss": 5.4, "feature_std": 0.02}, []),
+        ({"loss": 0.1, "chance": None, "feature_std": 0.09, "effective_rank": 4.0}, []),
+        ({"loss": 0.1, "chance": None, "projection_std": None}, []),
+        ({"loss": 4.5, "cosine_positive": 0.05}, []),
+        ({"loss": 4.3, "cosine_positive": 0.05}, ["pairs_never_meet"]),
     ],
 )
 def test_the_edges_of_each_verdict(changed, expected):
@@ -103,6 +109,7 @@ def test_few_dimensions_are_an_illness_only_without_labels_and_where_there_are_m
     assert codes(few, width=16) == []
     assert codes(few, width=None) == []
     assert codes(rows(10, effective_rank=2.5, projection_std=None)) == []
+    assert codes([*rows(10)[:9], few[9] | {"effective_rank": 2.5}]) == []  # one epoch is none
 
 
 def test_rows_that_hardly_differ_are_a_network_that_does_not_move():
@@ -113,6 +120,7 @@ def test_rows_that_hardly_differ_are_a_network_that_does_not_move():
     for name, step in (("loss", -0.02), ("effective_rank", 0.12), ("feature_std", 0.004)):
         moving = [{**row, name: row[name] + step * row["epoch"]} for row in still]
         assert codes(moving) == [], name
+    assert codes([{**row, "loss": 4 - row["epoch"] / 1000} for row in still]) == ["not_moving"]
     old = [{name: row[name] for name in ("epoch", "step", "loss", "chance")} for row in still]
     assert codes(old) == []
 
@@ -121,6 +129,7 @@ def test_a_loss_has_diverged_where_it_is_no_number_or_far_above_start_and_chance
     good = rows(3, steps=1)
     assert codes([*good, {"epoch": 4, "loss": float("nan")}]) == ["diverged"]
     assert codes([*good, {"epoch": 4, "loss": float("inf")}]) == ["diverged"]
+    assert codes([*good, {"epoch": 4, "loss": float("inf")}, {"epoch": 5, "loss": 5.0}]) == ["diverged"]
     assert codes([*good, {"epoch": 4, "loss": 11.9}]) == []
     assert codes([*good, {"epoch": 4, "loss": 12.1}]) == ["diverged"]
     assert codes([*good, {"epoch": 4, "loss": 12.1}, {"epoch": 5, "loss": 5.0}]) == []
@@ -135,9 +144,17 @@ def test_a_run_that_stopped_is_judged_by_why():
 def test_the_share_of_rows_without_a_positive_is_of_a_whole_step():
     assert codes(rows(2, anchors_without_positive=128.0)) == []
     (watch,) = judge(rows(2, anchors_without_positive=129.0), FACTS)
-    (ill,) = judge(rows(2, anchors_without_positive=255.0), FACTS)
-    assert (watch.code, watch.severity, ill.severity) == ("no_positives", "watch", "ill")
+    (most,) = judge(rows(2, anchors_without_positive=230.0), FACTS)
+    (ill,) = judge(rows(2, anchors_without_positive=231.0), FACTS)
+    assert (watch.code, watch.severity, most.severity, ill.severity) == ("no_positives", "watch", "watch", "ill")
     assert codes(rows(2, anchors_without_positive=255.0), rows_a_step=None) == []
+
+
+def test_a_loss_at_chance_is_told_apart_by_whether_the_network_moves():
+    (moving,) = judge(rows(10, loss=5.5), FACTS)
+    (still,) = judge([{**row, "effective_rank": 30.0} for row in rows(10, loss=5.5)], FACTS)
+    assert "nothing of the task is learned. Try another learning rate" in moving.text
+    assert "nothing in the network moves: try a higher learning rate; it was 0.5" in still.text
 
 
 def test_the_gravest_verdict_comes_first():
@@ -150,6 +167,7 @@ def test_a_healthy_run_says_so_with_the_numbers_it_has():
         "healthy: loss 3.000 (chance 5.500), effective rank 60.0 of 64, spread 0.80, alignment 0.40, uniformity -3.00 "
         "after epoch 10"
     )
+    assert ", queue 16.5 steps old after epoch 10" in healthy_line(rows(10, queue_age=16.5), FACTS)
     early = healthy_line([{"epoch": 1.0, "loss": 2.0}], Facts("x"))
     assert early == "nothing ill in so few steps: loss 2.000 after epoch 1"
     assert healthy_line([], FACTS) == "nothing to judge: no epoch is complete"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nearfar.nn.building import build_encoder
 from nearfar.nn.conv4 import conv4
-from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.nn.encoders import Encoder, encode_maps, encode_tiles, encode_views
 
 
 class Returning(nn.Module):
@@ -318,3 +318,45 @@ def test_without_gradients_chunks_change_nothing_and_keep_nothing() -> None:
         h = encode_views(encoder, views)
     assert not h.requires_grad
     assert torch.allclose(h, encode_views(with_chunks(encoder, None), views).detach(), atol=1e-14)
+
+
+# ---- feature maps and tiles ----------------------------------------------------------------------------------
+
+
+def test_maps_come_in_chunks_with_the_whole_batchs_gradient() -> None:
+    def net() -> nn.Sequential:
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        return nn.Sequential(*layers).double()
+
+    (views,) = random_views(3, 5, 3, 8, 8)
+    found = []
+    for size in (None, 7):
+        encoder = with_chunks(Encoder(net(), size=8, architecture="small"), size)
+        maps = encode_maps(encoder, views)
+        assert maps.shape == (3, 5, 6, 4, 4)
+        pooled = encoder.pool(maps.flatten(0, 1)).view(3, 5, 6)
+        assert torch.allclose(pooled, encode_views(encoder, (views,)), atol=1e-12)
+        (torch.logsumexp(maps.flatten(), dim=0) + pooled.square().sum()).backward()
+        found.append((maps.detach(), torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])))
+    (maps, gradient), (chunked_maps, chunked) = found
+    assert (maps - chunked_maps).abs().max() <= 1e-12
+    assert (gradient - chunked).norm() <= 1e-12 * gradient.norm()
+
+
+def test_maps_move_running_statistics_once_a_chunk_and_only_in_the_first_pass() -> None:
+    encoder = with_chunks(build_encoder("conv4", size=8), 7).train()
+    maps = encode_maps(encoder, random_views(2, 7, 3, 8, 8, dtype=torch.float32)[0])
+    before = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+    assert {int(value) for name, value in before.items() if name.endswith("tracked")} == {2}
+    maps.square().mean().backward()
+    assert all(torch.equal(buffer, before[name]) for name, buffer in encoder.named_buffers())
+
+
+def test_tiles_of_several_groups_stand_by_tile_then_view() -> None:
+    encoder = plain_encoder()
+    large, small = random_views(4, 2, 5, 3, 8, 8)[0], random_views(4, 1, 5, 3, 4, 4)[0]
+    h = encode_tiles(encoder, (large, small))
+    assert h.shape == (4, 3, 5, 6)
+    for tile in range(4):
+        assert torch.allclose(h[tile], encode_views(encoder, (large[tile], small[tile])), atol=1e-12)

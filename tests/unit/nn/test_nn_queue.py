@@ -47,6 +47,18 @@ def test_of_more_rows_than_it_holds_the_last_stay(extra):
     assert sorted(queue.index.tolist()) == [*range(extra + 1, 4 + extra), 20]  # the oldest has gone
 
 
+def test_its_age_is_the_mean_of_samples_rows_in_pushes():
+    queue = Queue(5, 2)
+    ages = [float(queue.age)]
+    for first in (0, 3, 6, 9):
+        queue.push(numbered(*range(first, first + 3)), torch.arange(3))
+        ages.append(float(queue.age))
+    assert ages == pytest.approx([0, 1, (3 * 1 + 2 * 2) / 5, (3 * 1 + 2 * 2) / 5, (3 * 1 + 2 * 2) / 5])
+    small = Queue(2, 2)
+    small.push(numbered(1, 2, 3), torch.arange(3))
+    assert float(small.age) == 1
+
+
 def test_views_follow_one_another_and_rows_have_length_1():
     queue = Queue(4, 2)
     queue.push(torch.cat([numbered(1, 2), numbered(3, 4)]), torch.tensor([7, 8]))

@@ -364,10 +364,10 @@ def test_the_monitors_have_curves_where_the_rows_hold_them(tmp_path):
     run = write_run(tmp_path / "run", epochs=3)
     path = run / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    numbers = {"effective_rank": 30.0, "alignment": 0.25, "uniformity": -2.5}
+    numbers = {"effective_rank": 30.0, "alignment": 0.25, "uniformity": -2.5, "queue_age": 4.5}
     path.write_text("".join(json.dumps(row | numbers) + "\n" for row in rows))
     text = write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
-    for title in ("Effective rank of the representation", "Alignment", "Uniformity"):
+    for title in ("Effective rank of the representation", "Alignment", "Uniformity", "Age of the queue"):
         assert f'aria-label="{title}, supcon, by epoch; seed 0' in text
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert "Effective rank" not in write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
