@@ -1,18 +1,19 @@
 """LARS: a rate for each tensor, in proportion to its own length over that of its gradient."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from nearfar.training.tensorwise import TensorwiseOptimizer
 
 TrustRatio = Literal["norm_of_sum", "sum_of_norms"]
 SMALL = 1e-8  # in the denominator of the sum of norms, as lightly and solo-learn have it
 
 
 @final
-class LARS(Optimizer):
+class LARS(TensorwiseOptimizer):
     """You et al. 2017, arXiv:1708.03888: momentum on q (g + wd w), whose ratio q has two published forms.
 
     `trust_ratio` "norm_of_sum": coefficient |w| / |g + wd w| (SimCLR, BYOL, Barlow Twins, VICReg, DINO).
@@ -39,23 +40,10 @@ class LARS(Optimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group)
-        return loss
-
-    def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        assert parameter.grad is not None
-        way = parameter.grad.add(parameter, alpha=group["weight_decay"])
+    def move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        way = gradient.add(parameter, alpha=group["weight_decay"])
         if parameter.ndim > 1:
-            way = way * _ratio(parameter, parameter.grad, way, group)
+            way = way * _ratio(parameter, gradient, way, group)
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)

@@ -1,17 +1,18 @@
 """RMSProp as the published recipes ran it; torch's own takes steps of another length."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+
+from nearfar.training.tensorwise import TensorwiseOptimizer
 
 DECAY = 0.9  # of the mean square, in every recipe
 
 
 @final
-class RMSProp(Optimizer):
+class RMSProp(TensorwiseOptimizer):
     """TensorFlow's form: momentum on lr (g + wd w) / sqrt(mean square + epsilon).
 
     The mean square begins at 1, epsilon stands inside the root, and the rate inside the momentum. Torch's begins at 0,
@@ -24,21 +25,8 @@ class RMSProp(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "epsilon": epsilon})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group)
-        return loss
-
-    def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        assert parameter.grad is not None
-        way = parameter.grad.add(parameter, alpha=group["weight_decay"])
+    def move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        way = gradient.add(parameter, alpha=group["weight_decay"])
         state = self.state[parameter]
         if not state:
             state["mean_square"] = torch.ones_like(parameter)
