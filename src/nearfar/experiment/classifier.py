@@ -32,6 +32,7 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.classifier import ClassifierStage
 from nearfar.training.loop import Pace, Row, fit, what_to_try
+from nearfar.training.optimizers import RATE_SCALE
 from nearfar.training.schedules import Schedule
 from nearfar.views.plan import ViewPlan
 from nearfar.views.reading import read_policy
@@ -120,7 +121,7 @@ def _optimizer(stage: Stage, model: ClassifierStage) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [{"params": model.head.parameters()}]
     if model.finetuned:
         assert chosen.encoder_lr is not None
-        groups.append({"params": model.encoder.parameters(), "lr_scale": chosen.encoder_lr / chosen.lr})
+        groups.append({"params": model.encoder.parameters(), RATE_SCALE: chosen.encoder_lr / chosen.lr})
     return torch.optim.AdamW(groups, lr=chosen.lr, weight_decay=chosen.weight_decay)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, UserError
-from nearfar.core.randomness import stream_seed
+from nearfar.core.randomness import seeded, stream_seed
 from nearfar.data.store import ImageData
 from nearfar.evaluate.features import EvaluationView, Unit
 from nearfar.methods import method_class
@@ -31,8 +31,7 @@ def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
     size = config.data.size
     assert size is not None
     assert config.encoder.name is not None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(config.train.seed, "initialisation"))
+    with seeded(stream_seed(config.train.seed, "initialisation")):
         if module is not None:
             try:
                 encoder = Encoder(copy.deepcopy(module), size=size, architecture=config.encoder.name)
@@ -60,7 +59,7 @@ def _refuse_views(config: RunConfig, encoder: Encoder) -> None:
     assert config.views.policy is not None
     assert config.views.count is not None
     assert config.data.size is not None
-    least = method_class(config.method_name).smallest_view
+    least = method_class(config.method_name).smallest_view_px
     for side in read_policy(config.views.policy).sides(config.views.count, config.data.size):
         if side < least:
             made = f"makes views of {side} px of data.size={config.data.size}"

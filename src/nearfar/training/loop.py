@@ -21,7 +21,7 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.monitors import Monitor
 from nearfar.training.online_probe import OnlineProbe
-from nearfar.training.optimizers import CONSTANT_RATE
+from nearfar.training.optimizers import CONSTANT_RATE, RATE_SCALE
 from nearfar.training.schedules import Schedule, rate_factor, steps_of
 
 Row = dict[str, float]
@@ -52,7 +52,7 @@ def fit(
 ) -> None:
     """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
 
-    A group of the optimiser that has an `lr_scale` learns at that many times the rate. `online_probe` looks at each
+    Groups of the optimiser may have their own rates (`CONSTANT_RATE`, `RATE_SCALE`). `online_probe` looks at each
     step's representation once the step is taken, detached; its time is not counted.
     `method` and `optimizer` are changed in place, `counters` too. DivergedError: the loss or the gradient is
     no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is taken with it.
@@ -72,7 +72,7 @@ def fit(
             )
             lr = pace.lr * factor
             for group in optimizer.param_groups:
-                group["lr"] = (pace.lr if group.get(CONSTANT_RATE) else lr) * group.get("lr_scale", 1.0)
+                group["lr"] = (pace.lr if group.get(CONSTANT_RATE) else lr) * group.get(RATE_SCALE, 1.0)
             try:
                 with _own_randomness(batches.seed, counters.step, batches.device):
                     result: StepResult = wrapped(batch)

@@ -12,6 +12,7 @@ from nearfar.training.rmsprop import RMSProp
 
 Groups = Iterable[nn.Parameter] | list[dict[str, Any]]
 CONSTANT_RATE = "constant_rate"  # of a group: the loop leaves its rate at the peak
+RATE_SCALE = "rate_scale"  # of a group: the loop gives it that many times the rate
 
 
 def parameter_groups(

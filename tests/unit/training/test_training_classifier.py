@@ -10,19 +10,20 @@ from nearfar.core.errors import DivergedError
 from nearfar.core.types import Batch
 from nearfar.evaluate.classifier import classifier_of
 from nearfar.nn.encoders import Encoder
-from nearfar.nn.heads import Head, classifier_head
+from nearfar.nn.heads import ClassifierKind, Head, classifier_head
 from nearfar.training.batches import Batches
 from nearfar.training.classifier import ClassifierStage
+from nearfar.training.optimizers import RATE_SCALE
 
 WIDTH = 6
 
 
-def made(kind: str = "mlp", *, finetuned: bool = False, of_features: bool = False) -> ClassifierStage:
+def made(kind: ClassifierKind = "mlp", *, finetuned: bool = False, of_features: bool = False) -> ClassifierStage:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         layers = (nn.Conv2d(3, WIDTH, 3), nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         encoder = Encoder(nn.Sequential(*layers), size=SIZE, architecture="tiny")
-        head = classifier_head(kind, WIDTH, 2, hidden_dim=11, dropout=0.5)  # type: ignore[arg-type]
+        head = classifier_head(kind, WIDTH, 2, hidden_dim=11, dropout=0.5)
     mean, scale = torch.linspace(-1, 1, WIDTH), torch.linspace(0.1, 3, WIDTH)
     return ClassifierStage(encoder, FACTS, head, mean=mean, scale=scale, finetuned=finetuned, of_features=of_features)
 
@@ -30,7 +31,7 @@ def made(kind: str = "mlp", *, finetuned: bool = False, of_features: bool = Fals
 def optimizer_of(model: ClassifierStage) -> torch.optim.Optimizer:
     groups = [{"params": model.head.parameters()}]
     if model.finetuned:
-        groups.append({"params": model.encoder.parameters(), "lr_scale": 0.01})
+        groups.append({"params": model.encoder.parameters(), RATE_SCALE: 0.01})
     return torch.optim.SGD(groups, lr=0.1)
 
 
