@@ -29,7 +29,7 @@ EVERY = pytest.mark.parametrize("name", list(METHODS))
 
 
 def size_for(name: str) -> int:
-    return max(SIZE, method_class(name).smallest_view)
+    return max(SIZE, method_class(name).smallest_view_px)
 
 
 def facts_for(name: str) -> DataFacts:
@@ -281,8 +281,8 @@ def test_it_says_why_images_are_too_small_for_it(name):
     """The digits of 8 px are large enough for what needs no parts of a view."""
     kind = method_class(name)
     small = DataFacts("pictures", SIZE, tuple("abc"), (40, 40, 40), 120)
-    if kind.smallest_view > SIZE:
-        assert kind.why_not(small) == f"needs images of at least {kind.smallest_view} px, these have {SIZE}"
+    if kind.smallest_view_px > SIZE:
+        assert kind.why_not(small) == f"needs images of at least {kind.smallest_view_px} px, these have {SIZE}"
     else:
         assert kind.why_not(small) is None
 

@@ -143,9 +143,12 @@ def test_relative_position_is_told_from_a_ramp_and_not_from_noise():
     learnt = learn(make("relative_position"), lambda step: make_batch(views, epoch=step), steps=60)
     assert learnt[-1]["accuracy"] > 0.6
     source = torch.Generator().manual_seed(5)
-    fresh = lambda step: make_batch(  # noqa: E731
-        torch.randn(2, SAMPLES, 3, SIDE, SIDE, generator=source, dtype=torch.float64), epoch=step
-    )
+
+    def fresh(step):
+        return make_batch(
+            torch.randn(2, SAMPLES, 3, SIDE, SIDE, generator=source, dtype=torch.float64), epoch=step
+        )
+
     blind = learn(make("relative_position"), fresh, steps=40)
     assert sum(row["accuracy"] for row in blind[20:]) / 20 < 0.2
 

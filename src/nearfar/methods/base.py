@@ -1,16 +1,19 @@
 """The contract of a method: a function of its state and a batch, and the only places that may move more."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.errors import UserError
 from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.losses.rows import mean_over
 from nearfar.nn.encoders import Encoder
 
 
@@ -43,7 +46,7 @@ class Method(nn.Module):
     default_views: ClassVar[str]  # the policy of its paper
     default_count: ClassVar[int] = 2  # views of each image
     fewest_views: ClassVar[int] = 1
-    smallest_view: ClassVar[int] = 1  # px: views have that side at least
+    smallest_view_px: ClassVar[int] = 1  # views have that side at least
     optimizer: ClassVar[OptimizerDefaults]
     constant_rate: ClassVar[tuple[str, ...]] = ()  # parts whose rate stays at its peak
     paper: ClassVar[str]
@@ -64,8 +67,8 @@ class Method(nn.Module):
             return f"needs labels, and {data.name} has none; try a method without, such as simclr"
         if cls.needs_labels and sum(count > 0 for count in data.class_counts) < 2:
             return f"needs at least 2 classes, and {data.name} has 1 ({data.class_names[0]})"
-        if data.side < cls.smallest_view:
-            return f"needs images of at least {cls.smallest_view} px, these have {data.side}"
+        if data.side < cls.smallest_view_px:
+            return f"needs images of at least {cls.smallest_view_px} px, these have {data.side}"
         return None
 
     @classmethod
@@ -91,6 +94,15 @@ class Method(nn.Module):
 def scalar(value: float, like: Tensor) -> Tensor:
     """A log entry: a scalar on the device of `like`."""
     return torch.tensor(value, device=like.device)
+
+
+def answered(scores: Tensor, labels: Tensor, group: Group) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of a pretext task whose right answers are `labels` (V, B), or with axes before, and its logs: its chance
+    level and accuracy. `scores` have a further last axis, the answers.
+    """
+    terms = F.cross_entropy(scores.flatten(0, -2), labels.flatten(), reduction="none").view(labels.shape)
+    correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
+    return mean_over(terms, None, group), {"chance": scalar(math.log(scores.shape[-1]), scores), "accuracy": correct}
 
 
 def draws(batch: Batch, stream: str, n: int) -> tuple[Tensor, ...]:

@@ -42,7 +42,7 @@ class Counting(Method):
     needs_labels = False
     default_views = "basic"
     default_count = 1
-    smallest_view = 32
+    smallest_view_px = 32
     optimizer = OptimizerDefaults("adam", lr_per_256=1e-3, weight_decay=1e-4)
     paper = "Noroozi, Pirsiavash & Favaro 2017, arXiv:1708.06734"
 

@@ -18,12 +18,10 @@ from typing import final
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.losses.rows import mean_over
-from nearfar.methods.base import Method, OptimizerDefaults, draws, refuse_views, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, answered, draws, refuse_views
 from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
 from nearfar.nn.permutations import distant_permutations
@@ -50,7 +48,7 @@ class Jigsaw(Method):
     needs_labels = False
     default_views = "basic"
     default_count = 4
-    smallest_view = 32
+    smallest_view_px = 32
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
     paper = "Noroozi & Favaro 2016, arXiv:1603.09246"
     orders: Tensor
@@ -72,10 +70,7 @@ class Jigsaw(Method):
         labels = (torch.cat(numbers)[..., 0] * len(self.orders)).to(torch.int64)
         order = self.orders[labels].movedim(-1, 0)[..., None].expand_as(h)
         shuffled = h.gather(0, order).movedim(0, 2).flatten(2)  # (V, B, T x E): tile order[i] lies at place i
-        scores = self.order(shuffled).movedim(-1, 1)
-        loss = mean_over(F.cross_entropy(scores, labels, reduction="none"), None, self.group)
-        correct = (scores.detach().argmax(dim=1) == labels).to(torch.float32).mean()
-        logs = {"chance": scalar(math.log(len(self.orders)), h), "accuracy": correct}
+        loss, logs = answered(self.order(shuffled), labels, self.group)
         return StepResult(loss, h.flatten(0, 1), logs=logs)
 
     def _tiles(self, views: Tensor, u: Tensor) -> Tensor:

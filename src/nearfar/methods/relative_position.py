@@ -11,7 +11,6 @@ Further deviations: each patch is brought to mean 0 and deviation 1 by itself (K
 instead of by its RMS; channels that are not kept are 0 instead of faint noise; features meet after pooling.
 """
 
-import math
 from typing import Literal, final
 
 import torch
@@ -21,8 +20,7 @@ from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.losses.rows import mean_over
-from nearfar.methods.base import Method, OptimizerDefaults, draws, refuse_views, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, answered, draws, refuse_views
 from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
 from nearfar.views import tiles
@@ -44,7 +42,7 @@ class RelativePosition(Method):
     needs_labels = False
     default_views = "basic"
     default_count = 4
-    smallest_view = 32
+    smallest_view_px = 32
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
     paper = "Doersch, Gupta & Efros 2015, arXiv:1505.05192"
 
@@ -58,10 +56,7 @@ class RelativePosition(Method):
         posed = [self._pose(group, u) for group, u in zip(batch.views, draws(batch, "pair", 12), strict=True)]
         h = encode_tiles(self.encoder, tuple(pair for pair, _ in posed))  # (2, V, B, E)
         labels = torch.cat([label for _, label in posed])
-        scores = self.position(torch.cat([h[0], h[1]], dim=-1)).movedim(-1, 1)  # (V, 8, B)
-        loss = mean_over(F.cross_entropy(scores, labels, reduction="none"), None, self.group)
-        correct = (scores.detach().argmax(dim=1) == labels).to(torch.float32).mean()
-        logs = {"chance": scalar(math.log(len(NEIGHBOURS)), h), "accuracy": correct}
+        loss, logs = answered(self.position(torch.cat([h[0], h[1]], dim=-1)), labels, self.group)
         return StepResult(loss, h.flatten(0, 1), logs=logs)
 
     def _pose(self, views: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,17 +5,14 @@ and 270 degrees one task. The four turns of an image pass in one batch, as in th
 and rate are those of cross_entropy.
 """
 
-import math
 from typing import final
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.losses.rows import mean_over
-from nearfar.methods.base import Method, OptimizerDefaults, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, answered
 from nearfar.nn.encoders import Encoder, encode_views
 
 TURNS = 4
@@ -42,8 +39,6 @@ class Rotation(Method):
         turned = (torch.cat([group.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)]) for group in batch.views)
         parts = [torch.stack(encode_views(self.encoder, (group,)).chunk(TURNS)) for group in turned]
         h = torch.cat(parts, dim=1)  # (4, V, B, E)
-        scores = self.turns(h).movedim(-1, 1)  # (4, 4, V, B): of each turn, for each of the four answers
         labels = torch.arange(TURNS, device=h.device)[:, None, None].expand(h.shape[:3])
-        loss = mean_over(F.cross_entropy(scores, labels, reduction="none"), None, self.group)
-        correct = (scores.detach().argmax(dim=1) == labels).to(torch.float32).mean()
-        return StepResult(loss, h[0], logs={"chance": scalar(math.log(TURNS), h), "accuracy": correct})
+        loss, logs = answered(self.turns(h), labels, self.group)
+        return StepResult(loss, h[0], logs=logs)
