@@ -83,6 +83,8 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
         names = spoken_list([entry.method for entry in level])
         scores = spoken_list([_score(entry) for entry in level])
         return f"{names} are level on {data}: {scores} {right}, no more apart than the seeds’ noise."
+    if _mean(best) == _mean(second):
+        return f"{best.method} and {second.method} are level on {data}: both get {_score(best)} {right}."
     scores = f"{_score(best)} {right} against {_score(second)} for {second.method}"
     if _larger(found, best, second):
         return f"{best.method} won on {data}: {scores}, which is more than the seeds’ noise."

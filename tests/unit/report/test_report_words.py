@@ -39,6 +39,18 @@ def test_one_seed_cannot_tell_noise(tmp_path: Path) -> None:
     assert sentence.endswith("one seed cannot tell whether that is more than noise.")
 
 
+def test_equal_scores_of_one_seed_are_called_level(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c", larger=None, seeds=1)
+    table = json.loads((folder / "compare.json").read_text())["table"]
+    for entry in table:
+        if entry["method"] != "untrained" and entry["name"] == "linear_probe.top1":
+            entry["mean"] = 0.992
+    _edit(folder / "compare.json", table=table)
+    sentence = _sentence(folder)
+    assert "are level on digits: both get 99.2" in sentence
+    assert "highest" not in sentence
+
+
 def test_the_details_name_protocol_seeds_difference_and_the_untrained_floor(tmp_path: Path) -> None:
     found = findings(read_source([write_comparison(tmp_path / "c")]))
     assert headline(found).details == (
