@@ -6,8 +6,8 @@
 
 FOLDER/cifar10.tar.xz, all its test images, and of its training images all or a fixed part (as many of each class, those
 whose names have the smallest SHA-256), a fifth of which (at most 5,000) becomes validation and is not trained on. Ten
-epochs, batch 256 (relational 64), every other setting the method's default, whatever these are: no setting was searched
-for on the test images. Each run is a process of its own on one thread; `--workers` of them at a time. What is done
+epochs, batch 256 (relational 64), every other setting the method's default; docs/benchmarks.md says which defaults were
+chosen by these test images. Each run is a process of its own on one thread; `--workers` of them at a time. What is done
 already is not done again: OUT/methods.jsonl has a line a run, and `--table` prints it.
 """
 
