@@ -43,7 +43,7 @@ def test_the_table_of_policies_is_current():
         table = policies_as_markdown()
         path.write_text(before + opening + table + closing + after, encoding="utf-8")
     assert table == policies_as_markdown()
-    assert table.count("\n") == 2 + 17
+    assert table.count("\n") == 2 + 19
 
 
 def python_blocks() -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from nearfar.experiment.optimisation import (
 )
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import encoder_names
+from nearfar.views.policies import default_policy
 from nearfar.views.reading import read_policy
 
 DEFAULT_SIZE_PX = 64
@@ -80,7 +81,7 @@ def resolve(
     if problems := config.method.misfits(pool_size(config.method_name, facts), batch):
         raise ConfigError(problems)
     name = encoder_name or config.encoder.name or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
-    policy = config.views.policy or listing.default_policy or method.default_views
+    policy = config.views.policy or listing.default_policy or default_policy(method.default_views, size)
     refuse_labels_missing(config, facts)
     train = {"batch_size": batch, "precision": choose_precision(config.train.precision, device)}
     return config.model_copy(

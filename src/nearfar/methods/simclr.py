@@ -1,7 +1,6 @@
 """SimCLR.
 
-Deviations: SGD instead of LARS, temperature .2 instead of .5 or .1 (which suits batches of a few hundred). The paper
-trains CIFAR-10 with weaker jitter and no blur: `views.policy=simclr_cifar`.
+Deviations: SGD instead of LARS, temperature .2 instead of .5 or .1 (which suits batches of a few hundred).
 """
 
 import math

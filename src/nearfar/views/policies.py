@@ -50,7 +50,7 @@ _BLUR = Blur(probability=0.5)
 _BLUR_SIMCLR = Blur(probability=0.5, kernel=0.1)
 _STRONG = _jitter(0.8, 0.8, 0.8, 0.2)
 _BYOL = (Crop(), _FLIP, _jitter(0.4, 0.4, 0.2, 0.1), _GREY)
-_SWAV = (_FLIP, _STRONG, _GREY, _BLUR)
+_SWAV = (_FLIP, _STRONG, _GREY)
 
 
 # Levels of 10 as in tensorflow/models' augment.py, which Khosla et al. 2020 used: their images have 224 px.
@@ -141,13 +141,16 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
                 _kind(*_BYOL, Blur(probability=0.1, kernel=0.1), Solarize(probability=0.2)),
             )
         ),
+        "byol_cifar": Policy(kinds=(_kind(*_BYOL), _kind(*_BYOL, Solarize(probability=0.2)))),
         # main_swav.py of facebookresearch/swav: 2 × 224 and 6 × 96.
         "swav": Policy(
             kinds=(
-                _kind(Crop(area=(0.14, 1)), *_SWAV),
-                _kind(Crop(area=(0.05, 0.14)), *_SWAV, size=96 / 224, count=6),
+                _kind(Crop(area=(0.14, 1)), *_SWAV, _BLUR),
+                _kind(Crop(area=(0.05, 0.14)), *_SWAV, _BLUR, size=96 / 224, count=6),
             )
         ),
+        # For small images without the crops of 96 px (of 32 px: 14 px, with a twentieth of the image) and without blur.
+        "swav_cifar": _of(Crop(area=(0.14, 1)), *_SWAV),
         # main_supcon.py of HobbitLong/SupContrast, the code of Khosla et al. 2020, arXiv:2004.11362: no blur.
         "supcon": _of(Crop(area=(0.2, 1)), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
         # preprocessing.py of google-research/supcon: SimAugment's sparse warp has probability 0 there.
@@ -188,7 +191,9 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "moco_v1": "main_moco.py of facebookresearch/moco",
         "moco_v2": "main_moco.py of facebookresearch/moco with --aug-plus",
         "byol": "Grill et al. 2020, arXiv:2006.07733, table 6",
+        "byol_cifar": "byol without blur, as solo-learn trains CIFAR",
         "swav": "main_swav.py of facebookresearch/swav",
+        "swav_cifar": "nearfar's own, for small images: swav without multi-crop and without blur",
         "supcon": "main_supcon.py of HobbitLong/SupContrast",
         "sim_augment": "preprocessing.py of google-research/supcon",
         "auto_augment": "v0 of tensorflow/tpu (Cubuk et al. 2018, arXiv:1805.09501)",
@@ -203,8 +208,20 @@ SOURCES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# What becomes of a method's policy, where none is asked for, in views of up to SMALL_UP_TO_PX: blur and strength are made
+# for 224 px, and the recipes for CIFAR-10 of SimCLR, SimSiam and MoCo's notebook are without blur.
+SMALL: Mapping[str, str] = MappingProxyType(
+    {"simclr": "simclr_cifar", "moco_v2": "supcon", "byol": "byol_cifar", "swav": "swav_cifar"}
+)
+SMALL_UP_TO_PX = 40
+
 RAND_AUGMENT_CALL = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
 MOST_LAYERS = 8
+
+
+def default_policy(name: str, side: int) -> str:
+    """What a method whose policy is `name` is shown in views of `side` px."""
+    return SMALL.get(name, name) if side <= SMALL_UP_TO_PX else name
 
 
 def named_policy(name: str, strength: float = 1.0) -> Policy:

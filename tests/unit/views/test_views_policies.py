@@ -14,7 +14,7 @@ from views_pictures import EACH, RAW, all_views_of, pictures, policy, recipe_of,
 from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.operations import OPERATIONS, Blur, Crop, Flip, Jitter, OneOf, Solarize
 from nearfar.views.plan import ViewPlan
-from nearfar.views.policies import POLICIES, named_policy
+from nearfar.views.policies import POLICIES, default_policy, named_policy
 from nearfar.views.reading import read_policy
 
 ASPECT = (3 / 4, 4 / 3)
@@ -122,7 +122,9 @@ WANTED: dict[str, list[dict[str, Any]]] = {
     "moco_v1": [kind(crop(0.2), GREY, jitter(0.4, 0.4, 0.4, 0.4, p=1.0), FLIP)],
     "moco_v2": [kind(crop(0.2), jitter(0.4, 0.4, 0.4, 0.1), GREY, blur(0.5), FLIP)],
     "byol": [kind(*BYOL, blur(1.0, 0.1)), kind(*BYOL, blur(0.1, 0.1), at("solarize", 0.2, threshold=both(128.0)))],
+    "byol_cifar": [kind(*BYOL), kind(*BYOL, at("solarize", 0.2, threshold=both(128.0)))],
     "swav": [kind(crop(0.14), *SWAV), kind(crop(0.05, 0.14), *SWAV, size=96 / 224, count=6)],
+    "swav_cifar": [kind(crop(0.14), FLIP, STRONG, GREY)],
     "supcon": [kind(crop(0.2), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GREY)],
     "sim_augment": [kind(*SIMCLR)],
     "auto_augment": [kind(crop(0.08), FLIP, at("one_of", among=tuple(AUTO_AUGMENT), times=1), outside="grey")],
@@ -176,8 +178,22 @@ def test_a_named_policy_holds_the_numbers_of_its_source(name):
 
 def test_there_are_these_policies_and_no_others():
     assert set(POLICIES) == set(WANTED)
-    assert len(POLICIES) == 17
+    assert len(POLICIES) == 19
     assert len(AUTO_AUGMENT) == 25
+
+
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [("simclr", "simclr_cifar"), ("moco_v2", "supcon"), ("byol", "byol_cifar"), ("swav", "swav_cifar")]
+    + [("relational", "relational"), ("basic", "basic"), ("moco_v1", "moco_v1")],
+)
+def test_up_to_40_px_the_default_is_without_blur_and_small_crops(name, small):
+    assert default_policy(name, 40) == default_policy(name, 8) == small
+    assert default_policy(name, 41) == default_policy(name, 224) == name
+    (kind, *others) = POLICIES[small].kinds
+    for each in (kind, *others):
+        assert not any(isinstance(operation, Blur) for operation in each.operations)
+        assert each.count is None
 
 
 @pytest.mark.parametrize(("n", "level"), [(1, 0), (3, 5), (2, 9), (8, 10), (2, 7.5)])
