@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from method_page import page as methods_page
 
 from nearfar.config.keys import as_markdown
 from nearfar.config.models import SECTIONS
@@ -44,6 +45,13 @@ def test_the_table_of_policies_is_current():
         path.write_text(before + opening + table + closing + after, encoding="utf-8")
     assert table == policies_as_markdown()
     assert table.count("\n") == 2 + 19
+
+
+def test_the_page_of_the_methods_is_current():
+    path = ROOT / "docs" / "methods.md"
+    if os.environ.get("NEARFAR_SNAPSHOT") == "write":
+        path.write_text(methods_page(), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == methods_page()
 
 
 def python_blocks() -> list[tuple[str, str]]:

@@ -249,7 +249,8 @@ def test_it_states_its_paper_views_and_summary(name):
     assert kind.paper
     assert kind.default_views in POLICIES
     assert kind.default_count >= kind.fewest_views
-    assert inspect.getdoc(kind.Config).splitlines()[0].endswith(".")
+    summary, empty, *idea = inspect.getdoc(kind.Config).splitlines()
+    assert summary.endswith(".") and not empty and " ".join(idea).endswith(".")
     assert all(field.description for field in kind.Config.model_fields.values())
 
 

@@ -17,7 +17,10 @@ from nearfar.nn.heads import mlp
 
 
 class BarlowTwinsConfig(MethodConfig):
-    """Barlow Twins: each dimension agrees with itself in the other view and is independent of the others."""
+    """Barlow Twins: each dimension agrees with itself in the other view and is independent of the others.
+
+    Such correlations, the identity matrix, leave room neither for collapse nor for repetition.
+    """
 
     off_diagonal_weight: float = Field(0.0051, gt=0, description="of the correlations that should be 0")
     loss_scale: float = Field(0.1, gt=0, description="multiplies the loss")

@@ -23,7 +23,10 @@ from nearfar.nn.target import TargetNetwork, rising_momentum
 
 
 class BYOLConfig(MethodConfig):
-    """BYOL: a prediction from one view meets a slowly moving target's projection of the other; no negatives."""
+    """BYOL: a prediction from one view meets a slowly moving target's projection of the other; no negatives.
+
+    The predictor and the slow target keep it from mapping all images to one point.
+    """
 
     momentum: float = Field(0.99, ge=0, le=1, description="of the target network at the start; rises to 1")
     hidden_dim: int | None = Field(None, gt=0, description="inside both heads (default: 4 encoder widths, max 4096)")

@@ -35,7 +35,10 @@ COLOURFUL = 5.0  # |a| or |b| of some pixel
 
 
 class ColorizationConfig(MethodConfig):
-    """Colorization: from an image's lightness, its colours are to be told, where the feature map stands."""
+    """Colorization: from an image's lightness, its colours are to be told, where the feature map stands.
+
+    To know the colour of a thing, one has to know the thing.
+    """
 
     hidden_dim: int = Field(256, gt=0, description="width inside the head on each cell of the feature map")
     momentum: float = Field(0.99, ge=0, lt=1, description="of the frequencies of colours")

@@ -28,7 +28,10 @@ PARTS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (down, right) of each quarter
 
 
 class CountingConfig(MethodConfig):
-    """Counting: the features of a view's four quarters add up to those of the view at half its size."""
+    """Counting: the features of a view's four quarters add up to those of the view at half its size.
+
+    What adds up so is a number of things; that of another image shall differ, else all might be 0.
+    """
 
     counts: int = Field(1000, gt=0, description="features that add up")
     hidden_dim: int = Field(512, gt=0, description="width inside the head that counts")

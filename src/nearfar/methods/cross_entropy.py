@@ -21,7 +21,10 @@ from nearfar.views.mixing import NUMBERS, Mixed, mix
 
 
 class CrossEntropyConfig(MethodConfig):
-    """Cross-entropy: the usual classifier, against which the others are measured."""
+    """Cross-entropy: the usual classifier, against which the others are measured.
+
+    Encoder and linear classifier are trained together, and only the right side of a boundary is asked for.
+    """
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="part of the target that all classes share")
     mixup: float = Field(0.0, ge=0, description="alpha of mixup, for example 1; 0: none")

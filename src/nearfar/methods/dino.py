@@ -30,7 +30,10 @@ from nearfar.nn.target import TargetNetwork, rising_momentum
 
 
 class DINOConfig(MethodConfig):
-    """DINO: each view predicts a slowly moving target's centred and sharpened assignment of the other views."""
+    """DINO: each view predicts a slowly moving target's centred and sharpened assignment of the other views.
+
+    Centring keeps one prototype from taking all images, and sharpening keeps assignments from being all the same.
+    """
 
     temperature: float = Field(0.1, gt=0, description="of the prediction")
     target_temperature: float = Field(0.04, gt=0, description="of the target: lower is sharper")

@@ -32,7 +32,10 @@ NINE_FROM = 64  # px
 
 
 class JigsawConfig(MethodConfig):
-    """Jigsaw: the encoder sees shuffled tiles of a view, and which of the known orders they lie in is to be told."""
+    """Jigsaw: the encoder sees shuffled tiles of a view, and which of the known orders they lie in is to be told.
+
+    To tell it, one has to know what the tiles show and where such parts lie.
+    """
 
     grid: int | None = Field(
         None, ge=2, le=3, description="tiles along a side (default: 3; 2, with at most 24 orders, below 64 px)"

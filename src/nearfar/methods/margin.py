@@ -18,7 +18,10 @@ from nearfar.nn.heads import projector
 
 
 class MarginConfig(MethodConfig):
-    """Contrastive loss on pairs: equals at distance 0, others at least a margin apart."""
+    """Contrastive loss on pairs: equals at distance 0, others at least a margin apart.
+
+    Distances themselves are trained, so that the neighbours of an image are of its class.
+    """
 
     margin: float = Field(1.0, gt=0, le=2, description="distance from which a negative costs nothing (unit vectors)")
     projector: Literal["linear", "mlp"] = Field("linear", description="from the representation to the embedding")

@@ -21,7 +21,10 @@ from nearfar.nn.encoders import Encoder, encode_views
 
 
 class MaxMarginConfig(MethodConfig):
-    """Large-margin softmax: a classifier whose true class must win by a multiple of the angle."""
+    """Large-margin softmax: a classifier whose true class must win by a multiple of the angle.
+
+    The harder rule draws a class closer around its direction than a softmax asks for.
+    """
 
     margin: int = Field(2, ge=1, description="m, by which the angle to the true class is multiplied; 1: none")
     softness: float = Field(1000.0, ge=0, description="weight λ of the plain logit at the start")

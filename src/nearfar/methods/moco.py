@@ -28,7 +28,10 @@ from nearfar.nn.target import TargetNetwork
 
 
 class MoCoConfig(MethodConfig):
-    """MoCo: a view finds its other view's key, made by a slowly moving target, among a queue of earlier keys."""
+    """MoCo: a view finds its other view's key, made by a slowly moving target, among a queue of earlier keys.
+
+    The queue gives thousands of negatives to a small batch, and the slow target keeps old keys and new ones alike.
+    """
 
     temperature: float = Field(0.2, gt=0, description="divides cosine similarity; .07 in version 1")
     momentum: float = Field(0.99, ge=0, le=1, description="of the target network, constant")

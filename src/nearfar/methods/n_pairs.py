@@ -23,7 +23,10 @@ from nearfar.nn.heads import projector
 
 
 class NPairsConfig(MethodConfig):
-    """N-pair loss: an image finds its class among all others of the batch by a softmax."""
+    """N-pair loss: an image finds its class among all others of the batch by a softmax.
+
+    A positive is set against all negatives of the batch at once, where a triplet has a single one.
+    """
 
     form: Literal["soft_labels", "pairs"] = Field("soft_labels", description="tensorflow-addons' form, or Sohn's")
     temperature: float | None = Field(

@@ -29,7 +29,10 @@ from nearfar.nn.queue import Queue
 
 
 class NNCLRConfig(MethodConfig):
-    """NNCLR: a prediction from one view finds the other view's nearest neighbour of earlier batches."""
+    """NNCLR: a prediction from one view finds the other view's nearest neighbour of earlier batches.
+
+    A neighbour differs from its image more than any augmented view would, so that kinds draw together unlabelled.
+    """
 
     temperature: float = Field(0.2, gt=0, description="divides cosine similarity; lower means harder negatives")
     queue_size: int | None = Field(None, ge=1, description="rows of the queue (default 65536, at most half the images)")

@@ -24,7 +24,10 @@ FOCUS, POSITIVE_WEIGHT = 2.0, 0.5
 
 
 class RelationalConfig(MethodConfig):
-    """Relational reasoning: a head tells pairs of views of one image from pairs of two."""
+    """Relational reasoning: a head tells pairs of views of one image from pairs of two.
+
+    The encoder keeps what views of one image share and two images do not; how to compare is learnt as well.
+    """
 
     aggregation: Literal["cat", "sum", "mean", "max"] = Field("cat", description="how a pair becomes the head's input")
     loss: Literal["focal", "bce"] = Field("focal", description="focal (2, .5) or plain binary cross-entropy")

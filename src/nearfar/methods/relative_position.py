@@ -30,7 +30,10 @@ COARSE, COARSEST = 0.33, 10  # how often, and the least side in px
 
 
 class RelativePositionConfig(MethodConfig):
-    """Relative position: the encoder is to tell in which of eight directions a second patch of the view lies."""
+    """Relative position: the encoder is to tell in which of eight directions a second patch of the view lies.
+
+    To tell it, one has to know which parts things have and how these lie to each other.
+    """
 
     hidden_dim: int = Field(512, gt=0, description="width inside the head on the pair")
     colour: Literal["project", "drop"] = Field("project", description="no green - magenta, or one channel kept")

@@ -19,7 +19,10 @@ from nearfar.nn.heads import projector
 
 
 class SimCLRConfig(MethodConfig):
-    """SimCLR: two views of an image find each other among all others."""
+    """SimCLR: two views of an image find each other among all others.
+
+    All others push it away, so that the encoder keeps what tells images apart and loses what crops and colours change.
+    """
 
     temperature: float = Field(0.2, gt=0, description="divides cosine similarity; lower means harder negatives")
     projector: Literal["linear", "mlp"] = Field("mlp", description="from the representation to the projection")

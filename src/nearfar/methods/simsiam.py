@@ -20,7 +20,10 @@ from nearfar.nn.heads import mlp
 
 
 class SimSiamConfig(MethodConfig):
-    """SimSiam: a prediction from one view meets the other view's projection, whose gradient is stopped."""
+    """SimSiam: a prediction from one view meets the other view's projection, whose gradient is stopped.
+
+    The stopped gradient and the predictor keep it from collapse without negatives, target network or queue.
+    """
 
     projection_dim: int | None = Field(
         None, gt=3, description="width D of the projection (default: 4 encoder widths, max 2048)"

@@ -25,7 +25,10 @@ from nearfar.nn.heads import projector
 
 
 class SupConConfig(MethodConfig):
-    """SupCon: the views of a class find each other among all others (L_out)."""
+    """SupCon: the views of a class find each other among all others (L_out).
+
+    All images of the class are positives at once, so that a class draws together instead of only away from others.
+    """
 
     temperature: float = Field(0.1, gt=0, description="divides cosine similarity; lower means harder negatives")
     projector: Literal["linear", "mlp"] = Field("mlp", description="from the representation to the projection")

@@ -30,7 +30,10 @@ from nearfar.nn.target import TargetNetwork
 
 
 class SupConMoCoConfig(MethodConfig):
-    """SupCon with a queue: a view finds its class among the target network's keys of this and earlier batches."""
+    """SupCon with a queue: a view finds its class among the target network's keys of this and earlier batches.
+
+    The queue gives a small batch the positives and negatives of thousands of images.
+    """
 
     temperature: float = Field(0.1, gt=0, description="divides cosine similarity; lower means harder negatives")
     momentum: float = Field(0.99, ge=0, le=1, description="of the target network, constant")

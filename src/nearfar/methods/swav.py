@@ -29,7 +29,10 @@ from nearfar.nn.queue import Queue
 
 
 class SwAVConfig(MethodConfig):
-    """SwAV: each view predicts the other views' assignments to prototypes, balanced over the batch."""
+    """SwAV: each view predicts the other views' assignments to prototypes, balanced over the batch.
+
+    The balance keeps images from all falling on one prototype, so that no pairs have to be compared.
+    """
 
     temperature: float = Field(0.1, gt=0, description="of the prediction")
     epsilon: float = Field(0.05, gt=0, description="of the assignment: lower is sharper")

@@ -22,7 +22,10 @@ from nearfar.nn.heads import projector
 
 
 class TripletConfig(MethodConfig):
-    """Triplet loss: a positive shall be nearer to its anchor than a negative, by a margin."""
+    """Triplet loss: a positive shall be nearer to its anchor than a negative, by a margin.
+
+    Only the order of distances counts, not their size, so that a class may be as wide as it needs to be.
+    """
 
     mining: Literal["all", "semi_hard", "hard"] = Field("all", description="which triplets of a batch are counted")
     margin: float = Field(0.2, ge=0, le=4, description="by which a negative shall be farther")

@@ -19,7 +19,10 @@ from nearfar.nn.heads import mlp
 
 
 class VICRegConfig(MethodConfig):
-    """VICReg: views agree, every dimension varies, and no two dimensions vary together."""
+    """VICReg: views agree, every dimension varies, and no two dimensions vary together.
+
+    Each of the three is a term of its own, so that collapse is kept off without negatives or normalisation.
+    """
 
     invariance_weight: float = Field(25.0, gt=0, description="of the squared difference of views")
     variance_weight: float = Field(25.0, gt=0, description="of dimensions that vary too little")

@@ -208,8 +208,8 @@ SOURCES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# What becomes of a method's policy, where none is asked for, in views of up to SMALL_UP_TO_PX: blur and strength are made
-# for 224 px, and the recipes for CIFAR-10 of SimCLR, SimSiam and MoCo's notebook are without blur.
+# What becomes of a method's policy, where none is asked for, in views of up to SMALL_UP_TO_PX: blur and strength are
+# made for 224 px, and the recipes for CIFAR-10 of SimCLR, SimSiam and MoCo's notebook are without blur.
 SMALL: Mapping[str, str] = MappingProxyType(
     {"simclr": "simclr_cifar", "moco_v2": "supcon", "byol": "byol_cifar", "swav": "swav_cifar"}
 )
