@@ -1,7 +1,6 @@
 """Decay seen at a glance: snapshots change on purpose, counts may fall silently and rise only with a reason."""
 
 import ast
-import configparser
 import inspect
 import os
 import re
@@ -15,7 +14,6 @@ import typer
 
 import nearfar
 from nearfar.cli.main import app
-from nearfar.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "nearfar"
@@ -26,7 +24,7 @@ RATCHETS = {  # how often each may stand in the package
     r"#\s*noqa": 4,
     r"type:\s*ignore": 3,
     r"\bTODO\b|\bFIXME\b": 0,
-    r"except Exception": 1,
+    r"except Exception": 2,  # the command's last resort; whatever a user's own module does
     r"\bwarnings\.warn\(": 0,
     r"torch\.manual_seed\(": 4,
 }
@@ -110,13 +108,6 @@ def _compare(path: Path, lines: list[str]) -> None:
     if os.environ.get("NEARFAR_SNAPSHOT") == "write":
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
-
-
-def test_the_independence_of_methods_is_checked_for_every_method():
-    linter = configparser.ConfigParser()
-    linter.read(ROOT / ".importlinter")
-    named = linter["importlinter:contract:methods"]["modules"].split()
-    assert named == [path.partition(":")[0] for path in METHODS.values()]
 
 
 @pytest.mark.parametrize("module", ["nearfar.cli.main", "nearfar.config.loading", "nearfar.core.errors", "nearfar"])

@@ -7,7 +7,7 @@ import typer
 
 from nearfar.cli import options as opt
 
-Methods = Annotated[str, typer.Option(help="names, comma-separated; or all")]
+Methods = Annotated[str, typer.Option(help="names, comma-separated, MODULE:CLASS for your own; or all")]
 Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
@@ -90,6 +90,7 @@ def _compare(
     from nearfar.experiment.compare import compare_runs
     from nearfar.experiment.request import make_request
 
+    opt.find_here(methods)
     request = make_request(data, flags=chosen, **asked)
     done = compare_runs(request, methods, seeds, progress)
     if as_json:

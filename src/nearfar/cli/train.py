@@ -9,7 +9,7 @@ from nearfar.cli import options as opt
 
 def train(
     data: opt.Data,
-    method: Annotated[str, typer.Option(help="see nearfar methods")] = "supcon",
+    method: Annotated[str, typer.Option(help="see nearfar methods; or your own, MODULE:CLASS")] = "supcon",
     recipe: opt.Recipe = None,
     encoder: opt.EncoderName = None,
     pretrained: opt.Pretrained = False,
@@ -40,6 +40,7 @@ def train(
     from nearfar.experiment.request import make_request
     from nearfar.experiment.train import train_run
 
+    opt.find_here(method)
     chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
     request = make_request(
         data,

@@ -26,7 +26,7 @@ from nearfar.experiment.run import Job, execute
 from nearfar.experiment.settings import check_config, pool_size, refuse_unread, resolve
 from nearfar.experiment.table import build_table, compare_pairs
 from nearfar.experiment.train import finished
-from nearfar.methods import METHODS, method_class
+from nearfar.methods import METHODS, is_own, method_class
 from nearfar.report.formats import images_of_each
 
 ALL = "all"
@@ -74,7 +74,8 @@ def compare_runs(request: Request, methods: str | Sequence[str], seeds: int, pro
 
 def _checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
     """A checked configuration of each method; `method.KEY` settings reach the methods that have that key."""
-    names = list(METHODS) if ALL in methods else [name for name in dict.fromkeys(methods) if name in METHODS]
+    asked = dict.fromkeys([*METHODS, *methods] if ALL in methods else methods)
+    names = [name for name in asked if name in METHODS or is_own(name)]
     shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
     fields = {name: set(method_class(name).Config.model_fields) for name in names}
     known = sorted(set().union(*fields.values()))
@@ -95,7 +96,8 @@ def _checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, 
 
 def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]:
     """What is wrong with the methods and seeds, and settings that a comparison would pass over."""
-    problems = [f'--methods: no method "{n}"{nearest(n, list(METHODS))}' for n in methods if n not in (*METHODS, ALL)]
+    unknown = [name for name in methods if name not in (*METHODS, ALL) and not is_own(name)]
+    problems = [f'--methods: no method "{name}"{nearest(name, list(METHODS))}' for name in unknown]
     if not methods:
         problems.append(f"--methods: want at least one of {', '.join(METHODS)}, or {ALL}; got none")
     if seeds < 1:
@@ -191,7 +193,7 @@ def _job(
     config: RunConfig, method: str, seed: int, data: ImageData, out: Path, request: Request, fabric: Fabric
 ) -> Job:
     seeded = config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
-    folder = out / method / f"seed{seed}"
+    folder = out / files.part_of(method) / f"seed{seed}"
     return Job(seeded, data, folder, request.command, fabric, request.module, alone=False, resume=request.resume)
 
 

@@ -33,10 +33,15 @@ REPORT = "report.html"
 COMPARE = "compare.json"
 
 
+def part_of(method: str) -> str:
+    """A method's name as part of a path: a user's own has a colon, which not every system takes."""
+    return method.replace(":", "-")
+
+
 def free_folder(data: str, methods: str) -> Path:
     """runs/DATA-METHOD-k with the next free k."""
     k = 1
-    while (folder := Path("runs", f"{data}-{methods}-{k}")).exists():
+    while (folder := Path("runs", f"{data}-{part_of(methods)}-{k}")).exists():
         k += 1
     return folder
 
@@ -44,11 +49,12 @@ def free_folder(data: str, methods: str) -> Path:
 def latest_folder(data: str, methods: str) -> Path:
     """The newest of the runs/DATA-METHOD-k. RunError: there is none."""
     k = 1
-    while Path("runs", f"{data}-{methods}-{k}").exists():
+    while Path("runs", f"{data}-{part_of(methods)}-{k}").exists():
         k += 1
     if k == 1:
-        raise RunError(f"--resume: want an interrupted run, got none under runs/{data}-{methods}-*; name it by --out")
-    return Path("runs", f"{data}-{methods}-{k - 1}")
+        under = f"runs/{data}-{part_of(methods)}-*"
+        raise RunError(f"--resume: want an interrupted run, got none under {under}; name it by --out")
+    return Path("runs", f"{data}-{part_of(methods)}-{k - 1}")
 
 
 def check_free(folder: Path, *, resume: bool, force: bool, comparison: bool) -> None:

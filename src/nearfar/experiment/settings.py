@@ -18,7 +18,7 @@ from nearfar.experiment.optimisation import (
     resolved_schedule,
     starts_from_weights,
 )
-from nearfar.methods import METHODS, method_class
+from nearfar.methods import METHODS, is_own, method_class
 from nearfar.nn.building import encoder_names
 from nearfar.views.policies import default_policy
 from nearfar.views.reading import read_policy
@@ -32,14 +32,14 @@ CLASSIFIER_RATE = 1e-2
 FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 
 
-def known_names() -> Known:
-    """What a configuration may name."""
+def known_names(own: str | None = None) -> Known:
+    """What a configuration may name; `own` is a method of the user's own, `module:Class`."""
 
     def config_of(name: str) -> Callable[[], type[MethodConfig]]:
         return lambda: method_class(name).Config
 
     return Known(
-        methods={name: config_of(name) for name in METHODS},
+        methods={name: config_of(name) for name in (*METHODS, *([own] if own else []))},
         fewest_views=lambda name, config: method_class(name).views_needed(config),
         policy_problems=_policy_problems,
         encoders=encoder_names,
@@ -55,8 +55,12 @@ def _policy_problems(policy: str | Mapping[str, Any]) -> Sequence[str]:
 
 
 def check_config(sections: Sections, where: str = "configuration") -> RunConfig:
-    """The configuration with every name and bound checked; no data are read. ConfigError lists all problems."""
-    return build_config(sections, known_names(), where)
+    """The configuration with every name and bound checked; no data are read. ConfigError lists all problems.
+
+    A method named `module:Class` is imported.
+    """
+    name = sections.get("method", {}).get("name")
+    return build_config(sections, known_names(name if is_own(name) else None), where)
 
 
 def resolve(

@@ -1,10 +1,14 @@
 """The methods, a file each. Adding one: its file, a line here, a line in the changelog."""
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 
+from nearfar.core.errors import UserError
 from nearfar.methods.base import Method
+
+_DECLARED = ("Config", "needs_labels", "default_views", "optimizer", "paper")
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {
@@ -35,7 +39,41 @@ METHODS: Mapping[str, str] = MappingProxyType(
 
 
 def method_class(name: str) -> type[Method]:
-    """The class of a method in the table. KeyError for another name."""
+    """The class of a method in the table, or your own by the name `module:Class`.
+
+    Raises KeyError: neither; UserError: your module cannot be imported, or holds no such method.
+    """
+    if name not in METHODS:
+        return _own(name)
     module, _, attribute = METHODS[name].partition(":")
     found: type[Method] = getattr(import_module(module), attribute)
+    return found
+
+
+def is_own(name: object) -> bool:
+    """Whether it is the name of a method of the user's own, `module:Class`."""
+    return isinstance(name, str) and ":" in name
+
+
+def name_of(kind: type[Method]) -> str:
+    """`module:Class`, by which `method_class` finds it. UserError: it cannot, as with a class within a function."""
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
+        raise UserError(f"method: {name} cannot be found by its name; define it at the top of a module")
+    return name
+
+
+def _own(name: str) -> type[Method]:
+    if not is_own(name):
+        raise KeyError(name)
+    module, _, attribute = name.partition(":")
+    want = "want MODULE:CLASS, such as mine:Mine with a mine.py in the current folder"
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:  # whatever the user's module does as it is imported
+        raise UserError(f"method.name: {name}: {type(error).__name__}: {error}; {want}") from error
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise UserError(f"method.name: {name} is not a subclass of nearfar.Method; {want}")
+    if missing := [part for part in _DECLARED if not hasattr(found, part)]:
+        raise UserError(f"method.name: {name} has no {', '.join(missing)}, which a method declares")
     return found

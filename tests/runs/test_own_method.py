@@ -1,0 +1,115 @@
+"""docs/your-own-method.md as a user follows it: a file beside, trained by its name, and never needed again."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import nearfar
+from nearfar.core.errors import UserError
+
+PAGE = (Path(__file__).parents[2] / "docs" / "your-own-method.md").read_text(encoding="utf-8")
+METHOD = re.search(r"Save this as `(\w+\.py)`:\n\n```python\n(.*?)```", PAGE, flags=re.S)
+COMMANDS = re.search(r"```sh\n(nearfar train.*?)```", PAGE, flags=re.S)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with the page's file, as the current one; what is imported from it is forgotten afterwards."""
+    assert METHOD is not None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / METHOD[1]).write_text(METHOD[2], encoding="utf-8")
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name in {"align", "broken", "odd"}:
+            del sys.modules[name]
+
+
+def test_every_command_of_the_page_runs(here, nearfar_command):
+    assert COMMANDS is not None
+    lines = COMMANDS[1].strip().splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        command, *arguments = shlex.split(line)
+        assert command == "nearfar"
+        ended = nearfar_command(*arguments, "--smoke")
+        assert ended.code == 0, ended.err
+    assert (here / "runs/digits-align-Align-1/report.html").exists()
+    assert (here / "runs/digits-compare-1/align-Align/seed2/results.json").exists()
+    assert "align:Align" in (here / "runs/digits-compare-1/report.html").read_text(encoding="utf-8")
+
+
+def test_what_opens_a_run_never_imports_the_method(here, nearfar_command, photographs):
+    smoke = ("--out", "run", "--smoke", "--batch-size", "16")
+    ended = nearfar_command("train", photographs, "--method", "align:Align", *smoke)
+    assert ended.code == 0, ended.err
+    assert tomllib.loads((here / "run/run.toml").read_text(encoding="utf-8"))["method"]["name"] == "align:Align"
+    (here / "align.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    picture = next(photographs.rglob("*.png"))
+    for arguments in (
+        ("check", "run"), ("probe", "run"), ("report", "run"), ("predict", "run", str(picture)),
+        ("embed", "run", str(photographs), "--out", "all.npz"),
+    ):  # fmt: skip
+        command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", *arguments]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, (arguments, ended.stderr)
+
+
+def test_it_learns_and_resumes_by_its_class(here):
+    sys.path.insert(0, str(here))
+    from align import Align
+
+    settings = {"train.batch_size": 128, "method.weight": 0.5}
+    run = nearfar.train("digits", method=Align, epochs=2, out="run", quiet=True, **settings)
+    rows = [line for line in (here / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines() if '"loss"' in line]
+    first, last = (float(re.search(r'"loss": ([-\d.e]+)', row)[1]) for row in (rows[0], rows[-1]))
+    assert last < first - 0.1
+    again = nearfar.train("digits", method=Align, epochs=2, out="run", quiet=True, resume=True, **settings)
+    assert json.dumps(again.results) == json.dumps(run.results)  # read from the folder: nothing was trained again
+    table = nearfar.compare("digits", methods=["margin", Align], seeds=1, epochs=1, out="both", quiet=True)
+    assert {row["method"] for row in table.results["table"]} == {"untrained", "margin", "align:Align"}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_class_that_cannot_be_found_again_is_refused():
+    class Local(nearfar.Method):
+        pass
+
+    with pytest.raises(UserError, match="define it at the top of a module"):
+        nearfar.train("digits", method=Local)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nowhere:Method", "No module named 'nowhere'"),
+        ("align:Alin", "has no attribute 'Alin'"),
+        ("align:AlignConfig", "is not a subclass of nearfar.Method"),
+        ("broken:Method", "ZeroDivisionError"),
+        ("odd:Odd", "has no needs_labels, default_views, optimizer, paper"),
+    ],
+)
+@pytest.mark.parametrize("command", [("train", "--method"), ("compare", "--methods")])
+def test_a_name_that_leads_nowhere_is_refused_in_words(here, nearfar_command, name, problem, command):
+    (here / "broken.py").write_text("1 / 0", encoding="utf-8")
+    (here / "odd.py").write_text("import nearfar\nclass Odd(nearfar.Method):\n    Config = nearfar.MethodConfig\n")
+    verb, flag = command
+    ended = nearfar_command(verb, "digits", flag, name, "--out", "run")
+    assert ended.code == 2, ended.err
+    assert problem in ended.err
+    assert "Traceback" not in ended.err
+    assert not (here / "run").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_its_settings_are_checked_like_any_other(nearfar_command):
+    ended = nearfar_command("train", "digits", "--method", "align:Align", "--set", "method.weigth=1")
+    assert ended.code == 2
+    assert 'method.weigth: unknown key (did you mean "weight"?)' in ended.err
