@@ -13,6 +13,7 @@ Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
 CLASSIFIER = "classifier.top1"
+MOST_PAIRS = 10  # of which each is told
 COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
 
 
@@ -122,11 +123,22 @@ def _text(results: dict[str, Any], out: Path) -> str:
         "probes on the frozen encoder, chosen on validation",
         *([trained] if (trained := images_of_each(results["images"])) else []),
         *([] if measured else ["nothing was measured; the report says why"]),
-        *(pair["text"] for pair in results["comparisons"] if pair["b"] != "untrained"),
+        *_differences(results, found),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
         f"report: {out / 'report.html'}",
     ]
     return "\n".join(lines)
+
+
+def _differences(results: dict[str, Any], found: dict[tuple[str, str, str | None], Any]) -> list[str]:
+    """What is said of each pair of methods; of many methods only what is said of the best, the rest in the report."""
+    pairs = [pair for pair in results["comparisons"] if pair["b"] != "untrained"]
+    if len(pairs) <= MOST_PAIRS:
+        return [pair["text"] for pair in pairs]
+    means = {method: found.get((method, COLUMNS[0], "last"), {}).get("mean") or 0.0 for method in results["methods"]}
+    best = max(means, key=lambda method: means[method])
+    rest = f"{len(pairs)} pairs in all, of which those of {best} are shown; the others: the report, compare.json"
+    return [*(pair["text"] for pair in pairs if best in (pair["a"], pair["b"])), rest]
 
 
 def _percent(row: dict[str, Any] | None) -> str:

@@ -25,6 +25,8 @@ def points(difference: float) -> str:
 def signed(difference: float) -> str:
     """−0.002 → "−0.2", with a true minus; the unit, percentage points, stands beside it."""
     text = percent(difference)
+    if text in ("0.0", "-0.0"):
+        return "0.0"
     return f"−{text[1:]}" if text.startswith("-") else f"+{text}"
 
 

@@ -22,6 +22,7 @@ from nearfar.core.errors import RunError
 from nearfar.report import formats, words
 from nearfar.report.charts import learning_curves
 from nearfar.report.confusion import confusion_matrices
+from nearfar.report.differences import differences
 from nearfar.report.groups import Findings, Group, findings
 from nearfar.report.loading import loading_lines
 from nearfar.report.maps import map_families
@@ -68,7 +69,7 @@ def render(source: Source, *, base: Path) -> str:
             (group.label, _link(run, base)) for group in found.groups for run in group.runs[:1] if run.encoder
         ],
         table=results_table(found),
-        differences=words.differences(found),
+        differences=differences(found),
         left_out=found.left_out,
         skipped=_skipped(found),
         unfinished=source.unfinished,

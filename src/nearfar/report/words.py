@@ -9,6 +9,7 @@ from nearfar.report.read import Run
 from nearfar.report.table import reported_split, spoken_split
 
 _MAIN = "linear_probe.top1"
+LISTED = 4  # methods that a sentence names with their scores
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
     right = f"of the {spoken_split(found)} images right"
     if _larger(found, best, second) is False:
+        if len(level) > LISTED:
+            others = spoken_list([*(entry.method for entry in level[1:LISTED]), f"{len(level) - LISTED} more"])
+            highest = f"{best.method} scored highest on {data}, {_score(best)} {right}"
+            return f"{highest}, but {others} are level with it, no more apart than the seeds’ noise."
         names = spoken_list([entry.method for entry in level])
         scores = spoken_list([_score(entry) for entry in level])
         return f"{names} are level on {data}: {scores} {right}, no more apart than the seeds’ noise."
@@ -155,23 +160,6 @@ def _epochs(run: Run) -> str:
     return (
         f"after {done} of {planned} epochs" if isinstance(planned, int) else f"after {plural(done, 'epoch')}"
     )
-
-
-def differences(found: Findings) -> list[str]:
-    """What compare.json says of each pair, linear probe only, in its own words where it has some."""
-    lines = []
-    for c in found.comparisons:
-        if c.name != _MAIN:
-            continue
-        if c.text or c.difference is None:
-            lines.append(c.text)
-            continue
-        noise = {True: "larger than", False: "no larger than", None: "not to be told from"}[
-            c.larger_than_noise
-        ]
-        sign = "above" if c.difference >= 0 else "below"
-        lines.append(f"{c.a} is {points(c.difference)} {sign} {c.b}: {noise} the seeds’ noise.")
-    return [line for line in lines if line]
 
 
 def classified_by(found: Findings) -> str:

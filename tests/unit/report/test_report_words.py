@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from report_run_folders import write_comparison, write_run
 
+from nearfar.report.differences import differences
 from nearfar.report.groups import findings
 from nearfar.report.read import read_source
 from nearfar.report.table import results_table
-from nearfar.report.words import differences, headline, missing
+from nearfar.report.words import headline, missing
 
 
 def _edit(path: Path, **change: object) -> None:
@@ -68,7 +69,7 @@ def test_an_interval_of_the_reversed_pair_is_turned_round(tmp_path: Path) -> Non
     _edit(folder / "compare.json", comparisons=compare["comparisons"])
     found = findings(read_source([folder]))
     assert "(interval −0.2 to +0.8)" in headline(found).details
-    assert differences(found)[0].startswith("cross_entropy is 0.3 percentage points below supcon")
+    assert differences(found).sentences[0].startswith("cross_entropy is 0.3 percentage points below supcon")
 
 
 def test_no_method_above_untrained_is_said_first(tmp_path: Path) -> None:
