@@ -176,6 +176,9 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, pho
 def test_colorization_is_refused_or_left_out_where_all_images_are_grey(tmp_path, nearfar_command):
     reason = "colorization needs images with colours, and all of digits are grey"
     out = ("--out", tmp_path / "run")
+    checked = nearfar_command("check", "digits")
+    assert f"note     {reason}" in checked.out
+    assert "colorization" not in checked.out.splitlines()[-1]
     ended = nearfar_command("train", "digits", "--method", "colorization", *out)
     assert ended.code == 2
     assert reason in ended.err

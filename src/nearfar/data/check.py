@@ -6,7 +6,7 @@ Severities: an error stops training, a warning makes its numbers doubtful, a not
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -41,12 +41,14 @@ class Seen:
     digests: dict[int, bytes]
     sizes: Int64[np.ndarray, "readable 2"]
     unreadable: list[Unreadable]
+    coloured: bool  # some readable image is not grey
 
     def facts(self, side: int) -> DataFacts:
         """Of the readable images, as training will find them."""
         rows = np.array(sorted(self.digests), dtype=np.int64)
         listing = self.listing
-        return facts_of(listing.name, listing.class_names, listing.labels[rows], listing.splits[rows], side)
+        facts = facts_of(listing.name, listing.class_names, listing.labels[rows], listing.splits[rows], side)
+        return replace(facts, coloured=self.coloured)
 
 
 def check(listing: Listing, progress: Progress | None = None, strict: bool = False) -> list[Finding]:
@@ -71,11 +73,12 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
     ]
 
 
-def _examine(raw: Raw) -> tuple[bytes, int, int] | Broken:
+def _examine(raw: Raw) -> tuple[bytes, int, int, bool] | Broken:
     result = decode(raw, _LOOK_PX)
     if isinstance(result, Broken):
         return result
-    return hashlib.blake2b(raw_bytes(raw), digest_size=16).digest(), result.width, result.height
+    coloured = bool((result.square != result.square[..., :1]).any())
+    return hashlib.blake2b(raw_bytes(raw), digest_size=16).digest(), result.width, result.height, coloured
 
 
 def look(listing: Listing, progress: Progress) -> Seen:
@@ -83,14 +86,16 @@ def look(listing: Listing, progress: Progress) -> Seen:
     digests: dict[int, bytes] = {}
     sizes: list[tuple[int, int]] = []
     unreadable: list[Unreadable] = []
+    coloured = False
     with pillow_is_quiet():
         for row, result in for_each_image(listing, _examine, progress, title="checking"):
             if isinstance(result, Broken):
                 unreadable.append(Unreadable(listing.paths[row], result.reason))
             else:
                 digests[row] = result[0]
-                sizes.append(result[1:])
-    return Seen(listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable)
+                sizes.append(result[1:3])
+                coloured |= result[3]
+    return Seen(listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable, coloured)
 
 
 def _unreadable(seen: Seen, strict: bool) -> Iterable[Finding]:
