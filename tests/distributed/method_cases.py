@@ -49,6 +49,7 @@ class Case:
 CASES = {
     **{name: Case(name) for name in METHODS},
     "relational": Case("relational", {"block_size": BLOCK}, ("relation",)),
+    "swav, with a queue": Case("swav", {"queue_size": 16, "queue_from": 0.0}),
     "moco, BatchNorm in groups": Case("moco", {"batch_norm_group": BLOCK}, ("encoder", "projector", "target")),
     "supcon_moco, BatchNorm in groups": Case(
         "supcon_moco", {"batch_norm_group": BLOCK}, ("encoder", "projector", "target")

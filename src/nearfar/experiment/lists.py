@@ -4,11 +4,12 @@ import inspect
 from typing import Any
 
 from nearfar.methods import METHODS, method_class
+from nearfar.views.policies import SMALL_UP_TO_PX, default_policy
 from nearfar.views.words import described_policies
 
 
 def list_methods() -> list[dict[str, Any]]:
-    """Name, needs_labels, views, summary, paper and settings of each method of the table."""
+    """Name, needs_labels, views, views_up_to_40_px, summary, paper and settings of each method of the table."""
     return [_facts(name) for name in METHODS]
 
 
@@ -24,6 +25,7 @@ def _facts(name: str) -> dict[str, Any]:
         "name": name,
         "needs_labels": kind.needs_labels,
         "views": kind.default_views,
+        "views_up_to_40_px": default_policy(kind.default_views, SMALL_UP_TO_PX),
         "summary": (inspect.getdoc(kind.Config) or "").splitlines()[0],
         "paper": kind.paper,
         "settings": {key: {"default": field.default, "is": field.description} for key, field in fields.items()},
