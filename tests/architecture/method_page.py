@@ -72,6 +72,7 @@ def _facts(name: str) -> str:
     small = default_policy(kind.default_views, SIZE)
     policy = f"`{kind.default_views}`" + (f" (up to 40 px `{small}`)" if small != kind.default_views else "")
     scaling = ", by the root of the batch" if optimizer.scaling == "sqrt" else ""
+    scaling += ", constant" if optimizer.decay == "constant" else ""
     decay = f"weight decay {optimizer.weight_decay:g}" if optimizer.weight_decay else "no weight decay"
     spared = "" if optimizer.decay_norms_and_biases or not optimizer.weight_decay else ", norms and biases without"
     constant = f"; {', '.join(kind.constant_rate)} at a constant rate" if kind.constant_rate else ""

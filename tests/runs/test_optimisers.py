@@ -49,3 +49,17 @@ def test_steps_as_moco_v1_has_them_and_a_predictor_at_a_constant_rate(tmp_path, 
     assert tomllib.loads((out / "run.toml").read_text())["schedule"] == {
         "warmup_epochs": 0.0, "decay": "steps", "milestones": [0.6, 0.8], "factor": 0.1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "decay"),
+    [("relational", None, "constant"), ("relational", "cosine", "cosine"), ("simclr", None, "cosine")],
+)
+def test_relational_keeps_its_rate_unless_asked_and_others_let_it_fall(tmp_path, nearfar_command, method, asked, decay):
+    more = ("--set", f"schedule.decay={asked}") if asked else ()
+    ended = nearfar_command("train", "digits", "--method", method, "--out", tmp_path / "run", *QUICK, *more)
+    assert ended.code == 0, ended.err
+    assert f"{decay} after 0.2 warm-up epochs" in ended.err
+    lines = (tmp_path / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rates = [row["lr"] for row in map(json.loads, lines) if "lr" in row]
+    assert (rates[-1] == max(rates)) == (decay == "constant"), rates

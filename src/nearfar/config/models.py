@@ -71,7 +71,9 @@ class OptimizerConfig(Section):
 
 class ScheduleConfig(Section):
     warmup_epochs: float | None = Field(None, ge=0, description="linear rise (default a tenth, at most 10)")
-    decay: Literal["cosine", "steps", "constant"] = Field("cosine", description="after the warm-up")
+    decay: Literal["cosine", "steps", "constant"] | None = Field(
+        None, description="after the warm-up (default: the method's, cosine but for relational)"
+    )
     floor: float | None = Field(None, ge=0, lt=1, description="of cosine: part of the peak where it ends (default 0)")
     milestones: tuple[float, ...] | None = Field(
         None, strict=False, min_length=1, description="of steps: parts of the run (default .6, .75, .9)"

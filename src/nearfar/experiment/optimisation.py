@@ -45,11 +45,13 @@ def resolved_optimizer(config: RunConfig, method: type[Method], batch: int) -> O
     return given.model_copy(update=_missing(given, chosen))
 
 
-def resolved_schedule(schedule: ScheduleConfig, epochs: int) -> ScheduleConfig:
+def resolved_schedule(schedule: ScheduleConfig, epochs: int, method: type[Method]) -> ScheduleConfig:
     """Every default chosen."""
+    decay = schedule.decay or method.optimizer.decay
     chosen = {
+        "decay": decay,
         "warmup_epochs": min(LONGEST_WARM_UP, epochs / 10),
-        **_own(("schedule", "decay", schedule.decay)),
+        **_own(("schedule", "decay", decay)),
     }
     return schedule.model_copy(update=_missing(schedule, chosen))
 
@@ -73,6 +75,7 @@ def make_pace(config: RunConfig) -> Pace:
     """How fast a resolved configuration learns."""
     assert config.optimizer.lr is not None
     assert config.schedule.warmup_epochs is not None
+    assert config.schedule.decay is not None
     own = {key: getattr(config.schedule, key) for key in _own(("schedule", "decay", config.schedule.decay))}
     schedule = Schedule(config.schedule.decay, **own)
     return Pace(config.optimizer.lr, config.schedule.warmup_epochs, schedule, config.train.gradient_clip)

@@ -94,7 +94,7 @@ def resolve(
             "views": config.views.model_copy(update={"policy": policy, "count": count}),
             "encoder": config.encoder.model_copy(update={"name": name}),
             "optimizer": resolved_optimizer(config, method, batch),
-            "schedule": resolved_schedule(config.schedule, config.train.epochs),
+            "schedule": resolved_schedule(config.schedule, config.train.epochs, method),
             "train": config.train.model_copy(update=train),
             "evaluate": config.evaluate.model_copy(update={"online_probe": _online_probe(config)}),
             "classifier": _classifier(config, listing),

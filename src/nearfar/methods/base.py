@@ -26,6 +26,7 @@ class OptimizerDefaults:
     weight_decay: float
     scaling: Literal["linear", "sqrt"] = "linear"
     decay_norms_and_biases: bool = True
+    decay: Literal["cosine", "constant"] = "cosine"  # of the rate, after the warm-up
 
     def lr(self, batch_size: int) -> float:
         ratio = batch_size / 256

@@ -186,8 +186,11 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wan
             ("optimizer.name=lars", "optimizer.epsilon=1"),
             'optimizer.epsilon: want optimizer.name = "rmsprop" beside it, got lars',
         ),
-        (("schedule.milestones=[0.6]",), 'schedule.milestones: want schedule.decay = "steps" beside it, got cosine'),
-        (("schedule.factor=0.1",), 'schedule.factor: want schedule.decay = "steps" beside it, got cosine'),
+        (
+            ("schedule.milestones=[0.6]",),
+            'schedule.milestones: want schedule.decay = "steps" beside it, got the method\'s own',
+        ),
+        (("schedule.factor=0.1",), 'schedule.factor: want schedule.decay = "steps" beside it, got the method\'s own'),
         (
             ("schedule.decay=steps", "schedule.floor=0.1"),
             'schedule.floor: want schedule.decay = "cosine" beside it, got steps',
@@ -223,7 +226,7 @@ def test_settings_that_contradict_each_other_are_an_error(overrides: tuple[str, 
         ("optimizer.name=lars", "optimizer.trust_clip=false", "optimizer.trust_coefficient=0.02"),
         ("optimizer.name=rmsprop", "optimizer.epsilon=1"),
         ("schedule.decay=steps", "schedule.milestones=[0.1, 0.8]", "schedule.factor=0.1", "schedule.warmup_epochs=10"),
-        ("schedule.floor=0.001",),
+        ("schedule.decay=cosine", "schedule.floor=0.001"),
         ("evaluate.probes=[]",),
     ],
 )
