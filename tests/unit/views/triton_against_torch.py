@@ -39,6 +39,10 @@ def known_view(image, half, warp, colour, *, size: int, level: int, outside: flo
     if outside < 0:
         view = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)[0]
     else:
+        last = 1 - 1 / pixels.shape[-1]
+        for axis, reach in enumerate(warp.abs().sum(-1).tolist()):
+            if reach <= 1:
+                grid[..., axis].clamp_(-last, last)
         view = F.grid_sample(pixels - outside, grid, padding_mode="zeros", align_corners=False)[0] + outside
     if colour is not None:
         mean = (torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)[:, None, None] * view).sum(0).mean()
@@ -57,6 +61,7 @@ def check(side: int, size: int, shape: tuple[int, int], zoom: float, outside: fl
     if views * batch > 1:
         warp[0, 0] *= 0.15  # a level that another launch reads
         warp[-1, -1, :, 2] += 40 * zoom  # far outside
+        warp[0, -1] = torch.tensor([[0.25, 0.0, 0.75], [0.25, 0.5, -0.25]])  # within, touching the border
     colour = torch.eye(3, 4) + 0.4 * torch.randn(views, batch, 3, 4, generator=source) if coloured else None
     level = known_levels(warp, side, size)
     LEVELS_SEEN.update(level.flatten().tolist())
