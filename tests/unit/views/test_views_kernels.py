@@ -14,12 +14,14 @@ from nearfar.views.kinds import Kind, Policy
 from nearfar.views.operations import (
     Autocontrast,
     Blur,
+    Brightness,
     Contrast,
     Crop,
     Cutout,
     Equalize,
     Erase,
     Invert,
+    Jitter,
     Noise,
     OneOf,
     Posterize,
@@ -195,6 +197,23 @@ def test_shrinking_without_end_reads_no_memory_that_is_not_there(outside):
         assert views.isfinite().all()
         assert views.min() >= 0
         assert views.max() <= 1
+
+
+def test_colour_without_end_stays_finite():
+    """16 to the power of 40 is beyond float32; tables would be read far outside by what is no number."""
+    for each in (Brightness(factor=(16, 16)), Contrast(factor=(16, 16)), Saturation(factor=(16, 16)),
+                 Jitter(brightness=4, contrast=4, saturation=4, hue=0.5)):  # fmt: skip
+        group = ViewPlan(policy(*[each] * 40), 2, 8, **RAW).groups[0]
+        rows = torch.arange(3)
+        recipe = draw_recipe(
+            group, torch.full((3, 2), 8), mean=(0, 0, 0), seed=0, epoch=0, index=rows, draw=torch.zeros_like(rows)
+        )
+        assert np.abs(recipe.amount).max() < 1e10  # not inf: the next line would then crash, not fail
+        stored, plan = store(pictures(3, 8)), ViewPlan(policy(*[each] * 40, Posterize(bits=(4, 4))), 2, 8, **RAW)
+        for backend in ("cpu", "reference"):
+            views = views_of(stored, plan, backend=backend)
+            assert views.isfinite().all()
+            assert 0 <= views.min() <= views.max() <= 1
 
 
 def test_noise_is_normal_independent_and_of_the_size_that_was_asked_for():

@@ -66,7 +66,7 @@ from nearfar.views.recipes import (
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _TRIES = 10
-_FAR = 1e9  # in views: nothing is to be seen there, and float32 can still multiply it
+_FAR = 1e9  # views, or times a value: nothing is to be seen there, and float32 can still multiply it
 _YIQ = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _TURN = np.array([[0.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # red goes towards yellow
 _TO_GREY = np.array([GREY, GREY, GREY])
@@ -172,9 +172,8 @@ def _recolour(matrix, amount, brightness, contrast, saturation, turn):
     for j in range(4):
         r, g, b = amount[j], amount[4 + j], amount[8 + j]
         for i in range(3):
-            amount[4 * i + j] = matrix[i, 0] * r + matrix[i, 1] * g + matrix[i, 2] * b
-    for i in range(3):
-        amount[4 * i + 3] += pivot
+            mixed = matrix[i, 0] * r + matrix[i, 1] * g + matrix[i, 2] * b + (pivot if j == 3 else 0.0)
+            amount[4 * i + j] = min(max(mixed, -_FAR), _FAR)
 
 
 @_part
