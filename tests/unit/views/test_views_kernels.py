@@ -10,7 +10,7 @@ import torch
 from views_pictures import EACH, JUMPS, NORMAL, RAW, all_views_of, pictures, policy, store, store_of, views_of
 
 from nearfar.views.kernels import SHRINK, levels, render
-from nearfar.views.kinds import Kind, Policy
+from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.operations import (
     Autocontrast,
     Blur,
@@ -226,6 +226,14 @@ def test_noise_is_normal_independent_and_of_the_size_that_was_asked_for():
     for a, b in ((flat[0], flat[1]), (flat[:, :-1], flat[:, 1:]), (views[..., :-1], views[..., 1:]),
                  (views[:, :, 0], views[:, :, 1]), (views[..., :-1, :], views[..., 1:, :])):  # fmt: skip
         assert torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].abs() < 0.02
+
+
+def test_each_tile_of_a_view_has_noise_of_its_own():
+    stored = store(torch.full((8, 3, 32, 32), 128, dtype=torch.uint8))
+    tiled = policy(Noise(sigma=(0.1, 0.1)), Noise(sigma=(0.1, 0.1)), tiles=Tiles(grid=2))
+    views = views_of(stored, ViewPlan(tiled, 1, 32, **RAW)) - 128 / 255
+    assert views.std() == pytest.approx(0.1 * 2**0.5, rel=0.02)
+    assert (torch.corrcoef(views.flatten(1)) - torch.eye(4)).abs().max() < 0.06
 
 
 @pytest.mark.parametrize("fill", ["mean", "black", "grey"])

@@ -206,6 +206,13 @@ def _paint(code, key, argument, size, mean, amount):
 
 
 @_part
+def _key_noise(key, amount):
+    noise = _mix(key + 3 * _GOLDEN)
+    amount[1] = noise >> 16
+    amount[2] = noise & 0xFFFF
+
+
+@_part
 def _other_stage(code, key, argument, size, mean, amount):
     """The stage of an operation that is neither geometry nor colour, its amounts written; 0 for none."""
     if code == DRAWN_BLUR:
@@ -234,9 +241,7 @@ def _other_stage(code, key, argument, size, mean, amount):
         return INVERT
     if code == DRAWN_NOISE:
         amount[0] = _between(key, 1, argument[0], argument[1])
-        noise = _mix(key + 3 * _GOLDEN)
-        amount[1] = noise >> 16
-        amount[2] = noise & 0xFFFF
+        _key_noise(key, amount)
         return NOISE
     return ERASE if _paint(code, key, argument, size, mean, amount) else 0
 
@@ -344,6 +349,9 @@ def draw(
                 y = (2 * (t // grid) + 1) / grid - 1 + _between(of, 1, -jitter, jitter)
                 stage[out + t, b] = stages
                 amount[out + t, b] = amounts
+                for k in range(used):
+                    if stages[k] == NOISE:
+                        _key_noise(_fold(of, k), amount[out + t, b, k])
             into = warp[out + t, b]
             for i in range(2):
                 side = width if i == 0 else height
