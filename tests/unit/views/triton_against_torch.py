@@ -4,10 +4,14 @@ import itertools
 import math
 import sys
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from nearfar.core.types import StoredImages
+from nearfar.views.kernels import render
 from nearfar.views.kernels.triton import warp_colour
+from nearfar.views.recipes import WIDTH, Recipe
 
 TOLERANCE = 2e-5  # of the range
 EDGE, BLACK, GREY = -1.0, 0.0, 128.0
@@ -102,6 +106,21 @@ def check_what_is_rare() -> None:
     assert bool((one == 16).all())
 
 
+def check_views_of_several_outsides() -> None:
+    """Each has a launch of its own; together they lie as one launch's do, and each has its own outside."""
+    images, half = (torch.full((2, s, s, 3), 200, dtype=torch.uint8, device=DEVICE) for s in (16, 8))
+    warp = np.tile(np.float32([[2, 0, 0], [0, 2, 0]]), (3, 2, 1, 1))  # a border of outside, half the view
+    nothing = np.zeros((3, 2, 1), np.uint8), np.zeros((3, 2, 1, WIDTH), np.float32)
+    recipe = Recipe(warp, *nothing, np.float32([EDGE, BLACK, GREY]))
+    unit = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}
+    for last in (False, True):
+        stored = StoredImages(images, half, torch.full((2, 2), 16))
+        views = render(stored, recipe, size=8, **unit, channels_last=last, backend="triton")
+        layout = torch.channels_last if last else torch.contiguous_format
+        assert views.flatten(0, 1).is_contiguous(memory_format=layout), views.stride()
+        assert [round(float(value)) for value in views[:, 1, 2, 0, 5]] == [200, 0, 128]
+
+
 if __name__ == "__main__":
     DEVICE = sys.argv[1]
     done = 0
@@ -118,4 +137,5 @@ if __name__ == "__main__":
         done += 1
     assert {0, 1, 2, 3, 4} <= LEVELS_SEEN, LEVELS_SEEN
     check_what_is_rare()
+    check_views_of_several_outsides()
     print(done, "cases")
