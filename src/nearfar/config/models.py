@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic_core import PydanticCustomError
 
 Unit = tuple[float, float, float]
 AS_EVALUATED = "evaluation"  # of classifier.policy
@@ -32,8 +33,14 @@ class DataConfig(Section):
     strict: bool = Field(False, description="no unreadable file is allowed")
 
 
+def _name_or_table(value: object) -> object:
+    if value is None or isinstance(value, str | dict):
+        return value
+    raise PydanticCustomError("name_or_table", "a name or a table")  # the union would name its members, not the field
+
+
 class ViewsConfig(Section):
-    policy: str | dict[str, Any] | None = Field(
+    policy: Annotated[str | dict[str, Any] | None, BeforeValidator(_name_or_table)] = Field(
         None, description="one that nearfar methods lists, or your own (default: the source's, else the method's)"
     )
     strength: float = Field(1.0, ge=0, le=4, description="multiplies the colour jitter")

@@ -149,7 +149,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
                 _kind(Crop(area=(0.05, 0.14)), *_SWAV, _BLUR, size=96 / 224, count=6),
             )
         ),
-        # For small images without the crops of 96 px (of 32 px: 14 px, with a twentieth of the image) and without blur.
+        # For small images without the crops of 96 px (of 32 px: 12 px, with a twentieth of the image) and without blur.
         "swav_cifar": _of(Crop(area=(0.14, 1)), *_SWAV),
         # main_supcon.py of HobbitLong/SupContrast, the code of Khosla et al. 2020, arXiv:2004.11362: no blur.
         "supcon": _of(Crop(area=(0.2, 1)), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),

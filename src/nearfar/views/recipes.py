@@ -36,6 +36,10 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, also the first row of YIQ
 # A blend of both (weight of half: shrink - 1.5) would stay under 2.5 at twice the reads.
 SHRINK = 1.95
 
+# What lies outside the image shows only along an axis on which the view reaches beyond it, by more than rounding: a
+# crop that touches the border has none of it. The image's edge fades over one stored pixel where it shows.
+WITHIN = 1 + 1e-5
+
 
 class Recipe(NamedTuple):
     """How each view of each sample is made."""

@@ -29,6 +29,7 @@ _INK, _SOFT, _FRAME = "#1b1f24", "#4c5563", "#2f6fde"
 class Column(NamedTuple):
     head: tuple[str, str]
     pictures: UInt8[np.ndarray, "image side side 3"]
+    kind: str = ""  # its letter
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,9 @@ class Shown:
 def contact_sheet(shown: Shown, *, title: str, about: str, largest_px: int | None = None) -> Image.Image:
     """The sheet under its title, what the policy does, and `about`; pictures above `largest_px` are shrunk to it.
 
-    At most 8 views stand on it, spread evenly where there are more.
+    At most 8 views stand on it.
     """
-    columns = [column for epoch in range(shown.epochs) for column in view_columns(shown, epoch)]
-    columns = [columns[i] for i in np.linspace(0, len(columns) - 1, min(len(columns), VIEWS)).round().astype(int)]
+    columns = few([column for epoch in range(shown.epochs) for column in view_columns(shown, epoch)])
     columns = _at_readable_size([_evaluation_column(shown), *columns], largest_px)
     return _drawn(columns, title, [describe(shown.plan.policy), about])
 
@@ -68,8 +68,18 @@ def view_columns(shown: Shown, epoch: int) -> list[Column]:
     for number, kind in enumerate(plan.policy.views(plan.count)):
         which = f"kind {letter[id(kind)]}" if letter[id(kind)] else ""
         head = (f"epoch {epoch + 1}", f"view {number + 1} {letter[id(kind)]}".strip())
-        columns.append(Column(head if shown.epochs > 1 else (f"view {number + 1}", which), found[number]))
+        head = head if shown.epochs > 1 else (f"view {number + 1}", which)
+        columns.append(Column(head, found[number], letter[id(kind)]))
     return columns
+
+
+def few(columns: Sequence[Column]) -> list[Column]:
+    """At most 8 of them in their order: the first of each kind, and others spread evenly."""
+    first = list({column.kind: number for number, column in reversed(list(enumerate(columns)))}.values())
+    chosen = sorted(first)[:VIEWS]
+    others = [number for number in range(len(columns)) if number not in chosen]
+    more = np.linspace(0, len(others) - 1, min(len(others), VIEWS - len(chosen))).round().astype(int)
+    return [columns[number] for number in sorted([*chosen, *(others[i] for i in more)])]
 
 
 def _evaluation_column(shown: Shown) -> Column:

@@ -53,8 +53,9 @@ def describe_kind(kind: Kind) -> str:
     if kind.outside != "edge":
         parts.append(f"{kind.outside} outside the image")
     if kind.tiles is not None:
-        grid = kind.tiles.grid
-        parts.append(f"cut into {grid} x {grid} tiles of {_number(kind.tiles.side)} of their cell, anywhere in it")
+        grid, stray = kind.tiles.grid, f"up to {_number(kind.tiles.jitter)} of the way to its edge"
+        where = {0.0: "in its middle", 1.0: "anywhere in it"}.get(kind.tiles.jitter, stray)
+        parts.append(f"cut into {grid} x {grid} tiles of {_number(kind.tiles.side)} of their cell, {where}")
     return ", ".join(parts)
 
 
@@ -133,7 +134,7 @@ def _range(pair: Iterable[float], *, sign: bool = False) -> str:
     if low == -high and high:
         return f"±{_number(high)}"
     text = _number(low) if low == high else f"{_number(low)}{'-' if low >= 0 else ' to '}{_number(high)}"
-    return f"±{text}" if sign else text
+    return (f"±{text}" if low >= 0 else f"±({text})") if sign else text
 
 
 def _number(x: float) -> str:

@@ -130,6 +130,8 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
         ("encoder.pretrained=yes", "encoder.pretrained: want a valid boolean, got 'yes'"),
         ("encoder.pretrained=1", "encoder.pretrained: want a valid boolean, got 1"),
         ("data.source=3", "data.source: want a valid string, got 3"),
+        ("views.policy=3", "views.policy: want a name or a table, got 3"),
+        ("views.policy=['flip']", "views.policy: want a name or a table, got ['flip']"),
         ("optimizer.lr=nan", "optimizer.lr: want a finite number, got nan"),
         ("optimizer.lr=inf", "optimizer.lr: want a finite number, got inf"),
         ("method.temperature=inf", "method.temperature: want a finite number, got inf"),

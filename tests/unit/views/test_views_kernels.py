@@ -10,16 +10,18 @@ import torch
 from views_pictures import EACH, JUMPS, NORMAL, RAW, all_views_of, pictures, policy, store, store_of, views_of
 
 from nearfar.views.kernels import SHRINK, levels, render
-from nearfar.views.kinds import Kind, Policy
+from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.operations import (
     Autocontrast,
     Blur,
+    Brightness,
     Contrast,
     Crop,
     Cutout,
     Equalize,
     Erase,
     Invert,
+    Jitter,
     Noise,
     OneOf,
     Posterize,
@@ -197,6 +199,23 @@ def test_shrinking_without_end_reads_no_memory_that_is_not_there(outside):
         assert views.max() <= 1
 
 
+def test_colour_without_end_stays_finite():
+    """16 to the power of 40 is beyond float32; tables would be read far outside by what is no number."""
+    for each in (Brightness(factor=(16, 16)), Contrast(factor=(16, 16)), Saturation(factor=(16, 16)),
+                 Jitter(brightness=4, contrast=4, saturation=4, hue=0.5)):  # fmt: skip
+        group = ViewPlan(policy(*[each] * 40), 2, 8, **RAW).groups[0]
+        rows = torch.arange(3)
+        recipe = draw_recipe(
+            group, torch.full((3, 2), 8), mean=(0, 0, 0), seed=0, epoch=0, index=rows, draw=torch.zeros_like(rows)
+        )
+        assert np.abs(recipe.amount).max() < 1e10  # not inf: the next line would then crash, not fail
+        stored, plan = store(pictures(3, 8)), ViewPlan(policy(*[each] * 40, Posterize(bits=(4, 4))), 2, 8, **RAW)
+        for backend in ("cpu", "reference"):
+            views = views_of(stored, plan, backend=backend)
+            assert views.isfinite().all()
+            assert 0 <= views.min() <= views.max() <= 1
+
+
 def test_noise_is_normal_independent_and_of_the_size_that_was_asked_for():
     stored = store(torch.full((20, 3, 32, 32), 128, dtype=torch.uint8))
     views = views_of(stored, ViewPlan(policy(Noise(sigma=(0.1, 0.1))), 2, 32, **RAW)) - 128 / 255
@@ -207,6 +226,14 @@ def test_noise_is_normal_independent_and_of_the_size_that_was_asked_for():
     for a, b in ((flat[0], flat[1]), (flat[:, :-1], flat[:, 1:]), (views[..., :-1], views[..., 1:]),
                  (views[:, :, 0], views[:, :, 1]), (views[..., :-1, :], views[..., 1:, :])):  # fmt: skip
         assert torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].abs() < 0.02
+
+
+def test_each_tile_of_a_view_has_noise_of_its_own():
+    stored = store(torch.full((8, 3, 32, 32), 128, dtype=torch.uint8))
+    tiled = policy(Noise(sigma=(0.1, 0.1)), Noise(sigma=(0.1, 0.1)), tiles=Tiles(grid=2))
+    views = views_of(stored, ViewPlan(tiled, 1, 32, **RAW)) - 128 / 255
+    assert views.std() == pytest.approx(0.1 * 2**0.5, rel=0.02)
+    assert (torch.corrcoef(views.flatten(1)) - torch.eye(4)).abs().max() < 0.06
 
 
 @pytest.mark.parametrize("fill", ["mean", "black", "grey"])

@@ -11,7 +11,7 @@ from nearfar.core.types import StoredImages
 from nearfar.data.decoding import half_side
 from nearfar.views import program, recipes
 from nearfar.views.kinds import Kind, Policy, Tiles
-from nearfar.views.operations import Cutout, Flip, Scale
+from nearfar.views.operations import Crop, Cutout, Flip, Rotate, Scale, Translate
 from nearfar.views.plan import ViewPlan, evaluation_view, make_views, show
 from nearfar.views.policies import named_policy
 
@@ -104,6 +104,26 @@ def test_outside_the_image_its_edge_values_go_on_or_all_is_of_one_grey():
             left = inside[..., :1].expand(-1, -1, 4) if value is None else torch.tensor(value)
             assert torch.allclose(inside, images[0] / 255, atol=1e-5)
             assert torch.allclose(view[0, :, 4:12, :4], left, atol=1e-5)
+
+
+def test_a_view_within_the_image_has_nothing_of_what_lies_outside():
+    """Crops that touch the border, enlarged, so that their first pixels lie beyond the centres of the image's."""
+    stored = store(pictures(20, 16))
+    for operations in ((), (Crop(area=(0.08, 1)), Flip()), (Crop(area=(0.1, 0.3)), Rotate(degrees=(180, 180)))):
+        kinds = [policy(*operations, outside=outside) for outside in ("edge", "black", "grey")]
+        for backend in ("cpu", "reference"):
+            edge, *others = (views_of(stored, ViewPlan(kind, 4, 32, **RAW), backend=backend) for kind in kinds)
+            for views in others:
+                assert (views - edge).abs().max() < 1e-4
+
+
+def test_a_view_beyond_the_image_on_one_axis_has_nothing_of_what_lies_outside_on_the_other():
+    stored = store(torch.full((4, 3, 8, 8), 255, dtype=torch.uint8))
+    for backend in ("cpu", "reference"):
+        plan = ViewPlan(policy(Translate(axis="x", fraction=(0.5, 0.5)), outside="black"), 1, 32, **RAW)
+        view = views_of(stored, plan, backend=backend)
+        assert view[..., 20:].min() > 1 - 1e-5
+        assert view[..., :12].max() == 0
 
 
 def test_kinds_of_one_size_keep_what_lies_outside_each():
@@ -202,7 +222,7 @@ def test_the_numbers_that_kernels_are_compiled_with_are_the_known_ones():
     assert known == {
         "NONE": 0, "COLOUR": 1, "POSTERIZE": 2, "SOLARIZE": 3, "SOLARIZE_ADD": 4, "EQUALIZE": 5, "AUTOCONTRAST": 6,
         "INVERT": 7, "SHARPNESS": 8, "BLUR": 9, "ERASE": 10, "NOISE": 11, "HALF": 0.5013, "WIDTH": 12,
-        "GREY": (0.299, 0.587, 0.114),
+        "GREY": (0.299, 0.587, 0.114), "WITHIN": 1 + 1e-5,
     }  # fmt: skip
     codes = [value for name, value in vars(program).items() if name.isupper() and isinstance(value, int)]
     assert codes == [*range(6), *range(10, 16), *range(20, 31), 40, 5]

@@ -12,7 +12,7 @@ from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.operations import Crop, Flip
 from nearfar.views.plan import ViewPlan, show
 from nearfar.views.policies import POLICIES
-from nearfar.views.sheet import Shown, contact_sheet, view_columns
+from nearfar.views.sheet import Shown, contact_sheet, few, view_columns
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -102,6 +102,18 @@ def test_large_views_keep_their_size_unless_they_are_to_be_shrunk():
 def test_no_more_than_eight_views_stand_on_a_sheet(count):
     sheet = contact_sheet(shown(POLICIES["none"], count=count), title="t", about="a")
     assert sheet.width == max(420, 2 * 12 + (1 + min(count, 8)) * 68 - 4 + 14)
+
+
+def test_of_many_views_some_of_each_kind_stand_on_a_sheet():
+    kinds = (Kind(), Kind(operations=(Flip(),)), Kind(operations=(Crop(),), count=10))
+    chosen = few(view_columns(shown(Policy(kinds=kinds), count=2), 0))
+    assert [column.head for column in chosen[:3]] == [("view 1", "kind A"), ("view 2", "kind B"), ("view 3", "kind C")]
+    assert len(chosen) == 8
+    assert chosen[-1].head == ("view 12", "kind C")
+    many = tuple(Kind(operations=(Flip(),) * number) for number in range(16))
+    assert [column.kind for column in few(view_columns(shown(Policy(kinds=many), count=16), 0))] == list("ABCDEFGH")
+    few_enough = view_columns(shown(POLICIES["swav"], size=28), 0)
+    assert [column.head for column in few(few_enough)] == [column.head for column in few_enough]
 
 
 def test_a_name_that_the_font_lacks_is_drawn_all_the_same():

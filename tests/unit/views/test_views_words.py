@@ -61,6 +61,18 @@ def test_kinds_are_told_apart():
     assert describe(half) == f"0.5 of the side: {whole}, {tiles}"
 
 
+@pytest.mark.parametrize(("jitter", "where"), [(1.0, "anywhere in it"), (0.0, "in its middle"),
+                                               (0.25, "up to 0.25 of the way to its edge")])  # fmt: skip
+def test_how_far_tiles_stray_is_said(jitter, where):
+    tiled = Policy(kinds=(Kind(tiles=Tiles(grid=2, side=0.75, jitter=jitter)),))
+    assert describe(tiled).endswith(f"cut into 2 x 2 tiles of 0.75 of their cell, {where}")
+
+
+def test_a_range_of_either_sign_that_starts_below_zero_can_be_read():
+    rotated = Policy(kinds=(Kind(operations=(ops.Rotate(degrees=(-30, -10), either_sign=True),)),))
+    assert describe(rotated) == "rotate ±(-30 to -10)°"
+
+
 def test_a_choice_that_may_be_nothing_says_so():
     among = ((ops.Invert(),), (), (ops.Flip(),))
     choice = Policy(kinds=(Kind(operations=(ops.OneOf(among=among),)),))

@@ -4,10 +4,14 @@ import itertools
 import math
 import sys
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from nearfar.core.types import StoredImages
+from nearfar.views.kernels import render
 from nearfar.views.kernels.triton import warp_colour
+from nearfar.views.recipes import WIDTH, Recipe
 
 TOLERANCE = 2e-5  # of the range
 EDGE, BLACK, GREY = -1.0, 0.0, 128.0
@@ -39,6 +43,10 @@ def known_view(image, half, warp, colour, *, size: int, level: int, outside: flo
     if outside < 0:
         view = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)[0]
     else:
+        last = 1 - 1 / pixels.shape[-1]
+        for axis, reach in enumerate(warp.abs().sum(-1).tolist()):
+            if reach <= 1:
+                grid[..., axis].clamp_(-last, last)
         view = F.grid_sample(pixels - outside, grid, padding_mode="zeros", align_corners=False)[0] + outside
     if colour is not None:
         mean = (torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)[:, None, None] * view).sum(0).mean()
@@ -57,6 +65,7 @@ def check(side: int, size: int, shape: tuple[int, int], zoom: float, outside: fl
     if views * batch > 1:
         warp[0, 0] *= 0.15  # a level that another launch reads
         warp[-1, -1, :, 2] += 40 * zoom  # far outside
+        warp[0, -1] = torch.tensor([[0.25, 0.0, 0.75], [0.25, 0.5, -0.25]])  # within, touching the border
     colour = torch.eye(3, 4) + 0.4 * torch.randn(views, batch, 3, 4, generator=source) if coloured else None
     level = known_levels(warp, side, size)
     LEVELS_SEEN.update(level.flatten().tolist())
@@ -97,6 +106,21 @@ def check_what_is_rare() -> None:
     assert bool((one == 16).all())
 
 
+def check_views_of_several_outsides() -> None:
+    """Each has a launch of its own; together they lie as one launch's do, and each has its own outside."""
+    images, half = (torch.full((2, s, s, 3), 200, dtype=torch.uint8, device=DEVICE) for s in (16, 8))
+    warp = np.tile(np.float32([[2, 0, 0], [0, 2, 0]]), (3, 2, 1, 1))  # a border of outside, half the view
+    nothing = np.zeros((3, 2, 1), np.uint8), np.zeros((3, 2, 1, WIDTH), np.float32)
+    recipe = Recipe(warp, *nothing, np.float32([EDGE, BLACK, GREY]))
+    unit = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}
+    for last in (False, True):
+        stored = StoredImages(images, half, torch.full((2, 2), 16))
+        views = render(stored, recipe, size=8, **unit, channels_last=last, backend="triton")
+        layout = torch.channels_last if last else torch.contiguous_format
+        assert views.flatten(0, 1).is_contiguous(memory_format=layout), views.stride()
+        assert [round(float(value)) for value in views[:, 1, 2, 0, 5]] == [200, 0, 128]
+
+
 if __name__ == "__main__":
     DEVICE = sys.argv[1]
     done = 0
@@ -113,4 +137,5 @@ if __name__ == "__main__":
         done += 1
     assert {0, 1, 2, 3, 4} <= LEVELS_SEEN, LEVELS_SEEN
     check_what_is_rare()
+    check_views_of_several_outsides()
     print(done, "cases")

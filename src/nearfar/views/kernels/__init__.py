@@ -146,7 +146,7 @@ def _by_triton(
         parts.append(made)
     values = parts[0] if len(parts) == 1 else torch.cat(parts)
     if not more:
-        return values
+        return _in_memory_order(values, last)  # `cat` does not keep channels last in five dimensions
     apply_stages(values, recipe, but_first=True)
     return _normalised(values, mean, std, last)
 
@@ -161,5 +161,9 @@ def _scale_and_shift(mean: Unit, std: Unit) -> tuple[Unit, Unit]:
 
 def _normalised(values: Tensor, mean: Unit, std: Unit, last: bool) -> Tensor:
     scale, shift = (torch.tensor(x, device=values.device).view(3, 1, 1) for x in _scale_and_shift(mean, std))
-    flat = (values * scale + shift).flatten(0, 1)
+    return _in_memory_order(values * scale + shift, last)
+
+
+def _in_memory_order(values: Tensor, last: bool) -> Tensor:
+    flat = values.flatten(0, 1)
     return flat.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format).view_as(values)

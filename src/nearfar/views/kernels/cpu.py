@@ -30,12 +30,13 @@ from nearfar.views.recipes import (
     SHARPNESS,
     SOLARIZE,
     SOLARIZE_ADD,
+    WITHIN,
 )
 
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _GREY_R, _GREY_G, _GREY_B = (np.float32(x) for x in GREY)
-_ZERO, _TOP = np.float32(0), np.float32(255)
+_ZERO, _TOP, _WITHIN = np.float32(0), np.float32(255), np.float32(WITHIN)
 _HALF, _TO_WHOLE = np.float32(0.5), np.float32(HALF)
 _ONE, _TWO, _THREE = (np.uint64(x) for x in (1, 2, 3))  # unsigned: an index that counts from no end
 
@@ -53,17 +54,14 @@ def _clip(x):
 
 @_part
 def _axis(a, c, side, size, step, near, far, weight):
-    """The two stored columns (or rows) that each column of the view mixes, times `step`; whether all lie inside."""
-    inside = True
+    """The two stored columns (or rows) that each column of the view mixes, times `step`."""
     for j in range(size):
         at = ((a * ((2 * j + 1) / size - 1) + c) + 1) * side / 2 - 0.5
-        inside &= 0 <= at <= side - 1
         at = min(max(at, 0.0), side - 1.0)
         low = int(at)
         near[j] = step * low
         far[j] = step * min(low + 1, side - 1)
         weight[j] = at - low
-    return inside
 
 
 @_part
@@ -104,19 +102,20 @@ def _with_border(source, side, outside, texels):
 
 
 @_part
-def _resample_any(texels, side, size, warp, reach, at, planes):
-    """Bilinear, each pixel at its centre; points more than `reach` outside the image count as that far outside."""
+def _resample_any(texels, side, size, warp, reach_x, reach_y, at, planes):
+    """Bilinear, each pixel at its centre; points more than the reach outside the image count as that far outside."""
     corner, weight_x, weight_y = at
     half, below = np.float32(side) / np.float32(2), np.uint32(3 * (side + 3))
-    low, high = np.float32(1) - reach, np.float32(side) + reach
+    left_most, right_most = np.float32(1) - reach_x, np.float32(side) + reach_x
+    top_most, bottom_most = np.float32(1) - reach_y, np.float32(side) + reach_y
     step_x, step_y = warp[0, 0] * np.float32(side) / np.float32(size), warp[1, 0] * np.float32(side) / np.float32(size)
     for i in range(size):
         v = np.float32(2 * i + 1) / np.float32(size) - np.float32(1)
         x0 = (warp[0, 1] * v + warp[0, 2] - warp[0, 0]) * half + half + _HALF + _HALF * step_x
         y0 = (warp[1, 1] * v + warp[1, 2] - warp[1, 0]) * half + half + _HALF + _HALF * step_y
         for j in range(size):
-            x = min(max(x0 + step_x * np.float32(j), low), high)
-            y = min(max(y0 + step_y * np.float32(j), low), high)
+            x = min(max(x0 + step_x * np.float32(j), left_most), right_most)
+            y = min(max(y0 + step_y * np.float32(j), top_most), bottom_most)
             left, top = np.uint32(x), np.uint32(y)
             weight_x[j], weight_y[j] = x - np.float32(left), y - np.float32(top)
             corner[j] = below * top + np.uint32(3) * left
@@ -131,16 +130,22 @@ def _resample_any(texels, side, size, warp, reach, at, planes):
 
 
 @_part
+def _reach(along, outside):
+    """How many pixels outside the image are seen along an axis: one, which is all of what lies there, or none."""
+    within = abs(along[0]) + abs(along[1]) + abs(along[2]) <= _WITHIN
+    return _ZERO if outside < 0 or within else np.float32(1)
+
+
+@_part
 def _resample(source, side, size, warp, outside, xs, ys, row, texels, corner, planes):
-    if warp[0, 1] == 0 and warp[1, 0] == 0:
-        inside_x = _axis(warp[0, 0], warp[0, 2], side, size, 3, xs[0], xs[1], xs[2])
-        inside_y = _axis(warp[1, 1], warp[1, 2], side, size, 1, ys[0], ys[1], ys[2])
-        if outside < 0 or (inside_x and inside_y):
-            _resample_straight(source, size, xs, ys, row, planes)
-            return
-    _with_border(source, side, outside, texels)
-    reach = _ZERO if outside < 0 else np.float32(1)
-    _resample_any(texels, side, size, warp, reach, (corner, xs[2], ys[2]), planes)
+    reach_x, reach_y = _reach(warp[0], outside), _reach(warp[1], outside)
+    if warp[0, 1] == 0 and warp[1, 0] == 0 and reach_x == 0 and reach_y == 0:
+        _axis(warp[0, 0], warp[0, 2], side, size, 3, xs[0], xs[1], xs[2])
+        _axis(warp[1, 1], warp[1, 2], side, size, 1, ys[0], ys[1], ys[2])
+        _resample_straight(source, size, xs, ys, row, planes)
+    else:
+        _with_border(source, side, outside, texels)
+        _resample_any(texels, side, size, warp, reach_x, reach_y, (corner, xs[2], ys[2]), planes)
 
 
 @_part

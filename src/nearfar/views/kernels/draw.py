@@ -66,7 +66,7 @@ from nearfar.views.recipes import (
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _TRIES = 10
-_FAR = 1e9  # in views: nothing is to be seen there, and float32 can still multiply it
+_FAR = 1e9  # views, or times a value: nothing is to be seen there, and float32 can still multiply it
 _YIQ = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _TURN = np.array([[0.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # red goes towards yellow
 _TO_GREY = np.array([GREY, GREY, GREY])
@@ -172,9 +172,8 @@ def _recolour(matrix, amount, brightness, contrast, saturation, turn):
     for j in range(4):
         r, g, b = amount[j], amount[4 + j], amount[8 + j]
         for i in range(3):
-            amount[4 * i + j] = matrix[i, 0] * r + matrix[i, 1] * g + matrix[i, 2] * b
-    for i in range(3):
-        amount[4 * i + 3] += pivot
+            mixed = matrix[i, 0] * r + matrix[i, 1] * g + matrix[i, 2] * b + (pivot if j == 3 else 0.0)
+            amount[4 * i + j] = min(max(mixed, -_FAR), _FAR)
 
 
 @_part
@@ -207,6 +206,13 @@ def _paint(code, key, argument, size, mean, amount):
 
 
 @_part
+def _key_noise(key, amount):
+    noise = _mix(key + 3 * _GOLDEN)
+    amount[1] = noise >> 16
+    amount[2] = noise & 0xFFFF
+
+
+@_part
 def _other_stage(code, key, argument, size, mean, amount):
     """The stage of an operation that is neither geometry nor colour, its amounts written; 0 for none."""
     if code == DRAWN_BLUR:
@@ -235,9 +241,7 @@ def _other_stage(code, key, argument, size, mean, amount):
         return INVERT
     if code == DRAWN_NOISE:
         amount[0] = _between(key, 1, argument[0], argument[1])
-        noise = _mix(key + 3 * _GOLDEN)
-        amount[1] = noise >> 16
-        amount[2] = noise & 0xFFFF
+        _key_noise(key, amount)
         return NOISE
     return ERASE if _paint(code, key, argument, size, mean, amount) else 0
 
@@ -345,6 +349,9 @@ def draw(
                 y = (2 * (t // grid) + 1) / grid - 1 + _between(of, 1, -jitter, jitter)
                 stage[out + t, b] = stages
                 amount[out + t, b] = amounts
+                for k in range(used):
+                    if stages[k] == NOISE:
+                        _key_noise(_fold(of, k), amount[out + t, b, k])
             into = warp[out + t, b]
             for i in range(2):
                 side = width if i == 0 else height

@@ -1,7 +1,8 @@
 """Rendering in plain torch, stage by stage: what every kernel is compared with, and what runs where none does.
 
-Outside the image its edge values go on, or all is one grey. A view's border pixels may mix in the image's pixels
-just outside the crop, by less than one stored pixel: the crop is a window on the image, not a picture.
+Outside the image its edge values go on, or all is one grey (`recipes.WITHIN` says when that shows). A view's border
+pixels may mix in the image's pixels just outside the crop, by less than one stored pixel: the crop is a window on the
+image, not a picture.
 
 Letters: V views, B samples, S side of a view (px), R rows: those views that a stage acts on.
 """
@@ -63,6 +64,9 @@ def resample(
     grid = torch.stack([m[:, i, 0] * at + m[:, i, 1] * at[:, None] + m[:, i, 2] for i in (0, 1)], -1)
     if outside < 0:
         return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    within = warp.abs().sum(-1) <= kind.WITHIN
+    furthest = torch.where(within, 1 - 1 / pixels.shape[-1], torch.inf)[:, None, None]
+    grid = grid.clamp(-furthest, furthest)
     seen = F.grid_sample(pixels - outside, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return seen + outside
 

@@ -33,10 +33,10 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from nearfar.views.recipes import GREY, SHRINK
+from nearfar.views.recipes import GREY, SHRINK, WITHIN
 
 # Stored pixels to a pixel of the view above which the next smaller level is read (see `reference`); weights of grey.
-_SHRINK, _RED, _GREEN, _BLUE = (tl.constexpr(number) for number in (SHRINK, *GREY))
+_SHRINK, _WITHIN, _RED, _GREEN, _BLUE = (tl.constexpr(number) for number in (SHRINK, WITHIN, *GREY))
 _LARGEST_WHOLE = 64 * 64  # pixels of a view that is one block
 _BLOCK = 1024  # pixels at once of a larger one
 _PIXELS_A_WARP, _MOST_WARPS = 128, 16
@@ -58,9 +58,9 @@ def warp_colour(
     """Views of side `size`: value in [0, 255] times `scale` plus `shift`, for each channel.
 
     `warp` takes a point of the view to a point of the stored square, both in [-1, 1] from edge to edge. Outside the
-    image stands the grey `outside`; where it is below 0, edge values go on. `colour` is what (r, g, b, mean grey of the
-    view) is multiplied by, before clipping. Views lie contiguous, or with `channels_last` as the channels-last
-    (V·B, 3, S, S).
+    image stands the grey `outside` (`recipes.WITHIN`); where it is below 0, edge values go on. `colour` is what (r, g,
+    b, mean grey of the view) is multiplied by, before clipping. Views lie contiguous, or with `channels_last` as the
+    channels-last (V·B, 3, S, S).
 
     `deepest` is the deepest level that a warp needs (see `reference.levels`). It is the caller's to know, who made the
     warps on the CPU: here it would have to be fetched from the device. Warps that need a deeper level read this one.
@@ -130,13 +130,14 @@ def _sampled(
     x = ((x_x * column + x_y * row + x_1 + 1) * side - 1) * 0.5
     y = ((y_x * column + y_y * row + y_1 + 1) * side - 1) * 0.5
     # As numbers first, so that points far outside make no wrong index.
-    lowest = -1.0
-    highest = side.to(tl.float32)
-    if EDGE:
-        lowest = 0.0
-        highest = highest - 1
-    x = tl.minimum(tl.maximum(x, lowest), highest)
-    y = tl.minimum(tl.maximum(y, lowest), highest)
+    reach_x = 0.0
+    reach_y = 0.0
+    if not EDGE:
+        reach_x = tl.where(tl.abs(x_x) + tl.abs(x_y) + tl.abs(x_1) <= _WITHIN, 0.0, 1.0)
+        reach_y = tl.where(tl.abs(y_x) + tl.abs(y_y) + tl.abs(y_1) <= _WITHIN, 0.0, 1.0)
+    last = side.to(tl.float32) - 1
+    x = tl.minimum(tl.maximum(x, -reach_x), last + reach_x)
+    y = tl.minimum(tl.maximum(y, -reach_y), last + reach_y)
     left = tl.floor(x)
     top = tl.floor(y)
     to_right = x - left
