@@ -108,6 +108,17 @@ def test_a_name_that_leads_nowhere_is_refused_in_words(here, nearfar_command, na
     assert not (here / "run").exists()
 
 
+def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):
+    (here / "recipe.toml").write_text('[method]\nname = "align:Align"\nweight = 0.25\n', encoding="utf-8")
+    for out, arguments in {"a": ("--recipe", "recipe.toml"), "b": ("--set", "method.name=align:Align")}.items():
+        ended = nearfar_command("train", "digits", *arguments, "--out", out, "--smoke")
+        assert ended.code == 0, ended.err
+        settings = tomllib.loads((here / out / "run.toml").read_text(encoding="utf-8"))["method"]
+        assert settings["name"] == "align:Align"
+    ended = nearfar_command("train", "digits", "--recipe", "recipe.toml", "--method", "supcon", "--smoke")
+    assert "method.weight: unknown key" in ended.err  # the flag goes over the file
+
+
 @pytest.mark.usefixtures("here")
 def test_its_settings_are_checked_like_any_other(nearfar_command):
     ended = nearfar_command("train", "digits", "--method", "align:Align", "--set", "method.weigth=1")

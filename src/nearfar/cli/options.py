@@ -35,9 +35,9 @@ Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
 
 
-def find_here(methods: str) -> None:
+def find_here(methods: object) -> None:
     """A method of the user's own, `module:Class`, may stand in the current folder, as with python itself."""
-    if ":" in methods:
+    if isinstance(methods, str) and ":" in methods:
         sys.path.insert(0, str(Path.cwd()))
 
 
