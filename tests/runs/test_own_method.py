@@ -12,10 +12,32 @@ import pytest
 
 import nearfar
 from nearfar.core.errors import UserError
+from nearfar.methods import name_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your-own-method.md").read_text(encoding="utf-8")
 METHOD = re.search(r"Save this as `(\w+\.py)`:\n\n```python\n(.*?)```", PAGE, flags=re.S)
 COMMANDS = re.search(r"```sh\n(nearfar train.*?)```", PAGE, flags=re.S)
+
+WRONG = """
+import nearfar
+from align import Align
+
+class NoStepConfig(nearfar.MethodConfig):
+    pass
+
+class NoStep(nearfar.Method):
+    Config = NoStepConfig
+    needs_labels, default_views, optimizer, paper = False, "basic", Align.optimizer, "none"
+
+class Plain(NoStep):
+    Config, step = object, Align.step
+
+class Made(NoStep):
+    Config, step = NoStepConfig(), Align.step
+
+class Rate(NoStep):
+    optimizer, step = 0.1, Align.step
+"""
 
 
 @pytest.fixture
@@ -28,7 +50,7 @@ def here(tmp_path, monkeypatch):
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
-        if name in {"align", "broken", "odd"}:
+        if name in {"align", "broken", "odd", "wrong"}:
             del sys.modules[name]
 
 
@@ -84,6 +106,9 @@ def test_a_class_that_cannot_be_found_again_is_refused():
 
     with pytest.raises(UserError, match="define it at the top of a module"):
         nearfar.train("digits", method=Local)
+    for nothing in (None, 5, object()):
+        with pytest.raises(UserError, match=r"want a name, or a subclass of nearfar\.Method, got"):
+            name_of(nothing)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +119,19 @@ def test_a_class_that_cannot_be_found_again_is_refused():
         ("align:AlignConfig", "is not a subclass of nearfar.Method"),
         ("broken:Method", "ZeroDivisionError"),
         ("odd:Odd", "has no needs_labels, default_views, optimizer, paper"),
+        ("script:Script", "SystemExit: bye"),
+        ("wrong:NoStep", "has no step(batch)"),
+        ("wrong:Plain", "Plain.Config: want a subclass of nearfar.MethodConfig, got <class 'object'>"),
+        ("wrong:Made", "Made.Config: want a subclass of nearfar.MethodConfig, got NoStepConfig()"),
+        ("wrong:Rate", "Rate.optimizer: want OptimizerDefaults(...), got 0.1"),
     ],
 )
 @pytest.mark.parametrize("command", [("train", "--method"), ("compare", "--methods")])
 def test_a_name_that_leads_nowhere_is_refused_in_words(here, nearfar_command, name, problem, command):
     (here / "broken.py").write_text("1 / 0", encoding="utf-8")
     (here / "odd.py").write_text("import nearfar\nclass Odd(nearfar.Method):\n    Config = nearfar.MethodConfig\n")
+    (here / "script.py").write_text("raise SystemExit('bye')", encoding="utf-8")
+    (here / "wrong.py").write_text(WRONG, encoding="utf-8")
     verb, flag = command
     ended = nearfar_command(verb, "digits", flag, name, "--out", "run")
     assert ended.code == 2, ended.err
