@@ -151,6 +151,36 @@ def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):
     assert "method.weight: unknown key" in ended.err  # the flag goes over the file
 
 
+@pytest.mark.parametrize(
+    ("returned", "code", "problem"),
+    [
+        ("loss", 2, "Align: step returned Tensor; want StepResult(loss, h, z)"),
+        ("StepResult(loss.item(), h, z)", 2, "a loss of float; want a tensor of one number"),
+        ("StepResult(z.mean(dim=(0, 2)), h, z)", 2, "a loss of (16,); want a tensor of one number"),
+        ("StepResult(loss, h[0], z)", 2, "a representation h of shape (16, 64); want (views, 16 samples, width)"),
+        ("StepResult(loss, h, z.flatten(0, 1))", 2, "a projection z of shape (32, 128); want (views, 16 samples"),
+        ("StepResult(loss, h, self.projectr(h))", 1, "align:Align is your own: look there first, by the lines above"),
+    ],
+)
+def test_what_goes_wrong_in_its_step_is_said_to_be_its_own(here, nearfar_command, photographs, returned, code, problem):
+    own = here / "align.py"
+    own.write_text(own.read_text(encoding="utf-8").replace("StepResult(loss, h, z)", returned), encoding="utf-8")
+    for verb, flag in (("train", "--method"), ("compare", "--methods")):
+        ended = nearfar_command(verb, photographs, flag, "align:Align", "--out", verb, "--smoke", "--batch-size", "16")
+        assert ended.code == code, ended.err
+        assert ended.err.splitlines()[-1].startswith("nearfar: ")
+        assert problem in ended.err.splitlines()[-1]
+        assert ("Traceback" in ended.err) == ('align.py", line' in ended.err) == (code == 1)
+        assert "our fault" not in ended.err
+
+
+def test_an_error_without_a_method_of_one_s_own_stays_ours(nearfar_command, photographs, monkeypatch, tmp_path):
+    monkeypatch.setattr("nearfar.methods.simclr.SimCLR.step", lambda *_: 1 / 0)
+    ended = nearfar_command("train", photographs, "--method", "simclr", "--out", tmp_path / "run", "--smoke")
+    assert ended.code == 1
+    assert "this is our fault, please report it" in ended.err
+
+
 @pytest.mark.usefixtures("here")
 def test_its_settings_are_checked_like_any_other(nearfar_command):
     ended = nearfar_command("train", "digits", "--method", "align:Align", "--set", "method.weigth=1")

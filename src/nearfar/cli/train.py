@@ -57,8 +57,8 @@ def train(
         resume=resume,
         force=force,
     )
-    opt.find_here(request.sections["method"]["name"])
-    run = train_run(request, progress)
+    with opt.own_methods(request.sections["method"]["name"]):
+        run = train_run(request, progress)
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:
