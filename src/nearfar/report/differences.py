@@ -56,7 +56,8 @@ def _sentence(c: Comparison) -> str:
 
 def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
     by = {frozenset((c.a, c.b)): c for c in known}
-    names = sorted({c.a for c in known} | {c.b for c in known}, key=lambda name: -_score(found, name))
+    compared = dict.fromkeys([*(c.a for c in known), *(c.b for c in known)])  # equal scores keep this order
+    names = sorted(compared, key=lambda name: -_score(found, name))
     rows = tuple(
         tuple(
             _cell(by.get(frozenset((better, worse))), better) if at < column else None
