@@ -12,10 +12,32 @@ import pytest
 
 import nearfar
 from nearfar.core.errors import UserError
+from nearfar.methods import name_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your-own-method.md").read_text(encoding="utf-8")
 METHOD = re.search(r"Save this as `(\w+\.py)`:\n\n```python\n(.*?)```", PAGE, flags=re.S)
 COMMANDS = re.search(r"```sh\n(nearfar train.*?)```", PAGE, flags=re.S)
+
+WRONG = """
+import nearfar
+from align import Align
+
+class NoStepConfig(nearfar.MethodConfig):
+    pass
+
+class NoStep(nearfar.Method):
+    Config = NoStepConfig
+    needs_labels, default_views, optimizer, paper = False, "basic", Align.optimizer, "none"
+
+class Plain(NoStep):
+    Config, step = object, Align.step
+
+class Made(NoStep):
+    Config, step = NoStepConfig(), Align.step
+
+class Rate(NoStep):
+    optimizer, step = 0.1, Align.step
+"""
 
 
 @pytest.fixture
@@ -28,7 +50,7 @@ def here(tmp_path, monkeypatch):
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
-        if name in {"align", "broken", "odd"}:
+        if name in {"align", "broken", "odd", "wrong"}:
             del sys.modules[name]
 
 
@@ -84,6 +106,9 @@ def test_a_class_that_cannot_be_found_again_is_refused():
 
     with pytest.raises(UserError, match="define it at the top of a module"):
         nearfar.train("digits", method=Local)
+    for nothing in (None, 5, object()):
+        with pytest.raises(UserError, match=r"want a name, or a subclass of nearfar\.Method, got"):
+            name_of(nothing)
 
 
 @pytest.mark.parametrize(
@@ -94,18 +119,66 @@ def test_a_class_that_cannot_be_found_again_is_refused():
         ("align:AlignConfig", "is not a subclass of nearfar.Method"),
         ("broken:Method", "ZeroDivisionError"),
         ("odd:Odd", "has no needs_labels, default_views, optimizer, paper"),
+        ("script:Script", "SystemExit: bye"),
+        ("wrong:NoStep", "has no step(batch)"),
+        ("wrong:Plain", "Plain.Config: want a subclass of nearfar.MethodConfig, got <class 'object'>"),
+        ("wrong:Made", "Made.Config: want a subclass of nearfar.MethodConfig, got NoStepConfig()"),
+        ("wrong:Rate", "Rate.optimizer: want OptimizerDefaults(...), got 0.1"),
     ],
 )
 @pytest.mark.parametrize("command", [("train", "--method"), ("compare", "--methods")])
 def test_a_name_that_leads_nowhere_is_refused_in_words(here, nearfar_command, name, problem, command):
     (here / "broken.py").write_text("1 / 0", encoding="utf-8")
     (here / "odd.py").write_text("import nearfar\nclass Odd(nearfar.Method):\n    Config = nearfar.MethodConfig\n")
+    (here / "script.py").write_text("raise SystemExit('bye')", encoding="utf-8")
+    (here / "wrong.py").write_text(WRONG, encoding="utf-8")
     verb, flag = command
     ended = nearfar_command(verb, "digits", flag, name, "--out", "run")
     assert ended.code == 2, ended.err
     assert problem in ended.err
     assert "Traceback" not in ended.err
     assert not (here / "run").exists()
+
+
+def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):
+    (here / "recipe.toml").write_text('[method]\nname = "align:Align"\nweight = 0.25\n', encoding="utf-8")
+    for out, arguments in {"a": ("--recipe", "recipe.toml"), "b": ("--set", "method.name=align:Align")}.items():
+        ended = nearfar_command("train", "digits", *arguments, "--out", out, "--smoke")
+        assert ended.code == 0, ended.err
+        settings = tomllib.loads((here / out / "run.toml").read_text(encoding="utf-8"))["method"]
+        assert settings["name"] == "align:Align"
+    ended = nearfar_command("train", "digits", "--recipe", "recipe.toml", "--method", "supcon", "--smoke")
+    assert "method.weight: unknown key" in ended.err  # the flag goes over the file
+
+
+@pytest.mark.parametrize(
+    ("returned", "code", "problem"),
+    [
+        ("loss", 2, "Align: step returned Tensor; want StepResult(loss, h, z)"),
+        ("StepResult(loss.item(), h, z)", 2, "a loss of float; want a tensor of one number"),
+        ("StepResult(z.mean(dim=(0, 2)), h, z)", 2, "a loss of (16,); want a tensor of one number"),
+        ("StepResult(loss, h[0], z)", 2, "a representation h of shape (16, 64); want (views, 16 samples, width)"),
+        ("StepResult(loss, h, z.flatten(0, 1))", 2, "a projection z of shape (32, 128); want (views, 16 samples"),
+        ("StepResult(loss, h, self.projectr(h))", 1, "align:Align is your own: look there first, by the lines above"),
+    ],
+)
+def test_what_goes_wrong_in_its_step_is_said_to_be_its_own(here, nearfar_command, photographs, returned, code, problem):
+    own = here / "align.py"
+    own.write_text(own.read_text(encoding="utf-8").replace("StepResult(loss, h, z)", returned), encoding="utf-8")
+    for verb, flag in (("train", "--method"), ("compare", "--methods")):
+        ended = nearfar_command(verb, photographs, flag, "align:Align", "--out", verb, "--smoke", "--batch-size", "16")
+        assert ended.code == code, ended.err
+        assert ended.err.splitlines()[-1].startswith("nearfar: ")
+        assert problem in ended.err.splitlines()[-1]
+        assert ("Traceback" in ended.err) == ('align.py", line' in ended.err) == (code == 1)
+        assert "our fault" not in ended.err
+
+
+def test_an_error_without_a_method_of_one_s_own_stays_ours(nearfar_command, photographs, monkeypatch, tmp_path):
+    monkeypatch.setattr("nearfar.methods.simclr.SimCLR.step", lambda *_: 1 / 0)
+    ended = nearfar_command("train", photographs, "--method", "simclr", "--out", tmp_path / "run", "--smoke")
+    assert ended.code == 1
+    assert "this is our fault, please report it" in ended.err
 
 
 @pytest.mark.usefixtures("here")

@@ -91,9 +91,9 @@ def _compare(
     from nearfar.experiment.compare import compare_runs
     from nearfar.experiment.request import make_request
 
-    opt.find_here(methods)
     request = make_request(data, flags=chosen, **asked)
-    done = compare_runs(request, methods, seeds, progress)
+    with opt.own_methods(methods):
+        done = compare_runs(request, methods, seeds, progress)
     if as_json:
         opt.print_json(done.results)
     else:

@@ -14,7 +14,7 @@ from nearfar.cli.probe import probe
 from nearfar.cli.report import report
 from nearfar.cli.settings import CommandWithSettings
 from nearfar.cli.train import train
-from nearfar.core.errors import NearfarError
+from nearfar.core.errors import NearfarError, OwnMethodError
 
 INTERRUPTED = 130
 USAGE = 2
@@ -40,6 +40,9 @@ def main() -> None:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
             _told(STOPPED, INTERRUPTED, debug=False)
+    except OwnMethodError as error:
+        traceback.print_exception(error.__cause__)
+        code = _told(str(error), error.exit_code, debug=False)
     except NearfarError as error:
         code = _told(str(error), error.exit_code, debug=debug)
     except (KeyboardInterrupt, typer.Abort):

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nearfar.core.errors import UserError
+from nearfar.core.errors import NearfarError, OwnMethodError, UserError
 
 STARTING = "starting (a few seconds) ..."
 Data = Annotated[str, typer.Argument(help="'digits', a folder of class folders, or a .tar[.gz|.xz] of one")]
@@ -35,10 +37,23 @@ Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
 
 
-def find_here(methods: str) -> None:
-    """A method of the user's own, `module:Class`, may stand in the current folder, as with python itself."""
-    if ":" in methods:
+@contextmanager
+def own_methods(methods: object) -> Iterator[None]:
+    """Methods of the user's own, `module:Class`, may stand in the current folder, as with python itself.
+
+    OwnMethodError: an unforeseen error while there is one.
+    """
+    own = [name.strip() for name in methods.split(",") if ":" in name] if isinstance(methods, str) else []
+    if own:
         sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    except NearfarError:
+        raise
+    except Exception as error:
+        if not own:
+            raise
+        raise OwnMethodError(f"{', '.join(own)} is your own: look there first, by the lines above") from error
 
 
 def print_json(content: Any) -> None:

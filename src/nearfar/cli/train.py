@@ -6,10 +6,14 @@ import typer
 
 from nearfar.cli import options as opt
 
+DEFAULT_METHOD = "supcon"
+
 
 def train(
     data: opt.Data,
-    method: Annotated[str, typer.Option(help="see nearfar methods; or your own, MODULE:CLASS")] = "supcon",
+    method: Annotated[
+        str | None, typer.Option(help="see nearfar methods; or your own, MODULE:CLASS (default supcon)")
+    ] = None,
     recipe: opt.Recipe = None,
     encoder: opt.EncoderName = None,
     pretrained: opt.Pretrained = False,
@@ -40,12 +44,12 @@ def train(
     from nearfar.experiment.request import make_request
     from nearfar.experiment.train import train_run
 
-    opt.find_here(method)
     chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
     request = make_request(
         data,
         encoder=encoder,
         recipe=recipe,
+        defaults={"method.name": DEFAULT_METHOD},
         flags={"method.name": method, "train.seed": seed, "classifier.kind": classifier, **chosen},
         settings=settings or (),
         smoke=smoke,
@@ -53,7 +57,8 @@ def train(
         resume=resume,
         force=force,
     )
-    run = train_run(request, progress)
+    with opt.own_methods(request.sections["method"]["name"]):
+        run = train_run(request, progress)
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:

@@ -7,6 +7,7 @@ NearfarError
 │   └── RunError            a run folder that exists, is incomplete or cannot be written
 ├── TrainingStoppedError    exit 3: training could not go on; what is complete stays
 │   └── DivergedError       a loss, gradient or weight is no finite number
+├── OwnMethodError          exit 1: an unforeseen error while a method of the user's own is trained
 ├── NotFiniteError          a ValueError of the losses: rows that are NaN, infinite or overflow
 └── NothingToCompareError   a ValueError of the losses and methods: a batch that holds no pair to learn from
 """
@@ -52,6 +53,10 @@ class TrainingStoppedError(NearfarError):
 
 class DivergedError(TrainingStoppedError):
     """A loss, a gradient or a weight is no finite number."""
+
+
+class OwnMethodError(NearfarError):
+    """What nearfar did not foresee, raised from it; a method of the user's own is the first place to look."""
 
 
 class NotFiniteError(NearfarError, ValueError):

@@ -41,6 +41,7 @@ def make_request(
     *,
     encoder: str | nn.Module | None = None,
     recipe: str | Path | None = None,
+    defaults: Mapping[str, Any] | None = None,
     flags: Mapping[str, Any] | None = None,
     settings: Sequence[str] = (),
     smoke: bool = False,
@@ -49,14 +50,16 @@ def make_request(
     force: bool = False,
     command: str | None = None,
 ) -> Request:
-    """Layers, each over the one before: the recipe's file, flags ("train.epochs": 10), `--set` texts, smoke.
+    """Layers, each over the one before: defaults, the recipe's file, flags ("train.epochs": 10), `--set` texts, smoke.
 
     UserError: an unreadable recipe, a malformed override, a setting that DATA is instead.
     """
     if resume and force:
         raise UserError("want either --resume (continue) or --force (replace), got both")
     base = read_toml(_recipe_file(recipe)) if recipe is not None else {}
-    asked = [(*_section_and_key(path), value) for path, value in (flags or {}).items() if value is not None]
+    usual = [(*_section_and_key(path), value) for path, value in (defaults or {}).items()]
+    asked = [(section, key, value) for section, key, value in usual if key not in base.get(section, {})]
+    asked += [(*_section_and_key(path), value) for path, value in (flags or {}).items() if value is not None]
     overrides = [parse_override(text) for text in settings]
     if any((section, key) == ("data", "source") for section, key, _ in [*asked, *overrides]):
         raise ConfigError(["data.source: is the command's first argument, DATA; leave it out of the settings"])

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 
+from nearfar.config.models import MethodConfig
 from nearfar.core.errors import UserError
-from nearfar.methods.base import Method
+from nearfar.methods.base import Method, OptimizerDefaults
 
 _DECLARED = ("Config", "needs_labels", "default_views", "optimizer", "paper")
 
@@ -55,8 +56,10 @@ def is_own(name: object) -> bool:
     return isinstance(name, str) and ":" in name
 
 
-def name_of(kind: type[Method]) -> str:
-    """`module:Class`, by which `method_class` finds it. UserError: it cannot, as with a class within a function."""
+def name_of(kind: object) -> str:
+    """`module:Class`, by which `method_class` finds it. UserError: it cannot, or `kind` is no class."""
+    if not isinstance(kind, type):
+        raise UserError(f"method: want a name, or a subclass of nearfar.Method, got {kind!r}")
     name = f"{kind.__module__}:{kind.__qualname__}"
     if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
         raise UserError(f"method: {name} cannot be found by its name; define it at the top of a module")
@@ -70,10 +73,16 @@ def _own(name: str) -> type[Method]:
     want = "want MODULE:CLASS, such as mine:Mine with a mine.py in the current folder"
     try:
         found = getattr(import_module(module), attribute)
-    except Exception as error:  # whatever the user's module does as it is imported
+    except (Exception, SystemExit) as error:  # whatever the user's module does as it is imported
         raise UserError(f"method.name: {name}: {type(error).__name__}: {error}; {want}") from error
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise UserError(f"method.name: {name} is not a subclass of nearfar.Method; {want}")
     if missing := [part for part in _DECLARED if not hasattr(found, part)]:
         raise UserError(f"method.name: {name} has no {', '.join(missing)}, which a method declares")
+    if found.step is Method.step:
+        raise UserError(f"method.name: {name} has no step(batch), which returns the loss")
+    if not (isinstance(found.Config, type) and issubclass(found.Config, MethodConfig)):
+        raise UserError(f"method.name: {name}.Config: want a subclass of nearfar.MethodConfig, got {found.Config!r}")
+    if not isinstance(found.optimizer, OptimizerDefaults):
+        raise UserError(f"method.name: {name}.optimizer: want OptimizerDefaults(...), got {found.optimizer!r}")
     return found

@@ -82,14 +82,30 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> StepResult:
-        """The loop calls the module, so that DDP sees it."""
-        return self.step(batch)
+        """The loop calls the module, so that DDP sees it. UserError: `step` returns what the contract does not say."""
+        result = self.step(batch)
+        if (problem := _unlike_a_result(result, len(batch.index))) is not None:
+            raise UserError(f"{type(self).__name__}: step returned {problem}")
+        return result
 
     def after_backward(self, progress: float) -> None:
         """May set gradients to None; `progress` of the run in [0, 1]."""
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
         """The only place that moves a target network or pushes a queue."""
+
+
+def _unlike_a_result(result: object, samples: int) -> str | None:
+    """What is not as a StepResult of a batch of so many samples, or None."""
+    if not isinstance(result, StepResult):
+        return f"{type(result).__name__}; want StepResult(loss, h, z)"
+    if not isinstance(result.loss, Tensor) or result.loss.ndim:
+        got = tuple(result.loss.shape) if isinstance(result.loss, Tensor) else type(result.loss).__name__
+        return f"a loss of {got}; want a tensor of one number, without axes"
+    for name, rows in (("representation h", result.representation), ("projection z", result.projection)):
+        if rows is not None and (rows.ndim != 3 or rows.shape[1] != samples):
+            return f"a {name} of shape {tuple(rows.shape)}; want (views, {samples} samples, width)"
+    return None
 
 
 def scalar(value: float, like: Tensor) -> Tensor:

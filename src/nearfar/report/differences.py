@@ -26,6 +26,7 @@ class Triangle:
     names: tuple[str, ...]  # best first; rows are all but the last, columns all but the first
     rows: tuple[tuple[Cell | None, ...], ...]
     pairs: int
+    judged: int  # of the pairs: how many have seeds enough to be told from noise
     larger: int  # of the pairs: how many differ by more than the seeds' noise
 
 
@@ -55,7 +56,8 @@ def _sentence(c: Comparison) -> str:
 
 def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
     by = {frozenset((c.a, c.b)): c for c in known}
-    names = sorted({c.a for c in known} | {c.b for c in known}, key=lambda name: -_score(found, name))
+    compared = dict.fromkeys([*(c.a for c in known), *(c.b for c in known)])  # equal scores keep this order
+    names = sorted(compared, key=lambda name: -_score(found, name))
     rows = tuple(
         tuple(
             _cell(by.get(frozenset((better, worse))), better) if at < column else None
@@ -63,7 +65,8 @@ def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
         )
         for at, better in enumerate(names[:-1])
     )
-    return Triangle(tuple(names), rows, len(known), sum(c.larger_than_noise is True for c in known))
+    judged = [c for c in known if c.larger_than_noise is not None]
+    return Triangle(tuple(names), rows, len(known), len(judged), sum(c.larger_than_noise is True for c in judged))
 
 
 def _score(found: Findings, method: str) -> float:

@@ -36,12 +36,13 @@ def results() -> list[dict]:
     ]  # fmt: skip
 
 
-def made_up(tmp_path: Path) -> Findings:
-    """Six methods of two seeds, their table and pairs as `compare` writes them."""
-    runs = findings(read_source([write_comparison(tmp_path / "c", seeds=2)])).groups[0].runs
+def made_up(tmp_path: Path, seeds: int = 2) -> Findings:
+    """Six methods, their table and pairs as `compare` writes them."""
+    measured = [result for result in results() if result["seed"] < seeds]
+    runs = findings(read_source([write_comparison(tmp_path / "c", seeds=seeds)])).groups[0].runs
     groups = tuple(Group(method, runs) for method in SCORES)
-    table = tuple(TableEntry.model_validate(row) for row in build_table(results()))
-    pairs = tuple(Comparison.model_validate(pair) for pair in compare_pairs(results(), list(SCORES)))
+    table = tuple(TableEntry.model_validate(row) for row in build_table(measured))
+    pairs = tuple(Comparison.model_validate(pair) for pair in compare_pairs(measured, list(SCORES)))
     return Findings(groups, table, pairs)
 
 
@@ -64,11 +65,24 @@ def test_many_methods_stand_in_a_triangle_the_better_as_the_row(tmp_path):
             assert better in cell.title
             assert worse in cell.title
     pairs = compare_pairs(results(), list(SCORES))
-    assert triangle.pairs == len(pairs) == 21
+    assert triangle.pairs == triangle.judged == len(pairs) == 21
     assert triangle.larger == sum(pair["larger_than_noise"] for pair in pairs)
     assert 0 < triangle.larger < 21
     shaded = sum(cell.larger for row in triangle.rows for cell in row if cell)
     assert shaded == triangle.larger
+
+
+@pytest.mark.parametrize(
+    ("seeds", "says"),
+    [(2, "of 21 pairs. Of pairs that differ by noise alone"), (1, "One seed cannot tell any of the 21 from noise")],
+)
+def test_the_page_says_whether_the_seeds_can_tell_differences_from_noise(tmp_path, monkeypatch, seeds, says):
+    found = made_up(tmp_path, seeds)
+    monkeypatch.setattr("nearfar.report.page.differences", lambda _: differences(found))
+    source = read_source([write_comparison(tmp_path / "page")])
+    text = " ".join(render(source, base=tmp_path).partition("</style>")[2].split())
+    assert says in text
+    assert ("Shaded where" in text) == (seeds > 1)
 
 
 def test_many_methods_that_are_level_are_not_all_listed_in_the_first_sentence(tmp_path):
