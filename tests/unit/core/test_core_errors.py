@@ -19,6 +19,7 @@ def test_each_error_has_the_exit_code_of_its_cause() -> None:
         "RunError": 2,
         "TrainingStoppedError": 3,
         "DivergedError": 3,
+        "OwnMethodError": 1,
         "NotFiniteError": 1,
         "NothingToCompareError": 1,
     }
@@ -33,7 +34,7 @@ def test_every_error_of_the_users_is_a_user_error_and_stopped_training_is_none()
 
 def test_the_docstring_draws_the_whole_tree() -> None:
     kinds = [name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)]
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     assert all(name in errors.__doc__ for name in kinds)
 
 
