@@ -164,7 +164,10 @@ def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):
 )
 def test_what_goes_wrong_in_its_step_is_said_to_be_its_own(here, nearfar_command, photographs, returned, code, problem):
     own = here / "align.py"
-    own.write_text(own.read_text(encoding="utf-8").replace("StepResult(loss, h, z)", returned), encoding="utf-8")
+    text = own.read_text(encoding="utf-8")
+    written = re.sub(r"return StepResult\(loss, h, z, .*", f"return {returned}", text)
+    assert written != text
+    own.write_text(written, encoding="utf-8")
     for verb, flag in (("train", "--method"), ("compare", "--methods")):
         ended = nearfar_command(verb, photographs, flag, "align:Align", "--out", verb, "--smoke", "--batch-size", "16")
         assert ended.code == code, ended.err
