@@ -6,7 +6,7 @@ would only stretch them is left out of their gradient already.
 
 Deviations: SGD instead of LARS; one queue for the assigning views instead of one each, begun to be used at a part of
 the run; 3,000 prototypes belong to ImageNet's 1.28 million images, and fewer images have fewer by the root of their
-number (600 for CIFAR-10); the projector is four times the encoder's width inside, at most the paper's 2,048.
+number (596 for CIFAR-10); the projector is four times the encoder's width inside, at most the paper's 2,048.
 """
 
 import math
