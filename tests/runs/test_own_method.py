@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,19 @@ def here(tmp_path, monkeypatch):
     for name in set(sys.modules) - before:
         if name in {"align", "broken", "odd", "wrong"}:
             del sys.modules[name]
+
+
+def test_every_name_of_the_page_is_found():
+    names = re.findall(r"`(nearfar(?:\.\w+)+)`", PAGE)
+    assert len(names) >= 7
+    for name in names:
+        found, *parts = name.split(".")
+        here = import_module(found)
+        for at, part in enumerate(parts, start=2):
+            if not hasattr(here, part):
+                import_module(".".join(name.split(".")[:at]))
+            here = getattr(here, part)
+    assert {"nearfar.nn.target.TargetNetwork", "nearfar.nn.queue.Queue"} <= set(names)
 
 
 def test_every_command_of_the_page_runs(here, nearfar_command):

@@ -5,7 +5,7 @@ predicts those of the others. Prototypes get no gradient at first and are brough
 would only stretch them is left out of their gradient already.
 
 Deviations: SGD instead of LARS; 3,000 prototypes belong to ImageNet's 1.28 million images, and fewer images have fewer
-by the root of their number (600 for CIFAR-10); the projector is four times the encoder's width inside, at most the
+by the root of their number (596 for CIFAR-10); the projector is four times the encoder's width inside, at most the
 paper's 2,048.
 
 Short runs get stuck at the loss ln K, all prototypes as good as each other. So prototypes rest for three tenths of the
