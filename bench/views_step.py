@@ -8,7 +8,7 @@ Both sides train the same encoder (channels last; ResNet-18 with the small-image
 NT-Xent, and SGD with momentum, two views an image, on the same pixels of CIFAR-10 (FOLDER/cifar10.tar.xz, decoded
 once), on all the cores (leave OMP_NUM_THREADS unset).
 
-- nearfar: `Batches`, `SimCLR.step`, backward, its optimiser, in float32, and in bf16 where the CPU has it. `--policy`
+- nearfar: `Batches`, `SimCLR.step`, backward, its optimiser, freed memory kept, in float32, and in bf16 where the CPU has it. `--policy`
   names the views; for equal work it has to be without blur.
 - lightly: the loop of its SimCLR example: `SimCLRTransform(input_size=32, gaussian_blur=0.0)` from PIL images in a
   DataLoader, the views one after another through encoder and `SimCLRProjectionHead`, `NTXentLoss`, SGD; with two
@@ -29,6 +29,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -161,11 +162,15 @@ def measure(candidate: str, encoder: str, batch: int, policy: str, seconds: floa
         steps = nearfar_steps(encoder, batch, policy, bf16=bf16)
     else:
         steps = lightly_steps(encoder, batch, 2 if "2 workers" in settings else 0, bf16=bf16)
-    for _ in range(WARM_UP[encoder]):
-        next(steps)
-    views, started = [], time.perf_counter()
-    while (spent := time.perf_counter() - started) < seconds or len(views) < FEWEST[encoder]:
-        views.append(next(steps))
+    from nearfar.experiment.memory import kept_memory
+
+    views: list[float] = []
+    with kept_memory() if side == "nearfar" else nullcontext():  # as a run of nearfar does
+        for _ in range(WARM_UP[encoder]):
+            next(steps)
+        started = time.perf_counter()
+        while (spent := time.perf_counter() - started) < seconds or len(views) < FEWEST[encoder]:
+            views.append(next(steps))
     return {
         "images_per_second": batch * len(views) / spent,
         "step_ms": 1e3 * spent / len(views),

@@ -31,7 +31,7 @@ from nearfar.experiment.evaluation import (
     stop_if_diverged,
 )
 from nearfar.experiment.folder import append_metrics
-from nearfar.experiment.memory import peak_memory_bytes, reset_peak_memory
+from nearfar.experiment.memory import kept_memory, peak_memory_bytes, reset_peak_memory
 from nearfar.experiment.optimisation import make_optimizer, make_pace
 from nearfar.experiment.plan import selection_interval, views_a_sample
 from nearfar.experiment.results import results_json
@@ -67,7 +67,7 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
     TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes, and leaves a usable run.
     """
     prepared = _prepare(job, progress)
-    with _stopping_well(job, prepared):
+    with kept_memory(), _stopping_well(job, prepared):
         _begin_folder(job, prepared)
         if untrained is None:
             untrained = measure_untrained(prepared.stage, prepared.method.encoder)
