@@ -8,8 +8,8 @@ Both sides train the same encoder (channels last; ResNet-18 with the small-image
 NT-Xent, and SGD with momentum, two views an image, on the same pixels of CIFAR-10 (FOLDER/cifar10.tar.xz, decoded
 once), on all the cores (leave OMP_NUM_THREADS unset).
 
-- nearfar: `Batches`, `SimCLR.step`, backward, its optimiser, freed memory kept, in float32, and in bf16 where the CPU has it. `--policy`
-  names the views; for equal work it has to be without blur.
+- nearfar: `Batches`, `SimCLR.step`, backward, its optimiser, freed memory kept, in float32, and in bf16 where the CPU
+  has it. `--policy` names the views; for equal work it has to be without blur.
 - lightly: the loop of its SimCLR example: `SimCLRTransform(input_size=32, gaussian_blur=0.0)` from PIL images in a
   DataLoader, the views one after another through encoder and `SimCLRProjectionHead`, `NTXentLoss`, SGD; with two
   workers, and with none. Float32 as in the example, and with two workers the encoder in bf16 too.

@@ -194,8 +194,8 @@ def test_colorization_is_refused_or_left_out_where_all_images_are_grey(tmp_path,
         )
     assert ended.code == 0, ended.err
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
-    assert left["colorization"] == reason
-    assert f"left out   colorization: {reason}" in ended.err
+    assert f"colorization {left['colorization']}" == reason
+    assert f"left out   colorization: {left['colorization']}" in ended.err
     assert {row["method"] for row in json.loads(ended.out)["table"]} == {"simclr", "untrained"}
 
 

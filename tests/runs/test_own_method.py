@@ -154,6 +154,34 @@ def test_a_name_that_leads_nowhere_is_refused_in_words(here, nearfar_command, na
     assert not (here / "run").exists()
 
 
+def test_a_misspelt_optimiser_is_refused_by_name(here):
+    page = (here / "align.py").read_text(encoding="utf-8")
+    (here / "align.py").write_text(page.replace('"sgd"', '"sgdd"'), encoding="utf-8")
+    arguments = ["train", "digits", "--method", "align:Align"]
+    command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # no hook checks types there
+    assert ended.returncode == 2
+    assert "optimizer: want one of sgd, adamw, adam, lars, rmsprop, got 'sgdd'" in ended.stderr
+
+
+@pytest.mark.usefixtures("here")
+def test_a_comparison_names_all_that_is_wrong_with_its_methods(nearfar_command):
+    ended = nearfar_command("compare", "digits", "--methods", "nowhere:Method,zzz,align:Alin", "--seeds", "0")
+    assert ended.code == 2
+    for problem in ("No module named 'nowhere'", 'no method "zzz"', "or MODULE:CLASS of yours", "'Alin'", "--seeds"):
+        assert problem in ended.err, problem
+
+
+@pytest.mark.usefixtures("here")
+def test_the_doctor_knows_whether_it_learns_from_labels(nearfar_command):
+    assert nearfar_command("train", "digits", "--method", "align:Align", "--smoke", "--out", "run").code == 0
+    with pytest.MonkeyPatch.context() as patched:
+        seen = []
+        patched.setattr("nearfar.experiment.check_run.judge", lambda _rows, facts: seen.append(facts) or [])
+        nearfar_command("check", "run")
+    assert not seen[0].labelled
+
+
 def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):
     (here / "recipe.toml").write_text('[method]\nname = "align:Align"\nweight = 0.25\n', encoding="utf-8")
     for out, arguments in {"a": ("--recipe", "recipe.toml"), "b": ("--set", "method.name=align:Align")}.items():

@@ -13,7 +13,6 @@ Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
 CLASSIFIER = "classifier.top1"
-MOST_PAIRS = 10  # of which each is told
 COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
 
 
@@ -132,8 +131,10 @@ def _text(results: dict[str, Any], out: Path) -> str:
 
 def _differences(results: dict[str, Any], found: dict[tuple[str, str, str | None], Any]) -> list[str]:
     """What is said of each pair of methods; of many methods only what is said of the best, the rest in the report."""
+    from nearfar.report.differences import MOST_SENTENCES
+
     pairs = [pair for pair in results["comparisons"] if pair["b"] != "untrained"]
-    if len(pairs) <= MOST_PAIRS:
+    if len(results["comparisons"]) <= MOST_SENTENCES:
         return [pair["text"] for pair in pairs]
     means = {method: found.get((method, COLUMNS[0], "last"), {}).get("mean") or 0.0 for method in results["methods"]}
     best = max(means, key=lambda method: means[method])

@@ -49,7 +49,7 @@ def read_toml(path: Path) -> Sections:
 
 
 def parse_override(text: str) -> tuple[str, str, Any]:
-    """`train.epochs=10` as ("train", "epochs", 10). The value is TOML, else a plain string."""
+    """`train.epochs=10` as ("train", "epochs", 10). The value is TOML, or a number such as .5, else a plain string."""
     path, equals, value = text.partition("=")
     section, dot, key = path.strip().partition(".")
     if not equals or not dot or not section or not key:
@@ -57,6 +57,10 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     try:
         return section, key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return section, key, float(value)
+    except ValueError:
         return section, key, value.strip()
 
 
@@ -84,7 +88,7 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
     method_values = dict(sections.get("method", {}))
     method_name = method_values.pop("name", None)
     method, wrong = _method(method_name, method_values, known)
-    problems += wrong + _across(built, known)
+    problems += wrong + _of_policy(sections.get("views", {}).get("policy"), known) + _across(built, known)
     count = getattr(built.get("views"), "count", None)
     named = isinstance(method_name, str) and method_name in known.methods
     fewest = known.fewest_views(method_name, method) if named else 1
@@ -135,7 +139,8 @@ def _method(name: object, values: Mapping[str, Any], known: Known) -> tuple[Meth
     if not isinstance(name, str):
         return None, [f"method.name: want one of {', '.join(known.methods)}, got {name!r}"]
     if name not in known.methods:
-        hint = nearest(name, list(known.methods)) or f"; want one of {', '.join(known.methods)}"
+        names = list(known.methods)
+        hint = nearest(name, names) or f"; want one of {', '.join(names)}, or MODULE:CLASS of yours"
         return None, [f'method.name: no method "{name}"{hint}']
     part, problems = _section("method", known.methods[name](), values)
     return (part if isinstance(part, MethodConfig) else None), problems
@@ -149,9 +154,6 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
     epochs = getattr(train, "epochs", None)
     if warmup is not None and epochs is not None and warmup > epochs:
         problems.append(f"schedule.warmup_epochs: want at most {epochs} (train.epochs), got {warmup:g}")
-    policy = getattr(built.get("views"), "policy", None)
-    if policy is not None:
-        problems += known.policy_problems(policy)
     encoder = built.get("encoder")
     name = getattr(encoder, "name", None)
     if name is not None and name != "conv4" and name.partition(".")[0] not in (names := known.encoders()):
@@ -169,6 +171,11 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
         problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
     problems += _of_classifier(built.get("classifier"), known)
     return problems + _unread(built) + _milestones(schedule, epochs, warmup)
+
+
+def _of_policy(policy: object, known: Known) -> list[str]:
+    """What is wrong with views.policy, whatever else may be wrong in its section."""
+    return list(known.policy_problems(policy)) if isinstance(policy, str | Mapping) else []
 
 
 def _of_classifier(section: Section | None, known: Known) -> list[str]:

@@ -58,8 +58,11 @@ class EncoderConfig(Section):
     std: Unit | None = Field(None, strict=False, description="of the input's channels (default: measured)")
 
 
+OptimizerName = Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
+
+
 class OptimizerConfig(Section):
-    name: Literal["sgd", "adamw", "adam", "lars", "rmsprop"] | None = Field(
+    name: OptimizerName | None = Field(
         None, description="sgd (with Nesterov momentum), adamw, adam, lars, rmsprop (default: the method's)"
     )
     lr: float | None = Field(None, gt=0, description="rate as used (default: the method's, scaled by batch)")

@@ -8,6 +8,7 @@ from nearfar.core.errors import RunError
 from nearfar.evaluate.doctor import Verdict, healthy_line, judge
 from nearfar.experiment import folder as files
 from nearfar.experiment.watch import facts_of, read_rows, read_stopped
+from nearfar.methods import METHODS, method_class
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ def check_run(path: str | Path) -> Checked:
     """Judges what stands in the folder. RunError: a file is damaged."""
     folder = Path(path).expanduser()
     rows = read_rows(folder)
-    facts = facts_of(files.read_toml(folder / files.RUN_TOML), _width(folder), read_stopped(folder))
+    sections = files.read_toml(folder / files.RUN_TOML)
+    labelled = _labelled(folder, str(sections.get("method", {}).get("name", "")))
+    facts = facts_of(sections, _width(folder), read_stopped(folder), labelled=labelled)
     return Checked(judge(rows, facts), healthy_line(rows, facts))
 
 
@@ -43,3 +46,12 @@ def _width(folder: Path) -> int | None:
     path = folder / files.ENCODER_JSON
     width = files.read_json(path).get("width") if path.exists() else None
     return width if isinstance(width, int) else None
+
+
+def _labelled(folder: Path, method: str) -> bool:
+    """Whether the method learns from labels. One of the user's own is not imported: results.json says it, if there."""
+    if method in METHODS:
+        return method_class(method).needs_labels
+    path = folder / files.RESULTS
+    train = files.read_json(path).get("train") if path.exists() else None
+    return not isinstance(train, dict) or train.get("needs_labels") is not False

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from nearfar import __version__
 from nearfar.config.loading import Sections, merge, nearest
 from nearfar.config.models import RunConfig
-from nearfar.core.errors import ConfigError, DataError, TrainingStoppedError
+from nearfar.core.errors import ConfigError, DataError, TrainingStoppedError, UserError
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
@@ -77,10 +77,17 @@ def _checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, 
     asked = dict.fromkeys([*METHODS, *methods] if ALL in methods else methods)
     names = [name for name in asked if name in METHODS or is_own(name)]
     shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
-    fields = {name: set(method_class(name).Config.model_fields) for name in names}
-    known = sorted(set().union(*fields.values()))
     problems = _misasked(request, methods, seeds)
-    problems += [f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known]
+    fields, faulty = {}, None
+    for name in names:
+        try:
+            fields[name] = set(method_class(name).Config.model_fields)
+        except UserError as error:
+            problems.append(str(error))
+            faulty = error
+    known = sorted(set().union(*fields.values()))
+    if faulty is None:
+        problems += [f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known]
     rest: Sections = {k: v for k, v in request.sections.items() if k != "method"}
     configs = {}
     for name in fields:
@@ -90,14 +97,15 @@ def _checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, 
         except ConfigError as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if problems:
-        raise ConfigError(problems, request.where)
+        raise ConfigError(problems, request.where) from faulty
     return configs
 
 
 def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]:
     """What is wrong with the methods and seeds, and settings that a comparison would pass over."""
     unknown = [name for name in methods if name not in (*METHODS, ALL) and not is_own(name)]
-    problems = [f'--methods: no method "{name}"{nearest(name, list(METHODS))}' for name in unknown]
+    own = "; want a name that `nearfar methods` lists, or MODULE:CLASS of yours"
+    problems = [f'--methods: no method "{name}"{nearest(name, list(METHODS)) or own}' for name in unknown]
     if not methods:
         problems.append(f"--methods: want at least one of {', '.join(METHODS)}, or {ALL}; got none")
     if seeds < 1:
@@ -120,9 +128,9 @@ def _fitting(
         except DataError as error:
             if refuse:
                 raise
-            left_out.append({"method": name, "reason": str(error)})
+            left_out.append({"method": name, "reason": _reason(name, error)})
     if not fitting:
-        raise DataError(f"no method fits {listing.source}: {left_out[0]['reason']}")
+        raise DataError(f"no method fits {listing.source}: {_first(left_out)}")
     smallest = min(_images(fitting, listing).values())
     shared = {
         name: resolve(configs[name], listing, fabric.device, module, pool=smallest) for name in fitting
@@ -146,13 +154,22 @@ def _still_fitting(
         except DataError as error:
             if refuse or method_class(name).why_not(data.facts(config.data.size or 1)) is None:
                 raise
-            progress.say(f"  left out   {name}: {error}")
-            left_out.append({"method": name, "reason": str(error)})
+            left_out.append({"method": name, "reason": _reason(name, error)})
+            progress.say(f"  left out   {_first(left_out[-1:])}")
         else:
             fitting[name] = config
     if not fitting:
-        raise DataError(f"no method fits {data.source}: {left_out[-1]['reason']}")
+        raise DataError(f"no method fits {data.source}: {_first(left_out)}")
     return fitting
+
+
+def _reason(name: str, error: DataError) -> str:
+    """Why a method is left out, without its name, which stands beside it."""
+    return str(error).removeprefix(f"{name} ")
+
+
+def _first(left_out: list[dict[str, str]]) -> str:
+    return f"{left_out[0]['method']}: {left_out[0]['reason']}"
 
 
 def _images(configs: dict[str, RunConfig], listing: Listing) -> dict[str, int]:

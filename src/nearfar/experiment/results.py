@@ -7,6 +7,7 @@ from nearfar import __version__
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment.evaluation import Evaluated, Stage
 from nearfar.experiment.plan import policy_name
+from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
 from nearfar.views.reading import read_policy
@@ -111,4 +112,5 @@ def _train(stage: Stage, facts: Mapping[str, Any]) -> dict[str, Any]:
         "lr": config.optimizer.lr,
         "weight_decay": config.optimizer.weight_decay,
         "precision": config.train.precision,
+        "needs_labels": method_class(config.method_name).needs_labels,
     }

@@ -11,7 +11,7 @@ from nearfar.core.errors import DivergedError, RunError, TrainingStoppedError
 from nearfar.core.progress import Progress
 from nearfar.evaluate.doctor import Facts, Row, Stopped, Verdict, judge
 from nearfar.experiment import folder as files
-from nearfar.methods import METHODS, method_class
+from nearfar.methods import method_class
 
 
 @final
@@ -21,7 +21,8 @@ class Watch:
     def __init__(self, out: Path, sections: Mapping[str, Mapping[str, Any]], width: int, progress: Progress) -> None:
         self.out = out
         self.progress = progress
-        self.facts = facts_of(sections, width, None)
+        labelled = method_class(str(sections["method"]["name"])).needs_labels
+        self.facts = facts_of(sections, width, None, labelled=labelled)
         self.rows: list[Row] = []
         self.verdicts: list[Verdict] = []
         self.told: set[str] = set()
@@ -53,14 +54,16 @@ class Watch:
                 self.progress.say(f"  doctor, epoch {self.rows[-1]['epoch']:.0f}: {verdict.text}")
 
 
-def facts_of(sections: Mapping[str, Mapping[str, Any]], width: int | None, stopped: Stopped | None) -> Facts:
-    """What the judge is told of a run, from its configuration as it stands in run.toml."""
+def facts_of(
+    sections: Mapping[str, Mapping[str, Any]], width: int | None, stopped: Stopped | None, *, labelled: bool
+) -> Facts:
+    """What the judge is told of a run: its configuration as it stands in run.toml, whether it learns from labels."""
     method = sections.get("method", {})
     name = str(method.get("name", ""))
     batch, views = sections.get("train", {}).get("batch_size"), sections.get("views", {}).get("count")
     return Facts(
         name,
-        labelled=name not in METHODS or method_class(name).needs_labels,
+        labelled=labelled,
         width=width,
         rows_a_step=batch * views if batch and views else None,
         lr=sections.get("optimizer", {}).get("lr"),

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nearfar.config.models import MethodConfig
+from nearfar.config.models import MethodConfig, OptimizerName
 from nearfar.core.errors import UserError
 from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult
@@ -21,12 +21,17 @@ from nearfar.nn.encoders import Encoder
 class OptimizerDefaults:
     """What a method is trained with where the user says nothing; the rate is for 256 images a step."""
 
-    name: Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
+    name: OptimizerName
     lr_per_256: float
     weight_decay: float
     scaling: Literal["linear", "sqrt"] = "linear"
     decay_norms_and_biases: bool = True
     decay: Literal["cosine", "constant"] = "cosine"  # of the rate, after the warm-up
+
+    def __post_init__(self) -> None:
+        """ValueError: no such optimiser."""
+        if self.name not in (names := get_args(OptimizerName)):
+            raise ValueError(f"optimizer: want one of {', '.join(names)}, got {self.name!r}")
 
     def lr(self, batch_size: int) -> float:
         ratio = batch_size / 256

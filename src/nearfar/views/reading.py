@@ -33,6 +33,11 @@ def read_policy(value: str | Mapping[str, Any]) -> Policy:
             return named_policy(value)
         except KeyError:
             raise ConfigError([f'views.policy: no policy "{value}"{_policy_hint(value)}'], "configuration") from None
+    if not value:
+        raise ConfigError(
+            ['views.policy: want operations = [...], kinds = [...] or a name ("none" for no change), got nothing'],
+            "configuration",
+        )
     several = "kinds" in value
     try:
         # By way of JSON, in which a list is a tuple, but neither "0.5" nor true is a number.

@@ -103,7 +103,10 @@ def test_problems_of_every_section_come_in_one_error() -> None:
         ("train.zzz=3", "train.zzz: unknown key"),
         ("method.temprature=3", 'method.temprature: unknown key (did you mean "temperature"?)'),
         ("method.name=simclear", 'method.name: no method "simclear" (did you mean "simclr"?)'),
-        ("method.name=zzz", 'method.name: no method "zzz"; want one of simclr, supcon, cross_entropy'),
+        (
+            "method.name=zzz",
+            'method.name: no method "zzz"; want one of simclr, supcon, cross_entropy, or MODULE:CLASS of yours',
+        ),
         ("views.policy=zzz", 'views.policy: no policy "zzz"'),
         (
             "encoder.name=resnet81",
@@ -253,6 +256,13 @@ def test_the_list_of_encoders_is_not_made_where_none_is_named() -> None:
     build_config(SMALLEST, Known(KNOWN.methods, KNOWN.fewest_views, KNOWN.policy_problems, slow))
 
 
+def test_an_unknown_key_hides_nothing_that_is_wrong_with_the_policy() -> None:
+    assert problems_of("views.cuont=2", "views.policy=zzz") == (
+        'views.cuont: unknown key (did you mean "count"?)',
+        'views.policy: no policy "zzz"',
+    )
+
+
 def test_a_missing_source_and_a_missing_method_are_both_reported() -> None:
     assert problems_of(base={}) == (
         "data.source: is missing",
@@ -273,6 +283,8 @@ def test_a_malformed_override_says_what_one_looks_like(text: str) -> None:
         ("a.b=10", 10),
         ("a.b=0.5", 0.5),
         ("a.b=1e-3", 1e-3),
+        ("a.b=.003", 0.003),
+        ("a.b=-5.", -5.0),
         ("a.b=true", True),
         ("a.b=[1, 2]", [1, 2]),
         ('a.b="10"', "10"),
@@ -285,7 +297,7 @@ def test_a_malformed_override_says_what_one_looks_like(text: str) -> None:
         ("a.b=1\nvalue2 = 2", 1),
     ],
 )
-def test_the_value_of_an_override_is_toml_else_a_plain_string(text: str, value: Any) -> None:
+def test_the_value_of_an_override_is_toml_or_a_number_else_a_plain_string(text: str, value: Any) -> None:
     section, key, parsed = parse_override(text)
     assert (section, key, parsed) == ("a", "b", value)
     assert type(parsed) is type(value)

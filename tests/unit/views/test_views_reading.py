@@ -46,6 +46,7 @@ def test_a_name_near_none_gets_them_all():
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
+        ({}, ': want operations = [...], kinds = [...] or a name ("none" for no change), got nothing'),
         (one(op="flipp"), '.operations[0].op: no operation "flipp" (did you mean "flip"?)'),
         (one(op="zzz"), f'.operations[0].op: no operation "zzz"; want one of {ALL_OPS}'),
         (one(op=3), f'.operations[0].op: no operation "3"; want one of {ALL_OPS}'),
