@@ -101,8 +101,8 @@ def _deed(operation: Operation) -> str:
 
 def _deed_of_pixels(operation: Operation) -> str:
     match operation:
-        case ops.Blur(sigma_px=sigma):
-            return f"blur {_range(sigma)} px"
+        case ops.Blur(sigma_px=sigma, kernel=kernel):
+            return f"blur {_range(sigma)} px" + (f" within {_number(kernel)} of the side" if kernel is not None else "")
         case ops.Sharpness(factor=factor):
             return f"sharpness {_range(factor)}"
         case ops.Solarize(threshold=threshold):
@@ -111,14 +111,18 @@ def _deed_of_pixels(operation: Operation) -> str:
             return f"add {_range(amount)} below {_number(threshold)}"
         case ops.Posterize(bits=bits):
             return f"posterize to {_range(bits)} bits"
-        case ops.Cutout(side=side):
-            return f"cut-out {_range(side)}"
-        case ops.Erase(area=area):
-            return f"erase {_range(area)}"
+        case ops.Cutout(side=side, fill=fill):
+            return f"cut-out {_range(side)}{_painted(fill)}"
+        case ops.Erase(area=area, fill=fill):
+            return f"erase {_range(area)}{_painted(fill)}"
         case ops.Noise(sigma=sigma):
             return f"noise {_range(sigma)}"
         case _:
             return operation.op  # equalize, autocontrast, invert
+
+
+def _painted(fill: ops.Fill) -> str:
+    return "" if fill == "mean" else f" in {fill}"
 
 
 def _choice(among: tuple[tuple[ops.Simple, ...], ...], times: int) -> str:

@@ -45,6 +45,12 @@ def test_an_operation_in_words(name):
     assert describe(Policy(kinds=(Kind(operations=(operation,)),))) == text
 
 
+def test_a_kernel_and_a_colour_are_said_where_they_are_not_the_usual():
+    many = (ops.Blur(kernel=0.1), ops.Cutout(side=(0.1, 0.3), fill="black"), ops.Erase(fill="grey"))
+    text = "blur 0.1-2 px within 0.1 of the side, cut-out 0.1-0.3 in black, erase 0.02-0.33 in grey"
+    assert describe(Policy(kinds=(Kind(operations=many),))) == text
+
+
 def test_words_follow_the_numbers():
     assert "jitter 0.8 0.8 0.8 0.2 at 0.8" in describe(POLICIES["simclr"])
     assert "jitter 0.4 0.4 0.4 0.1 at 0.8" in describe(named_policy("simclr", 0.5))
