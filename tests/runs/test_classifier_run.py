@@ -189,9 +189,9 @@ def test_a_complete_run_without_one_of_the_stage_s_files_gets_it_back_by_resume(
 def test_a_stage_that_diverges_stops_by_name_and_the_encoder_stays(plain, tmp_path, nearfar_command):
     out = tmp_path / "run"
     command = ["train", "digits", "--method", "supcon", "--epochs", "2", "--classifier", "linear", "--out", out]
-    ended = nearfar_command(*command, *flags(**SMALL, **{"classifier.lr": 1e37}))
+    ended = nearfar_command(*command, *flags(**SMALL, **{"classifier.lr": 1e30}))
     assert ended.code == 3, ended.err
-    assert "--set classifier.lr=1e+36" in ended.err
+    assert "--set classifier.lr=1e+29" in ended.err
     assert "Traceback" not in ended.err
     assert same_bits(plain / "encoder.safetensors", out / "encoder.safetensors")
     assert not (out / "classifier.safetensors").exists()

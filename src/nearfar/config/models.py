@@ -58,6 +58,7 @@ class EncoderConfig(Section):
     std: Unit | None = Field(None, strict=False, description="of the input's channels (default: measured)")
 
 
+MAX_RATE = 1e30  # a float32, and what Adam makes of it in its first step too
 OptimizerName = Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
 
 
@@ -65,7 +66,9 @@ class OptimizerConfig(Section):
     name: OptimizerName | None = Field(
         None, description="sgd (with Nesterov momentum), adamw, adam, lars, rmsprop (default: the method's)"
     )
-    lr: float | None = Field(None, gt=0, description="rate as used (default: the method's, scaled by batch)")
+    lr: float | None = Field(
+        None, gt=0, le=MAX_RATE, description="rate as used (default: the method's, scaled by batch)"
+    )
     weight_decay: float | None = Field(None, ge=0, description="default: the method's")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, lars and rmsprop; beta1 of adam and adamw")
     decay_norms_and_biases: bool | None = Field(
@@ -129,9 +132,14 @@ class ClassifierConfig(Section):
         description="views, one of each image an epoch; or evaluation: images as they are evaluated, encoded once, for "
         "a frozen encoder (default evaluation; finetuned: the source's policy, else basic)",
     )
-    lr: float | None = Field(None, gt=0, description="of the classifier: AdamW, cosine to zero (default 0.01)")
+    lr: float | None = Field(
+        None, gt=0, le=MAX_RATE, description="of the classifier: AdamW, cosine to zero (default 0.01)"
+    )
     encoder_lr: float | None = Field(
-        None, gt=0, description="of a finetuned encoder (default a tenth of lr; a hundredth from given weights)"
+        None,
+        gt=0,
+        le=MAX_RATE,
+        description="of a finetuned encoder (default a tenth of lr; a hundredth from given weights)",
     )
     weight_decay: float = Field(0.01, ge=0, description="of AdamW, decoupled")
     hidden_dim: int | None = Field(None, ge=1, description="width inside the mlp (default 1000)")

@@ -137,6 +137,8 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
         ("views.policy=['flip']", "views.policy: want a name or a table, got ['flip']"),
         ("optimizer.lr=nan", "optimizer.lr: want a finite number, got nan"),
         ("optimizer.lr=inf", "optimizer.lr: want a finite number, got inf"),
+        ("optimizer.lr=1e38", "optimizer.lr: want at most 1e+30, got 1e+38"),
+        ("classifier.lr=1e38", "classifier.lr: want at most 1e+30, got 1e+38"),
         ("method.temperature=inf", "method.temperature: want a finite number, got inf"),
         ("train.precision=fp16", "train.precision: want one of 'auto', 'float32' or 'bf16', got 'fp16'"),
         ("evaluate.probes=['mlp']", "evaluate.probes.0: want one of 'linear', 'knn' or 'few_label', got 'mlp'"),
