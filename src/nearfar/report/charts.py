@@ -6,6 +6,7 @@ from math import ceil, floor, isfinite, log10
 
 from nearfar.report.contract import EpochMetrics
 from nearfar.report.groups import Group
+from nearfar.report.read import Run
 
 WIDTH, HEIGHT = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 30
@@ -43,12 +44,15 @@ class Chart:
 
 @dataclass(frozen=True)
 class Curves:
-    """Loss, validation kNN, the online probe and the doctor's monitors of one method, seeds as thin lines."""
+    """Loss, validation kNN, the online probe, the classifier stage and the doctor's monitors of one method, seeds as
+    thin lines.
+    """
 
     label: str
     loss: Chart | None
     knn: Chart | None
     online_probe: Chart | None = None
+    classifier: Chart | None = None
     monitors: tuple[tuple[str, Chart], ...] = ()  # with their titles
 
 
@@ -82,6 +86,7 @@ def learning_curves(groups: Sequence[Group]) -> list[Curves]:
                 if accuracy
                 else None,
                 _online_probe(group, epochs),
+                _classifier(group),
                 tuple(_monitors(group, epochs)),
             )
         )
@@ -94,6 +99,16 @@ def _online_probe(group: Group, epochs: Point) -> Chart | None:
         return None
     values = [y for _, points in series for _, y in points]
     return _chart(f"online probe on training views of {group.label}", series, _padded(values), epochs, percent=True)
+
+
+def _classifier(group: Group) -> Chart | None:
+    """Over the stage's own epochs."""
+    series = _series(group, lambda epoch: epoch.classifier_val, lambda run: run.classifier)
+    if not series:
+        return None
+    xs, values = zip(*(point for _, points in series for point in points), strict=True)
+    label = f"validation accuracy of the classifier stage of {group.label}"
+    return _chart(label, series, _padded(values), (min(xs), max(xs)), percent=True)
 
 
 def _monitors(group: Group, epochs: Point) -> Iterator[tuple[str, Chart]]:
@@ -115,10 +130,14 @@ def _finite(value: float | None) -> bool:
     return value is not None and isfinite(value)
 
 
-def _series(group: Group, get: Callable[[EpochMetrics], float | None]) -> list[tuple[str, list[Point]]]:
+def _series(
+    group: Group,
+    get: Callable[[EpochMetrics], float | None],
+    rows: Callable[[Run], Sequence[EpochMetrics]] = lambda run: run.metrics,
+) -> list[tuple[str, list[Point]]]:
     series = []
     for run in group.runs:
-        points = [(float(e.epoch), v) for e in run.metrics if (v := get(e)) is not None and isfinite(v)]
+        points = [(float(e.epoch), v) for e in rows(run) if (v := get(e)) is not None and isfinite(v)]
         if points:
             series.append((f"seed {run.results.seed}", points))
     return series

@@ -106,7 +106,7 @@ class Results(Record):
 
 
 class EpochMetrics(Record):
-    """One line of metrics.jsonl."""
+    """One line of metrics.jsonl, or of classifier.jsonl."""
 
     epoch: int
     loss: float | None = None
@@ -117,6 +117,7 @@ class EpochMetrics(Record):
     alignment: float | None = None
     uniformity: float | None = None
     queue_age: float | None = None
+    classifier_val: float | None = Field(None, alias="classifier.top1.val")
 
 
 class TableEntry(Record):

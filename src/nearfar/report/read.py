@@ -34,6 +34,7 @@ class Run:
     path: Path
     results: Results
     metrics: tuple[EpochMetrics, ...] = ()
+    classifier: tuple[EpochMetrics, ...] = ()  # of the classifier stage
     rows: TestRows | None = None  # embeddings.npz
     encoder: EncoderFile | None = None
     config: str | None = None  # run.toml, as text
@@ -108,6 +109,7 @@ def read_run(path: Path) -> Run:
         path=path,
         results=results,
         metrics=_metrics(path / "metrics.jsonl", again, forgive_last=not results.complete),
+        classifier=_metrics(path / "classifier.jsonl", again, forgive_last=not results.complete),
         rows=_rows(rows, len(results.data.classes), again) if rows.is_file() else None,
         encoder=_record(encoder, EncoderFile, again) if encoder.is_file() else None,
         config=_text(config, again) if config.is_file() else None,

@@ -371,3 +371,15 @@ def test_the_monitors_have_curves_where_the_rows_hold_them(tmp_path):
         assert f'aria-label="{title}, supcon, by epoch; seed 0' in text
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert "Effective rank" not in write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_classifier_stage_has_its_curve_by_its_own_epochs(tmp_path):
+    run = write_run(tmp_path / "run", epochs=3)
+    rows = [{"epoch": epoch, "loss": 1 / epoch, "classifier.top1.val": 0.5 + epoch / 100} for epoch in range(1, 31)]
+    (run / "classifier.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
+    summary = "validation accuracy of the classifier stage of supcon, by epoch; seed 0: 51.0 % → 80.0 %"
+    assert f'aria-label="{summary}"' in text
+    assert re.search(rf'aria-label="{re.escape(summary)}".*?>30</text>', text, flags=re.DOTALL)
+    (run / "classifier.jsonl").unlink()
+    assert "Classifier stage" not in write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
