@@ -25,7 +25,7 @@ RUN = (
 
 @pytest.fixture
 def ill_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("methods", "experiment.settings", "experiment.watch"):
+    for place in ("methods", "experiment.settings", "experiment.check_run"):
         monkeypatch.setattr(f"nearfar.{place}.METHODS", {**METHODS, **ILL})
 
 
