@@ -227,7 +227,6 @@ def test_one_kind_may_be_spelt_without_the_word():
     spelt = {"operations": [{"op": "crop", "area": [0.3, 1]}, {"op": "flip"}], "outside": "grey"}
     assert read_policy(spelt) == policy(Crop(area=(0.3, 1.0)), Flip(), outside="grey")
     assert read_policy({"kinds": [spelt]}) == read_policy(spelt)
-    assert read_policy({}) == POLICIES["none"]
 
 
 # Strength.
