@@ -186,7 +186,7 @@ def test_there_are_these_policies_and_no_others():
     ("name", "small"),
     [
         ("simclr", "simclr_cifar"), ("moco_v2", "supcon"), ("byol", "byol_cifar"), ("swav", "swav_cifar"),
-        ("relational", "relational"), ("basic", "basic"), ("moco_v1", "moco_v1"),
+        ("relational", "simclr_cifar"), ("basic", "basic"), ("moco_v1", "moco_v1"),
     ],
 )  # fmt: skip
 def test_up_to_40_px_the_default_is_without_blur_and_small_crops(name, small):
