@@ -82,6 +82,11 @@ def test_every_command_of_the_page_runs(here, nearfar_command):
     assert "align:Align" in (here / "runs/digits-compare-1/report.html").read_text(encoding="utf-8")
 
 
+def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_what_opens_a_run_never_imports_the_method(here, nearfar_command, photographs):
     smoke = ("--out", "run", "--smoke", "--batch-size", "16")
     ended = nearfar_command("train", photographs, "--method", "align:Align", *smoke)
@@ -93,8 +98,7 @@ def test_what_opens_a_run_never_imports_the_method(here, nearfar_command, photog
         ("check", "run"), ("probe", "run"), ("report", "run"), ("predict", "run", str(picture)),
         ("embed", "run", str(photographs), "--out", "all.npz"),
     ):  # fmt: skip
-        command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", *arguments]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        ended = in_a_process(*arguments)
         assert ended.returncode == 0, (arguments, ended.stderr)
 
 
@@ -157,9 +161,7 @@ def test_a_name_that_leads_nowhere_is_refused_in_words(here, nearfar_command, na
 def test_a_misspelt_optimiser_is_refused_by_name(here):
     page = (here / "align.py").read_text(encoding="utf-8")
     (here / "align.py").write_text(page.replace('"sgd"', '"sgdd"'), encoding="utf-8")
-    arguments = ["train", "digits", "--method", "align:Align"]
-    command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # no hook checks types there
+    ended = in_a_process("train", "digits", "--method", "align:Align")  # no hook checks types there
     assert ended.returncode == 2
     assert "optimizer: want one of sgd, adamw, adam, lars, rmsprop, got 'sgdd'" in ended.stderr
 

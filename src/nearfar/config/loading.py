@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
@@ -54,14 +55,11 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     section, dot, key = path.strip().partition(".")
     if not equals or not dot or not section or not key:
         raise ConfigError([f"{text}: want SECTION.KEY=VALUE, for example train.epochs=10"], "--set")
-    try:
+    with suppress(tomllib.TOMLDecodeError):
         return section, key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        pass
-    try:
+    with suppress(ValueError):
         return section, key, float(value)
-    except ValueError:
-        return section, key, value.strip()
+    return section, key, value.strip()
 
 
 def merge(base: Sections, overrides: Sequence[tuple[str, str, Any]]) -> Sections:

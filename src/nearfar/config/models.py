@@ -8,6 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from pydantic_core import PydanticCustomError
 
 Unit = tuple[float, float, float]
+OptimizerName = Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
+MAX_RATE = 1e30  # a float32, and what Adam makes of it in its first step too
 AS_EVALUATED = "evaluation"  # of classifier.policy
 
 
@@ -56,10 +58,6 @@ class EncoderConfig(Section):
     )
     mean: Unit | None = Field(None, strict=False, description="of the input's channels, in [0, 1] (default: measured)")
     std: Unit | None = Field(None, strict=False, description="of the input's channels (default: measured)")
-
-
-MAX_RATE = 1e30  # a float32, and what Adam makes of it in its first step too
-OptimizerName = Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
 
 
 class OptimizerConfig(Section):

@@ -130,7 +130,7 @@ def _fitting(
                 raise
             left_out.append({"method": name, "reason": _reason(name, error)})
     if not fitting:
-        raise DataError(f"no method fits {listing.source}: {_first(left_out)}")
+        raise DataError(f"no method fits {listing.source}: {_left(left_out[0])}")
     smallest = min(_images(fitting, listing).values())
     shared = {
         name: resolve(configs[name], listing, fabric.device, module, pool=smallest) for name in fitting
@@ -155,11 +155,11 @@ def _still_fitting(
             if refuse or method_class(name).why_not(data.facts(config.data.size or 1)) is None:
                 raise
             left_out.append({"method": name, "reason": _reason(name, error)})
-            progress.say(f"  left out   {_first(left_out[-1:])}")
+            progress.say(f"  left out   {_left(left_out[-1])}")
         else:
             fitting[name] = config
     if not fitting:
-        raise DataError(f"no method fits {data.source}: {_first(left_out)}")
+        raise DataError(f"no method fits {data.source}: {_left(left_out[-1])}")
     return fitting
 
 
@@ -168,8 +168,8 @@ def _reason(name: str, error: DataError) -> str:
     return str(error).removeprefix(f"{name} ")
 
 
-def _first(left_out: list[dict[str, str]]) -> str:
-    return f"{left_out[0]['method']}: {left_out[0]['reason']}"
+def _left(out: dict[str, str]) -> str:
+    return f"{out['method']}: {out['reason']}"
 
 
 def _images(configs: dict[str, RunConfig], listing: Listing) -> dict[str, int]:
@@ -203,7 +203,7 @@ def _say_plan(
     for line in plan_lines(config, listing, encoder, pool, fabric.device, where, lr_given=given, runs=runs):
         progress.say(f"  {line}")
     for left in left_out:
-        progress.say(f"  left out   {left['method']}: {left['reason']}")
+        progress.say(f"  left out   {_left(left)}")
 
 
 def _job(

@@ -7,8 +7,7 @@ Deviations: SGD at .5 instead of .03, with which the authors train ResNet-50 (th
 momentum from .99 instead of .996, because runs are short; 4,096 prototypes (solo-learn's for CIFAR-10), or a third of
 the images where those are fewer, instead of 65,536; the head has BatchNorm, which the authors' code offers for
 convolutional networks, is four times the encoder's width inside, at most 2,048, and no wider than the encoder at its
-end. On digits (100 epochs, one seed) the linear probe has 98.1 % so, without
-BatchNorm, with temperature .07, 95.0 %.
+end. On digits (100 epochs, one seed) the linear probe has 98.1 % so, without BatchNorm, with temperature .07, 95.0 %.
 """
 
 import math
