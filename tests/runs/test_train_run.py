@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from nearfar.experiment import evaluation, plan
 from nearfar.experiment import run as run_module
 from nearfar.experiment import train as train_module
 from nearfar.report import loading_lines
+from nearfar.training.loop import fit
 
 TINY = ("--epochs", "2", "--batch-size", "128", "--set", "evaluate.selections=2")
 KNN_ONLY = ("--set", 'evaluate.probes=["knn"]', "--set", "evaluate.map_rows=20")
@@ -295,6 +297,25 @@ def test_ctrl_c_in_a_real_process_leaves_a_usable_run(tmp_path):
     assert b"Traceback" not in err
     assert read(out / "results.json")["complete"] is False
     assert (out / "encoder.safetensors").exists()
+
+
+def test_a_run_trains_with_memory_kept(tmp_path, nearfar_command, monkeypatch):
+    order = []
+
+    @contextmanager
+    def watched():
+        order.append("kept")
+        yield
+        order.append("given back")
+
+    def trained(*arguments, **options):
+        order.append("trained")
+        fit(*arguments, **options)
+
+    monkeypatch.setattr("nearfar.experiment.run.kept_memory", watched)
+    monkeypatch.setattr("nearfar.experiment.run.fit", trained)
+    assert nearfar_command("train", "digits", "--smoke", "--out", tmp_path / "run", *KNN_ONLY).code == 0
+    assert order == ["kept", "trained", "given back"]
 
 
 def test_a_loss_that_is_no_number_stops_with_what_to_try(tmp_path, nearfar_command):

@@ -37,6 +37,18 @@ def test_freed_tensors_stay_for_the_next_and_go_back_at_the_end() -> None:
     assert resident_bytes() - before < BYTES
 
 
+def test_the_end_of_the_heap_stays_too() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    before = resident_bytes()
+    with kept_memory():
+        block = libc.malloc(24 * BYTES)  # larger than any gap, so that it lies at the end
+        ctypes.memset(block, 1, 24 * BYTES)
+        libc.free(block)
+        assert resident_bytes() - before > 23 * BYTES
+    assert resident_bytes() - before < BYTES
+
+
 def test_an_error_passes_and_memory_goes_back_all_the_same() -> None:
     before = resident_bytes()
     with pytest.raises(ValueError, match="within"), kept_memory():
