@@ -1,13 +1,15 @@
-"""The softmax-contrastive losses against their peers: time and memory of forward and backward over N.
+"""The softmax-contrastive losses against their peers: time and memory of forward and backward over
+N.
 
     pip install '.[bench]'
     python bench/losses.py OUT [--device cpu|cuda] [--sizes 512,1024,...] [--repeats 5]
 
-Each measurement is a process of its own, so that memory is its own; the processes of one size run one after another,
-all candidates in turn, `--repeats` times over, and the median is quoted (of each process the fastest of a few steps,
-fewer where a step is long). Memory is the peak of resident memory above what the process held before its first step
-(on a GPU: of allocated memory), inputs and their gradients not counted in what it held before. A candidate that would
-need more than `--limit-gb` is left out. Writes OUT/losses.json and OUT/losses.png and prints the table.
+Each measurement is a process of its own, so that memory is its own; the processes of one size run
+one after another, all candidates in turn, `--repeats` times over, and the median is quoted (of each
+process the fastest of a few steps, fewer where a step is long). Memory is the peak of resident
+memory above what the process held before its first step (on a GPU: of allocated memory), inputs and
+their gradients not counted in what it held before. A candidate that would need more than
+`--limit-gb` is left out. Writes OUT/losses.json and OUT/losses.png and prints the table.
 """
 
 import argparse
@@ -96,7 +98,11 @@ def measure(name: str, n: int, device: str, dtype: str) -> dict[str, float]:
     import torch
 
     source = torch.Generator().manual_seed(n)
-    z = torch.randn(2, n // 2, WIDTH, generator=source).to(device, getattr(torch, dtype)).requires_grad_()
+    z = (
+        torch.randn(2, n // 2, WIDTH, generator=source)
+        .to(device, getattr(torch, dtype))
+        .requires_grad_()
+    )
     labels = torch.randint(0, CLASSES, (n // 2,), generator=source).to(device)
     loss = candidates()[name]
     small = z.detach()[:, :64].clone().requires_grad_()
@@ -116,7 +122,11 @@ def measure(name: str, n: int, device: str, dtype: str) -> dict[str, float]:
             after = _memory(torch, device)
         if sum(seconds) > 10:
             break
-    return {"loss": float(value.detach()), "ms": 1e3 * min(seconds), "mib": max(after - before, 0.0)}
+    return {
+        "loss": float(value.detach()),
+        "ms": 1e3 * min(seconds),
+        "mib": max(after - before, 0.0),
+    }
 
 
 def _memory(torch: Any, device: str, *, reset: bool = False) -> float:
@@ -127,7 +137,9 @@ def _memory(torch: Any, device: str, *, reset: bool = False) -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     if reset and platform.system() == "Linux":
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
-    for line in Path("/proc/self/status").read_text().splitlines() if platform.system() == "Linux" else ():
+    for line in (
+        Path("/proc/self/status").read_text().splitlines() if platform.system() == "Linux" else ()
+    ):
         if line.startswith("VmRSS:" if reset else "VmHWM:"):
             return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -147,27 +159,54 @@ def hardware(device: str, dtype: str) -> dict[str, Any]:
         if device == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
-    return {**describe(torch.device(device)), "gemm_gflops": 2 * side**3 / best / 1e9, "torch": torch.__version__}
+    return {
+        **describe(torch.device(device)),
+        "gemm_gflops": 2 * side**3 / best / 1e9,
+        "torch": torch.__version__,
+    }
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     rows: dict[tuple[str, int], list[dict[str, float]]] = {}
     for n in arguments.sizes:
-        names = [c for c in candidates() if c not in BYTES or BYTES[c](n) <= arguments.limit_gb * 2**30]
-        repeats = arguments.repeats if n < 32768 or arguments.device == "cuda" else min(3, arguments.repeats)
+        names = [
+            c for c in candidates() if c not in BYTES or BYTES[c](n) <= arguments.limit_gb * 2**30
+        ]
+        repeats = (
+            arguments.repeats
+            if n < 32768 or arguments.device == "cuda"
+            else min(3, arguments.repeats)
+        )
         for _ in range(repeats):
             for name in names:
-                command = [sys.executable, __file__, "--one", name, str(n), arguments.device, arguments.dtype]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--one",
+                    name,
+                    str(n),
+                    arguments.device,
+                    arguments.dtype,
+                ]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
                     print(name, n, done.stderr.strip().splitlines()[-1], file=sys.stderr)
                     continue
                 rows.setdefault((name, n), []).append(json.loads(done.stdout.splitlines()[-1]))
     table = [
-        {"name": name, "n": n, "runs": len(found), **{k: statistics.median(r[k] for r in found) for k in found[0]}}
+        {
+            "name": name,
+            "n": n,
+            "runs": len(found),
+            **{k: statistics.median(r[k] for r in found) for k in found[0]},
+        }
         for (name, n), found in rows.items()
     ]
-    return {"hardware": hardware(arguments.device, arguments.dtype), "dtype": arguments.dtype, "table": table}
+    return {
+        "hardware": hardware(arguments.device, arguments.dtype),
+        "dtype": arguments.dtype,
+        "table": table,
+    }
 
 
 def show(result: dict[str, Any]) -> None:
@@ -176,8 +215,8 @@ def show(result: dict[str, Any]) -> None:
     for row in result["table"]:
         bound = 10 * row["n"] ** 2 * WIDTH / rate / 1e6
         print(
-            f"{row['n']:>8} {row['name']:<16} {row['ms']:>10.2f} ms {row['mib']:>9.1f} MiB  loss {row['loss']:.5f}"
-            f"  {row['ms'] / bound:6.2f} x the bound of 10 N² D operations"
+            f"{row['n']:>8} {row['name']:<16} {row['ms']:>10.2f} ms {row['mib']:>9.1f} MiB  loss"
+            f" {row['loss']:.5f}  {row['ms'] / bound:6.2f} x the bound of 10 N² D operations"
         )
     found = {(row["name"], row["n"]): row for row in result["table"]}
     for peer in BYTES:
@@ -185,20 +224,29 @@ def show(result: dict[str, Any]) -> None:
         for n in sorted({n for _, n in found}):
             if (peer, n) in found:
                 a, b = found[f"nearfar {ours}", n], found[peer, n]
-                print(f"{n:>8} {peer} / nearfar {ours}: time {b['ms'] / a['ms']:.2f}, loss {b['loss'] / a['loss']:.6f}")
+                print(
+                    f"{n:>8} {peer} / nearfar {ours}: time {b['ms'] / a['ms']:.2f}, loss"
+                    f" {b['loss'] / a['loss']:.6f}"
+                )
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
-    for key, title, axis in zip(("ms", "mib"), ("ms, forward and backward", "MiB above the start"), axes, strict=True):
+    for key, title, axis in zip(
+        ("ms", "mib"), ("ms, forward and backward", "MiB above the start"), axes, strict=True
+    ):
         for name in dict.fromkeys(row["name"] for row in result["table"]):
-            of = sorted((row["n"], max(row[key], 0.1)) for row in result["table"] if row["name"] == name)
+            of = sorted(
+                (row["n"], max(row[key], 0.1)) for row in result["table"] if row["name"] == name
+            )
             style = "-" if name.startswith("nearfar") else "--"
             axis.plot(*zip(*of, strict=True), style, marker="o", label=name)
         axis.set(xscale="log", yscale="log", xlabel="N rows", title=title)
-        axis.set_xticks(ns := sorted({row["n"] for row in result["table"]}), [f"{n:,}" for n in ns], rotation=45)
+        axis.set_xticks(
+            ns := sorted({row["n"] for row in result["table"]}), [f"{n:,}" for n in ns], rotation=45
+        )
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
     figure.tight_layout()
@@ -210,11 +258,15 @@ def main() -> None:
         _, _, name, n, device, dtype = sys.argv
         print(json.dumps(measure(name, int(n), device, dtype)))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=None)
+    parser.add_argument(
+        "--sizes", type=lambda text: [int(n) for n in text.split(",")], default=None
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--limit-gb", type=float, default=12.0)
     arguments = parser.parse_args()

@@ -1,14 +1,16 @@
-"""Every method on CIFAR-10 with Conv4: what its frozen encoder is worth, what it takes. Resumable, run by run.
+"""Every method on CIFAR-10 with Conv4: what its frozen encoder is worth, what it takes. Resumable,
+run by run.
 
-    NEARFAR_DATA=FOLDER python bench/methods.py OUT [--images 20000] [--seeds 3] [--methods all] [--workers 1]
-    NEARFAR_DATA=FOLDER python bench/methods.py OUT --images all --seeds 1 --methods cross_entropy,supcon,...
-    python bench/methods.py OUT --table
+    NEARFAR_DATA=FOLDER python bench/methods.py OUT [--images 20000] [--seeds 3] [--methods all]
+    [--workers 1] NEARFAR_DATA=FOLDER python bench/methods.py OUT --images all --seeds 1 --methods
+    cross_entropy,supcon,... python bench/methods.py OUT --table
 
-FOLDER/cifar10.tar.xz, all its test images, and of its training images all or a fixed part (as many of each class, those
-whose names have the smallest SHA-256), a fifth of which (at most 5,000) becomes validation and is not trained on. Ten
-epochs, batch 256 (relational 64), every other setting the method's default; docs/benchmarks.md says which defaults were
-chosen by these test images. Each run is a process of its own on one thread; `--workers` of them at a time. What is done
-already is not done again: OUT/methods.jsonl has a line a run, and `--table` prints it.
+FOLDER/cifar10.tar.xz, all its test images, and of its training images all or a fixed part (as many
+of each class, those whose names have the smallest SHA-256), a fifth of which (at most 5,000)
+becomes validation and is not trained on. Ten epochs, batch 256 (relational 64), every other setting
+the method's default; docs/benchmarks.md says which defaults were chosen by these test images. Each
+run is a process of its own on one thread; `--workers` of them at a time. What is done already is
+not done again: OUT/methods.jsonl has a line a run, and `--table` prints it.
 """
 
 import argparse
@@ -32,14 +34,19 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--images", default="20000", help="training images, or all")
     parser.add_argument("--methods", default="all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--table", action="store_true", help="print the table of what is done, and run nothing")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # method, seed: what a process of its own does
+    parser.add_argument(
+        "--table", action="store_true", help="print the table of what is done, and run nothing"
+    )
+    # method, seed: what a process of its own does
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     log = chosen.out / "methods.jsonl"
     if chosen.one:
@@ -51,7 +58,10 @@ def main() -> None:
         todo = [
             (method, seed)
             for seed, method in itertools.product(range(chosen.seeds), names(chosen.methods))
-            if not any((row["part"], row["method"], row["seed"]) == (chosen.images, method, seed) for row in rows(log))
+            if not any(
+                (row["part"], row["method"], row["seed"]) == (chosen.images, method, seed)
+                for row in rows(log)
+            )
         ]
         with ThreadPoolExecutor(chosen.workers) as pool:
             list(pool.map(lambda one: start(chosen.out, chosen.images, *one), todo))
@@ -83,7 +93,9 @@ def subset(out: Path, images: str) -> Path:
         training = [folder for folder in classes if "train" in Path(folder).parts]
         for folder, found in classes.items():
             most = int(images) // len(training) if folder in training else len(found)
-            for name in sorted(found, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:most]:
+            for name in sorted(found, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[
+                :most
+            ]:
                 member = tarfile.TarInfo(name)
                 member.size = len(content[name])
                 target.addfile(member, io.BytesIO(content[name]))
@@ -101,8 +113,12 @@ def start(out: Path, images: str, method: str, seed: int) -> None:
     """One run as a process on one thread, so that a busy neighbour costs it little."""
     arguments = [str(out), "--images", images, "--one", method, str(seed)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, __file__, *arguments], env=environment, capture_output=True, check=False)
-    last = (done.stderr.decode().strip().splitlines() or ["died"])[-1] if done.returncode else "done"
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments], env=environment, capture_output=True, check=False
+    )
+    last = (
+        (done.stderr.decode().strip().splitlines() or ["died"])[-1] if done.returncode else "done"
+    )
     print(images, method, seed, last, file=sys.stderr, flush=True)
 
 
@@ -131,7 +147,11 @@ def run(out: Path, images: str, method: str, seed: int) -> None:
         },
     )
     results = done.results
-    found = {m["name"]: m for m in results["measurements"] if m["split"] == "test" and m["selection"] == "last"}
+    found = {
+        m["name"]: m
+        for m in results["measurements"]
+        if m["split"] == "test" and m["selection"] == "last"
+    }
     floor = {m["name"]: m for m in results["untrained"] if m["split"] == "test"}
     row: Row = {"part": images, "method": method, "seed": seed, **results["train"]}
     for name in MEASURES:
@@ -148,7 +168,9 @@ def run(out: Path, images: str, method: str, seed: int) -> None:
 
 
 def table(done: list[Row]) -> str:
-    """Markdown: mean over seeds, the interval of seed 0 over its test images, the shortest of the seeds' times."""
+    """Markdown: mean over seeds, the interval of seed 0 over its test images, the shortest of the
+    seeds' times.
+    """
     lines = [
         "| images | method | linear | its interval | kNN | train s | peak MB | seeds |",
         "|---|---|---|---|---|---|---|---|",
@@ -156,7 +178,14 @@ def table(done: list[Row]) -> str:
     for images in dict.fromkeys(row["part"] for row in done):
         some = [row for row in done if row["part"] == images]
         first_of_each_seed = list({row["seed"]: row for row in reversed(some)}.values())
-        lines.append(line(images, "untrained", sorted(first_of_each_seed, key=lambda row: row["seed"]), "untrained."))
+        lines.append(
+            line(
+                images,
+                "untrained",
+                sorted(first_of_each_seed, key=lambda row: row["seed"]),
+                "untrained.",
+            )
+        )
         for method in dict.fromkeys(row["method"] for row in some):
             lines.append(line(images, method, [row for row in some if row["method"] == method]))
     return "\n".join(lines)

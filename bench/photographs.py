@@ -1,8 +1,10 @@
-"""The photograph comparisons of docs/benchmarks.md: cross_entropy and supcon on flowers5, three settings.
+"""The photograph comparisons of docs/benchmarks.md: cross_entropy and supcon on flowers5, three
+settings.
 
     NEARFAR_DATA=FOLDER python bench/photographs.py OUT [conv4 resnet18 pretrained]
 
-Each comparison is resumable: a second call continues where the first was stopped, and appends nothing twice.
+Each comparison is resumable: a second call continues where the first was stopped, and appends
+nothing twice.
 """
 
 import os

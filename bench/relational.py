@@ -1,12 +1,15 @@
-"""The relational step against the plain form: PIL transforms a view in a DataLoader, joined pairs through the head.
+"""The relational step against the plain form: PIL transforms a view in a DataLoader, joined pairs
+through the head.
 
-    python bench/relational.py OUT [--views 4,16] [--batch-size 64] [--steps 60] [--repeats 3] [--workers 0]
+    python bench/relational.py OUT [--views 4,16] [--batch-size 64] [--steps 60] [--repeats 3]
+    [--workers 0]
 
-Both train Conv4 with Adam on the same made-up 32 px images: views, encoder, head, plain loss, backward, optimiser.
-The plain form is written as the authors of arXiv:2006.05849 did: for each image K times RandomResizedCrop, flip,
-ColorJitter and grey by torchvision on PIL images, in a DataLoader; all pairs concatenated in a Python loop, negatives
-by torch.roll, and the whole head on the joined rows. Ours: the views of the `simclr` policy on the batch, the
-factorised head. Each measurement is a process of its own, the two take turns, and the median is quoted. Writes
+Both train Conv4 with Adam on the same made-up 32 px images: views, encoder, head, plain loss,
+backward, optimiser. The plain form is written as the authors of arXiv:2006.05849 did: for each
+image K times RandomResizedCrop, flip, ColorJitter and grey by torchvision on PIL images, in a
+DataLoader; all pairs concatenated in a Python loop, negatives by torch.roll, and the whole head on
+the joined rows. Ours: the views of the `simclr` policy on the batch, the factorised head. Each
+measurement is a process of its own, the two take turns, and the median is quoted. Writes
 OUT/relational.json and prints the table.
 """
 
@@ -30,7 +33,9 @@ WARM_UP_STEPS = 3
 
 
 def images(count: int) -> Any:
-    """uint8 (count, 32, 32, 3): smooth noise, so that crops and colours have something to change."""
+    """uint8 (count, 32, 32, 3): smooth noise, so that crops and colours have something to
+    change.
+    """
     import torch
     from torch.nn import functional as F
 
@@ -73,7 +78,9 @@ def plain_steps(views: int, batch_size: int, steps: int, workers: int) -> Iterat
             return [transform(picture) for _ in range(views)]
 
     net = conv4()
-    head = nn.Sequential(nn.Linear(128, 256), nn.BatchNorm1d(256), nn.LeakyReLU(), nn.Linear(256, 1))
+    head = nn.Sequential(
+        nn.Linear(128, 256), nn.BatchNorm1d(256), nn.LeakyReLU(), nn.Linear(256, 1)
+    )
     optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=1e-3)
     loss_of = nn.BCEWithLogitsLoss()
     for batch in DataLoader(Pictures(), batch_size=batch_size, shuffle=True, num_workers=workers):
@@ -83,7 +90,9 @@ def plain_steps(views: int, batch_size: int, steps: int, workers: int) -> Iterat
         for i in range(views):
             for j in range(i + 1, views):
                 pairs.append(torch.cat([features[i], features[j]], 1))
-                pairs.append(torch.cat([features[i], torch.roll(features[j], shifts=shift, dims=0)], 1))
+                pairs.append(
+                    torch.cat([features[i], torch.roll(features[j], shifts=shift, dims=0)], 1)
+                )
                 targets += [torch.ones(batch_size), torch.zeros(batch_size)]
                 shift = shift + 1 if shift + 1 < batch_size else 1
         loss = loss_of(head(torch.cat(pairs)).squeeze(1), torch.cat(targets))
@@ -108,7 +117,13 @@ def our_steps(views: int, batch_size: int, steps: int, _workers: int) -> Iterato
 
     count = batch_size * (steps + WARM_UP_STEPS)
     pixels = images(count)
-    half = F.avg_pool2d(pixels.permute(0, 3, 1, 2).float(), 2).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    half = (
+        F.avg_pool2d(pixels.permute(0, 3, 1, 2).float(), 2)
+        .round()
+        .to(torch.uint8)
+        .permute(0, 2, 3, 1)
+        .contiguous()
+    )
     size_px = torch.full((count, 2), SIZE)
     plan = ViewPlan(named_policy("simclr"), views, SIZE, MEAN, STD)
     encoder = Encoder(conv4(), size=SIZE, architecture="conv4", library="nearfar")
@@ -163,13 +178,17 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--views", default="4,16")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=0, help="of the plain form's DataLoader (0: its default)")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="of the plain form's DataLoader (0: its default)"
+    )
     parser.add_argument("--one", nargs=2, metavar=("FORM", "VIEWS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
@@ -186,17 +205,30 @@ def main() -> None:
                     command += [f"--{name.replace('_', '-')}", str(getattr(asked, name))]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 seconds[form].append(json.loads(done.stdout))
-        step_ms = {form: 1e3 * statistics.median(found) / asked.steps for form, found in seconds.items()}
-        rows.append({"views": views, "step_ms": step_ms, "ratio": step_ms["plain"] / step_ms["nearfar"], **seconds})
+        step_ms = {
+            form: 1e3 * statistics.median(found) / asked.steps for form, found in seconds.items()
+        }
+        rows.append(
+            {
+                "views": views,
+                "step_ms": step_ms,
+                "ratio": step_ms["plain"] / step_ms["nearfar"],
+                **seconds,
+            }
+        )
         print(
             f"K = {views}, B = {asked.batch_size}: plain {step_ms['plain']:.0f} ms a step, nearfar "
             f"{step_ms['nearfar']:.0f} ms, {rows[-1]['ratio']:.1f} times as fast",
             flush=True,
         )
     asked.out.mkdir(parents=True, exist_ok=True)
-    settings = {name: getattr(asked, name) for name in ("batch_size", "steps", "repeats", "workers")}
+    settings = {
+        name: getattr(asked, name) for name in ("batch_size", "steps", "repeats", "workers")
+    }
     content = {"machine": machine(), **settings, "rows": rows}
-    (asked.out / "relational.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (asked.out / "relational.json").write_text(
+        json.dumps(content, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -1,26 +1,31 @@
-"""View making against its peers: views a second over size, policy and cores, and as a share of a memory copy.
+"""View making against its peers: views a second over size, policy and cores, and as a share of a
+memory copy.
 
-    pip install '.[bench]'
-    python bench/views.py OUT [--device cpu|cuda] [--sizes 32,96,224] [--policies supcon,simclr,rand_augment]
+    pip install '.[bench]' python bench/views.py OUT [--device cpu|cuda] [--sizes 32,96,224]
+    [--policies supcon,simclr,rand_augment]
                               [--cores 1,2] [--repeats 5] [--seconds 1]
 
-Everybody starts from the same images, decoded and in memory, and ends at float32, normalised, channels first. Each
-measurement is a process of its own, bound to as many cores as it may use; all candidates take turns, `--repeats` times
-over, and the median is quoted. A process warms up first (compilation is not measured), then makes views for `--seconds`
-and at least FEWEST of them. The settings, each the fastest for the peer that its documentation allows:
+Everybody starts from the same images, decoded and in memory, and ends at float32, normalised,
+channels first. Each measurement is a process of its own, bound to as many cores as it may use; all
+candidates take turns, `--repeats` times over, and the median is quoted. A process warms up first
+(compilation is not measured), then makes views for `--seconds` and at least FEWEST of them. The
+settings, each the fastest for the peer that its documentation allows:
 
 - nearfar: `make_views`, two views of a batch at a time, as many threads as cores.
-- kornia: `AugmentationSequential` without transformation matrices (`skip`), crops by slicing, batches small enough for
-  the cache (KORNIA_BATCH; on a GPU nearfar's), as many threads as cores. It draws RandAugment's operations for the
-  batch, not for each sample.
-- torchvision v2, per sample, from PIL images (a tensor from the blur on) or from uint8 tensors (float from the colours
-  on; RandAugment works in uint8); albumentations, per sample, from arrays, OpenCV on one thread; lightly's
-  `SimCLRTransform`, per sample, from PIL images. As many processes as cores, one thread each. They keep what they make:
-  no DataLoader, no collation, no transfer between processes counts against them.
+- kornia: `AugmentationSequential` without transformation matrices (`skip`), crops by slicing,
+  batches small enough for
+  the cache (KORNIA_BATCH; on a GPU nearfar's), as many threads as cores. It draws RandAugment's
+  operations for the batch, not for each sample.
+- torchvision v2, per sample, from PIL images (a tensor from the blur on) or from uint8 tensors
+  (float from the colours
+  on; RandAugment works in uint8); albumentations, per sample, from arrays, OpenCV on one thread;
+  lightly's `SimCLRTransform`, per sample, from PIL images. As many processes as cores, one thread
+  each. They keep what they make: no DataLoader, no collation, no transfer between processes counts
+  against them.
 
-The share of the copy is the time to copy the bytes of the views once, by NumPy on as many threads (on a GPU by torch),
-over the time to make them. On a GPU nearfar and kornia are measured. Writes OUT/views.json and OUT/views.png and prints
-the table.
+The share of the copy is the time to copy the bytes of the views once, by NumPy on as many threads
+(on a GPU by torch), over the time to make them. On a GPU nearfar and kornia are measured. Writes
+OUT/views.json and OUT/views.png and prints the table.
 """
 
 import argparse
@@ -49,15 +54,27 @@ GPU_BATCH = {32: 4096, 96: 1024, 224: 256}
 KORNIA_BATCH = {32: 128, 96: 32, 224: 16}  # views; larger ones are slower on a CPU
 FEWEST = 64  # views a process
 COUNT = 2
-PACKAGES = ("torch", "torchvision", "kornia", "albumentations", "opencv-python-headless", "lightly", "pillow", "numpy")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "kornia",
+    "albumentations",
+    "opencv-python-headless",
+    "lightly",
+    "pillow",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy in the numbers that the peers take. Flip and crop's aspect are everybody's own: .5, and 3/4 to 4/3."""
+    """A policy in the numbers that the peers take. Flip and crop's aspect are everybody's own: .5,
+    and 3/4 to 4/3.
+    """
 
     area: tuple[float, float]
-    jitter: tuple[float, float, float, float] | None = None  # brightness, contrast, saturation, hue; probability .8
+    # brightness, contrast, saturation, hue; probability .8
+    jitter: tuple[float, float, float, float] | None = None
     grey: float = 0.0
     blur: bool = False  # probability .5, sigma .1 to 2 px
     rand_augment: bool = False  # two operations of magnitude 9
@@ -77,7 +94,9 @@ Maker = Callable[[], Any]  # makes one view (C, H, W), or views (..., C, H, W)
 
 def candidates(policy: str, device: str) -> list[str]:
     names = BATCHED if device == "cuda" else (*BATCHED, *PER_SAMPLE)
-    return [name for name in names if not (POLICIES[policy].rand_augment and name in NO_RAND_AUGMENT)]
+    return [
+        name for name in names if not (POLICIES[policy].rand_augment and name in NO_RAND_AUGMENT)
+    ]
 
 
 def kernel_px(size: int) -> int:
@@ -204,7 +223,9 @@ def _albumentations(policy: str, size: int) -> Maker:
     if setting.grey:
         steps.append(A.ToGray(p=setting.grey))
     if setting.blur:
-        steps.append(A.GaussianBlur(blur_limit=(kernel_px(size),) * 2, sigma_limit=(0.1, 2.0), p=0.5))
+        steps.append(
+            A.GaussianBlur(blur_limit=(kernel_px(size),) * 2, sigma_limit=(0.1, 2.0), p=0.5)
+        )
     transform = A.Compose([*steps, A.Normalize(mean=MEAN, std=STD), ToTensorV2()])
     return _one_after_another(lambda image: transform(image=image)["image"], size, "array")
 
@@ -217,7 +238,11 @@ def _one_after_another(transform: Callable[[Any], Any], size: int, start: str) -
 
     tensors = pictures(BATCH[size], SOURCE_PX[size])
     arrays = list(_channels_last(tensors).numpy())
-    sources = {"tensor": list(tensors), "array": arrays, "PIL": [Image.fromarray(array) for array in arrays]}
+    sources = {
+        "tensor": list(tensors),
+        "array": arrays,
+        "PIL": [Image.fromarray(array) for array in arrays],
+    }
     images = cycle(sources[start])
     return lambda: transform(next(images))
 
@@ -260,7 +285,9 @@ def rate(make: Maker, each: int, seconds: float, device: str) -> float:
 
 
 def copies_per_second(views: Any, cores: int, device: str) -> float:
-    """How often the views' bytes are copied in a second, to memory that is there already: the best of many."""
+    """How often the views' bytes are copied in a second, to memory that is there already: the best
+    of many.
+    """
     import numpy as np
     import torch
 
@@ -285,7 +312,9 @@ def copies_per_second(views: Any, cores: int, device: str) -> float:
     return 1 / min(spent)
 
 
-def measure(name: str, policy: str, size: int, cores: int, device: str, seconds: float) -> dict[str, float]:
+def measure(
+    name: str, policy: str, size: int, cores: int, device: str, seconds: float
+) -> dict[str, float]:
     """One process's figures."""
     if hasattr(os, "sched_setaffinity") and device == "cpu":
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
@@ -301,7 +330,9 @@ def measure(name: str, policy: str, size: int, cores: int, device: str, seconds:
         rate(make, each, min(0.2, seconds), device)
         found = {"views_per_second": rate(make, each, seconds, device)}
         if name == OURS:
-            found["copy_share"] = found["views_per_second"] / (each * copies_per_second(views, cores, device))
+            found["copy_share"] = found["views_per_second"] / (
+                each * copies_per_second(views, cores, device)
+            )
     return found
 
 
@@ -310,7 +341,10 @@ def _several(name: str, policy: str, size: int, processes: int, seconds: float) 
     context = multiprocessing.get_context("fork")  # quick; torch has started no thread yet
     ready, answers = context.Barrier(processes), context.Queue()
     task = (name, policy, size, seconds, ready, answers)
-    workers = [context.Process(target=_worker, args=(*task, seed), daemon=True) for seed in range(processes)]
+    workers = [
+        context.Process(target=_worker, args=(*task, seed), daemon=True)
+        for seed in range(processes)
+    ]
     for worker in workers:
         worker.start()
     rates = []
@@ -325,7 +359,9 @@ def _several(name: str, policy: str, size: int, processes: int, seconds: float) 
     return sum(rates)
 
 
-def _worker(name: str, policy: str, size: int, seconds: float, ready: Any, answers: Any, seed: int) -> None:
+def _worker(
+    name: str, policy: str, size: int, seconds: float, ready: Any, answers: Any, seed: int
+) -> None:
     import numpy as np
     import torch
 
@@ -350,15 +386,29 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for repeat in range(arguments.repeats):
         for policy, size, cores in cells:
             for name in candidates(policy, arguments.device):
-                one = [name, policy, str(size), str(cores), arguments.device, str(arguments.seconds)]
+                one = [
+                    name,
+                    policy,
+                    str(size),
+                    str(cores),
+                    arguments.device,
+                    str(arguments.seconds),
+                ]
                 threads = str(cores if name in BATCHED else 1)
-                environment = os.environ | {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+                environment = os.environ | {
+                    "OMP_NUM_THREADS": threads,
+                    "NUMBA_NUM_THREADS": threads,
+                }
                 command = [sys.executable, "-W", "ignore", __file__, "--one", *one]
-                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+                done = subprocess.run(
+                    command, env=environment, capture_output=True, text=True, check=False
+                )
                 if done.returncode:
                     print(*one, (done.stderr.strip().splitlines() or ["died"])[-1], file=sys.stderr)
                     continue
-                rows.setdefault((policy, size, cores, name), []).append(json.loads(done.stdout.splitlines()[-1]))
+                rows.setdefault((policy, size, cores, name), []).append(
+                    json.loads(done.stdout.splitlines()[-1])
+                )
         print(f"round {repeat + 1} of {arguments.repeats}", file=sys.stderr)
     import torch
 
@@ -375,7 +425,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": hardware(arguments.device, "float32"),
         "versions": {package: version(package) for package in PACKAGES},
-        "batch": GPU_BATCH if arguments.device == "cuda" else {OURS: BATCH, "kornia (views)": KORNIA_BATCH},
+        "batch": GPU_BATCH
+        if arguments.device == "cuda"
+        else {OURS: BATCH, "kornia (views)": KORNIA_BATCH},
         "seconds": arguments.seconds,
         "table": table,
     }
@@ -408,11 +460,17 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
     table = result["table"]
     policies, sizes, cores, names = (
-        list(dict.fromkeys(row[key] for row in table)) for key in ("policy", "size", "cores", "name")
+        list(dict.fromkeys(row[key] for row in table))
+        for key in ("policy", "size", "cores", "name")
     )
     shape = (len(policies), len(sizes))
-    figure, axes = plt.subplots(*shape, figsize=(4.6 * shape[1], 2.9 * shape[0] + 0.6), squeeze=False, sharex="col")
-    found = {(row["policy"], row["size"], row["cores"], row["name"]): row["views_per_second"] for row in table}
+    figure, axes = plt.subplots(
+        *shape, figsize=(4.6 * shape[1], 2.9 * shape[0] + 0.6), squeeze=False, sharex="col"
+    )
+    found = {
+        (row["policy"], row["size"], row["cores"], row["name"]): row["views_per_second"]
+        for row in table
+    }
     high = 0.8 / len(cores)
     for (i, policy), (j, size) in ((a, b) for a in enumerate(policies) for b in enumerate(sizes)):
         axis = axes[i][j]
@@ -422,9 +480,18 @@ def draw(result: dict[str, Any], path: Path) -> None:
                     continue
                 colour = "#1b6ca8" if name == OURS else "#8a8f98"
                 y = at + (c - (len(cores) - 1) / 2) * high
-                axis.barh(y, views, height=0.92 * high, color=colour, alpha=1 if c == len(cores) - 1 else 0.5)
+                axis.barh(
+                    y,
+                    views,
+                    height=0.92 * high,
+                    color=colour,
+                    alpha=1 if c == len(cores) - 1 else 0.5,
+                )
                 axis.text(views * 1.08, y, f"{views:,.0f}", va="center", fontsize=7)
-        axis.set(xscale="log", title=f"{policy}, {size} px" + (f" from {SOURCE_PX[size]}" if size == 224 else ""))
+        axis.set(
+            xscale="log",
+            title=f"{policy}, {size} px" + (f" from {SOURCE_PX[size]}" if size == 224 else ""),
+        )
         axis.set_yticks(range(len(names)), names if j == 0 else [""] * len(names), fontsize=8)
         axis.invert_yaxis()
         axis.grid(alpha=0.3, axis="x", which="major")
@@ -447,7 +514,10 @@ def known(policies: list[str]) -> list[str]:
 
     for policy in policies:
         if policy not in OURS_BY_NAME:
-            print(f"LEFT OUT: {policy} is not among nearfar's policies ({', '.join(OURS_BY_NAME)})", file=sys.stderr)
+            print(
+                f"LEFT OUT: {policy} is not among nearfar's policies ({', '.join(OURS_BY_NAME)})",
+                file=sys.stderr,
+            )
     return [policy for policy in policies if policy in OURS_BY_NAME]
 
 
@@ -456,18 +526,26 @@ def main() -> None:
         _, _, name, policy, size, cores, device, seconds = sys.argv
         print(json.dumps(measure(name, policy, int(size), int(cores), device, float(seconds))))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=list(SOURCE_PX))
+    parser.add_argument(
+        "--sizes", type=lambda text: [int(n) for n in text.split(",")], default=list(SOURCE_PX)
+    )
     parser.add_argument("--policies", type=lambda text: text.split(","), default=list(POLICIES))
-    parser.add_argument("--cores", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2])
+    parser.add_argument(
+        "--cores", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2]
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     arguments = parser.parse_args()
     for wanted, there in ((arguments.sizes, SOURCE_PX), (arguments.policies, POLICIES)):
         if unknown := [name for name in wanted if name not in there]:
-            parser.error(f"want some of {', '.join(map(str, there))}, got {', '.join(map(str, unknown))}")
+            parser.error(
+                f"want some of {', '.join(map(str, there))}, got {', '.join(map(str, unknown))}"
+            )
     arguments.policies = known(arguments.policies)
     if not arguments.policies:
         sys.exit("nothing is left to measure")

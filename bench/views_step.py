@@ -1,22 +1,27 @@
-"""SimCLR end to end: images a second of nearfar's step and of lightly's, and what share of the step is view making.
+"""SimCLR end to end: images a second of nearfar's step and of lightly's, and what share of the step
+is view making.
 
-    pip install '.[bench]'
-    NEARFAR_DATA=FOLDER python bench/views_step.py OUT [--encoders conv4,resnet18] [--policy simclr] [--repeats 5]
+    pip install '.[bench]' NEARFAR_DATA=FOLDER python bench/views_step.py OUT [--encoders
+    conv4,resnet18] [--policy simclr] [--repeats 5]
                                                        [--batch 256] [--seconds 5]
 
-Both sides train the same encoder (channels last; ResNet-18 with the small-image stem), a projector of the same shape,
-NT-Xent, and SGD with momentum, two views an image, on the same pixels of CIFAR-10 (FOLDER/cifar10.tar.xz, decoded
-once), on all the cores (leave OMP_NUM_THREADS unset).
+Both sides train the same encoder (channels last; ResNet-18 with the small-image stem), a projector
+of the same shape, NT-Xent, and SGD with momentum, two views an image, on the same pixels of
+CIFAR-10 (FOLDER/cifar10.tar.xz, decoded once), on all the cores (leave OMP_NUM_THREADS unset).
 
-- nearfar: `Batches`, `SimCLR.step`, backward, its optimiser, freed memory kept, in float32, and in bf16 where the CPU
+- nearfar: `Batches`, `SimCLR.step`, backward, its optimiser, freed memory kept, in float32, and in
+  bf16 where the CPU
   has it. `--policy` names the views; for equal work it has to be without blur.
-- lightly: the loop of its SimCLR example: `SimCLRTransform(input_size=32, gaussian_blur=0.0)` from PIL images in a
-  DataLoader, the views one after another through encoder and `SimCLRProjectionHead`, `NTXentLoss`, SGD; with two
-  workers, and with none. Float32 as in the example, and with two workers the encoder in bf16 too.
+- lightly: the loop of its SimCLR example: `SimCLRTransform(input_size=32, gaussian_blur=0.0)` from
+  PIL images in a
+  DataLoader, the views one after another through encoder and `SimCLRProjectionHead`, `NTXentLoss`,
+  SGD; with two workers, and with none. Float32 as in the example, and with two workers the encoder
+  in bf16 too.
 
-Each measurement is a process of its own; all candidates take turns, `--repeats` times over, and the median is quoted. A
-process makes WARM_UP steps first (workers have started and their queue is full, kernels are compiled), then steps for
-`--seconds`, and at least FEWEST. Writes OUT/views_step.json and prints the table.
+Each measurement is a process of its own; all candidates take turns, `--repeats` times over, and the
+median is quoted. A process makes WARM_UP steps first (workers have started and their queue is full,
+kernels are compiled), then steps for `--seconds`, and at least FEWEST. Writes OUT/views_step.json
+and prints the table.
 """
 
 import argparse
@@ -37,7 +42,13 @@ from typing import Any
 from losses import hardware
 
 ENCODERS = ("conv4", "resnet18")
-CANDIDATES = ("nearfar", "nearfar, bf16", "lightly, 2 workers", "lightly, 2 workers, bf16", "lightly, no workers")
+CANDIDATES = (
+    "nearfar",
+    "nearfar, bf16",
+    "lightly, 2 workers",
+    "lightly, 2 workers, bf16",
+    "lightly, no workers",
+)
 SIZE, TEMPERATURE, LR = 32, 0.2, 0.06
 WARM_UP = {"conv4": 8, "resnet18": 2}  # steps
 FEWEST = {"conv4": 20, "resnet18": 3}
@@ -75,7 +86,9 @@ def nearfar_steps(name: str, batch: int, policy: str, *, bf16: bool) -> Iterator
     data = _data()
     mean, std = channel_statistics(data)
     pool = data.split("train")
-    method = SimCLR(_encoder(name, bf16=bf16), SimCLRConfig(temperature=TEMPERATURE), data.facts(SIZE)).train()
+    method = SimCLR(
+        _encoder(name, bf16=bf16), SimCLRConfig(temperature=TEMPERATURE), data.facts(SIZE)
+    ).train()
     last = method.encoder.memory_format == torch.channels_last
     optimizer = build_optimizer("sgd", method.parameters(), lr=LR, weight_decay=1e-4, momentum=0.9)
     batches = Batches(
@@ -105,7 +118,9 @@ def nearfar_steps(name: str, batch: int, policy: str, *, bf16: bool) -> Iterator
 
 
 class _Pictures:
-    """Decoded pixels as PIL images, two views of each, like torchvision's CIFAR10 with lightly's transform."""
+    """Decoded pixels as PIL images, two views of each, like torchvision's CIFAR10 with lightly's
+    transform.
+    """
 
     def __init__(self, images: Any, transform: Any) -> None:
         self.images, self.transform = images, transform
@@ -154,7 +169,9 @@ def lightly_steps(name: str, batch: int, workers: int, *, bf16: bool) -> Iterato
         yield spent
 
 
-def measure(candidate: str, encoder: str, batch: int, policy: str, seconds: float) -> dict[str, float]:
+def measure(
+    candidate: str, encoder: str, batch: int, policy: str, seconds: float
+) -> dict[str, float]:
     """One process's figures; the share is of time spent on views, or waiting for them."""
     side, *settings = candidate.split(", ")
     bf16 = "bf16" in settings
@@ -206,7 +223,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "hardware": facts,
-        "versions": {package: version(package) for package in ("torch", "torchvision", "lightly", "pillow", "timm")},
+        "versions": {
+            package: version(package)
+            for package in ("torch", "torchvision", "lightly", "pillow", "timm")
+        },
         "batch": arguments.batch,
         "seconds": arguments.seconds,
         "settings": settings(arguments.policy),
@@ -218,18 +238,30 @@ def settings(policy: str) -> dict[str, str]:
     from nearfar.views.policies import named_policy
 
     return {
-        "both": f"SimCLR, two views at {SIZE} px, NT-Xent at temperature {TEMPERATURE}, projector Linear - BatchNorm - "
-        f"ReLU - Linear from the encoder's width to 128, SGD (rate {LR}, Nesterov momentum .9, weight decay 1e-4)",
-        "nearfar": f"policy {policy}: {named_policy(policy).model_dump_json(exclude_defaults=True)}",
-        "lightly": "SimCLRTransform(input_size=32, gaussian_blur=0.0): crop .08 to 1, flip .5, jitter .8/.8/.8/.2 with "
-        "probability .8, grey .2; DataLoader(shuffle, drop_last, persistent workers)",
+        "both": (
+            f"SimCLR, two views at {SIZE} px, NT-Xent at temperature {TEMPERATURE}, projector"
+            f" Linear - BatchNorm - ReLU - Linear from the encoder's width to 128, SGD (rate {LR},"
+            " Nesterov momentum .9, weight decay 1e-4)"
+        ),
+        "nearfar": (
+            f"policy {policy}: {named_policy(policy).model_dump_json(exclude_defaults=True)}"
+        ),
+        "lightly": (
+            "SimCLRTransform(input_size=32, gaussian_blur=0.0): crop .08 to 1, flip .5, jitter"
+            " .8/.8/.8/.2 with probability .8, grey .2; DataLoader(shuffle, drop_last, persistent"
+            " workers)"
+        ),
         "bf16": "autocast of the encoder",
     }
 
 
 def show(result: dict[str, Any]) -> None:
     """A Markdown table; the ratios are to lightly with two workers in float32."""
-    print(json.dumps({key: value for key, value in result.items() if key not in ("table", "settings")}))
+    print(
+        json.dumps(
+            {key: value for key, value in result.items() if key not in ("table", "settings")}
+        )
+    )
     for side, text in result["settings"].items():
         print(f"{side}: {text}")
     print("\n| encoder | | images/s | ms a step | share of the views | x lightly, 2 workers |")
@@ -239,8 +271,8 @@ def show(result: dict[str, Any]) -> None:
         peer = speed.get((row["encoder"], "lightly, 2 workers"))
         ratio = f"{row['images_per_second'] / peer:.2f}" if peer else ""
         print(
-            f"| {row['encoder']} | {row['name']} | {row['images_per_second']:,.0f} | {row['step_ms']:,.1f} "
-            f"| {100 * row['views_share']:.1f} % | {ratio} |"
+            f"| {row['encoder']} | {row['name']} | {row['images_per_second']:,.0f} |"
+            f" {row['step_ms']:,.1f} | {100 * row['views_share']:.1f} % | {ratio} |"
         )
 
 
@@ -249,7 +281,9 @@ def main() -> None:
         _, _, candidate, encoder, batch, policy, seconds = sys.argv
         print(json.dumps(measure(candidate, encoder, int(batch), policy, float(seconds))))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--encoders", type=lambda text: text.split(","), default=list(ENCODERS))
     parser.add_argument("--policy", default="simclr")

@@ -1,5 +1,5 @@
-"""What every test may rely on: shapes checked as the signatures state them, its own cache of decoded data, and
-the folder of real data where there is one.
+"""What every test may rely on: shapes checked as the signatures state them, its own cache of
+decoded data, and the folder of real data where there is one.
 """
 
 import os
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # as fast for tests so small, and steady beside other programs
+# as fast for tests so small, and steady beside other programs
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOMS_WITH_SHAPES = ("core", "losses", "nn", "views", "data", "methods", "training", "evaluate")
 install_import_hook(
@@ -21,7 +22,9 @@ install_import_hook(
 
 
 class CompiledAsWritten(MetaPathFinder):
-    """Keeps the hook away from what numba compiles: it cannot compile a checked function. Asked first."""
+    """Keeps the hook away from what numba compiles: it cannot compile a checked function. Asked
+    first.
+    """
 
     names = ("nearfar.views.kernels.cpu", "nearfar.views.kernels.draw")
 

@@ -1,7 +1,8 @@
 """nearfar: representations learned by comparison, and measured honestly.
 
-`nearfar.train`, `nearfar.compare` and `nearfar.load` do what the commands do; the modules `losses`, `views`,
-`methods`, `evaluate` and `data` are the parts. Names are imported when they are first used.
+`nearfar.train`, `nearfar.compare` and `nearfar.load` do what the commands do; the modules `losses`,
+`views`, `methods`, `evaluate` and `data` are the parts. Names are imported when they are first
+used.
 """
 
 from importlib import import_module

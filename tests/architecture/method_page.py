@@ -1,7 +1,8 @@
-"""docs/methods.md, from the classes: what each says of itself, what it is built of, what a step costs.
+"""docs/methods.md, from the classes: what each says of itself, what it is built of, what a step
+costs.
 
-Built for CIFAR-10 and ResNet-18. Costs are the products and convolutions of a step, forward and backward, counted by
-torch; they do not depend on the machine.
+Built for CIFAR-10 and ResNet-18. Costs are the products and convolutions of a step, forward and
+backward, counted by torch; they do not depend on the machine.
 """
 
 import inspect
@@ -45,15 +46,15 @@ def page() -> str:
 
 def _contents() -> str:
     rows = [
-        f"| [`{name}`](#{name}) | {'yes' if method_class(name).needs_labels else 'no'} | {_summary(name)} | "
-        f"{cost(name):.2f} |"
+        f"| [`{name}`](#{name}) | {'yes' if method_class(name).needs_labels else 'no'} |"
+        f" {_summary(name)} | {cost(name):.2f} |"
         for name in METHODS
     ]
     return "\n".join(["| method | labels | | cost |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def _summary(name: str) -> str:
-    return (inspect.getdoc(method_class(name).Config) or "").splitlines()[0].partition(": ")[2]
+    return method_class(name).Config.summary().partition(": ")[2]
 
 
 def _section(name: str) -> str:
@@ -64,37 +65,63 @@ def _section(name: str) -> str:
     table = ["| key | default | meaning |", "|---|---|---|"]
     rows = [f"| `{key.path}` | `{key.default}` | {key.text} |" for key in keys]
     parts = [f"## {name}", idea, f"```text\n{picture(name)}\n```", _facts(name), notes]
-    return "\n\n".join(part for part in [*parts, "\n".join([*table, *rows]) if keys else ""] if part) + "\n"
+    return (
+        "\n\n".join(part for part in [*parts, "\n".join([*table, *rows]) if keys else ""] if part)
+        + "\n"
+    )
 
 
 def _facts(name: str) -> str:
     kind, optimizer = method_class(name), method_class(name).optimizer
     small = default_policy(kind.default_views, SIZE)
-    policy = f"`{kind.default_views}`" + (f" (up to 40 px `{small}`)" if small != kind.default_views else "")
+    policy = f"`{kind.default_views}`" + (
+        f" (up to 40 px `{small}`)" if small != kind.default_views else ""
+    )
     scaling = ", by the root of the batch" if optimizer.scaling == "sqrt" else ""
     scaling += ", constant" if optimizer.decay == "constant" else ""
-    decay = f"weight decay {optimizer.weight_decay:g}" if optimizer.weight_decay else "no weight decay"
-    spared = "" if optimizer.decay_norms_and_biases or not optimizer.weight_decay else ", norms and biases without"
+    decay = (
+        f"weight decay {optimizer.weight_decay:g}" if optimizer.weight_decay else "no weight decay"
+    )
+    spared = (
+        ""
+        if optimizer.decay_norms_and_biases or not optimizer.weight_decay
+        else ", norms and biases without"
+    )
     constant = f"; {', '.join(kind.constant_rate)} at a constant rate" if kind.constant_rate else ""
     return "\n".join(
         [
             f"- {kind.paper}",
-            f"- labels: {'needed' if kind.needs_labels else 'not looked at'}; views: {kind.default_count} of each "
-            f"image by {policy}",
-            f"- optimizer: {optimizer.name}, rate {optimizer.lr_per_256:g}{scaling}, {decay}{spared}{constant}",
+            (
+                f"- labels: {'needed' if kind.needs_labels else 'not looked at'}; views:"
+                f" {kind.default_count} of each image by {policy}"
+            ),
+            (
+                f"- optimizer: {optimizer.name}, rate {optimizer.lr_per_256:g}{scaling},"
+                f" {decay}{spared}{constant}"
+            ),
             f"- cost of a step: {cost(name):.2f} of SimCLR's",
         ]
     )
 
 
 def picture(name: str) -> str:
-    """A line from the views through the parts to the loss, and one for each thing that meets it there."""
+    """A line from the views through the parts to the loss, and one for each thing that meets it
+    there.
+    """
     method = make(name)
     count = method_class(name).default_count
     views = f"{count} view{'s' if count > 1 else ''}"
-    parts = {part: child for part, child in method.named_children() if not isinstance(child, (TargetNetwork, Queue))}
+    parts = {
+        part: child
+        for part, child in method.named_children()
+        if not isinstance(child, (TargetNetwork, Queue))
+    }
     del parts["encoder"]
-    stages = [views, f"encoder{_looks(name, count, 'encoder')}", "h" if name != "colorization" else "its map"]
+    stages = [
+        views,
+        f"encoder{_looks(name, count, 'encoder')}",
+        "h" if name != "colorization" else "its map",
+    ]
     for part, child in parts.items():
         stages += [f"{part} {_widths(child)}", *(["z"] if part == "projector" else [])]
     lines = [" -> ".join(stages)]
@@ -109,7 +136,9 @@ def picture(name: str) -> str:
         lines.append("labels")
     width = max(map(len, lines))
     ends = ["-> loss" if at == 0 else "--^" for at in range(len(lines))]
-    return "\n".join(f"{line} {'-' * (width - len(line))}{end}" for line, end in zip(lines, ends, strict=True))
+    return "\n".join(
+        f"{line} {'-' * (width - len(line))}{end}" for line, end in zip(lines, ends, strict=True)
+    )
 
 
 def _looks(name: str, count: int, part: str) -> str:
@@ -138,7 +167,8 @@ def make(name: str) -> Method:
 
 class Step(NamedTuple):
     operations: int
-    seen: dict[str, dict[int, float]]  # by each encoder: images of each side, for each image of the batch
+    # by each encoder: images of each side, for each image of the batch
+    seen: dict[str, dict[int, float]]
 
 
 def cost(name: str) -> float:
@@ -153,14 +183,20 @@ def step(name: str) -> Step:
     plan = ViewPlan(policy, kind.default_count, SIZE, mean=FACTS.mean, std=FACTS.std)
     source = torch.Generator().manual_seed(0)
     views = tuple(
-        torch.randn(group.views, SAMPLES, 3, group.size, group.size, generator=source) for group in plan.groups
+        torch.randn(group.views, SAMPLES, 3, group.size, group.size, generator=source)
+        for group in plan.groups
     )
     index = torch.arange(SAMPLES)
     labels = index % 2 if kind.needs_labels else torch.full_like(index, -1)
     batch = Batch(views, labels, index, torch.zeros_like(index), 0, 0, 0.5)
     seen: dict[str, dict[int, float]] = {}
-    nets = {part: module.net for part, module in method.named_modules() if isinstance(module, Encoder)}
-    hooks = [net.register_forward_pre_hook(partial(_count, seen.setdefault(part, {}))) for part, net in nets.items()]
+    nets = {
+        part: module.net for part, module in method.named_modules() if isinstance(module, Encoder)
+    }
+    hooks = [
+        net.register_forward_pre_hook(partial(_count, seen.setdefault(part, {})))
+        for part, net in nets.items()
+    ]
     with FlopCounterMode(display=False) as counted:
         loss: Tensor = method(batch).loss
         loss.backward()

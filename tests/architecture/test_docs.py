@@ -24,9 +24,15 @@ the data at hand, or does without; what it chose stands in the plan and in `run.
 
 def test_the_page_of_the_configuration_is_current():
     methods = {f"method] of {name}": method_class(name).Config for name in METHODS}
-    text = as_markdown(SECTIONS) + "\n" + "\n".join(
-        as_markdown({"method": config}).replace("## [method]", f"## [method] with name = \"{title.split()[-1]}\"")
-        for title, config in methods.items()
+    text = (
+        as_markdown(SECTIONS)
+        + "\n"
+        + "\n".join(
+            as_markdown({"method": config}).replace(
+                "## [method]", f'## [method] with name = "{title.split()[-1]}"'
+            )
+            for title, config in methods.items()
+        )
     )
     path = ROOT / "docs" / "config.md"
     if os.environ.get("NEARFAR_SNAPSHOT") == "write":
@@ -59,7 +65,9 @@ def python_blocks() -> list[tuple[str, str]]:
     return [
         (page.name, block)
         for page in pages
-        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+        for block in re.findall(
+            r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S
+        )
     ]
 
 

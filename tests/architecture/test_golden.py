@@ -29,11 +29,15 @@ def losses(name: str) -> list[float]:
     kind = method_class(name)
     size = max(SIZE, kind.smallest_view_px)
     encoder = Encoder(conv4().double(), size=size, architecture="conv4")
-    method = kind(encoder, kind.Config(), DataFacts("golden", size, ("a", "b"), (50, 50), 100)).double()
+    method = kind(
+        encoder, kind.Config(), DataFacts("golden", size, ("a", "b"), (50, 50), 100)
+    ).double()
     for key, parameter in method.named_parameters():
         key = key.removeprefix("target.")  # a target network begins as a copy
         parameter.data = numbers(key, *parameter.shape) * (1 / max(parameter[0].numel(), 1)) ** 0.5
-    optimizer = build_optimizer("sgd", method.parameters(), lr=0.05, weight_decay=1e-4, momentum=0.9)
+    optimizer = build_optimizer(
+        "sgd", method.parameters(), lr=0.05, weight_decay=1e-4, momentum=0.9
+    )
     found = []
     for step in range(STEPS):
         views = numbers(f"views {step}", kind.default_count, SAMPLES, 3, size, size)

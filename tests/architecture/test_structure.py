@@ -1,4 +1,6 @@
-"""Decay seen at a glance: snapshots change on purpose, counts may fall silently and rise only with a reason."""
+"""Decay seen at a glance: snapshots change on purpose, counts may fall silently and rise only with
+a reason.
+"""
 
 import ast
 import inspect
@@ -24,14 +26,22 @@ RATCHETS = {  # how often each may stand in the package
     r"#\s*noqa": 4,
     r"type:\s*ignore": 3,
     r"\bTODO\b|\bFIXME\b": 0,
-    r"except Exception": 3,  # the last resort of the command; whatever a user's own module does, and its method
+    # the last resort of the command; whatever a user's own module does, and its method
+    r"except Exception": 3,
     r"\bwarnings\.warn\(": 0,
     r"torch\.manual_seed\(": 4,
 }
 LONGEST_FILE = 320
-LONGER = {  # numba's cache on disk does not notice edits in other files, so all that a kernel calls stands in its own
-    "views/kernels/cpu.py": 420,
-    "views/kernels/draw.py": 380,
+LONGER = {
+    # numba's cache on disk does not notice edits in other files, so all that a kernel calls stands
+    # in its own
+    "views/kernels/cpu.py": 460,
+    "views/kernels/draw.py": 450,
+    # a kernel's parameters stand a line each; forward and backward share them
+    "losses/tiled/triton.py": 400,
+    # all operations as data, a class each
+    "views/operations.py": 325,
+    "evaluate/doctor.py": 365,  # to be split
 }
 FORBIDDEN_NAMES = ("utils.py", "common.py", "helpers.py", "misc.py")
 
@@ -39,9 +49,19 @@ FORBIDDEN_NAMES = ("utils.py", "common.py", "helpers.py", "misc.py")
 def test_the_walk_sees_the_whole_package():
     assert len(FILES) >= 100
     assert {path.relative_to(SOURCE).parts[0] for path in FILES if path.parent != SOURCE} == {
-        "cli", "config", "core", "data", "evaluate", "experiment", "losses", "methods", "nn", "report", "training",
+        "cli",
+        "config",
+        "core",
+        "data",
+        "evaluate",
+        "experiment",
+        "losses",
+        "methods",
+        "nn",
+        "report",
+        "training",
         "views",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("pattern", list(RATCHETS))
@@ -75,7 +95,9 @@ def test_no_line_seeds_the_global_generator_outside_a_fork():
         lines = path.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines):
             if "torch.manual_seed(" in line:
-                assert any("fork_rng" in above for above in lines[max(0, number - 4) : number]), f"{path}:{number + 1}"
+                assert any("fork_rng" in above for above in lines[max(0, number - 4) : number]), (
+                    f"{path}:{number + 1}"
+                )
 
 
 def test_the_public_names_are_those_of_the_snapshot():
@@ -89,7 +111,9 @@ def test_the_public_names_are_those_of_the_snapshot():
             lines.append(f"{name} (error)")
         elif callable(thing):
             parameters = inspect.signature(inspect.unwrap(thing)).parameters.values()
-            bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+            bare = [
+                parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters
+            ]
             lines.append(f"{name}{inspect.Signature(bare)}")
     _compare(HERE / "public_api.txt", lines)
 
@@ -110,15 +134,22 @@ def _compare(path: Path, lines: list[str]) -> None:
     assert text == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", ["nearfar.cli.main", "nearfar.config.loading", "nearfar.core.errors", "nearfar"])
+@pytest.mark.parametrize(
+    "module", ["nearfar.cli.main", "nearfar.config.loading", "nearfar.core.errors", "nearfar"]
+)
 def test_what_answers_at_once_imports_no_torch(module):
-    code = f"import sys, {module}; print(*[n for n in ('torch', 'timm', 'numpy', 'sklearn') if n in sys.modules])"
+    code = (
+        f"import sys, {module}; print(*[n for n in ('torch', 'timm', 'numpy', 'sklearn') if n in"
+        " sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
 def test_help_answers_in_a_blink():
-    """Under 0.4 s, best of seven; a second is allowed here, because other tests may share the machine."""
+    """Under 0.4 s, best of seven; a second is allowed here, because other tests may share the
+    machine.
+    """
     command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", "--help"]
     seconds = []
     for _ in range(3):

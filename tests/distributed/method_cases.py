@@ -1,7 +1,8 @@
-"""What the ranks train: each method for three steps under DDP, and the same on one rank with the whole batch.
+"""What the ranks train: each method for three steps under DDP, and the same on one rank with the
+whole batch.
 
-BatchNorm is replaced by one that sees all ranks' rows (torch's own refuses a CPU), but where a method keeps it, or its
-pairs, within blocks of samples: there a block is what a rank has.
+BatchNorm is replaced by one that sees all ranks' rows (torch's own refuses a CPU), but where a
+method keeps it, or its pairs, within blocks of samples: there a block is what a rank has.
 """
 
 from collections.abc import Mapping
@@ -30,12 +31,15 @@ STEPS, CLASSES = 3, 3
 SIDES = (8, 16, 32, 64)  # px; the first that a method can use, and whose smallest views conv4 can
 SHARES = {False: (5, 3), True: (4, 4)}  # samples a rank, uneven or even
 BLOCK = 4
-Steps = list[tuple[Tensor, Tensor, Tensor]]  # of each step its loss, its chance level and its whole gradient
+# of each step its loss, its chance level and its whole gradient
+Steps = list[tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """`own_norms`: parts whose BatchNorm sees a block of samples and no more, as it should; a rank has one block."""
+    """`own_norms`: parts whose BatchNorm sees a block of samples and no more, as it should; a rank
+    has one block.
+    """
 
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -50,7 +54,9 @@ CASES = {
     **{name: Case(name) for name in METHODS},
     "relational": Case("relational", {"block_size": BLOCK}, ("relation",)),
     "swav, with a queue": Case("swav", {"queue_size": 16, "queue_from": 0.0}),
-    "moco, BatchNorm in groups": Case("moco", {"batch_norm_group": BLOCK}, ("encoder", "projector", "target")),
+    "moco, BatchNorm in groups": Case(
+        "moco", {"batch_norm_group": BLOCK}, ("encoder", "projector", "target")
+    ),
     "supcon_moco, BatchNorm in groups": Case(
         "supcon_moco", {"batch_norm_group": BLOCK}, ("encoder", "projector", "target")
     ),
@@ -90,7 +96,9 @@ def facts_and_plan(name: str) -> tuple[DataFacts, ViewPlan]:
     kind = method_class(name)
     for side in SIDES:
         facts = DataFacts("toy", side, tuple("abc"), (14, 14, 12), 40)
-        plan = ViewPlan(named_policy(kind.default_views), kind.default_count, side, (0.5,) * 3, (0.25,) * 3)
+        plan = ViewPlan(
+            named_policy(kind.default_views), kind.default_count, side, (0.5,) * 3, (0.25,) * 3
+        )
         if kind.why_not(facts) is None and min(group.size for group in plan.groups) >= SIDES[0]:
             return facts, plan
     raise AssertionError(f"{name} cannot use views of {SIDES} px")
@@ -109,12 +117,16 @@ def made(case: Case, group: Group) -> Method:
 
 
 def batch_of(case: Case, step: int, part: slice) -> Batch:
-    """Noise in the shapes that the method's default policy gives, of all samples or a rank's part of them."""
+    """Noise in the shapes that the method's default policy gives, of all samples or a rank's part
+    of them.
+    """
     kind, samples = method_class(case.method), sum(case.sizes)
     _, plan = facts_and_plan(case.method)
     source = torch.Generator().manual_seed(step)
     views = tuple(
-        torch.randn(group.views, samples, 3, group.size, group.size, generator=source, dtype=torch.float64)[:, part]
+        torch.randn(
+            group.views, samples, 3, group.size, group.size, generator=source, dtype=torch.float64
+        )[:, part]
         for group in plan.groups
     )
     labels = torch.randint(0, CLASSES, (samples,), generator=source)
@@ -125,7 +137,9 @@ def batch_of(case: Case, step: int, part: slice) -> Batch:
     return Batch(views, shown[part], index[part], draw[part], 0, 0, 0.5)
 
 
-def trained(case: Case, method: Method, wrapped: nn.Module, part: slice) -> tuple[Steps, dict[str, Tensor]]:
+def trained(
+    case: Case, method: Method, wrapped: nn.Module, part: slice
+) -> tuple[Steps, dict[str, Tensor]]:
     """What each step gives, and the state after them, without statistics of norms."""
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
     steps = []
@@ -139,17 +153,26 @@ def trained(case: Case, method: Method, wrapped: nn.Module, part: slice) -> tupl
         method.after_backward(batch.progress)
         optimizer.step()
         method.after_step(result.remember, batch.progress)
-    state = {key: value for key, value in method.state_dict().items() if "running_" not in key and "tracked" not in key}
+    state = {
+        key: value
+        for key, value in method.state_dict().items()
+        if "running_" not in key and "tracked" not in key
+    }
     return steps, state
 
 
 def alone() -> dict[str, tuple[Steps, dict[str, Tensor]]]:
-    return {name: trained(case, method := made(case, None), method, slice(None)) for name, case in CASES.items()}
+    return {
+        name: trained(case, method := made(case, None), method, slice(None))
+        for name, case in CASES.items()
+    }
 
 
 def _rank(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world
+    )
     results = {}
     for name, case in CASES.items():
         method = made(case, dist.group.WORLD)

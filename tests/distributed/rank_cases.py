@@ -1,6 +1,8 @@
-"""What the ranks compute: one case a form of a loss, on a small projector under DDP, and the same on one rank.
+"""What the ranks compute: one case a form of a loss, on a small projector under DDP, and the same
+on one rank.
 
-A case gets the projected rows z (V, B, D) of the samples it is given, and everything else of those samples.
+A case gets the projected rows z (V, B, D) of the samples it is given, and everything else of those
+samples.
 """
 
 from collections.abc import Callable
@@ -23,7 +25,9 @@ Case = Callable[["Samples", Any], Tensor]
 
 
 class Samples:
-    """Some samples of the whole batch: projected rows, labels by kind, scores, shared parameters."""
+    """Some samples of the whole batch: projected rows, labels by kind, scores, shared
+    parameters.
+    """
 
     def __init__(self, net: "Net", batch: dict[str, Tensor], part: slice) -> None:
         self.z = net.projector(batch["x"][:, part])
@@ -41,8 +45,12 @@ class Net(nn.Module):
         super().__init__()
         source = torch.Generator().manual_seed(3)
         self.projector = nn.Linear(INPUT, WIDTH).double()
-        self.prototypes = nn.Parameter(torch.randn(CLASSES, WIDTH, dtype=torch.float64, generator=source))
-        self.projector.weight.data = torch.randn(WIDTH, INPUT, dtype=torch.float64, generator=source)
+        self.prototypes = nn.Parameter(
+            torch.randn(CLASSES, WIDTH, dtype=torch.float64, generator=source)
+        )
+        self.projector.weight.data = torch.randn(
+            WIDTH, INPUT, dtype=torch.float64, generator=source
+        )
         self.projector.bias.data = torch.randn(WIDTH, dtype=torch.float64, generator=source)
 
     def forward(self, case: str, batch: dict[str, Tensor], part: slice, group: Any) -> Tensor:
@@ -51,8 +59,8 @@ class Net(nn.Module):
 
 
 def make_batch(world: int) -> dict[str, Tensor]:
-    """The whole batch. "mixed": labels of all kinds; "apart": each class lives on one rank; "lonely": with one view the
-    first rank has no positive anywhere; "none": no labels.
+    """The whole batch. "mixed": labels of all kinds; "apart": each class lives on one rank;
+    "lonely": with one view the first rank has no positive anywhere; "none": no labels.
     """
     sizes = SIZES[world]
     total = sum(sizes)
@@ -68,18 +76,28 @@ def make_batch(world: int) -> dict[str, Tensor]:
         "lonely": lonely,
         "none": torch.full((total,), -1),
         "queue": torch.randn(6, WIDTH, dtype=torch.float64, generator=source),
-        "score queue": torch.randn(VIEWS, QUEUE * world, CLASSES, dtype=torch.float64, generator=source),
+        "score queue": torch.randn(
+            VIEWS, QUEUE * world, CLASSES, dtype=torch.float64, generator=source
+        ),
     }
 
 
 def _sup_con(kind: str, views: int = VIEWS, **options: Any) -> Case:
-    return lambda s, group: losses.sup_con(s.z[:views], s.labels(kind), temperature=0.3, group=group, **options)
+    return lambda s, group: losses.sup_con(
+        s.z[:views], s.labels(kind), temperature=0.3, group=group, **options
+    )
 
 
 def _sup_con_with_queue(s: Samples, group: Any, **options: Any) -> Tensor:
     known = torch.arange(len(s.batch["queue"])) % CLASSES - 1
     return losses.sup_con(
-        s.z, s.labels("mixed"), temperature=0.3, queue=s.batch["queue"], queue_labels=known, group=group, **options
+        s.z,
+        s.labels("mixed"),
+        temperature=0.3,
+        queue=s.batch["queue"],
+        queue_labels=known,
+        group=group,
+        **options,
     )
 
 
@@ -96,12 +114,17 @@ def _triplet(**options: Any) -> Case:
 
 
 def _n_pairs(form: str, **options: Any) -> Case:
-    return lambda s, group: losses.n_pairs(s.z[:2] / 3, s.labels("mixed"), form=form, group=group, **options)
+    return lambda s, group: losses.n_pairs(
+        s.z[:2] / 3, s.labels("mixed"), form=form, group=group, **options
+    )
 
 
 def _swapped(*, assigning_views: int | None = None, queue: bool = False) -> Case:
     def case(s: Samples, group: Any) -> Tensor:
-        scores = nn.functional.normalize(s.z, dim=-1) @ nn.functional.normalize(s.net.prototypes, dim=-1).T
+        scores = (
+            nn.functional.normalize(s.z, dim=-1)
+            @ nn.functional.normalize(s.net.prototypes, dim=-1).T
+        )
         rows = s.batch["score queue"][: assigning_views or VIEWS]
         if group is not None:  # each rank holds its own part of the queue
             rows = rows[:, QUEUE * dist.get_rank(group) : QUEUE * (dist.get_rank(group) + 1)]
@@ -154,16 +177,24 @@ CASES: dict[str, Case] = {
     },
     "sup_con, each class on one rank": _sup_con("apart"),
     "sup_con, one view, a rank without a positive": _sup_con("lonely", views=1),
-    "sup_con inside, one view, a rank without a positive": _sup_con("lonely", views=1, form="inside"),
+    "sup_con inside, one view, a rank without a positive": _sup_con(
+        "lonely", views=1, form="inside"
+    ),
     "sup_con without labels": _sup_con("none"),
     "sup_con and a queue": _sup_con_with_queue,
-    "sup_con and a queue, one view against the rest": lambda s, g: _sup_con_with_queue(s, g, contrast="one_view"),
+    "sup_con and a queue, one view against the rest": lambda s, g: _sup_con_with_queue(
+        s, g, contrast="one_view"
+    ),
     "sup_con refuses on every rank": _nothing_to_learn_from,
     "sup_con refuses what is spoilt on one rank": _spoilt_on_one_rank,
     **{
         f"info_nce {negatives}{' and a queue' if queue else ''}": _info_nce(negatives, queue=queue)
         for negatives, queue in [
-            ("all_rows", False), ("all_rows", True), ("other_view", False), ("other_view", True), ("queue", True),
+            ("all_rows", False),
+            ("all_rows", True),
+            ("other_view", False),
+            ("other_view", True),
+            ("queue", True),
         ]
     },
     "n_pairs pairs": _n_pairs("pairs", length_weight=0.1),
@@ -181,7 +212,10 @@ CASES: dict[str, Case] = {
     "swapped_prediction": _swapped(),
     "swapped_prediction, multi-crop and a queue": _swapped(assigning_views=2, queue=True),
     "centred_prediction": lambda s, g: losses.centred_prediction(
-        s.z @ s.net.prototypes.T, s.z[:2] @ s.net.prototypes.T, centre=s.batch["queue"][0, :CLASSES], group=g
+        s.z @ s.net.prototypes.T,
+        s.z[:2] @ s.net.prototypes.T,
+        centre=s.batch["queue"][0, :CLASSES],
+        group=g,
     ),
     "redundancy": lambda s, g: losses.redundancy(s.z, group=g),
     "variance_covariance": lambda s, g: losses.variance_covariance(s.z / 9, group=g),
@@ -194,10 +228,13 @@ CASES: dict[str, Case] = {
     "uniformity": lambda s, g: losses.uniformity(s.z, group=g),
     "counting": lambda s, g: losses.counting(s.z.relu(), s.z[None].abs() / 2, margin=20, group=g),
     "colour_prediction": lambda s, g: losses.colour_prediction(
-        s.z.repeat(1, 1, 63)[..., :313], 50 * s.z[..., :2].detach(), torch.arange(313) / 156.0,
-        counted=(s.labels("full") > 0).expand(s.z.shape[:2]), group=g,
+        s.z.repeat(1, 1, 63)[..., :313],
+        50 * s.z[..., :2].detach(),
+        torch.arange(313) / 156.0,
+        counted=(s.labels("full") > 0).expand(s.z.shape[:2]),
+        group=g,
     ),
-}  # fmt: skip
+}
 PATHS = {"dense": 10**9, "tiled": 0}  # the largest number of pairs that the dense form serves
 
 
@@ -228,7 +265,9 @@ def alone(world: int) -> dict[str, tuple[Tensor, list[Tensor]]]:
 
 def _rank(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world
+    )
     net = DistributedDataParallel(Net())
     batch, sizes = make_batch(world), SIZES[world]
     part = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))

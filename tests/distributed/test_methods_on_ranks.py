@@ -1,4 +1,6 @@
-"""Two ranks train each method as one does: losses, gradients after DDP's averaging, targets, queues and centres."""
+"""Two ranks train each method as one does: losses, gradients after DDP's averaging, targets, queues
+and centres.
+"""
 
 import pytest
 import torch
@@ -26,11 +28,15 @@ def test_two_ranks_train_as_one(ranks, name):
     steps, state = whole[name]
     assert len(steps) == STEPS
     for ours, own_state in (part[name] for part in parts):
-        for (loss, chance, gradient), (known_loss, known_chance, known) in zip(ours, steps, strict=True):
+        for (loss, chance, gradient), (known_loss, known_chance, known) in zip(
+            ours, steps, strict=True
+        ):
             assert bool(known.any())
             assert float((loss - known_loss).abs()) <= 1e-8 * max(1.0, float(known_loss.abs()))
             assert float(chance) == pytest.approx(float(known_chance))
             assert float((gradient - known).abs().max()) <= 1e-7 * float(known.abs().max())
         assert own_state.keys() == state.keys()
         for key, value in state.items():
-            assert torch.allclose(own_state[key].double(), value.double(), rtol=1e-7, atol=1e-9), key
+            assert torch.allclose(own_state[key].double(), value.double(), rtol=1e-7, atol=1e-9), (
+                key
+            )

@@ -1,4 +1,6 @@
-"""R ranks with B samples each are one rank with R x B: in the loss, and in every gradient after DDP's averaging."""
+"""R ranks with B samples each are one rank with R x B: in the loss, and in every gradient after
+DDP's averaging.
+"""
 
 import pytest
 from rank_cases import CASES, PATHS, alone, together
@@ -33,7 +35,9 @@ def test_ranks_agree_with_one(ranks, name):
 
 def test_the_cases_have_gradients_to_compare(ranks):
     whole, _ = ranks
-    still = {name for name, (_, gradients) in whole.items() if not any(bool(g.any()) for g in gradients)}
+    still = {
+        name for name, (_, gradients) in whole.items() if not any(bool(g.any()) for g in gradients)
+    }
     refusals = ("sup_con refuses on every rank", "sup_con refuses what is spoilt on one rank")
     assert still == {f"{path}: {name}" for path in PATHS for name in refusals}
     assert all(float(whole[name][0]) == 42 for name in still)

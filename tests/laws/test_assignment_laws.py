@@ -1,4 +1,6 @@
-"""Sinkhorn's assignments and swapped prediction against slow float64 transcriptions, and their laws."""
+"""Sinkhorn's assignments and swapped prediction against slow float64 transcriptions, and their
+laws.
+"""
 
 import inspect
 import math
@@ -30,8 +32,12 @@ def transcription_of_sinkhorn(scores, epsilon, rounds):
     return [[x * samples for x in row] for row in q]
 
 
-def transcription_of_swapped_prediction(scores, temperature, epsilon, rounds, assigning_views, queue):
-    """Caron et al. 2020, eq. 1-2: the mean of -sum_k q_v log softmax(scores_w / t), v assigning, w != v."""
+def transcription_of_swapped_prediction(
+    scores, temperature, epsilon, rounds, assigning_views, queue
+):
+    """Caron et al. 2020, eq. 1-2: the mean of -sum_k q_v log softmax(scores_w / t), v assigning, w
+    != v.
+    """
     views = scores.tolist()
     terms = []
     for v in range(assigning_views or len(views)):
@@ -47,13 +53,20 @@ def transcription_of_swapped_prediction(scores, temperature, epsilon, rounds, as
 
 
 def cosines(shape, seed):
-    return 2 * torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 1
+    return (
+        2 * torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        - 1
+    )
 
 
 @st.composite
 def batches(draw):
     """Scores, and a queue or none with the number of assigning views."""
-    views, samples, prototypes = draw(st.integers(2, 4)), draw(st.integers(1, 6)), draw(st.integers(2, 5))
+    views, samples, prototypes = (
+        draw(st.integers(2, 4)),
+        draw(st.integers(1, 6)),
+        draw(st.integers(2, 5)),
+    )
     seed = draw(st.integers(0, 2**31))
     assigning = draw(st.one_of(st.none(), st.integers(1, views)))
     earlier = draw(st.integers(0, 5))
@@ -65,7 +78,9 @@ def batches(draw):
 @given(batches(), EPSILONS, ROUNDS)
 def test_sinkhorn_is_that_of_swav(batch, epsilon, rounds):
     scores = batch[0][0]
-    expected = torch.tensor(transcription_of_sinkhorn(scores.tolist(), epsilon, rounds), dtype=torch.float64)
+    expected = torch.tensor(
+        transcription_of_sinkhorn(scores.tolist(), epsilon, rounds), dtype=torch.float64
+    )
     ours = sinkhorn(scores, epsilon=epsilon, rounds=rounds)
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-15)
 
@@ -82,14 +97,18 @@ def test_swapped_prediction_is_equations_1_and_2(batch, temperature, epsilon, ro
 
 def test_the_defaults_are_those_of_the_paper():
     scores = cosines((2, 5, 4), 0)
-    assert swapped_prediction(scores) == swapped_prediction(scores, temperature=0.1, epsilon=0.05, rounds=3)
+    assert swapped_prediction(scores) == swapped_prediction(
+        scores, temperature=0.1, epsilon=0.05, rounds=3
+    )
 
 
 @pytest.mark.parametrize(("samples", "prototypes"), [(256, 16), (512, 64), (1024, 128)])
 def test_samples_sum_to_1_and_prototypes_to_their_share_within_2_percent(samples, prototypes):
     """Random unit rows of width 128 and three rounds at ε = .05, as in SwAV."""
     source = torch.Generator().manual_seed(0)
-    rows, centres = (F.normalize(torch.randn(n, 128, generator=source), dim=-1) for n in (samples, prototypes))
+    rows, centres = (
+        F.normalize(torch.randn(n, 128, generator=source), dim=-1) for n in (samples, prototypes)
+    )
     q = sinkhorn(rows @ centres.T, epsilon=0.05, rounds=3)
     torch.testing.assert_close(q.sum(1), torch.ones(samples), rtol=0, atol=1e-5)
     share = q.sum(0) * prototypes / samples
@@ -110,7 +129,10 @@ def test_order_and_constants_change_no_assignment(batch, seed, constant):
 
 def test_more_rounds_balance_better_and_many_balance_fully():
     scores = cosines((12, 4), 3)
-    off = [float((sinkhorn(scores, epsilon=0.1, rounds=r).sum(0) - 3).abs().max()) for r in (1, 3, 10, 500)]
+    off = [
+        float((sinkhorn(scores, epsilon=0.1, rounds=r).sum(0) - 3).abs().max())
+        for r in (1, 3, 10, 500)
+    ]
     assert off == sorted(off, reverse=True)
     assert off[-1] < 1e-6
 
@@ -129,7 +151,9 @@ def test_order_of_samples_prototypes_and_views_changes_nothing(batch, seed):
     scores, source = batch[0], torch.Generator().manual_seed(seed)
     views, samples, prototypes = (torch.randperm(n, generator=source) for n in scores.shape)
     moved = scores[views][:, samples][:, :, prototypes]
-    assert float(swapped_prediction(moved)) == pytest.approx(float(swapped_prediction(scores)), rel=1e-9)
+    assert float(swapped_prediction(moved)) == pytest.approx(
+        float(swapped_prediction(scores)), rel=1e-9
+    )
 
 
 @settings(deadline=None, max_examples=20)
@@ -144,7 +168,9 @@ def test_the_gradient_takes_the_assignments_as_given(batch):
 
     def with_fixed_assignments(x):
         pairs = [(v, w) for v in range(large) for w in range(len(x)) if w != v]
-        return -sum((q[v] * F.log_softmax(x[w] / 0.5, -1)).sum(-1).mean() for v, w in pairs) / len(pairs)
+        return -sum((q[v] * F.log_softmax(x[w] / 0.5, -1)).sum(-1).mean() for v, w in pairs) / len(
+            pairs
+        )
 
     ours, theirs = scores.clone().requires_grad_(), scores.clone().requires_grad_()
     queue = None if queue is None else queue.requires_grad_()
@@ -219,18 +245,29 @@ def test_sinkhorn_refuses_what_it_cannot_compute_by_name(scores, changed, messag
         inspect.unwrap(sinkhorn)(scores, **{"epsilon": 0.05, "rounds": 3, **changed})
 
 
-def transcription_of_centred_prediction(scores, target_scores, centre, temperature, target_temperature):
-    """Caron et al. 2021, eq. 1 to 3: the mean of -sum_k softmax((target_v - c) / t_t) log softmax(scores_w / t)."""
+def transcription_of_centred_prediction(
+    scores, target_scores, centre, temperature, target_temperature
+):
+    """Caron et al. 2021, eq. 1 to 3: the mean of -sum_k softmax((target_v - c) / t_t) log
+    softmax(scores_w / t).
+    """
     terms = []
     for v, target_view in enumerate(target_scores.tolist()):
         for w, view in enumerate(scores.tolist()):
             for target_row, row in zip(target_view, view, strict=True):
                 if v != w:
-                    sharp = [(s - c) / target_temperature for s, c in zip(target_row, centre.tolist(), strict=True)]
+                    sharp = [
+                        (s - c) / target_temperature
+                        for s, c in zip(target_row, centre.tolist(), strict=True)
+                    ]
                     whole = sum(math.exp(s) for s in sharp)
                     below = math.log(sum(math.exp(s / temperature) for s in row))
                     shares = [math.exp(a) / whole for a in sharp]
-                    terms.append(-sum(q * (s / temperature - below) for q, s in zip(shares, row, strict=True)))
+                    terms.append(
+                        -sum(
+                            q * (s / temperature - below) for q, s in zip(shares, row, strict=True)
+                        )
+                    )
     return sum(terms) / len(terms)
 
 
@@ -239,16 +276,28 @@ def transcription_of_centred_prediction(scores, target_scores, centre, temperatu
 def test_centred_prediction_is_equations_1_to_3(batch, temperature, target_temperature, seed):
     scores = batch[0]
     assigning = 1 + seed % len(scores)
-    target, centre = cosines((assigning, *scores.shape[1:]), seed), cosines(scores.shape[2:], seed + 1)
-    loss = centred_prediction(
-        scores, target, centre=centre, temperature=temperature, target_temperature=target_temperature
+    target, centre = (
+        cosines((assigning, *scores.shape[1:]), seed),
+        cosines(scores.shape[2:], seed + 1),
     )
-    expected = transcription_of_centred_prediction(scores, target, centre, temperature, target_temperature)
+    loss = centred_prediction(
+        scores,
+        target,
+        centre=centre,
+        temperature=temperature,
+        target_temperature=target_temperature,
+    )
+    expected = transcription_of_centred_prediction(
+        scores, target, centre, temperature, target_temperature
+    )
     assert float(loss) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_target_that_tells_nothing_apart_costs_log_of_the_prototypes_and_gets_no_gradient():
-    scores, target = torch.zeros(2, 3, 7, requires_grad=True), torch.ones(2, 3, 7, requires_grad=True)
+    scores, target = (
+        torch.zeros(2, 3, 7, requires_grad=True),
+        torch.ones(2, 3, 7, requires_grad=True),
+    )
     loss = centred_prediction(scores, target, centre=torch.zeros(7))
     loss.backward()
     assert float(loss.detach()) == pytest.approx(math.log(7), rel=1e-6)
@@ -260,7 +309,9 @@ def test_what_every_target_prefers_is_taken_away_by_the_centre():
     scores = cosines((2, 5, 4), 1)
     alike = torch.tensor([5.0, 0, 0, 0], dtype=torch.float64)
     with_centre = centred_prediction(scores, target + alike, centre=alike)
-    assert float(with_centre) == pytest.approx(float(centred_prediction(scores, target, centre=0 * alike)), rel=1e-12)
+    assert float(with_centre) == pytest.approx(
+        float(centred_prediction(scores, target, centre=0 * alike)), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,6 +327,12 @@ def test_what_every_target_prefers_is_taken_away_by_the_centre():
     ],
 )
 def test_centred_prediction_refuses_what_cannot_be(changed, message):
-    given_ = {"scores": torch.zeros(2, 3, 4), "target_scores": torch.zeros(2, 3, 4), "centre": torch.zeros(4)} | changed
+    given_ = {
+        "scores": torch.zeros(2, 3, 4),
+        "target_scores": torch.zeros(2, 3, 4),
+        "centre": torch.zeros(4),
+    } | changed
     with pytest.raises(ValueError, match=message):
-        inspect.unwrap(centred_prediction)(given_.pop("scores"), given_.pop("target_scores"), **given_)
+        inspect.unwrap(centred_prediction)(
+            given_.pop("scores"), given_.pop("target_scores"), **given_
+        )

@@ -24,7 +24,9 @@ def psi(angle, margin):
 
 
 def transcription_of_large_margin_softmax(h, weight, labels, margin, softness):
-    """Eq. 7: cross-entropy whose true logit is |w||h| (λ cos θ + ψ(θ)) / (1 + λ), over labelled rows."""
+    """Eq. 7: cross-entropy whose true logit is |w||h| (λ cos θ + ψ(θ)) / (1 + λ), over labelled
+    rows.
+    """
     terms = []
     for view in h.tolist():
         for row, label in zip(view, labels.tolist(), strict=True):
@@ -33,7 +35,9 @@ def transcription_of_large_margin_softmax(h, weight, labels, margin, softness):
             logits = [sum(a * b for a, b in zip(row, w, strict=True)) for w in weight.tolist()]
             length = math.hypot(*row) * math.hypot(*weight[label].tolist())
             cosine = max(-1.0, min(1.0, logits[label] / length))
-            logits[label] = length * (softness * cosine + psi(math.acos(cosine), margin)) / (1 + softness)
+            logits[label] = (
+                length * (softness * cosine + psi(math.acos(cosine), margin)) / (1 + softness)
+            )
             top = max(logits)
             terms.append(top + math.log(sum(math.exp(x - top) for x in logits)) - logits[label])
     return sum(terms) / len(terms)
@@ -41,9 +45,13 @@ def transcription_of_large_margin_softmax(h, weight, labels, margin, softness):
 
 @st.composite
 def batches(draw):
-    views, batch, width, classes = (draw(st.integers(a, b)) for a, b in ((1, 3), (1, 6), (2, 5), (2, 4)))
+    views, batch, width, classes = (
+        draw(st.integers(a, b)) for a, b in ((1, 3), (1, 6), (2, 5), (2, 4))
+    )
     source = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    labels = torch.tensor(draw(st.lists(st.integers(-1, classes - 1), min_size=batch, max_size=batch)))
+    labels = torch.tensor(
+        draw(st.lists(st.integers(-1, classes - 1), min_size=batch, max_size=batch))
+    )
     labels[0] = max(int(labels[0]), 0)
     h = torch.randn(views, batch, width, generator=source, dtype=torch.float64)
     return h, torch.randn(classes, width, generator=source, dtype=torch.float64), labels
@@ -51,7 +59,9 @@ def batches(draw):
 
 def plain(h, weight, labels):
     kept = labels >= 0
-    return float(F.cross_entropy((h[:, kept] @ weight.T).flatten(0, 1), labels[kept].repeat(len(h))))
+    return float(
+        F.cross_entropy((h[:, kept] @ weight.T).flatten(0, 1), labels[kept].repeat(len(h)))
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -66,7 +76,8 @@ def test_large_margin_softmax_is_equations_6_and_7(batch, margin, softness):
 @given(MARGINS, st.floats(0, math.pi))
 def test_psi_is_that_of_equation_6(margin, angle):
     ours = float(large_margin(torch.tensor(math.cos(angle), dtype=torch.float64), margin))
-    assert ours == pytest.approx(psi(angle, margin), abs=1e-7)  # cos is flat at 0 and π: half the digits are lost
+    # cos is flat at 0 and π: half the digits are lost
+    assert ours == pytest.approx(psi(angle, margin), abs=1e-7)
 
 
 @pytest.mark.parametrize("margin", [1, 2, 3, 4, 5])
@@ -77,7 +88,8 @@ def test_psi_falls_without_a_jump_from_1_to_1_minus_2m_and_stays_below_the_cosin
     assert float(psi[0]) == pytest.approx(1, abs=1e-12)
     assert float(psi[-1]) == pytest.approx(1 - 2 * margin, abs=1e-12)
     assert bool((psi.diff() < 1e-12).all())
-    assert float(psi.diff().abs().max()) <= margin * math.pi / steps * 1.001  # its slope is at most m
+    # its slope is at most m
+    assert float(psi.diff().abs().max()) <= margin * math.pi / steps * 1.001
     assert bool((psi <= cosine + 1e-12).all())
 
 
@@ -85,7 +97,9 @@ def test_psi_falls_without_a_jump_from_1_to_1_minus_2m_and_stays_below_the_cosin
 def test_psi_has_its_known_value_at_every_seam(margin):
     for k in range(margin + 1):
         for nudge in (-1e-9, 0.0, 1e-9):
-            cosine = torch.tensor(math.cos(k * math.pi / margin) + nudge, dtype=torch.float64).clamp(-1, 1)
+            cosine = torch.tensor(
+                math.cos(k * math.pi / margin) + nudge, dtype=torch.float64
+            ).clamp(-1, 1)
             assert float(large_margin(cosine, margin)) == pytest.approx(1 - 2 * k, abs=1e-3)
 
 
@@ -94,10 +108,14 @@ def test_psi_has_its_known_value_at_every_seam(margin):
 def test_margin_1_and_a_large_softness_are_the_plain_softmax_and_a_margin_costs_more(batch, margin):
     expected = plain(*batch)
     assert float(large_margin_softmax(*batch, margin=1)) == pytest.approx(expected, rel=1e-9)
-    assert float(large_margin_softmax(*batch, margin=1, softness=3.0)) == pytest.approx(expected, rel=1e-9)
+    assert float(large_margin_softmax(*batch, margin=1, softness=3.0)) == pytest.approx(
+        expected, rel=1e-9
+    )
     nearly = float(large_margin_softmax(*batch, margin=margin, softness=1e9))
     assert nearly == pytest.approx(expected, rel=1e-6, abs=1e-6)
-    costs = [float(large_margin_softmax(*batch, margin=margin, softness=s)) for s in (1e9, 5.0, 1.0, 0.0)]
+    costs = [
+        float(large_margin_softmax(*batch, margin=margin, softness=s)) for s in (1e9, 5.0, 1.0, 0.0)
+    ]
     assert costs == sorted(costs) or max(costs) - min(costs) < 1e-6  # less softness, more margin
 
 
@@ -108,11 +126,15 @@ def test_rotation_and_order_of_samples_views_and_classes_change_nothing(batch, s
     source = torch.Generator().manual_seed(seed)
     width = h.shape[2]
     rotation, _ = torch.linalg.qr(torch.randn(width, width, generator=source, dtype=torch.float64))
-    samples, views, classes = (torch.randperm(n, generator=source) for n in (len(labels), len(h), len(weight)))
+    samples, views, classes = (
+        torch.randperm(n, generator=source) for n in (len(labels), len(h), len(weight))
+    )
     renamed = torch.where(labels < 0, labels, classes.argsort()[labels])
     before = float(large_margin_softmax(h, weight, labels, margin=3))
     moved = (h @ rotation)[views][:, samples], (weight @ rotation)[classes], renamed[samples]
-    assert float(large_margin_softmax(*moved, margin=3)) == pytest.approx(before, rel=1e-9, abs=1e-12)
+    assert float(large_margin_softmax(*moved, margin=3)) == pytest.approx(
+        before, rel=1e-9, abs=1e-12
+    )
 
 
 @settings(deadline=None, max_examples=20)
@@ -134,7 +156,9 @@ def test_an_unlabelled_sample_gets_no_gradient():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("margin", [1, 2, 4])
-@pytest.mark.parametrize("kind", ["random", "duplicates", "zeros", "at its weight", "opposite", "long", "one label"])
+@pytest.mark.parametrize(
+    "kind", ["random", "duplicates", "zeros", "at its weight", "opposite", "long", "one label"]
+)
 def test_loss_and_gradient_stay_finite(dtype, margin, kind):
     h = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
     weight = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
@@ -184,4 +208,5 @@ BROKEN = torch.ones(2, 4, 3).index_fill(2, torch.tensor([1]), math.nan)
 def test_what_cannot_be_computed_is_refused_by_name(h, weight, labels, changed, message):
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(large_margin_softmax)(  # without the tests' own shape check
-            h, weight, labels, **{"margin": 2, **changed})
+            h, weight, labels, **{"margin": 2, **changed}
+        )

@@ -1,4 +1,6 @@
-"""The loss of colours, its bins and weights, and CIE Lab, against slow transcriptions and known values."""
+"""The loss of colours, its bins and weights, and CIE Lab, against slow transcriptions and known
+values.
+"""
 
 import math
 
@@ -25,7 +27,9 @@ def transcribed_code(ab):
 
 
 def transcription(scores, ab, weights, counted):
-    """Zhang 2016, eq. 2: -w sum_q c_q log p_q, w that of the nearest bin, as a mean over the pixels that count."""
+    """Zhang 2016, eq. 2: -w sum_q c_q log p_q, w that of the nearest bin, as a mean over the pixels
+    that count.
+    """
     terms = []
     for row, colour, counts in zip(scores.tolist(), ab.tolist(), counted.tolist(), strict=True):
         whole = math.log(sum(math.exp(x) for x in row))
@@ -44,7 +48,9 @@ def test_there_are_the_313_bins_of_the_published_set():
 
 
 def test_every_colour_of_srgb_lies_in_a_bin_and_some_bins_have_none():
-    """All 2²⁴ colours fill 261; the 52 levels a channel here, which hold its corners, fill nearly as many."""
+    """All 2²⁴ colours fill 261; the 52 levels a channel here, which hold its corners, fill nearly
+    as many.
+    """
     level = torch.linspace(0, 1, 52, dtype=torch.float64)
     colours = torch.cartesian_prod(level, level, level).T[:, :, None]
     ab = lab(colours)[1:].squeeze(-1).T
@@ -60,14 +66,19 @@ def test_the_soft_code_is_that_of_the_ten_nearest_bins(ab):
     known = transcribed_code(ab)
     assert float(shares.sum()) == pytest.approx(1)
     for number, share in zip(bins[0].tolist(), shares[0].tolist(), strict=True):
-        assert share == pytest.approx(known.get(number, share), abs=1e-9)  # of bins equally far any may be the tenth
+        # of bins equally far any may be the tenth
+        assert share == pytest.approx(known.get(number, share), abs=1e-9)
     assert bool((shares.diff() <= 1e-12).all())
-    assert math.dist(BINS[int(bins[0, 0])], ab) == pytest.approx(min(math.dist(c, ab) for c in BINS), abs=1e-6)
+    assert math.dist(BINS[int(bins[0, 0])], ab) == pytest.approx(
+        min(math.dist(c, ab) for c in BINS), abs=1e-6
+    )
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**31), st.floats(0.05, 1))
-def test_weights_have_mean_1_over_colours_and_stand_as_the_inverse_of_the_smoothed_frequencies(seed, share):
+def test_weights_have_mean_1_over_colours_and_stand_as_the_inverse_of_the_smoothed_frequencies(
+    seed, share
+):
     frequency = random(313, seed=seed).square()
     frequency[:20] = 0
     frequency /= frequency.sum()
@@ -84,7 +95,9 @@ def test_it_is_the_loss_of_zhang(seed, pixels):
     scores, ab = 2 * random(pixels, 313, seed=seed), 40 * random(pixels, 2, seed=seed + 1)
     weights, counted = random(313, seed=seed + 2).square(), random(pixels, seed=seed + 3) > -0.5
     known = transcription(scores, ab, weights.tolist(), counted)
-    assert float(colour_prediction(scores, ab, weights, counted=counted)) == pytest.approx(known, rel=1e-9)
+    assert float(colour_prediction(scores, ab, weights, counted=counted)) == pytest.approx(
+        known, rel=1e-9
+    )
     everything = transcription(scores, ab, weights.tolist(), torch.ones(pixels))
     assert float(colour_prediction(scores, ab, weights)) == pytest.approx(everything, rel=1e-9)
 
@@ -111,12 +124,18 @@ def test_the_gradient_is_finite_at_extreme_scores_and_a_faulty_score_is_refused(
 @pytest.mark.parametrize(
     ("rgb", "known"),
     [
-        ((0, 0, 0), (0, 0, 0)), ((1, 1, 1), (100, 0, 0)), ((1, 0, 0), (53.24, 80.09, 67.20)),
-        ((0, 1, 0), (87.73, -86.18, 83.18)), ((0, 0, 1), (32.30, 79.19, -107.86)), ((1, 1, 0), (97.14, -21.55, 94.48)),
-        ((0, 1, 1), (91.11, -48.09, -14.13)), ((1, 0, 1), (60.32, 98.23, -60.82)),
-        ((119 / 255, 119 / 255, 119 / 255), (50.03, 0, 0)), ((2 / 255, 2 / 255, 2 / 255), (0.548, 0, 0)),
+        ((0, 0, 0), (0, 0, 0)),
+        ((1, 1, 1), (100, 0, 0)),
+        ((1, 0, 0), (53.24, 80.09, 67.20)),
+        ((0, 1, 0), (87.73, -86.18, 83.18)),
+        ((0, 0, 1), (32.30, 79.19, -107.86)),
+        ((1, 1, 0), (97.14, -21.55, 94.48)),
+        ((0, 1, 1), (91.11, -48.09, -14.13)),
+        ((1, 0, 1), (60.32, 98.23, -60.82)),
+        ((119 / 255, 119 / 255, 119 / 255), (50.03, 0, 0)),
+        ((2 / 255, 2 / 255, 2 / 255), (0.548, 0, 0)),
     ],
-)  # fmt: skip
+)
 def test_lab_has_the_known_values_of_colours(rgb, known):
     found = lab(torch.tensor(rgb, dtype=torch.float64)[:, None, None]).flatten().tolist()
     assert found == pytest.approx(known, abs=0.06)

@@ -56,11 +56,16 @@ def test_positives_that_are_all_far_away_cost_a_finite_number(form, denominator,
     source = torch.Generator().manual_seed(0)
     opposed = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.01], [-1.0, 0.01]])[None]
     many = torch.randn(2, 300, 16, generator=source)
-    for z, labels in ((opposed, torch.tensor([0, 0, 1, 1])), (many, torch.randint(-1, 6, (300,), generator=source))):
+    for z, labels in (
+        (opposed, torch.tensor([0, 0, 1, 1])),
+        (many, torch.randint(-1, 6, (300,), generator=source)),
+    ):
         values = []
         for rows in (z, z.double()):
             rows = rows.clone().requires_grad_()
-            loss = losses.sup_con(rows, labels, temperature=temperature, form=form, denominator=denominator)
+            loss = losses.sup_con(
+                rows, labels, temperature=temperature, form=form, denominator=denominator
+            )
             loss.backward()
             assert bool(torch.isfinite(rows.grad).all())
             values.append(float(loss.detach()))
@@ -144,16 +149,37 @@ SPOILT[1, 2, 0] = math.nan
         (FLOATS, WHOLE, {"form": "in"}, "form: want one of outside, inside, got 'in'"),
         (FLOATS, WHOLE, {"contrast": "two"}, "contrast: want one of"),
         (FLOATS, WHOLE, {"denominator": "none"}, "denominator: want one of"),
-        (FLOATS, WHOLE, {"positives_cap": 3}, r"positives_cap: want a multiple of the 2 view\(s\), got 3"),
-        (FLOATS, WHOLE, {"positives_cap": 2.0}, "positives_cap: want a whole number from 0, got 2.0"),
-        (FLOATS[:1], WHOLE, {"positives_cap": 0}, "positives_cap: want a whole number from 1, got 0"),
-        (SPOILT, WHOLE, {}, r"z: want finite numbers, got NaN.* in 1 row\(s\), the first at view 1, sample 2"),
+        (
+            FLOATS,
+            WHOLE,
+            {"positives_cap": 3},
+            r"positives_cap: want a multiple of the 2 view\(s\), got 3",
+        ),
+        (
+            FLOATS,
+            WHOLE,
+            {"positives_cap": 2.0},
+            "positives_cap: want a whole number from 0, got 2.0",
+        ),
+        (
+            FLOATS[:1],
+            WHOLE,
+            {"positives_cap": 0},
+            "positives_cap: want a whole number from 1, got 0",
+        ),
+        (
+            SPOILT,
+            WHOLE,
+            {},
+            r"z: want finite numbers, got NaN.* in 1 row\(s\), the first at view 1, sample 2",
+        ),
         (FLOATS[:1], torch.full((4,), -1), {}, "at least one sample with a positive, got none"),
     ],
 )
 def test_what_cannot_be_computed_is_refused_by_name(z, labels, options, message):
     with pytest.raises(ValueError, match=message):
-        inspect.unwrap(sup_con)(z, labels, **{"temperature": 0.1, **options})  # without the tests' own shape check
+        # without the tests' own shape check
+        inspect.unwrap(sup_con)(z, labels, **{"temperature": 0.1, **options})
 
 
 @pytest.mark.parametrize(
@@ -161,7 +187,11 @@ def test_what_cannot_be_computed_is_refused_by_name(z, labels, options, message)
     [
         (FLOATS[:1], {}, "z: want at least 2 views, got 1: no positive can exist"),
         (FLOATS, {"negatives": "rows"}, "negatives: want one of"),
-        (FLOATS, {"negatives": "queue"}, 'queue: want rows .n, 3. with negatives="queue", got none'),
+        (
+            FLOATS,
+            {"negatives": "queue"},
+            'queue: want rows .n, 3. with negatives="queue", got none',
+        ),
         (FLOATS, {"negatives": "queue", "queue": torch.zeros(0, 3)}, "queue: want rows"),
         (FLOATS, {"temperature": None}, "temperature: want a number, got None"),
         (FLOATS, {"temperature": 1e-39}, "temperature: want more than 0"),

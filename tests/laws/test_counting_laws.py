@@ -12,14 +12,18 @@ from nearfar.losses import counting
 
 
 def transcription(whole, parts, margin):
-    """Noroozi 2017: |w - sum_j p_j|² + max(0, margin - |w' - sum_j p_j|²), w' the next image's, a mean over images."""
+    """Noroozi 2017: |w - sum_j p_j|² + max(0, margin - |w' - sum_j p_j|²), w' the next image's, a
+    mean over images.
+    """
     terms = []
     for view in range(len(whole)):
         images = whole[view].tolist()
         for b, own in enumerate(images):
             total = [sum(float(part[view, b, k]) for part in parts) for k in range(len(own))]
             other = images[(b + 1) % len(images)]
-            near, far = (sum((x - y) ** 2 for x, y in zip(w, total, strict=True)) for w in (own, other))
+            near, far = (
+                sum((x - y) ** 2 for x, y in zip(w, total, strict=True)) for w in (own, other)
+            )
             terms.append(near + max(0.0, margin - far))
     return sum(terms) / len(terms)
 
@@ -37,19 +41,24 @@ def counts(draw, most_parts=4):
 @given(counts(), st.floats(0.1, 20))
 def test_it_is_the_loss_of_noroozi(made, margin):
     whole, parts = made
-    assert float(counting(whole, parts, margin=margin)) == pytest.approx(transcription(whole, parts, margin), rel=1e-9)
+    assert float(counting(whole, parts, margin=margin)) == pytest.approx(
+        transcription(whole, parts, margin), rel=1e-9
+    )
 
 
 def test_no_counts_at_all_cost_the_margin_and_equal_ones_nine_squares_and_what_the_margin_lacks():
     nothing = torch.zeros(1, 3, 5)
     assert float(counting(nothing, torch.zeros(4, 1, 3, 5))) == 10
-    for c in (0.1, 2.0):  # |c - 4c|² = 9 c² over 5 counts, against the own image and against the other
+    # |c - 4c|² = 9 c² over 5 counts, against the own image and against the other
+    for c in (0.1, 2.0):
         same = float(counting(nothing + c, torch.zeros(4, 1, 3, 5) + c))
         assert same == pytest.approx(45 * c**2 + max(0.0, 10 - 45 * c**2), rel=1e-5)
 
 
 def test_the_margin_is_on_the_distance_over_all_counts_not_on_each():
-    """A code in circulation has it on each count: with 100 far apart in one alone it would still cost 990."""
+    """A code in circulation has it on each count: with 100 far apart in one alone it would still
+    cost 990.
+    """
     whole, parts = torch.zeros(1, 2, 100), torch.zeros(4, 1, 2, 100)
     whole[0, 0, 0] = 4
     parts[:, 0, 0, 0] = 1
@@ -61,7 +70,10 @@ def test_the_margin_is_on_the_distance_over_all_counts_not_on_each():
 def test_the_order_of_parts_and_of_counts_changes_nothing(made, seed):
     whole, parts = made
     source = torch.Generator().manual_seed(seed)
-    order, of_counts = torch.randperm(len(parts), generator=source), torch.randperm(whole.shape[-1], generator=source)
+    order, of_counts = (
+        torch.randperm(len(parts), generator=source),
+        torch.randperm(whole.shape[-1], generator=source),
+    )
     again = counting(whole[..., of_counts], parts[order][..., of_counts])
     assert float(again) == pytest.approx(float(counting(whole, parts)), rel=1e-12)
 
@@ -69,7 +81,9 @@ def test_the_order_of_parts_and_of_counts_changes_nothing(made, seed):
 @settings(deadline=None, max_examples=30)
 @given(st.integers(2, 9))
 def test_no_image_meets_itself_as_the_other(samples):
-    """Counts that add up, of images that are far apart: an image that met itself would cost the margin."""
+    """Counts that add up, of images that are far apart: an image that met itself would cost the
+    margin.
+    """
     whole = 100.0 * torch.eye(samples)[None]
     assert float(counting(whole, whole[None])) == 0
 
@@ -78,8 +92,11 @@ def test_a_single_image_and_faulty_values_are_refused():
     whole, parts = torch.ones(2, 1, 3), torch.ones(4, 2, 1, 3)
     with pytest.raises(NothingToCompareError, match="want at least two images, got one"):
         counting(whole, parts)
-    with pytest.raises(ValueError, match=r"parts: want \(parts, \*\(2, 1, 3\)\), got shape \(4, 2, 3\)"):
-        inspect.unwrap(counting)(whole, parts[:, :, 0])  # past the check of shapes that the test run switches on
+    with pytest.raises(
+        ValueError, match=r"parts: want \(parts, \*\(2, 1, 3\)\), got shape \(4, 2, 3\)"
+    ):
+        # past the check of shapes that the test run switches on
+        inspect.unwrap(counting)(whole, parts[:, :, 0])
     with pytest.raises(ValueError, match="margin"):
         counting(whole, parts, margin=0)
     with pytest.raises(NotFiniteError, match="counts"):

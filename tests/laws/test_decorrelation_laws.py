@@ -30,7 +30,9 @@ def transcription_of_redundancy(z, weight):
             for i, a in enumerate(columns(z[v])):
                 for j, b in enumerate(columns(z[w])):
                     lengths = [sum(x * x for x in c) + len(c) * 1e-5 for c in (a, b)]
-                    c_ij = sum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(lengths[0] * lengths[1])
+                    c_ij = sum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(
+                        lengths[0] * lengths[1]
+                    )
                     total += (1 - c_ij) ** 2 if i == j else weight * c_ij**2
             terms.append(total)
     return sum(terms) / len(terms)
@@ -48,8 +50,14 @@ def transcription_of_variance_covariance(z, weights):
             still.append(max(0.0, 1 - math.sqrt(sum(x * x for x in a) / (samples - 1) + 1e-4)))
             for j, b in enumerate(centred):
                 if i != j:
-                    together.append((sum(x * y for x, y in zip(a, b, strict=True)) / (samples - 1)) ** 2 / width)
-    parts = [sum(differences) / len(differences), sum(still) / len(still), 2 * sum(together) / views]
+                    together.append(
+                        (sum(x * y for x, y in zip(a, b, strict=True)) / (samples - 1)) ** 2 / width
+                    )
+    parts = [
+        sum(differences) / len(differences),
+        sum(still) / len(still),
+        2 * sum(together) / views,
+    ]
     return sum(weight * part for weight, part in zip(weights, parts, strict=True))
 
 
@@ -57,7 +65,9 @@ def transcription_of_variance_covariance(z, weights):
 def batches(draw):
     shape = draw(st.integers(2, 4)), draw(st.integers(2, 6)), draw(st.integers(2, 5))
     source = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    return draw(st.sampled_from([0.3, 1.0, 3.0])) * torch.randn(shape, generator=source, dtype=torch.float64)
+    return draw(st.sampled_from([0.3, 1.0, 3.0])) * torch.randn(
+        shape, generator=source, dtype=torch.float64
+    )
 
 
 WEIGHTS = st.floats(0.01, 30)
@@ -67,7 +77,9 @@ WEIGHTS = st.floats(0.01, 30)
 @given(batches(), st.floats(0.001, 2))
 def test_redundancy_is_its_equation(z, weight):
     expected = transcription_of_redundancy(z, weight)
-    assert float(redundancy(z, off_diagonal_weight=weight)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert float(redundancy(z, off_diagonal_weight=weight)) == pytest.approx(
+        expected, rel=1e-9, abs=1e-12
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -82,7 +94,9 @@ def test_variance_covariance_is_its_equation(z, invariance, variance, covariance
 
 def white(samples: int, width: int) -> torch.Tensor:
     """Rows whose dimensions have mean 0, variance 1 (over N) and no correlation."""
-    rows = torch.randn(samples, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = torch.randn(
+        samples, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     q, _ = torch.linalg.qr(rows - rows.mean(dim=0))
     return q * math.sqrt(samples)
 
@@ -109,7 +123,9 @@ def test_dimensions_that_repeat_one_another_cost_their_number():
 def test_order_of_samples_views_and_dimensions_and_a_shift_change_nothing(z, seed):
     source = torch.Generator().manual_seed(seed)
     views, samples, dims = (torch.randperm(n, generator=source) for n in z.shape)
-    moved = z[views][:, samples][:, :, dims] + torch.randn(z.shape[2], generator=source, dtype=torch.float64)
+    moved = z[views][:, samples][:, :, dims] + torch.randn(
+        z.shape[2], generator=source, dtype=torch.float64
+    )
     for loss in (redundancy, variance_covariance):
         assert float(loss(moved)) == pytest.approx(float(loss(z)), rel=1e-8, abs=1e-10)
 
@@ -133,7 +149,11 @@ def test_the_gradient_is_that_of_finite_differences(z):
 @pytest.mark.parametrize("kind", ["random", "equal", "zeros"])
 def test_loss_and_gradient_are_finite_at_extremes_in_float32(loss, dtype, kind):
     z = torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(0))
-    z = {"random": z, "equal": z[:1, :1].expand(2, 8, -1), "zeros": 0 * z}[kind].to(dtype).requires_grad_()
+    z = (
+        {"random": z, "equal": z[:1, :1].expand(2, 8, -1), "zeros": 0 * z}[kind]
+        .to(dtype)
+        .requires_grad_()
+    )
     with torch.autocast("cpu", torch.bfloat16):
         value = loss(z)
     value.backward()
@@ -145,7 +165,11 @@ def test_loss_and_gradient_are_finite_at_extremes_in_float32(loss, dtype, kind):
 def test_what_cannot_be_is_refused(loss):
     plain = inspect.unwrap(loss)  # without the tests' own shape check
     z = torch.randn(2, 4, 3)
-    for wrong, message in [(z[0], "want .views"), (z[:1], "at least 2 views"), (z[:, :1], "at least two samples")]:
+    for wrong, message in [
+        (z[0], "want .views"),
+        (z[:1], "at least 2 views"),
+        (z[:, :1], "at least two samples"),
+    ]:
         with pytest.raises(ValueError, match=message):
             plain(wrong)
     z[1, 2, 0] = torch.nan

@@ -35,10 +35,14 @@ def test_two_towers_of_two_views_is_the_symmetric_cross_entropy_of_the_similarit
     a, b = F.normalize(z, dim=-1)
     scores, partners = a @ b.T / 0.1, torch.arange(6)
     both = (F.cross_entropy(scores, partners) + F.cross_entropy(scores.T, partners)) / 2
-    assert float(info_nce(z, temperature=0.1, negatives="other_view")) == pytest.approx(float(both), rel=1e-12)
+    assert float(info_nce(z, temperature=0.1, negatives="other_view")) == pytest.approx(
+        float(both), rel=1e-12
+    )
 
 
-@pytest.mark.parametrize(("negatives", "others"), [("all_rows", 11), ("other_view", 6), ("queue", 1)])
+@pytest.mark.parametrize(
+    ("negatives", "others"), [("all_rows", 11), ("other_view", 6), ("queue", 1)]
+)
 @pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0])
 def test_equal_projections_cost_log_of_what_they_are_set_against(negatives, others, temperature):
     z, queue = torch.ones(2, 6, 5, dtype=torch.float64), torch.ones(4, 5, dtype=torch.float64)
@@ -52,7 +56,8 @@ def test_the_gradient_is_that_of_finite_differences(batch, negatives):
     z, _ = batch
     queue = a_queue(3).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda x, q: info_nce(x, temperature=0.5, negatives=negatives, queue=q), (z.requires_grad_(), queue)
+        lambda x, q: info_nce(x, temperature=0.5, negatives=negatives, queue=q),
+        (z.requires_grad_(), queue),
     )
 
 

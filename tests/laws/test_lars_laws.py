@@ -19,7 +19,9 @@ def length(values):
 
 
 def transcription(weights, gradients, *, lr, momentum, weight_decay, coefficient, form, clip):
-    """Flat lists: the weights after each of the given steps. `weights` and `gradients[step]` are by tensor."""
+    """Flat lists: the weights after each of the given steps. `weights` and `gradients[step]` are by
+    tensor.
+    """
     weights = [list(values) for values, _ in weights]
     buffers = [[0.0] * len(values) for values in weights]
     for step in gradients:
@@ -53,22 +55,40 @@ def transcription(weights, gradients, *, lr, momentum, weight_decay, coefficient
     st.sampled_from(FORMS),
     st.booleans(),
 )
-def test_three_steps_are_those_of_the_published_code(seed, lr, momentum, weight_decay, coefficient, form, clip):
+def test_three_steps_are_those_of_the_published_code(
+    seed, lr, momentum, weight_decay, coefficient, form, clip
+):
     source = torch.Generator().manual_seed(seed)
-    parameters = [nn.Parameter(torch.randn(shape, generator=source, dtype=torch.float64)) for shape in SHAPES]
+    parameters = [
+        nn.Parameter(torch.randn(shape, generator=source, dtype=torch.float64)) for shape in SHAPES
+    ]
     start = [(parameter.detach().flatten().tolist(), parameter.ndim) for parameter in parameters]
     optimizer = LARS(
-        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay,
-        trust_coefficient=coefficient, trust_ratio=form, trust_clip=clip,
-    )  # fmt: skip
+        parameters,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        trust_coefficient=coefficient,
+        trust_ratio=form,
+        trust_clip=clip,
+    )
     steps = []
     for _ in range(3):
         for parameter in parameters:
             parameter.grad = torch.randn(parameter.shape, generator=source, dtype=torch.float64)
-        steps.append([(parameter.grad.flatten().tolist(), parameter.ndim) for parameter in parameters])
+        steps.append(
+            [(parameter.grad.flatten().tolist(), parameter.ndim) for parameter in parameters]
+        )
         optimizer.step()
     expected = transcription(
-        start, steps, lr=lr, momentum=momentum, weight_decay=weight_decay, coefficient=coefficient, form=form, clip=clip
+        start,
+        steps,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        coefficient=coefficient,
+        form=form,
+        clip=clip,
     )
     for parameter, values in zip(parameters, expected, strict=True):
         assert parameter.detach().flatten().tolist() == pytest.approx(values, rel=1e-9, abs=1e-12)
@@ -79,9 +99,13 @@ def moved(weight: torch.Tensor, gradient: torch.Tensor, **options) -> torch.Tens
     parameter = nn.Parameter(weight.clone())
     parameter.grad = gradient.clone()
     plain = {
-        "lr": 1.0, "momentum": 0.9, "weight_decay": 0.0, "trust_coefficient": 0.001, "trust_ratio": "norm_of_sum",
+        "lr": 1.0,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "trust_coefficient": 0.001,
+        "trust_ratio": "norm_of_sum",
         "trust_clip": False,
-    }  # fmt: skip
+    }
     LARS([parameter], **{**plain, **options}).step()
     return weight - parameter.detach()
 
@@ -91,13 +115,17 @@ def moved(weight: torch.Tensor, gradient: torch.Tensor, **options) -> torch.Tens
 @pytest.mark.parametrize("shape", [(3, 4), (4,)])
 def test_what_starts_from_zero_moves_at_the_plain_rate(form, clip, shape):
     gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    step = moved(torch.zeros(shape), gradient, lr=2.0, weight_decay=0.1, trust_ratio=form, trust_clip=clip)
+    step = moved(
+        torch.zeros(shape), gradient, lr=2.0, weight_decay=0.1, trust_ratio=form, trust_clip=clip
+    )
     assert torch.equal(step, 2 * gradient)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_without_a_gradient_only_weight_decay_moves_a_matrix(form):
-    """The sum of norms is 1 there, at the plain rate; the norm of the sum is that of the decay alone."""
+    """The sum of norms is 1 there, at the plain rate; the norm of the sum is that of the decay
+    alone.
+    """
     weight = torch.full((2, 2), 3.0)
     step = moved(weight, torch.zeros(2, 2), weight_decay=0.1, trust_ratio=form)
     assert torch.allclose(step, 0.1 * weight if form == "sum_of_norms" else 0.001 * weight)
@@ -132,9 +160,14 @@ def test_clipping_never_exceeds_the_plain_rate():
 def test_a_parameter_without_gradient_stays():
     parameter = nn.Parameter(torch.ones(2, 2))
     optimizer = LARS(
-        [parameter], lr=1.0, momentum=0.9, weight_decay=0.1, trust_coefficient=1.0, trust_ratio="norm_of_sum",
+        [parameter],
+        lr=1.0,
+        momentum=0.9,
+        weight_decay=0.1,
+        trust_coefficient=1.0,
+        trust_ratio="norm_of_sum",
         trust_clip=False,
-    )  # fmt: skip
+    )
     optimizer.step()
     assert torch.equal(parameter.detach(), torch.ones(2, 2))
     assert not optimizer.state[parameter]
@@ -143,9 +176,14 @@ def test_a_parameter_without_gradient_stays():
 def test_groups_have_a_rate_and_a_decay_of_their_own():
     one, two = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
     optimizer = LARS(
-        [{"params": [one]}, {"params": [two], "lr": 0.5, "weight_decay": 0.0}], lr=1.0, momentum=0.0, weight_decay=0.5,
-        trust_coefficient=1.0, trust_ratio="sum_of_norms", trust_clip=False,
-    )  # fmt: skip
+        [{"params": [one]}, {"params": [two], "lr": 0.5, "weight_decay": 0.0}],
+        lr=1.0,
+        momentum=0.0,
+        weight_decay=0.5,
+        trust_coefficient=1.0,
+        trust_ratio="sum_of_norms",
+        trust_clip=False,
+    )
     one.grad, two.grad = torch.ones(2, 2), torch.ones(2, 2)
     optimizer.step()  # of one: q = 2 / (2 + .5 * 2), g + wd w = 1.5; of two: q = 1, g = 1
     assert torch.allclose(one.detach(), torch.zeros(2, 2), atol=1e-6)

@@ -1,4 +1,6 @@
-"""The losses with a margin on distances against slow float64 transcriptions of their equations, and their laws."""
+"""The losses with a margin on distances against slow float64 transcriptions of their equations, and
+their laws.
+"""
 
 import inspect
 import math
@@ -28,7 +30,9 @@ def squared_distance(a, b):
 
 
 def transcription_of_margin_contrastive(z, labels, margin):
-    """Hadsell 2006: the mean over pairs i < j of D²/2 within a class, max(0, margin - D)²/2 between classes."""
+    """Hadsell 2006: the mean over pairs i < j of D²/2 within a class, max(0, margin - D)²/2 between
+    classes.
+    """
     rows, y = unit_rows_and_classes(z, labels)
     terms = []
     for i in range(len(rows)):
@@ -39,7 +43,9 @@ def transcription_of_margin_contrastive(z, labels, margin):
 
 
 def costs_of_anchors(z, labels, margin, mining, squared):
-    """The costs of the mined triplets, a list for each anchor that has a positive and a negative."""
+    """The costs of the mined triplets, a list for each anchor that has a positive and a
+    negative.
+    """
     rows, y = unit_rows_and_classes(z, labels)
     costs = []
     for a in range(len(rows)):
@@ -52,16 +58,22 @@ def costs_of_anchors(z, labels, margin, mining, squared):
         if mining == "all":
             pairs = [(p, n) for p in positives for n in negatives]
         elif mining == "semi_hard":
-            pairs = [(p, min((n for n in negatives if n > p), default=max(negatives))) for p in positives]
+            pairs = [
+                (p, min((n for n in negatives if n > p), default=max(negatives))) for p in positives
+            ]
         else:
             pairs = [(max(positives), min(negatives))]
         soft = margin is None
-        costs.append([math.log1p(math.exp(p - n)) if soft else max(0.0, p - n + margin) for p, n in pairs])
+        costs.append(
+            [math.log1p(math.exp(p - n)) if soft else max(0.0, p - n + margin) for p, n in pairs]
+        )
     return costs
 
 
 def transcription_of_triplet(z, labels, margin, mining, squared):
-    costs = [cost for costs in costs_of_anchors(z, labels, margin, mining, squared) for cost in costs]
+    costs = [
+        cost for costs in costs_of_anchors(z, labels, margin, mining, squared) for cost in costs
+    ]
     return sum(costs) / len(costs)
 
 
@@ -83,7 +95,9 @@ def has_a_triplet(z, labels):
 def test_margin_contrastive_is_the_loss_of_hadsell(batch, margin):
     z, labels = batch
     expected = transcription_of_margin_contrastive(z, labels, margin)
-    assert float(margin_contrastive(z, labels, margin=margin)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert float(margin_contrastive(z, labels, margin=margin)) == pytest.approx(
+        expected, rel=1e-9, abs=1e-12
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -109,7 +123,9 @@ def test_a_row_of_zeros_lies_in_the_middle_of_the_sphere(batch, mining):
     assert float(margin_contrastive(z, labels, margin=1.5)) == pytest.approx(expected, rel=1e-9)
     assume(has_a_triplet(z, labels))
     expected = transcription_of_triplet(z, labels, 0.5, mining, True)
-    assert float(triplet(z, labels, margin=0.5, mining=mining)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert float(triplet(z, labels, margin=0.5, mining=mining)) == pytest.approx(
+        expected, rel=1e-9, abs=1e-12
+    )
 
 
 @settings(deadline=None, max_examples=30)
@@ -126,7 +142,9 @@ def test_for_each_anchor_the_hard_triplet_costs_at_least_the_mean_of_all(batch, 
 def test_equal_rows_cost_the_margin_or_softly_log_2(squared):
     z, labels = torch.ones(2, 4, 3, dtype=torch.float64), torch.tensor([0, 0, 1, -1])
     for mining in ("all", "semi_hard", "hard"):
-        assert float(triplet(z, labels, margin=0.3, mining=mining, squared=squared)) == pytest.approx(0.3, abs=1e-7)
+        assert float(
+            triplet(z, labels, margin=0.3, mining=mining, squared=squared)
+        ) == pytest.approx(0.3, abs=1e-7)
     for mining in ("semi_hard", "hard"):
         soft = float(triplet(z, labels, margin=None, mining=mining, squared=squared))
         assert soft == pytest.approx(math.log(2), abs=1e-7)
@@ -139,8 +157,11 @@ def test_classes_on_opposite_poles_cost_nothing_and_the_same_poles_swapped_the_m
     assert float(triplet(poles, labels, margin=0.2)) == 0
     assert float(margin_contrastive(poles, labels, margin=1.0)) == 0
     assert float(triplet(mixed, labels, margin=0.2, mining="hard")) == pytest.approx(4.2)
-    # 6 pairs: 2 of one class at D = 2 cost 2, 2 of two classes at D = 0 cost margin²/2, 2 at D = 2 cost 0
-    assert float(margin_contrastive(mixed, labels, margin=1.0)) == pytest.approx((2 * 2 + 2 * 0.5) / 6)
+    # 6 pairs: 2 of one class at D = 2 cost 2, 2 of two classes at D = 0 cost margin²/2, 2 at D = 2
+    # cost 0
+    assert float(margin_contrastive(mixed, labels, margin=1.0)) == pytest.approx(
+        (2 * 2 + 2 * 0.5) / 6
+    )
 
 
 @settings(deadline=None, max_examples=30)
@@ -149,11 +170,21 @@ def test_rotation_scale_and_order_of_samples_and_views_change_nothing(batch, min
     z, labels = batch
     assume(has_a_triplet(z, labels))
     source = torch.Generator().manual_seed(seed)
-    rotation, _ = torch.linalg.qr(torch.randn(z.shape[2], z.shape[2], generator=source, dtype=torch.float64))
-    samples, views = torch.randperm(len(labels), generator=source), torch.randperm(len(z), generator=source)
+    rotation, _ = torch.linalg.qr(
+        torch.randn(z.shape[2], z.shape[2], generator=source, dtype=torch.float64)
+    )
+    samples, views = (
+        torch.randperm(len(labels), generator=source),
+        torch.randperm(len(z), generator=source),
+    )
     moved = (3.7 * z @ rotation)[views][:, samples]
-    for loss in (lambda x, y: triplet(x, y, mining=mining), lambda x, y: margin_contrastive(x, y, margin=0.9)):
-        assert float(loss(moved, labels[samples])) == pytest.approx(float(loss(z, labels)), rel=1e-9, abs=1e-12)
+    for loss in (
+        lambda x, y: triplet(x, y, mining=mining),
+        lambda x, y: margin_contrastive(x, y, margin=0.9),
+    ):
+        assert float(loss(moved, labels[samples])) == pytest.approx(
+            float(loss(z, labels)), rel=1e-9, abs=1e-12
+        )
 
 
 @settings(deadline=None, max_examples=12)
@@ -163,7 +194,8 @@ def test_the_gradient_is_that_of_finite_differences(batch, mining, squared):
     assume(has_a_triplet(z, labels))
     margin = 5.0 if mining == "all" else None  # every triplet at cost: no kink is near
     assert torch.autograd.gradcheck(
-        lambda x: triplet(x, labels, margin=margin, mining=mining, squared=squared), z.requires_grad_()
+        lambda x: triplet(x, labels, margin=margin, mining=mining, squared=squared),
+        z.requires_grad_(),
     )
     assert torch.autograd.gradcheck(lambda x: margin_contrastive(x, labels, margin=2.5), z)
 
@@ -189,11 +221,16 @@ def test_loss_and_gradient_stay_finite(dtype, kind):
         start[:] = start[0, 0].clone()
     elif kind == "one axis":  # distances of exactly 0
         start[:] = torch.eye(16)[0]
-    losses = [lambda x: margin_contrastive(x, labels), lambda x: margin_contrastive(x, torch.zeros_like(labels))]
+    losses = [
+        lambda x: margin_contrastive(x, labels),
+        lambda x: margin_contrastive(x, torch.zeros_like(labels)),
+    ]
     for squared in (True, False):
         losses.append(lambda x, s=squared: triplet(x, labels, squared=s))
-        losses += [lambda x, s=squared, m=m: triplet(x, labels, margin=None, mining=m, squared=s)
-                   for m in ("semi_hard", "hard")]
+        losses += [
+            lambda x, s=squared, m=m: triplet(x, labels, margin=None, mining=m, squared=s)
+            for m in ("semi_hard", "hard")
+        ]
     for loss in losses:
         z = start.to(dtype, copy=True).requires_grad_()
         value = loss(z)

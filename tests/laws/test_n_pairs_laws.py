@@ -23,7 +23,9 @@ def dot(a, b):
 
 
 def transcription_of_pairs(z, labels, temperature, length_weight):
-    """Sohn 2016: mean of log(1 + sum over pairs of other classes of exp(f_i.f+_j - f_i.f+_i)), plus mean |row|²."""
+    """Sohn 2016: mean of log(1 + sum over pairs of other classes of exp(f_i.f+_j - f_i.f+_i)), plus
+    mean |row|².
+    """
     f, f_plus = z.tolist()
     y = classes_of(labels)
     terms = []
@@ -38,7 +40,9 @@ def transcription_of_pairs(z, labels, temperature, length_weight):
 
 
 def transcription_of_soft_labels(z, labels, temperature):
-    """tensorflow-addons' npairs_loss on G = z z^T / t: -sum_j q_ij log softmax_j(G_i), q_ij = [y_i = y_j] / n_i."""
+    """tensorflow-addons' npairs_loss on G = z z^T / t: -sum_j q_ij log softmax_j(G_i), q_ij = [y_i
+    = y_j] / n_i.
+    """
     rows = [row for view in z.tolist() for row in view]
     y = classes_of(labels) * len(z)
     terms = []
@@ -56,7 +60,9 @@ def batches(draw, views=(1, 3)):
     seed = draw(st.integers(0, 2**31))
     labels = torch.tensor(draw(st.lists(st.integers(-1, 3), min_size=shape[1], max_size=shape[1])))
     labels[0], labels[1] = 7, -1  # never one class alone
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), labels
+    return torch.randn(
+        shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ), labels
 
 
 @settings(deadline=None, max_examples=60)
@@ -66,14 +72,18 @@ def test_pairs_is_the_loss_of_sohn(batch, temperature, normalise, length_weight)
     options = {"temperature": temperature, "normalise": normalise, "length_weight": length_weight}
     ours = float(n_pairs(z, labels, form="pairs", **options))
     z = F.normalize(z, dim=-1) if normalise else z
-    assert ours == pytest.approx(transcription_of_pairs(z, labels, temperature, length_weight), rel=1e-9)
+    assert ours == pytest.approx(
+        transcription_of_pairs(z, labels, temperature, length_weight), rel=1e-9
+    )
 
 
 @settings(deadline=None, max_examples=60)
 @given(batches(), TEMPERATURES, st.booleans())
 def test_soft_labels_is_npairs_loss_with_the_diagonal_kept(batch, temperature, normalise):
     z, labels = batch
-    ours = float(n_pairs(z, labels, form="soft_labels", temperature=temperature, normalise=normalise))
+    ours = float(
+        n_pairs(z, labels, form="soft_labels", temperature=temperature, normalise=normalise)
+    )
     z = F.normalize(z, dim=-1) if normalise else z
     assert ours == pytest.approx(transcription_of_soft_labels(z, labels, temperature), rel=1e-9)
 
@@ -84,7 +94,9 @@ def test_pairs_leaves_rows_as_they_are_and_soft_labels_does_not_unless_told(batc
     z, labels = batch
     for form, usual in (("pairs", False), ("soft_labels", True)):
         assert n_pairs(z, labels, form=form) == n_pairs(z, labels, form=form, normalise=usual)
-    assert n_pairs(3 * z, labels, form="soft_labels") == pytest.approx(float(n_pairs(z, labels, form="soft_labels")))
+    assert n_pairs(3 * z, labels, form="soft_labels") == pytest.approx(
+        float(n_pairs(z, labels, form="soft_labels"))
+    )
 
 
 @settings(deadline=None, max_examples=30)
@@ -102,7 +114,10 @@ def test_a_row_alone_in_its_class_is_purely_pushed_away(batch, temperature):
     z, labels = batch
     unit = F.normalize(z[0], dim=-1)
     others = ~torch.eye(len(labels), dtype=torch.bool)
-    terms = [torch.log1p(torch.exp((unit[i] @ unit[others[i]].T - 1) / temperature).sum()) for i in range(len(unit))]
+    terms = [
+        torch.log1p(torch.exp((unit[i] @ unit[others[i]].T - 1) / temperature).sum())
+        for i in range(len(unit))
+    ]
     ours = n_pairs(z, torch.full_like(labels, -1), form="soft_labels", temperature=temperature)
     assert float(ours) == pytest.approx(float(sum(terms)) / len(terms), rel=1e-9)
 
@@ -125,14 +140,23 @@ def test_normalised_pairs_of_distinct_classes_are_info_nce_in_one_direction(batc
 def test_rotation_and_order_change_nothing(batch, seed):
     z, labels = batch
     source = torch.Generator().manual_seed(seed)
-    rotation, _ = torch.linalg.qr(torch.randn(z.shape[2], z.shape[2], generator=source, dtype=torch.float64))
-    samples, views = torch.randperm(len(labels), generator=source), torch.randperm(len(z), generator=source)
+    rotation, _ = torch.linalg.qr(
+        torch.randn(z.shape[2], z.shape[2], generator=source, dtype=torch.float64)
+    )
+    samples, views = (
+        torch.randperm(len(labels), generator=source),
+        torch.randperm(len(z), generator=source),
+    )
     turned = (z @ rotation)[:, samples]
     before = float(n_pairs(z, labels, form="soft_labels"))
-    assert float(n_pairs(turned[views], labels[samples], form="soft_labels")) == pytest.approx(before, rel=1e-9)
+    assert float(n_pairs(turned[views], labels[samples], form="soft_labels")) == pytest.approx(
+        before, rel=1e-9
+    )
     if len(z) == 2:
         before = float(n_pairs(z, labels, form="pairs"))
-        assert float(n_pairs(turned, labels[samples], form="pairs")) == pytest.approx(before, rel=1e-9)
+        assert float(n_pairs(turned, labels[samples], form="pairs")) == pytest.approx(
+            before, rel=1e-9
+        )
 
 
 @settings(deadline=None, max_examples=15)
@@ -140,7 +164,8 @@ def test_rotation_and_order_change_nothing(batch, seed):
 def test_the_gradient_is_that_of_finite_differences(batch, form):
     z, labels = batch
     assert torch.autograd.gradcheck(
-        lambda x: n_pairs(x, labels, form=form, length_weight=0.1 if form == "pairs" else 0.0), z.requires_grad_()
+        lambda x: n_pairs(x, labels, form=form, length_weight=0.1 if form == "pairs" else 0.0),
+        z.requires_grad_(),
     )
 
 
@@ -181,14 +206,26 @@ BROKEN = torch.ones(2, 4, 3).index_fill(2, torch.tensor([1]), math.inf)
         (torch.ones(2, 4, 3), LABELS, {"temperature": 0.0}, "temperature: want more than 0"),
         (torch.ones(2, 4, 3), LABELS, {"form": "triplets"}, "form: want"),
         (torch.ones(2, 4, 3), LABELS, {"length_weight": -1.0}, "length_weight: want at least 0"),
-        (torch.ones(2, 4, 3), LABELS, {"length_weight": math.nan}, "length_weight: want at least 0"),
-        (torch.ones(2, 4, 3), LABELS, {"length_weight": 0.1, "form": "soft_labels"}, "length_weight: want 0"),
+        (
+            torch.ones(2, 4, 3),
+            LABELS,
+            {"length_weight": math.nan},
+            "length_weight: want at least 0",
+        ),
+        (
+            torch.ones(2, 4, 3),
+            LABELS,
+            {"length_weight": 0.1, "form": "soft_labels"},
+            "length_weight: want 0",
+        ),
         (BROKEN, LABELS, {}, "z: .*finite"),
         (BROKEN, LABELS, {"form": "soft_labels"}, "z: .*finite"),
-        (torch.ones(2, 4, 3), torch.zeros(4, dtype=torch.int64), {}, "two classes"),  # nobody to be told from
+        # nobody to be told from
+        (torch.ones(2, 4, 3), torch.zeros(4, dtype=torch.int64), {}, "two classes"),
         (torch.ones(1, 1, 3), LABELS[:1], {"form": "soft_labels"}, "z: want at least two rows"),
     ],
 )
 def test_what_cannot_be_computed_is_refused_by_name(z, labels, changed, message):
     with pytest.raises(ValueError, match=message):
-        inspect.unwrap(n_pairs)(z, labels, **{"form": "pairs", **changed})  # without the tests' own shape check
+        # without the tests' own shape check
+        inspect.unwrap(n_pairs)(z, labels, **{"form": "pairs", **changed})

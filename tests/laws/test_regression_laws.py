@@ -1,4 +1,6 @@
-"""Negative cosine and alignment against slow float64 transcriptions of their equations, and their laws."""
+"""Negative cosine and alignment against slow float64 transcriptions of their equations, and their
+laws.
+"""
 
 import inspect
 import math
@@ -20,19 +22,25 @@ def unit(row):
 
 
 def transcription_of_negative_cosine(prediction, target):
-    """Chen & He 2021, eq. 1-2: the mean over views v != w and samples of -cos(prediction_v, target_w)."""
+    """Chen & He 2021, eq. 1-2: the mean over views v != w and samples of -cos(prediction_v,
+    target_w).
+    """
     p, t = prediction.tolist(), target.tolist()
     terms = []
     for v in range(len(p)):
         for w in range(len(t)):
             for b in range(len(p[v])):
                 if v != w:
-                    terms.append(-sum(x * y for x, y in zip(unit(p[v][b]), unit(t[w][b]), strict=True)))
+                    terms.append(
+                        -sum(x * y for x, y in zip(unit(p[v][b]), unit(t[w][b]), strict=True))
+                    )
     return sum(terms) / len(terms)
 
 
 def transcription_of_alignment(z, exponent):
-    """Wang & Isola 2020: the mean over pairs of views and samples of |z_v - z_w|^exponent, unit rows."""
+    """Wang & Isola 2020: the mean over pairs of views and samples of |z_v - z_w|^exponent, unit
+    rows.
+    """
     views = z.tolist()
     terms = []
     for v in range(len(views)):
@@ -69,7 +77,8 @@ def test_alignment_is_its_equation(batch, exponent):
 def test_byols_loss_over_both_directions_is_4_plus_4_times_negative_cosine(batch):
     p, t = (x[:2] for x in batch)
     byol = sum(  # Grill et al. 2020, eq. 2, each direction a mean over samples
-        (F.normalize(p[v], dim=-1) - F.normalize(t[1 - v], dim=-1)).square().sum(-1).mean() for v in range(2)
+        (F.normalize(p[v], dim=-1) - F.normalize(t[1 - v], dim=-1)).square().sum(-1).mean()
+        for v in range(2)
     )
     assert float(byol) == pytest.approx(4 + 4 * float(negative_cosine(p, t)), rel=1e-9)
 
@@ -89,7 +98,8 @@ def test_no_gradient_reaches_the_target(batch):
     assert target.grad is None
     assert bool((prediction.grad != 0).any())
     together = prediction.detach().requires_grad_()
-    negative_cosine(together, together).backward()  # as a prediction it learns, as a target it does not
+    # as a prediction it learns, as a target it does not
+    negative_cosine(together, together).backward()
     alone = prediction.detach().requires_grad_()
     negative_cosine(alone, alone.detach()).backward()
     assert torch.equal(together.grad, alone.grad)
@@ -108,7 +118,9 @@ def test_equal_views_are_the_best_and_opposite_ones_the_worst():
 @pytest.mark.parametrize("exponent", [1.0, 2.0])
 def test_alignment_of_views_a_hair_apart_keeps_its_digits_in_float32(exponent):
     first = torch.randn(1, 64, 128, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    hair = 1e-4 * torch.randn(1, 64, 128, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    hair = 1e-4 * torch.randn(
+        1, 64, 128, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     z = torch.cat([first, first + hair])
     exact = float(alignment(z, exponent=exponent))
     assert float(alignment(z.float(), exponent=exponent)) == pytest.approx(exact, rel=1e-2)
@@ -119,10 +131,17 @@ def test_alignment_of_views_a_hair_apart_keeps_its_digits_in_float32(exponent):
 def test_rotation_scale_and_order_of_samples_and_views_change_nothing(batch, exponent, seed):
     p, t = batch
     source = torch.Generator().manual_seed(seed)
-    rotation, _ = torch.linalg.qr(torch.randn(p.shape[2], p.shape[2], generator=source, dtype=torch.float64))
-    samples, views = torch.randperm(p.shape[1], generator=source), torch.randperm(len(p), generator=source)
+    rotation, _ = torch.linalg.qr(
+        torch.randn(p.shape[2], p.shape[2], generator=source, dtype=torch.float64)
+    )
+    samples, views = (
+        torch.randperm(p.shape[1], generator=source),
+        torch.randperm(len(p), generator=source),
+    )
     moved_p, moved_t = ((3.7 * x @ rotation)[views][:, samples] for x in (p, t))
-    assert float(negative_cosine(moved_p, moved_t)) == pytest.approx(float(negative_cosine(p, t)), rel=1e-9, abs=1e-13)
+    assert float(negative_cosine(moved_p, moved_t)) == pytest.approx(
+        float(negative_cosine(p, t)), rel=1e-9, abs=1e-13
+    )
     before = float(alignment(p, exponent=exponent))
     assert float(alignment(moved_p, exponent=exponent)) == pytest.approx(before, rel=1e-9)
 
@@ -146,7 +165,10 @@ def test_loss_and_gradient_stay_finite(dtype, kind, exponent):
         start[1] = start[0]
     elif kind == "zeros":
         start[0, 0], start[:, 1] = 0, 0
-    for loss in (lambda x: negative_cosine(x, x.detach()), lambda x: alignment(x, exponent=exponent)):
+    for loss in (
+        lambda x: negative_cosine(x, x.detach()),
+        lambda x: alignment(x, exponent=exponent),
+    ):
         z = start.to(dtype, copy=True).requires_grad_()
         value = loss(z)
         value.backward()

@@ -17,7 +17,9 @@ def log_sigmoid(x):
 
 
 def transcription_of_relation(scores, targets, form, focus, positive_weight):
-    """Mean of -t log p - (1-t) log(1-p); focal: each term times its weight and (1 - p of what is true)^focus."""
+    """Mean of -t log p - (1-t) log(1-p); focal: each term times its weight and (1 - p of what is
+    true)^focus.
+    """
     terms = []
     for s, t in zip(scores.flatten().tolist(), targets.flatten().tolist(), strict=True):
         positive, negative = -t * log_sigmoid(s), -(1 - t) * log_sigmoid(-s)
@@ -50,7 +52,9 @@ def test_relation_is_its_equation(batch, form, focus, positive_weight):
 def test_bce_is_torchs_own_and_focal_at_most_half_of_it(batch):
     bce = float(F.binary_cross_entropy_with_logits(*batch))
     assert float(relation(*batch)) == pytest.approx(bce, rel=1e-9)
-    assert float(relation(*batch, form="focal", focus=0.0, positive_weight=0.5)) == pytest.approx(bce / 2, rel=1e-9)
+    assert float(relation(*batch, form="focal", focus=0.0, positive_weight=0.5)) == pytest.approx(
+        bce / 2, rel=1e-9
+    )
     losses = [float(relation(*batch, form="focal", focus=focus)) for focus in (0.0, 0.5, 2.0, 4.0)]
     assert losses == sorted(losses, reverse=True)  # more focus, less loss
 
@@ -66,7 +70,9 @@ def test_the_defaults_are_those_of_the_public_code():
 def test_scores_of_zero_have_their_known_values():
     scores, targets = torch.zeros(2, 3, dtype=torch.float64), torch.eye(2, 3, dtype=torch.float64)
     assert float(relation(scores, targets)) == pytest.approx(math.log(2), rel=1e-12)
-    assert float(relation(scores, targets, form="focal")) == pytest.approx(math.log(2) / 8, rel=1e-12)
+    assert float(relation(scores, targets, form="focal")) == pytest.approx(
+        math.log(2) / 8, rel=1e-12
+    )
 
 
 @settings(deadline=None, max_examples=30)
@@ -85,7 +91,9 @@ def test_order_changes_nothing_nor_does_swapping_the_roles_with_the_weight(batch
 @given(pairs(), st.sampled_from(["bce", "focal"]), st.sampled_from([0.0, 0.5, 1.0, 2.0]))
 def test_the_gradient_is_that_of_finite_differences(batch, form, focus):
     scores, targets = batch
-    assert torch.autograd.gradcheck(lambda s: relation(s, targets, form=form, focus=focus), scores.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda s: relation(s, targets, form=form, focus=focus), scores.requires_grad_()
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -101,7 +109,9 @@ def test_loss_and_gradient_stay_finite_however_sure_the_scores(dtype, focus, siz
         assert math.isfinite(float(loss.detach()))
         assert bool(torch.isfinite(scores.grad).all())
         if size > 1:  # a confident error costs its score, and is pulled back
-            assert float(loss.detach()) == pytest.approx(size / (2 if form == "bce" else 4), rel=1e-2)
+            assert float(loss.detach()) == pytest.approx(
+                size / (2 if form == "bce" else 4), rel=1e-2
+            )
             assert float(scores.grad[1]) > 0 > float(scores.grad[2])
 
 

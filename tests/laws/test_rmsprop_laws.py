@@ -1,4 +1,6 @@
-"""RMSProp against a slow float64 transcription of TensorFlow's form, and what sets it apart from torch's."""
+"""RMSProp against a slow float64 transcription of TensorFlow's form, and what sets it apart from
+torch's.
+"""
 
 import math
 
@@ -38,9 +40,13 @@ def transcription(weights, gradients, *, rates, momentum, weight_decay, epsilon)
 )
 def test_three_steps_are_those_of_tensorflow(seed, rates, momentum, weight_decay, epsilon):
     source = torch.Generator().manual_seed(seed)
-    parameters = [nn.Parameter(torch.randn(shape, generator=source, dtype=torch.float64)) for shape in SHAPES]
+    parameters = [
+        nn.Parameter(torch.randn(shape, generator=source, dtype=torch.float64)) for shape in SHAPES
+    ]
     start = [parameter.detach().flatten().tolist() for parameter in parameters]
-    optimizer = RMSProp(parameters, lr=1.0, momentum=momentum, weight_decay=weight_decay, epsilon=epsilon)
+    optimizer = RMSProp(
+        parameters, lr=1.0, momentum=momentum, weight_decay=weight_decay, epsilon=epsilon
+    )
     steps = []
     for lr in rates:
         for parameter in parameters:

@@ -1,4 +1,6 @@
-"""Uniformity against a slow float64 transcription of its equation, its known values and its laws."""
+"""Uniformity against a slow float64 transcription of its equation, its known values and its
+laws.
+"""
 
 import inspect
 import math
@@ -14,14 +16,21 @@ SHARPNESS = st.floats(0.1, 5.0)
 
 
 def transcription_of_uniformity(z, sharpness):
-    """Wang & Isola 2020: log of the mean over i < j of exp(-t |z_i - z_j|²), averaged over views; unit rows."""
+    """Wang & Isola 2020: log of the mean over i < j of exp(-t |z_i - z_j|²), averaged over views;
+    unit rows.
+    """
     logs = []
     for view in z.tolist():
         rows = [[x / (math.hypot(*row) or 1.0) for x in row] for row in view]
         terms = []
         for i in range(len(rows)):
             for j in range(i + 1, len(rows)):
-                terms.append(math.exp(-sharpness * sum((x - y) ** 2 for x, y in zip(rows[i], rows[j], strict=True))))
+                terms.append(
+                    math.exp(
+                        -sharpness
+                        * sum((x - y) ** 2 for x, y in zip(rows[i], rows[j], strict=True))
+                    )
+                )
         logs.append(math.log(sum(terms) / len(terms)))
     return sum(logs) / len(logs)
 
@@ -61,14 +70,17 @@ def test_equal_rows_have_0_and_two_opposite_ones_the_least(dtype):
 
 @pytest.mark.parametrize(("dim", "known"), [(2, -1.5750), (128, -3.9375)])
 def test_rows_uniform_on_the_sphere_have_the_known_value(dim, known):
-    """The mean potential of N rows is a U-statistic whose first-order term is 0, for on the sphere every row has the
-    same expected potential: its standard deviation is √2 σ / N, σ that of one pair's potential.
+    """The mean potential of N rows is a U-statistic whose first-order term is 0, for on the sphere
+    every row has the same expected potential: its standard deviation is √2 σ / N, σ that of one
+    pair's potential.
     """
-    first, second = (uniform_sphere(dim, t) for t in (2.0, 4.0))  # E exp(-2 d²), and E of its square, exp(-4 d²)
+    # E exp(-2 d²), and E of its square, exp(-4 d²)
+    first, second = (uniform_sphere(dim, t) for t in (2.0, 4.0))
     assert first == pytest.approx(known, abs=5e-5)
     n = 1_500
     z = torch.randn(2, n, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    deviation = math.sqrt(2 * math.expm1(second - 2 * first)) / n / math.sqrt(2)  # of the log, mean of two views
+    # of the log, mean of two views
+    deviation = math.sqrt(2 * math.expm1(second - 2 * first)) / n / math.sqrt(2)
     assert deviation < 2e-3
     assert float(uniformity(z)) == pytest.approx(known, abs=4 * deviation + 5e-5)
 
@@ -77,8 +89,13 @@ def test_rows_uniform_on_the_sphere_have_the_known_value(dim, known):
 @given(batches(), st.integers(0, 2**31))
 def test_rotation_scale_and_order_of_samples_and_views_change_nothing(z, seed):
     source = torch.Generator().manual_seed(seed)
-    rotation, _ = torch.linalg.qr(torch.randn(z.shape[2], z.shape[2], generator=source, dtype=torch.float64))
-    samples, views = torch.randperm(z.shape[1], generator=source), torch.randperm(len(z), generator=source)
+    rotation, _ = torch.linalg.qr(
+        torch.randn(z.shape[2], z.shape[2], generator=source, dtype=torch.float64)
+    )
+    samples, views = (
+        torch.randperm(z.shape[1], generator=source),
+        torch.randperm(len(z), generator=source),
+    )
     moved = (3.7 * z @ rotation)[views][:, samples]
     assert float(uniformity(moved)) == pytest.approx(float(uniformity(z)), rel=1e-9)
 
@@ -99,13 +116,16 @@ def test_rows_of_zeros_lie_in_the_middle_of_the_sphere(z, sharpness, zeros):
     z[0, :zeros] = 0
     expected = transcription_of_uniformity(z, sharpness)
     assert float(uniformity(z, sharpness=sharpness)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    assert float(uniformity(torch.zeros(2, 5, 3))) == pytest.approx(0, abs=1e-6)  # a dead network has collapsed
+    # a dead network has collapsed
+    assert float(uniformity(torch.zeros(2, 5, 3))) == pytest.approx(0, abs=1e-6)
 
 
 @settings(deadline=None, max_examples=12)
 @given(batches(), SHARPNESS)
 def test_the_gradient_is_that_of_finite_differences(z, sharpness):
-    assert torch.autograd.gradcheck(lambda x: uniformity(x, sharpness=sharpness), z.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda x: uniformity(x, sharpness=sharpness), z.requires_grad_()
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

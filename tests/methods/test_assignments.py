@@ -26,8 +26,12 @@ def a_batch(*, progress: float = 0.5, small_views: int = 0, samples: int = 8) ->
     index = torch.arange(samples)
     views = [torch.randn(2, samples, 3, 8, 8, generator=source, dtype=torch.float64)]
     if small_views:
-        views.append(torch.randn(small_views, samples, 3, 12, 12, generator=source, dtype=torch.float64))
-    return Batch(tuple(views), torch.full_like(index, -1), index, torch.zeros_like(index), 0, 0, progress)
+        views.append(
+            torch.randn(small_views, samples, 3, 12, 12, generator=source, dtype=torch.float64)
+        )
+    return Batch(
+        tuple(views), torch.full_like(index, -1), index, torch.zeros_like(index), 0, 0, progress
+    )
 
 
 def trained(method, batch: Batch, progress: float) -> None:
@@ -53,7 +57,9 @@ def test_swav_keeps_its_prototypes_at_length_1():
     method = made(SwAV)
     for _ in range(3):
         trained(method, a_batch(), 0.5)
-    assert torch.allclose(method.prototypes.weight.norm(dim=1), torch.ones(len(method.prototypes)).double())
+    assert torch.allclose(
+        method.prototypes.weight.norm(dim=1), torch.ones(len(method.prototypes)).double()
+    )
 
 
 def test_swav_looks_at_its_queue_once_it_is_full_and_its_part_of_the_run_has_come():
@@ -61,7 +67,9 @@ def test_swav_looks_at_its_queue_once_it_is_full_and_its_part_of_the_run_has_com
     without = made(SwAV, queue_size=0)
 
     def differs(progress: float) -> bool:
-        without.load_state_dict({key: value for key, value in method.state_dict().items() if "queue" not in key})
+        without.load_state_dict(
+            {key: value for key, value in method.state_dict().items() if "queue" not in key}
+        )
         batch = a_batch(progress=progress)
         return float(method(batch).loss.detach()) != float(without(batch).loss.detach())
 
@@ -90,9 +98,13 @@ def test_views_of_later_groups_predict_and_are_not_predicted(kind):
     if kind is SwAV:
         assert result.remember["z"].shape[0] == 2
     views = [batch.views[0], batch.views[1].flip(0)]  # as predictors their order is all the same
-    assert float(method(replace(batch, views=tuple(views))).loss.detach()) == pytest.approx(float(result.loss.detach()))
+    assert float(method(replace(batch, views=tuple(views))).loss.detach()) == pytest.approx(
+        float(result.loss.detach())
+    )
     exchanged = replace(batch, views=batch.views[::-1])
-    assert float(method(exchanged).loss.detach()) != pytest.approx(float(result.loss.detach()), rel=1e-6)
+    assert float(method(exchanged).loss.detach()) != pytest.approx(
+        float(result.loss.detach()), rel=1e-6
+    )
 
 
 def test_the_centre_is_a_moving_mean_of_what_the_target_said():
@@ -104,9 +116,13 @@ def test_the_centre_is_a_moving_mean_of_what_the_target_said():
 
 def test_nnclr_takes_the_nearest_row_of_its_queue_and_pushes_the_first_view():
     method, batch = made(NNCLR, queue_size=24), a_batch()
-    method.queue.push(torch.randn(1, 24, method.queue.rows.shape[1]).double(), torch.arange(24) + 100)
+    method.queue.push(
+        torch.randn(1, 24, method.queue.rows.shape[1]).double(), torch.arange(24) + 100
+    )
     z = method(batch).projection.detach()
-    distances = torch.cdist(torch.nn.functional.normalize(z, dim=-1).flatten(0, 1), method.queue.rows)
+    distances = torch.cdist(
+        torch.nn.functional.normalize(z, dim=-1).flatten(0, 1), method.queue.rows
+    )
     expected = method.queue.rows[distances.argmin(dim=1)].view_as(z)
     assert torch.equal(method._neighbours(z), expected)
     method.after_step(method(batch).remember, 0.0)

@@ -23,7 +23,8 @@ from nearfar.views.policies import POLICIES
 
 N_METHODS = 22  # what the table held when this was written: a walk over fewer has missed some
 SIZE, SAMPLES, CLASSES = 8, 12, 3
-PARTS_ENCODED = {"relative_position": 2, "jigsaw": 4}  # of each view, instead of the view: what `representation` is of
+# of each view, instead of the view: what `representation` is of
+PARTS_ENCODED = {"relative_position": 2, "jigsaw": 4}
 NO_CHANCE_LEVEL = {"byol", "simsiam"}  # a network that tells nothing apart has their best loss
 EVERY = pytest.mark.parametrize("name", list(METHODS))
 
@@ -39,7 +40,13 @@ def facts_for(name: str) -> DataFacts:
 def small_net(*, batch_norm: bool = True) -> nn.Module:
     if batch_norm:
         return conv4().double()
-    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    layers = [
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.GroupNorm(2, 8),
+        nn.GELU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    ]
     return nn.Sequential(*layers).double()
 
 
@@ -100,7 +107,11 @@ def test_a_step_returns_what_the_contract_says(name):
     if result.projection is not None:
         assert result.projection.shape[:2] == (views, SAMPLES)
     assert all(value.ndim == 0 for value in result.logs.values())
-    assert float(result.logs["chance"]) > 0 if name not in NO_CHANCE_LEVEL else "chance" not in result.logs
+    assert (
+        float(result.logs["chance"]) > 0
+        if name not in NO_CHANCE_LEVEL
+        else "chance" not in result.logs
+    )
 
 
 @EVERY
@@ -128,13 +139,17 @@ def test_one_step_teaches_the_encoder(name):
     method = make(name)
     before = [p.detach().clone() for p in method.encoder.parameters()]
     train(method, make_batch(name), 1)
-    moved = [not torch.equal(b, a) for b, a in zip(before, method.encoder.parameters(), strict=True)]
+    moved = [
+        not torch.equal(b, a) for b, a in zip(before, method.encoder.parameters(), strict=True)
+    ]
     assert all(moved)
 
 
 @EVERY
 def test_the_loss_falls_when_a_batch_is_repeated(name):
-    """A target, a queue or a centre stands still meanwhile: what is learnt is to predict what it says."""
+    """A target, a queue or a centre stands still meanwhile: what is learnt is to predict what it
+    says.
+    """
     method, batch = make(name), make_batch(name)
     fill_queues(method, batch)
     losses = train(method, batch, 30)
@@ -158,7 +173,9 @@ def test_a_step_changes_no_parameter_and_repeats_itself(name):
     assert first == second
     after = method.state_dict()
     buffers_of_norms = ("running_mean", "running_var", "num_batches_tracked")
-    assert all(torch.equal(before[key], after[key]) for key in before if not key.endswith(buffers_of_norms))
+    assert all(
+        torch.equal(before[key], after[key]) for key in before if not key.endswith(buffers_of_norms)
+    )
 
 
 def parts(method, kind: type) -> list:
@@ -283,7 +300,10 @@ def test_it_says_why_images_are_too_small_for_it(name):
     kind = method_class(name)
     small = DataFacts("pictures", SIZE, tuple("abc"), (40, 40, 40), 120)
     if kind.smallest_view_px > SIZE:
-        assert kind.why_not(small) == f"needs images of at least {kind.smallest_view_px} px, these have {SIZE}"
+        assert (
+            kind.why_not(small)
+            == f"needs images of at least {kind.smallest_view_px} px, these have {SIZE}"
+        )
     else:
         assert kind.why_not(small) is None
 
@@ -297,7 +317,8 @@ def test_the_loss_starts_near_chance_with_equal_representations(name):
     for head in parts(method, Head):
         for at, layer in enumerate(head):
             if isinstance(layer, nn.BatchNorm1d) and not layer.affine:
-                head[at] = nn.Identity()  # of equal rows it would make rounding noise of any direction
+                # of equal rows it would make rounding noise of any direction
+                head[at] = nn.Identity()
     for parameter in method.parameters():
         torch.nn.init.constant_(parameter, 1e-3)
     fill_queues(method, make_batch(name))

@@ -1,4 +1,6 @@
-"""What margin, triplet and n_pairs have beside the contract of every method: losses on an embedding, with options."""
+"""What margin, triplet and n_pairs have beside the contract of every method: losses on an
+embedding, with options.
+"""
 
 from typing import Any
 
@@ -37,30 +39,56 @@ def make_batch(views: int, labels: tuple[int, ...] = LABELS) -> Batch:
         ("margin", {}, 2, lambda z, y: losses.margin_contrastive(z, y)),
         ("margin", {"margin": 0.4}, 1, lambda z, y: losses.margin_contrastive(z, y, margin=0.4)),
         ("triplet", {}, 2, lambda z, y: losses.triplet(z, y)),
-        ("triplet", {"mining": "hard", "margin": 0.5}, 2, lambda z, y: losses.triplet(z, y, mining="hard", margin=0.5)),
-        ("triplet", {"mining": "semi_hard"}, 1, lambda z, y: losses.triplet(z, y, mining="semi_hard")),
+        (
+            "triplet",
+            {"mining": "hard", "margin": 0.5},
+            2,
+            lambda z, y: losses.triplet(z, y, mining="hard", margin=0.5),
+        ),
+        (
+            "triplet",
+            {"mining": "semi_hard"},
+            1,
+            lambda z, y: losses.triplet(z, y, mining="semi_hard"),
+        ),
         ("triplet", {"squared": False}, 2, lambda z, y: losses.triplet(z, y, squared=False)),
         (
-            "triplet", {"mining": "hard", "soft_margin": True}, 2,
+            "triplet",
+            {"mining": "hard", "soft_margin": True},
+            2,
             lambda z, y: losses.triplet(z, y, mining="hard", margin=None),
         ),
         ("n_pairs", {}, 1, lambda z, y: losses.n_pairs(z, y, form="soft_labels", temperature=0.1)),
-        ("n_pairs", {"temperature": 0.5}, 3, lambda z, y: losses.n_pairs(z, y, form="soft_labels", temperature=0.5)),
+        (
+            "n_pairs",
+            {"temperature": 0.5},
+            3,
+            lambda z, y: losses.n_pairs(z, y, form="soft_labels", temperature=0.5),
+        ),
         ("n_pairs", {"form": "pairs"}, 2, lambda z, y: losses.n_pairs(z, y, form="pairs")),
         (
-            "n_pairs", {"form": "pairs", "length_weight": 0.1, "temperature": 2.0}, 2,
+            "n_pairs",
+            {"form": "pairs", "length_weight": 0.1, "temperature": 2.0},
+            2,
             lambda z, y: losses.n_pairs(z, y, form="pairs", length_weight=0.1, temperature=2.0),
         ),
         (
-            "n_pairs", {"form": "pairs"}, 3,
-            lambda z, y: (losses.n_pairs(z[:2], y, form="pairs") + losses.n_pairs(z[::2], y, form="pairs")) / 2,
+            "n_pairs",
+            {"form": "pairs"},
+            3,
+            lambda z, y: (
+                (losses.n_pairs(z[:2], y, form="pairs") + losses.n_pairs(z[::2], y, form="pairs"))
+                / 2
+            ),
         ),
     ],
-)  # fmt: skip
+)
 def test_the_loss_is_that_of_the_embedding_with_what_was_asked(name, fields, views, loss):
     batch = make_batch(views)
     result = make(name, **fields)(batch)
-    assert float(result.loss.detach()) == pytest.approx(float(loss(result.projection.detach(), batch.labels)))
+    assert float(result.loss.detach()) == pytest.approx(
+        float(loss(result.projection.detach(), batch.labels))
+    )
 
 
 @pytest.mark.parametrize("name", ["margin", "triplet", "n_pairs"])

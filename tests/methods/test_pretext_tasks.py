@@ -36,7 +36,9 @@ def make(name: str, net: nn.Module | None = None, *, side: int = SIDE, **setting
     torch.manual_seed(0)
     facts = DataFacts("toy", side, (), (), 0, n_unlabeled=99)
     kind = method_class(name)
-    method = kind(Encoder(net or conv4(), size=side, architecture="small"), kind.Config(**settings), facts).double()
+    method = kind(
+        Encoder(net or conv4(), size=side, architecture="small"), kind.Config(**settings), facts
+    ).double()
     if isinstance(net, Watched):
         net.seen.clear()
     return method
@@ -44,7 +46,9 @@ def make(name: str, net: nn.Module | None = None, *, side: int = SIDE, **setting
 
 def make_batch(views: torch.Tensor, *, epoch: int = 0) -> Batch:
     index = torch.arange(views.shape[1])
-    return Batch((views,), torch.full_like(index, -1), index, torch.zeros_like(index), 0, epoch, 0.0)
+    return Batch(
+        (views,), torch.full_like(index, -1), index, torch.zeros_like(index), 0, epoch, 0.0
+    )
 
 
 def noise(views: int = 1, samples: int = SAMPLES, side: int = SIDE) -> torch.Tensor:
@@ -61,7 +65,12 @@ def learn(method, batches, steps: int = 60, lr: float = 1e-3) -> list[dict[str, 
         result.loss.backward()
         optimizer.step()
         method.after_step(result.remember, 0.0)
-        rows.append({"loss": float(result.loss.detach()), **{k: float(v.detach()) for k, v in result.logs.items()}})
+        rows.append(
+            {
+                "loss": float(result.loss.detach()),
+                **{k: float(v.detach()) for k, v in result.logs.items()},
+            }
+        )
     return rows
 
 
@@ -91,11 +100,14 @@ def test_an_encoder_that_cannot_take_the_tiles_is_refused_by_its_name(name):
                 raise RuntimeError("no such side")
             return rows.flatten(1)
 
-    with pytest.raises(UserError, match=r"encoder.name: want one for tiles of \d+ px of data.size=32"):
+    with pytest.raises(
+        UserError, match=r"encoder.name: want one for tiles of \d+ px of data.size=32"
+    ):
         make(name, OnlyWhole())
 
 
-# ---- relative position ---------------------------------------------------------------------------------------
+# ---- relative position
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [32, 40, 96])
@@ -112,7 +124,9 @@ def test_pairs_lie_in_the_view_apart_and_on_the_side_that_their_label_says(size)
         wanted = torch.tensor(NEIGHBOURS)[labels][..., direction] * (side + side // 2)
         assert int((step - wanted).abs().max()) <= 2 * stray
         assert len((step - wanted).unique()) > 1  # they stray
-    gap = torch.maximum((top[..., 1] - top[..., 0]).abs(), (left[..., 1] - left[..., 0]).abs()) - side
+    gap = (
+        torch.maximum((top[..., 1] - top[..., 0]).abs(), (left[..., 1] - left[..., 0]).abs()) - side
+    )
     assert int(gap.min()) > 0  # no edge goes on from patch to patch
 
 
@@ -136,7 +150,9 @@ def test_one_channel_is_kept_where_so_asked():
 
 
 def test_relative_position_is_told_from_a_ramp_and_not_from_noise():
-    """A saddle and a ramp differ from place to place in their slopes, whatever mean and deviation a patch has."""
+    """A saddle and a ramp differ from place to place in their slopes, whatever mean and deviation a
+    patch has.
+    """
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, SIDE, dtype=torch.float64)] * 2, indexing="ij")
     bowl = torch.stack([x**2 + y, y**2 - x, x * y])
     views = bowl + 0.02 * noise(views=2)
@@ -146,14 +162,16 @@ def test_relative_position_is_told_from_a_ramp_and_not_from_noise():
 
     def fresh(step):
         return make_batch(
-            torch.randn(2, SAMPLES, 3, SIDE, SIDE, generator=source, dtype=torch.float64), epoch=step
+            torch.randn(2, SAMPLES, 3, SIDE, SIDE, generator=source, dtype=torch.float64),
+            epoch=step,
         )
 
     blind = learn(make("relative_position"), fresh, steps=40)
     assert sum(row["accuracy"] for row in blind[20:]) / 20 < 0.2
 
 
-# ---- jigsaw --------------------------------------------------------------------------------------------------
+# ---- jigsaw
+# --------------------------------------------------------------------------------------------------
 
 
 def painted(grid: int) -> torch.Tensor:
@@ -171,7 +189,9 @@ def painted(grid: int) -> torch.Tensor:
 def slopes(rows: torch.Tensor) -> torch.Tensor:
     """The direction in which a tile grows brighter, of (..., C, s, s)."""
     grey = rows.mean(dim=-3)
-    return torch.atan2((grey[..., -1, :] - grey[..., 0, :]).mean(-1), (grey[..., :, -1] - grey[..., :, 0]).mean(-1))
+    return torch.atan2(
+        (grey[..., -1, :] - grey[..., 0, :]).mean(-1), (grey[..., :, -1] - grey[..., :, 0]).mean(-1)
+    )
 
 
 @pytest.mark.parametrize(("grid", "orders"), [(2, 24), (3, 100)])
@@ -185,12 +205,16 @@ def test_each_tile_is_of_its_cell_and_the_head_meets_them_in_the_order_of_the_la
     (rows,) = net.seen
     tiles = rows.view(grid**2, SAMPLES, *rows.shape[1:])
     angles = 2 * math.pi * torch.arange(grid**2, dtype=torch.float64) / grid**2
-    assert torch.allclose(torch.cos(slopes(tiles) - angles[:, None]), torch.ones(()).double(), atol=0.02)
+    assert torch.allclose(
+        torch.cos(slopes(tiles) - angles[:, None]), torch.ones(()).double(), atol=0.02
+    )
     shown = seen[0].view(SAMPLES, grid**2, -1)
     known = method.encoder(rows).view(grid**2, SAMPLES, -1)
     found = []
     for sample in range(SAMPLES):
-        order = [int((known[:, sample] - feature).abs().sum(-1).argmin()) for feature in shown[sample]]
+        order = [
+            int((known[:, sample] - feature).abs().sum(-1).argmin()) for feature in shown[sample]
+        ]
         assert order in method.orders.tolist()
         found.append(method.orders.tolist().index(order))
     assert len(set(found)) > orders // 4 // 2
@@ -233,7 +257,8 @@ def test_channels_are_cut_apart_where_tiles_are_large_enough_for_a_pixel():
     assert float(agree.amax(dim=0).min()) > 0.98
 
 
-# ---- counting ------------------------------------------------------------------------------------------------
+# ---- counting
+# ------------------------------------------------------------------------------------------------
 
 
 def test_the_whole_at_half_size_and_its_quarters_are_counted():
@@ -248,10 +273,15 @@ def test_the_whole_at_half_size_and_its_quarters_are_counted():
     assert torch.equal(rows[4], views[..., 16:, 16:])
     means = F.avg_pool2d(views.flatten(0, 1), 2).view_as(rows[0])
     apart = (rows[0] - means).square().flatten(2).mean(dim=2)
-    assert bool((apart < 1.1).all())  # nearest takes one pixel of four: variance 3/4 beside their mean
+    # nearest takes one pixel of four: variance 3/4 beside their mean
+    assert bool((apart < 1.1).all())
     assert len((apart > 1e-12).to(torch.int64).unique()) == 2  # by area in some, not in others
-    counts = (method.unit * method.counts(method.encoder(net.seen[0])).relu()).view(5, 2, SAMPLES, -1)
-    assert float(result.loss.detach()) == pytest.approx(float(counting(counts[0], counts[1:]).detach()))
+    counts = (method.unit * method.counts(method.encoder(net.seen[0])).relu()).view(
+        5, 2, SAMPLES, -1
+    )
+    assert float(result.loss.detach()) == pytest.approx(
+        float(counting(counts[0], counts[1:]).detach())
+    )
 
 
 def test_two_thirds_are_grey_with_their_quarters():
@@ -268,7 +298,8 @@ def test_a_single_image_has_no_other():
         make("counting")(make_batch(noise(samples=1)))
 
 
-# ---- colorization --------------------------------------------------------------------------------------------
+# ---- colorization
+# --------------------------------------------------------------------------------------------
 
 
 def test_the_encoder_sees_lightness_alone_and_colours_it_cannot_see_do_not_matter():
@@ -281,7 +312,8 @@ def test_the_encoder_sees_lightness_alone_and_colours_it_cannot_see_do_not_matte
     (rows,) = seen
     assert torch.equal(rows[:, 0], rows[:, 1])
     assert torch.equal(rows[:, 0], rows[:, 2])
-    assert -1 - 1e-9 <= float(rows.min()) < float(rows.max()) <= 1 + 1e-9  # L / 100 in [0, 1], normalised by .5, .5
+    # L / 100 in [0, 1], normalised by .5, .5
+    assert -1 - 1e-9 <= float(rows.min()) < float(rows.max()) <= 1 + 1e-9
 
 
 def test_a_grey_batch_costs_nothing_moves_nothing_and_stays_finite():
@@ -291,7 +323,12 @@ def test_a_grey_batch_costs_nothing_moves_nothing_and_stays_finite():
     result = method(make_batch(views))
     result.loss.backward()
     method.after_step(result.remember, 0.0)
-    assert float(result.loss.detach()) == float(result.logs["chance"]) == float(result.logs["coloured"]) == 0
+    assert (
+        float(result.loss.detach())
+        == float(result.logs["chance"])
+        == float(result.logs["coloured"])
+        == 0
+    )
     assert all(bool((p.grad == 0).all()) for p in method.parameters() if p.grad is not None)
     assert torch.equal(method.frequency, before)
 
@@ -304,7 +341,9 @@ def test_data_without_any_colour_are_refused():
 
 
 def test_grey_images_do_not_count_beside_coloured_ones():
-    method = make("colorization", nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    method = make(
+        "colorization", nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    )
     half = noise()
     half[:, ::2] = half[:, ::2, :1]
     mixed, alone = method(make_batch(half)), method(make_batch(half[:, 1::2]))
@@ -315,7 +354,9 @@ def test_grey_images_do_not_count_beside_coloured_ones():
 
 def test_the_frequencies_move_to_those_of_the_data_and_stay_shares():
     method = make("colorization", momentum=0.5)
-    red = torch.tensor([0.9, -0.8, -0.8], dtype=torch.float64)[:, None, None].expand(1, SAMPLES, 3, SIDE, SIDE)
+    red = torch.tensor([0.9, -0.8, -0.8], dtype=torch.float64)[:, None, None].expand(
+        1, SAMPLES, 3, SIDE, SIDE
+    )
     for _ in range(20):
         result = method(make_batch(red))
         method.after_step(result.remember, 0.0)
@@ -327,7 +368,9 @@ def test_the_frequencies_move_to_those_of_the_data_and_stay_shares():
 def test_colours_are_learnt_from_the_lightness():
     """Dark images are blue and bright ones yellow."""
     bright = (torch.arange(SAMPLES) % 2).double()[:, None, None]
-    views = torch.stack([2 * bright - 1, 2 * bright - 1, 0 * bright], dim=1) * 0.8 + 0.05 * noise()[0]
+    views = (
+        torch.stack([2 * bright - 1, 2 * bright - 1, 0 * bright], dim=1) * 0.8 + 0.05 * noise()[0]
+    )
     learnt = learn(make("colorization"), lambda _step: make_batch(views[None]), steps=40, lr=5e-3)
     assert learnt[-1]["accuracy"] > 0.8
     assert learnt[-1]["loss"] < 0.5 * learnt[0]["loss"]

@@ -1,4 +1,6 @@
-"""What published recipes set of supcon and simclr: projector, scale, length of the representation, number of views."""
+"""What published recipes set of supcon and simclr: projector, scale, length of the representation,
+number of views.
+"""
 
 from typing import Any
 
@@ -25,7 +27,9 @@ def make(name: str, **fields: Any) -> Method:
 
 
 def make_batch(views: int) -> Batch:
-    images = torch.randn(views, 6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    images = torch.randn(
+        views, 6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     index = torch.arange(6)
     return Batch((images,), index % 3, index, torch.zeros_like(index), 0, 0, 0.0)
 
@@ -53,16 +57,22 @@ def test_the_projector_sees_the_representation_or_its_direction(name, normalised
     method, batch = make(name, normalise_representation=normalised), make_batch(2)
     result = method(batch)
     h = result.representation
-    assert torch.allclose(result.projection, method.projector(F.normalize(h, dim=-1) if normalised else h))
+    assert torch.allclose(
+        result.projection, method.projector(F.normalize(h, dim=-1) if normalised else h)
+    )
 
 
-@pytest.mark.parametrize(("name", "views"), [("supcon", 1), ("supcon", 2), ("supcon", 4), ("simclr", 2), ("simclr", 4)])
+@pytest.mark.parametrize(
+    ("name", "views"), [("supcon", 1), ("supcon", 2), ("supcon", 4), ("simclr", 2), ("simclr", 4)]
+)
 def test_any_number_of_views_is_compared_in_one_loss(name, views):
     batch = make_batch(views)
     result = make(name)(batch)
     z = result.projection
     known = (
-        losses.sup_con(z, batch.labels, temperature=0.1) if name == "supcon" else losses.info_nce(z, temperature=0.2)
+        losses.sup_con(z, batch.labels, temperature=0.1)
+        if name == "supcon"
+        else losses.info_nce(z, temperature=0.2)
     )
     assert len(z) == views
     assert float(result.loss.detach()) == pytest.approx(float(known.detach()))

@@ -69,13 +69,23 @@ def test_blocks_of_images_learn_apart(aggregation):
     method = make(block_size=4, aggregation=aggregation)
     whole = method(make_batch(3, 8)).loss
     parts = [method(make_batch(3, 8, part)).loss for part in (slice(0, 4), slice(4, 8))]
-    assert float(whole.detach()) == pytest.approx(float(torch.stack(parts).mean().detach()), rel=1e-12)
-    mean, gathered = (torch.autograd.grad(loss, method.parameters()) for loss in (sum(parts) / 2, whole))
-    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(mean, gathered, strict=True))
-    assert float((make(aggregation=aggregation)(make_batch(3, 8)).loss - whole).detach().abs()) > 1e-6
+    assert float(whole.detach()) == pytest.approx(
+        float(torch.stack(parts).mean().detach()), rel=1e-12
+    )
+    mean, gathered = (
+        torch.autograd.grad(loss, method.parameters()) for loss in (sum(parts) / 2, whole)
+    )
+    assert all(
+        torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(mean, gathered, strict=True)
+    )
+    assert (
+        float((make(aggregation=aggregation)(make_batch(3, 8)).loss - whole).detach().abs()) > 1e-6
+    )
 
 
-@pytest.mark.parametrize(("samples", "blocks"), [(3, [3]), (7, [7]), (8, [4, 4]), (9, [5, 4]), (14, [5, 5, 4])])
+@pytest.mark.parametrize(
+    ("samples", "blocks"), [(3, [3]), (7, [7]), (8, [4, 4]), (9, [5, 4]), (14, [5, 5, 4])]
+)
 def test_a_block_is_never_smaller_than_asked_where_there_are_so_many_images(samples, blocks):
     method, seen = make(block_size=4), []
     method.relation.register_forward_pre_hook(lambda _head, given: seen.append(given[0].shape[1]))

@@ -39,21 +39,28 @@ def test_each_image_is_shown_in_its_four_turns_in_one_batch_and_each_turn_has_it
     method.encoder.net.seen.clear()
     method.turns.weight.data = torch.randn(4, 48, dtype=torch.float64)
     result = method(make_batch(views))
-    (rows,) = method.encoder.net.seen  # one batch, so that BatchNorm tells no turn by its statistics
+    # one batch, so that BatchNorm tells no turn by its statistics
+    (rows,) = method.encoder.net.seen
     turned = [views.rot90(turn, dims=(-2, -1)).flatten(0, 1) for turn in range(4)]
     assert torch.equal(rows, torch.cat(turned))
     assert torch.equal(torch.cat([turned[1].rot90(3, dims=(-2, -1))]), turned[0])
     scores = method.turns(rows.flatten(1))
     labels = torch.arange(4).repeat_interleave(6)
-    assert float(result.loss.detach()) == pytest.approx(float(F.cross_entropy(scores, labels).detach()))
-    assert float(result.logs["accuracy"]) == pytest.approx(float((scores.argmax(1) == labels).double().mean()))
+    assert float(result.loss.detach()) == pytest.approx(
+        float(F.cross_entropy(scores, labels).detach())
+    )
+    assert float(result.logs["accuracy"]) == pytest.approx(
+        float((scores.argmax(1) == labels).double().mean())
+    )
 
 
 def test_the_representation_is_that_of_the_images_as_they_came_whatever_the_groups():
     large, small = torch.randn(2, 3, 3, 4, 4), torch.randn(1, 3, 3, 2, 2)
     net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
     result = make(net)(make_batch(large.double(), small.double()))
-    known = torch.cat([net(group.flatten(0, 1).double()).view(len(group), 3, 12) for group in (large, small)])
+    known = torch.cat(
+        [net(group.flatten(0, 1).double()).view(len(group), 3, 12) for group in (large, small)]
+    )
     assert torch.equal(result.representation, known)
 
 

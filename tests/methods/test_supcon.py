@@ -30,7 +30,9 @@ def test_the_projector_sees_the_direction_of_a_representation_alone(normalised):
     facts = DataFacts("toy", 8, ("a", "b"), (8, 8), 16)
     method = SupCon(Encoder(net, size=8, architecture="scaled"), config, facts)
     index = torch.arange(6)
-    batch = Batch((torch.randn(2, 6, 3, 8, 8),), index % 2, index, torch.zeros_like(index), 0, 0, 0.0)
+    batch = Batch(
+        (torch.randn(2, 6, 3, 8, 8),), index % 2, index, torch.zeros_like(index), 0, 0, 0.0
+    )
     before = float(method(batch).loss.detach())
     method.encoder.net.scale = 20.0
     after = float(method(batch).loss.detach())
@@ -38,7 +40,11 @@ def test_the_projector_sees_the_direction_of_a_representation_alone(normalised):
 
 
 def test_one_view_of_samples_that_share_no_class_stops_training_with_what_to_set():
-    method = SupCon(Encoder(Scaled(), size=8, architecture="scaled"), SupConConfig(), DataFacts("toy", 8, (), (), 16))
+    method = SupCon(
+        Encoder(Scaled(), size=8, architecture="scaled"),
+        SupConConfig(),
+        DataFacts("toy", 8, (), (), 16),
+    )
     index = torch.arange(4)
 
     def step(labels: list[int], views: int = 1) -> float:
@@ -46,7 +52,10 @@ def test_one_view_of_samples_that_share_no_class_stops_training_with_what_to_set
         batch = Batch(shown, torch.tensor(labels), index, torch.zeros_like(index), 0, 0, 0.0)
         return float(method(batch).loss.detach())
 
-    with pytest.raises(TrainingStoppedError, match=r"batch of 4 .* views.count=2, .*train.batch_size, .*data.balanced"):
+    with pytest.raises(
+        TrainingStoppedError,
+        match=r"batch of 4 .* views.count=2, .*train.batch_size, .*data.balanced",
+    ):
         step([0, 1, 2, -1])
     assert step([0, 1, 2, 2]) > 0
     assert step([0, 1, 2, -1], views=2) > 0

@@ -25,7 +25,9 @@ def make(name: str, **fields: Any) -> Method:
 
 
 def make_batch(views: int = 2, *, epoch: int = 0, progress: float = 0.0) -> Batch:
-    images = torch.randn(views, 6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    images = torch.randn(
+        views, 6, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     index = torch.arange(6)
     return Batch((images,), index % 3, index, torch.zeros_like(index), 0, epoch, progress)
 
@@ -38,17 +40,22 @@ def test_label_smoothing_is_that_of_torch():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"mixup": 1.0}, {"cutmix": 0.5}, {"mixup": 0.3, "cutmix": 1.0, "label_smoothing": 0.1}]
+    "fields",
+    [{"mixup": 1.0}, {"cutmix": 0.5}, {"mixup": 0.3, "cutmix": 1.0, "label_smoothing": 0.1}],
 )
 def test_a_mixed_view_is_scored_against_both_labels_by_their_shares(fields):
     method, batch = make("cross_entropy", **fields, mix_probability=0.8), make_batch()
     numbers = batch.uniform("mix 0", NUMBERS * 2).view(6, NUMBERS, 2).permute(1, 2, 0)
-    alphas = {"mixup": 0.0, "cutmix": 0.0} | {key: fields[key] for key in fields if key != "label_smoothing"}
+    alphas = {"mixup": 0.0, "cutmix": 0.0} | {
+        key: fields[key] for key in fields if key != "label_smoothing"
+    }
     mixed = mix(batch.views[0], numbers, **alphas, probability=0.8)
     targets = F.one_hot(batch.labels, 3).double()
     soft = mixed.share[..., None] * targets + (1 - mixed.share[..., None]) * targets[mixed.partner]
     scores = method.head(method.encoder(mixed.views.flatten(0, 1)))
-    known = F.cross_entropy(scores, soft.flatten(0, 1), label_smoothing=fields.get("label_smoothing", 0.0))
+    known = F.cross_entropy(
+        scores, soft.flatten(0, 1), label_smoothing=fields.get("label_smoothing", 0.0)
+    )
     result = method(batch)
     assert float(result.loss.detach()) == pytest.approx(float(known.detach()))
     dominant = (scores.argmax(1) == soft.flatten(0, 1).argmax(1)).double().mean()
@@ -64,7 +71,9 @@ def test_mixing_takes_its_randomness_from_the_batch_alone():
     assert first != float(method(make_batch(epoch=1)).loss.detach())
 
 
-@pytest.mark.parametrize(("progress", "softness"), [(0.0, 1000.0), (0.2, 1000 * 1.12**-45), (1.0, 0.01)])
+@pytest.mark.parametrize(
+    ("progress", "softness"), [(0.0, 1000.0), (0.2, 1000 * 1.12**-45), (1.0, 0.01)]
+)
 def test_the_margin_hardens_as_training_goes_on(progress, softness):
     method, batch = make("max_margin", margin=3, softness_end=0.01), make_batch(progress=progress)
     result = method(batch)

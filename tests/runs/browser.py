@@ -1,4 +1,6 @@
-"""A page in a real headless Chromium, over its debugging protocol; nothing but the standard library."""
+"""A page in a real headless Chromium, over its debugging protocol; nothing but the standard
+library.
+"""
 
 import base64
 import json
@@ -29,12 +31,21 @@ SECONDS = 60
 
 
 class Browser:
-    """`open` a file, then `evaluate` JavaScript in it; `errors` are what its console complained of."""
+    """`open` a file, then `evaluate` JavaScript in it; `errors` are what its console complained
+    of.
+    """
 
     def __init__(self) -> None:
         self.profile = tempfile.mkdtemp()
-        command = [shutil.which("chromium") or "chromium", *FLAGS, f"--user-data-dir={self.profile}", "about:blank"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [
+            shutil.which("chromium") or "chromium",
+            *FLAGS,
+            f"--user-data-dir={self.profile}",
+            "about:blank",
+        ]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.socket = self._connect()
         self.count = 0
         self.errors: list[str] = []
@@ -50,7 +61,9 @@ class Browser:
         self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 100)))")
 
     def evaluate(self, expression: str) -> Any:
-        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = self._call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -71,8 +84,8 @@ class Browser:
         connection = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         key = base64.b64encode(os.urandom(16)).decode()
         connection.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection:"
+            f" Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         head = b""
         while not head.endswith(b"\r\n\r\n"):
@@ -84,7 +97,8 @@ class Browser:
         payload = json.dumps({"id": self.count, "method": method, "params": parameters}).encode()
         size = len(payload)
         length = struct.pack(">B", 0x80 | size) if size < 126 else struct.pack(">BH", 0xFE, size)
-        self.socket.sendall(b"\x81" + length + b"\0\0\0\0" + payload)  # a mask of zeros leaves the payload as it is
+        # a mask of zeros leaves the payload as it is
+        self.socket.sendall(b"\x81" + length + b"\0\0\0\0" + payload)
         while (message := json.loads(self._receive())).get("id") != self.count:
             self._note(message)
         result: dict[str, Any] = message["result"]

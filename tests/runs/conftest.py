@@ -1,4 +1,6 @@
-"""A tiny complete run, trained once for all tests of this folder, and the command line in this process."""
+"""A tiny complete run, trained once for all tests of this folder, and the command line in this
+process.
+"""
 
 import io
 import sys
@@ -52,7 +54,9 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three class folders of 20 coloured pictures, 24 x 16 px, one name hostile to HTML."""
+    """A folder of three class folders of 20 coloured pictures, 24 x 16 px, one name hostile to
+    HTML.
+    """
     root = tmp_path_factory.mktemp("data") / "photos"
     random = np.random.default_rng(0)
     for label, name in enumerate(("leaf", "stem", "<b>root")):

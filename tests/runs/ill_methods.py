@@ -31,7 +31,9 @@ class _Projecting(Method):
 
 
 class PredictorConfig(MethodConfig):
-    """Views meet, with no negatives; a predictor and a stopped gradient keep them from one point."""
+    """Views meet, with no negatives; a predictor and a stopped gradient keep them from one
+    point.
+    """
 
     predictor: bool = Field(True, description="without it nothing keeps them")
 
@@ -55,7 +57,9 @@ class Siamese(_Projecting):
 
 
 class PartnerConfig(MethodConfig):
-    """A softmax over all rows whose right answer is the row itself, as a tutorial has it, or another image's view."""
+    """A softmax over all rows whose right answer is the row itself, as a tutorial has it, or
+    another image's view.
+    """
 
     temperature: float = Field(0.2, gt=0, description="divides cosine similarity")
     partner: str = Field("itself", description="itself, or the next image's other view")
@@ -76,12 +80,16 @@ class WrongPartner(_Projecting):
         if self.config.partner == "itself":
             loss = F.cross_entropy(rows @ rows.T / self.config.temperature, torch.arange(len(rows)))
         else:
-            loss = info_nce(torch.stack([z[0], z[1].roll(1, 0)]), temperature=self.config.temperature)
+            loss = info_nce(
+                torch.stack([z[0], z[1].roll(1, 0)]), temperature=self.config.temperature
+            )
         return StepResult(loss, h, z, {"chance": scalar(math.log(len(rows)), h)})
 
 
 class AssigningConfig(MethodConfig):
-    """Views predict each other's assignment to prototypes; an epsilon too large makes all assignments alike."""
+    """Views predict each other's assignment to prototypes; an epsilon too large makes all
+    assignments alike.
+    """
 
     epsilon: float = Field(0.05, gt=0, description="of the balancing")
 
@@ -100,5 +108,8 @@ class Assigning(_Projecting):
         z = self.projector(h)
         scores = F.normalize(z, dim=-1) @ F.normalize(self.prototypes.weight, dim=-1).T
         loss = swapped_prediction(scores, epsilon=self.epsilon)
-        logs = {"chance": scalar(math.log(PROTOTYPES), h), "prototypes": scalar(float(PROTOTYPES), h)}
+        logs = {
+            "chance": scalar(math.log(PROTOTYPES), h),
+            "prototypes": scalar(float(PROTOTYPES), h),
+        }
         return StepResult(loss, h, z, logs)

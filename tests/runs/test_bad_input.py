@@ -54,14 +54,25 @@ def test_one_class_for_a_method_that_needs_labels(tmp_path, refused):
 
 def test_labels_where_there_are_none(tmp_path, refused):
     pictures(tmp_path / "data" / "unlabeled", 20)
-    assert "supcon needs labels, and data has none" in refused(tmp_path / "data", "--method", "supcon", *QUICK)
+    assert "supcon needs labels, and data has none" in refused(
+        tmp_path / "data", "--method", "supcon", *QUICK
+    )
 
 
 def test_every_problem_of_the_configuration_at_once(refused):
     message = refused(
-        "digits", "--method", "supcon", "--epochs", "10",
-        "--set", "method.temprature=0.2", "--set", "method.projection_dim=0", "--set", "schedule.warmup_epochs=20",
-    )  # fmt: skip
+        "digits",
+        "--method",
+        "supcon",
+        "--epochs",
+        "10",
+        "--set",
+        "method.temprature=0.2",
+        "--set",
+        "method.projection_dim=0",
+        "--set",
+        "schedule.warmup_epochs=20",
+    )
     assert "configuration: 3 problems" in message
     assert 'method.temprature: unknown key (did you mean "temperature"?)' in message
     assert "method.projection_dim: want more than 0, got 0" in message
@@ -70,7 +81,11 @@ def test_every_problem_of_the_configuration_at_once(refused):
 
 @pytest.mark.parametrize(
     ("option", "wrong", "right"),
-    [("--method", "supcom", "supcon"), ("--encoder", "resnet81", "resnet18"), ("--set", "view.policy=simclr", "views")],
+    [
+        ("--method", "supcom", "supcon"),
+        ("--encoder", "resnet81", "resnet18"),
+        ("--set", "view.policy=simclr", "views"),
+    ],
 )
 def test_unknown_names_get_the_nearest(refused, option, wrong, right):
     message = refused("digits", option, wrong)
@@ -82,34 +97,82 @@ def test_unknown_names_get_the_nearest(refused, option, wrong, right):
     [
         ("relational", ("views.count=1",), "views.count: want at least 2 (relational), got 1"),
         ("relational", ("method.block_size=1",), "method.block_size: want at least 2, got 1"),
-        ("n_pairs", ("views.count=1", "method.form=pairs"), "views.count: want at least 2 (n_pairs), got 1"),
-        ("n_pairs", ("method.length_weight=0.1",), 'method.length_weight: want 0 with form="soft_labels", got 0.1'),
-        ("triplet", ("method.soft_margin=true",), 'method.soft_margin: want mining="hard" or "semi_hard" with it'),
-        ("triplet", ("method.mining=soft",), "method.mining: want one of 'all', 'semi_hard' or 'hard', got 'soft'"),
-        ("moco", ("method.queue_size=100",), "method.queue_size: want at least 128 (train.batch_size), got 100"),
-        ("nnclr", ("method.queue_size=16", "train.batch_size=32"), "method.queue_size: want at least 32"),
-        ("supcon_moco", ("method.queue_size=31", "train.batch_size=32"), "method.queue_size: want at least 32"),
-        ("swav", ("method.queue_size=31", "train.batch_size=32"), "method.queue_size: want at least 32"),
+        (
+            "n_pairs",
+            ("views.count=1", "method.form=pairs"),
+            "views.count: want at least 2 (n_pairs), got 1",
+        ),
+        (
+            "n_pairs",
+            ("method.length_weight=0.1",),
+            'method.length_weight: want 0 with form="soft_labels", got 0.1',
+        ),
+        (
+            "triplet",
+            ("method.soft_margin=true",),
+            'method.soft_margin: want mining="hard" or "semi_hard" with it',
+        ),
+        (
+            "triplet",
+            ("method.mining=soft",),
+            "method.mining: want one of 'all', 'semi_hard' or 'hard', got 'soft'",
+        ),
+        (
+            "moco",
+            ("method.queue_size=100",),
+            "method.queue_size: want at least 128 (train.batch_size), got 100",
+        ),
+        (
+            "nnclr",
+            ("method.queue_size=16", "train.batch_size=32"),
+            "method.queue_size: want at least 32",
+        ),
+        (
+            "supcon_moco",
+            ("method.queue_size=31", "train.batch_size=32"),
+            "method.queue_size: want at least 32",
+        ),
+        (
+            "swav",
+            ("method.queue_size=31", "train.batch_size=32"),
+            "method.queue_size: want at least 32",
+        ),
         ("moco", ("method.queue_size=0",), "method.queue_size: want at least 1, got 0"),
         ("supcon_moco", ("method.momentum=1.1",), "method.momentum: want at most 1.0, got 1.1"),
         ("byol", ("method.momentum=-0.1",), "method.momentum: want at least 0.0, got -0.1"),
-        ("swav", ("method.prototypes=1078",), "method.prototypes: want at most 1077 (the training images), got 1078"),
-        ("dino", ("method.prototypes=1078",), "method.prototypes: want at most 1077 (the training images), got 1078"),
+        (
+            "swav",
+            ("method.prototypes=1078",),
+            "method.prototypes: want at most 1077 (the training images), got 1078",
+        ),
+        (
+            "dino",
+            ("method.prototypes=1078",),
+            "method.prototypes: want at most 1077 (the training images), got 1078",
+        ),
         ("dino", ("method.prototypes=1",), "method.prototypes: want at least 2, got 1"),
         ("simsiam", ("views.count=1",), "views.count: want at least 2 (simsiam), got 1"),
         ("vicreg", ("train.batch_size=1",), "train.batch_size: want at least 2, got 1"),
-        ("byol", ("optimizer.trust_clip=true",), 'optimizer.trust_clip: want optimizer.name = "lars" beside it'),
+        (
+            "byol",
+            ("optimizer.trust_clip=true",),
+            'optimizer.trust_clip: want optimizer.name = "lars" beside it',
+        ),
         ("simclr", ("optimizer.momentum=1",), "optimizer.momentum: want less than 1.0, got 1"),
     ],
 )
 def test_settings_of_a_method_that_cannot_be(refused, method, settings, problem):
-    message = refused("digits", "--method", method, *(part for text in settings for part in ("--set", text)))
+    message = refused(
+        "digits", "--method", method, *(part for text in settings for part in ("--set", text))
+    )
     assert "configuration: 1 problem" in message
     assert problem in message
 
 
 def test_another_source_than_the_data_argument_is_refused(refused, tmp_path):
-    assert "data.source: is the command's first argument" in refused("digits", "--set", "data.source=elsewhere")
+    assert "data.source: is the command's first argument" in refused(
+        "digits", "--set", "data.source=elsewhere"
+    )
     with pytest.raises(nearfar.NearfarError, match=r"data\.source"):
         nearfar.train("digits", out=tmp_path / "run", quiet=True, **{"data.source": "elsewhere"})
 
@@ -117,10 +180,19 @@ def test_another_source_than_the_data_argument_is_refused(refused, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--set", "train.seed=5"), "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by"),
-        (("--set", "method.name=simclr"), "method.name: a comparison's methods are given by --methods"),
+        (
+            ("--set", "train.seed=5"),
+            "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by",
+        ),
+        (
+            ("--set", "method.name=simclr"),
+            "method.name: a comparison's methods are given by --methods",
+        ),
         (("--methods", "all,supcom"), 'no method "supcom" (did you mean "supcon"?)'),
-        (("--methods", ","), f"--methods: want at least one of {', '.join(METHODS)}, or all; got none"),
+        (
+            ("--methods", ","),
+            f"--methods: want at least one of {', '.join(METHODS)}, or all; got none",
+        ),
         (("--methods", ""), "--methods: want at least one of"),
         (("--seeds", "0"), "--seeds: want at least 1, got 0"),
     ],
@@ -143,7 +215,9 @@ def test_as_many_prototypes_as_images_and_a_queue_as_long_as_the_batch_are_taken
         ("swav", {"method.prototypes": 1077, "method.queue_size": 0}),
         ("moco", {"method.queue_size": 128}),
     ]:
-        run = nearfar.train("digits", method=method, epochs=1, quiet=True, out=tmp_path / method, **settings)
+        run = nearfar.train(
+            "digits", method=method, epochs=1, quiet=True, out=tmp_path / method, **settings
+        )
         assert run.results["complete"]
 
 
@@ -154,7 +228,10 @@ def test_a_batch_larger_than_what_can_be_read(tmp_path, refused):
             pictures(tmp_path / "data" / split / name, n, colour=90 * colour)
     (tmp_path / "data" / "train" / "rose" / "007.png").write_bytes(b"torn")
     message = refused(tmp_path / "data", "--batch-size", "150", *QUICK)
-    assert "train.batch_size: want at most 149 (the training images that can be read), got 150" in message
+    assert (
+        "train.batch_size: want at most 149 (the training images that can be read), got 150"
+        in message
+    )
 
 
 def test_a_class_left_with_a_single_image_that_can_be_read(tmp_path, refused, nearfar_command):
@@ -212,12 +289,16 @@ def test_too_many_unreadable_files_are_named(tmp_path, refused):
 def test_an_archive_that_leaves_its_folder_is_refused(tmp_path, refused, kind):
     pictures(tmp_path / "rose", 1)
     with tarfile.open(tmp_path / "data.tar", "w") as archive:
-        archive.add(tmp_path / "rose" / "000.png", "../../evil.png" if kind == "climbs" else "rose/000.png")
+        archive.add(
+            tmp_path / "rose" / "000.png", "../../evil.png" if kind == "climbs" else "rose/000.png"
+        )
         if kind == "link":
             member = tarfile.TarInfo("rose/link.png")
             member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
             archive.addfile(member)
-    assert ("evil.png" if kind == "climbs" else "link.png") in refused(tmp_path / "data.tar", *QUICK)
+    assert ("evil.png" if kind == "climbs" else "link.png") in refused(
+        tmp_path / "data.tar", *QUICK
+    )
 
 
 def test_an_output_folder_that_cannot_be_written(tmp_path, nearfar_command, monkeypatch):
@@ -241,7 +322,9 @@ def test_an_output_folder_that_cannot_be_written(tmp_path, nearfar_command, monk
         ("encoder.json", "wrong"),
     ],
 )
-def test_a_run_folder_with_a_file_missing_or_cut_short(tiny_run, tmp_path, nearfar_command, name, damage):
+def test_a_run_folder_with_a_file_missing_or_cut_short(
+    tiny_run, tmp_path, nearfar_command, name, damage
+):
     import shutil
 
     run = tmp_path / "run"
@@ -261,7 +344,11 @@ def test_a_run_folder_with_a_file_missing_or_cut_short(tiny_run, tmp_path, nearf
 
 
 def test_no_run_folder_at_all(tmp_path, nearfar_command):
-    for command in (("probe", tmp_path / "no"), ("report", tmp_path / "no"), ("predict", tmp_path / "no", tmp_path)):
+    for command in (
+        ("probe", tmp_path / "no"),
+        ("report", tmp_path / "no"),
+        ("predict", tmp_path / "no", tmp_path),
+    ):
         ended = nearfar_command(*command)
         assert ended.code == 2, ended.err
         assert str(tmp_path / "no") in ended.err

@@ -1,4 +1,6 @@
-"""Two stages from one command: pretraining, then a classifier that `predict` uses; and the online probe beside both."""
+"""Two stages from one command: pretraining, then a classifier that `predict` uses; and the online
+probe beside both.
+"""
 
 import json
 import pickle
@@ -35,7 +37,9 @@ def read(path: Path):
 
 
 def trained(out: Path, *, method: str = "supcon", epochs: int = 2, **options) -> nearfar.Run:
-    return nearfar.train("digits", method=method, epochs=epochs, out=out, quiet=True, **SMALL, **options)
+    return nearfar.train(
+        "digits", method=method, epochs=epochs, out=out, quiet=True, **SMALL, **options
+    )
 
 
 def same_bits(one: Path, other: Path) -> bool:
@@ -45,7 +49,9 @@ def same_bits(one: Path, other: Path) -> bool:
 
 
 def flags(**settings: object) -> list[str]:
-    return [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    return [
+        word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +105,20 @@ def test_predict_gets_right_what_was_measured(staged, test_images, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_pretraining_and_what_embed_gives_are_those_of_a_run_without_the_stage(plain, staged, test_images, form):
+def test_pretraining_and_what_embed_gives_are_those_of_a_run_without_the_stage(
+    plain, staged, test_images, form
+):
     run = staged[form]
     assert same_bits(plain / "encoder.safetensors", run / "encoder.safetensors")
     images = test_images[0][:50]
-    np.testing.assert_array_equal(nearfar.load(plain).embed(images), nearfar.load(run).embed(images))
-    without = [m for m in read(run / "results.json")["measurements"] if not m["name"].startswith("classifier.")]
+    np.testing.assert_array_equal(
+        nearfar.load(plain).embed(images), nearfar.load(run).embed(images)
+    )
+    without = [
+        m
+        for m in read(run / "results.json")["measurements"]
+        if not m["name"].startswith("classifier.")
+    ]
     assert without == read(plain / "results.json")["measurements"]
     assert (run / "encoder_finetuned.safetensors").exists() is (form[1] == "finetuned")
     if form[1] == "finetuned":
@@ -130,7 +144,9 @@ def test_a_frozen_encoder_can_be_shown_views_too(tmp_path, plain):
     options = {"classifier.kind": "linear", "classifier.policy": "basic", "classifier.epochs": 1}
     run = trained(tmp_path / "run", **options)
     assert same_bits(plain / "encoder.safetensors", run.path / "encoder.safetensors")
-    protocol = next(m["protocol"] for m in run.results["measurements"] if m["name"] == "classifier.top1")
+    protocol = next(
+        m["protocol"] for m in run.results["measurements"] if m["name"] == "classifier.top1"
+    )
     assert "one view (basic) of each image" in protocol
 
 
@@ -140,7 +156,18 @@ def test_an_interrupted_stage_leaves_a_usable_encoder_and_resumes_to_the_same_bi
 ):
     out, straight = tmp_path / "run", staged[form]
     stage = {"classifier.encoder": form[1], "classifier.epochs": 3}
-    command = ["train", "digits", "--method", "supcon", "--epochs", "2", "--classifier", form[0], "--out", out]
+    command = [
+        "train",
+        "digits",
+        "--method",
+        "supcon",
+        "--epochs",
+        "2",
+        "--classifier",
+        form[0],
+        "--out",
+        out,
+    ]
     command += flags(**SMALL, **stage)
     real = classifier_module.save_checkpoint
 
@@ -168,7 +195,10 @@ def test_an_interrupted_stage_leaves_a_usable_encoder_and_resumes_to_the_same_bi
     assert saved == [2, 3]
     assert same_bits(straight / "classifier.safetensors", out / "classifier.safetensors")
     assert len((out / "classifier.jsonl").read_text().splitlines()) == 3
-    assert read(out / "results.json")["measurements"] == read(straight / "results.json")["measurements"]
+    assert (
+        read(out / "results.json")["measurements"]
+        == read(straight / "results.json")["measurements"]
+    )
 
 
 @pytest.mark.parametrize("name", ["classifier.safetensors", "encoder_finetuned.safetensors"])
@@ -179,16 +209,40 @@ def test_a_complete_run_without_one_of_the_stage_s_files_gets_it_back_by_resume(
     shutil.copytree(whole, run)
     (run / name).unlink()
     stage = {"classifier.encoder": "finetuned", "classifier.epochs": 3}
-    command = ["train", "digits", "--method", "supcon", "--epochs", "2", "--classifier", "mlp", "--out", run]
+    command = [
+        "train",
+        "digits",
+        "--method",
+        "supcon",
+        "--epochs",
+        "2",
+        "--classifier",
+        "mlp",
+        "--out",
+        run,
+    ]
     ended = nearfar_command(*command, "--resume", *flags(**SMALL, **stage))
     assert ended.code == 0, ended.err
     assert "complete already" not in ended.err
     assert (run / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_a_stage_that_diverges_stops_by_name_and_the_encoder_stays(plain, tmp_path, nearfar_command):
+def test_a_stage_that_diverges_stops_by_name_and_the_encoder_stays(
+    plain, tmp_path, nearfar_command
+):
     out = tmp_path / "run"
-    command = ["train", "digits", "--method", "supcon", "--epochs", "2", "--classifier", "linear", "--out", out]
+    command = [
+        "train",
+        "digits",
+        "--method",
+        "supcon",
+        "--epochs",
+        "2",
+        "--classifier",
+        "linear",
+        "--out",
+        out,
+    ]
     ended = nearfar_command(*command, *flags(**SMALL, **{"classifier.lr": 1e30}))
     assert ended.code == 3, ended.err
     assert "--set classifier.lr=1e+29" in ended.err
@@ -200,9 +254,13 @@ def test_a_stage_that_diverges_stops_by_name_and_the_encoder_stays(plain, tmp_pa
 def test_smoke_takes_two_steps_of_the_stage_too(tmp_path, nearfar_command):
     out = tmp_path / "run"
     settings = flags(**{"evaluate.probes": ["knn"], "evaluate.map_rows": 20})
-    ended = nearfar_command("train", "digits", "--classifier", "mlp", "--smoke", "--out", out, *settings)
+    ended = nearfar_command(
+        "train", "digits", "--classifier", "mlp", "--smoke", "--out", out, *settings
+    )
     assert ended.code == 0, ended.err
-    assert torch.load(out / "checkpoint" / "classifier.pt", weights_only=True)["counters"]["step"] == 2
+    assert (
+        torch.load(out / "checkpoint" / "classifier.pt", weights_only=True)["counters"]["step"] == 2
+    )
     assert "then a classifier (mlp, encoder frozen): 1 epochs of features, lr 0.01" in ended.err
     assert "classifier.top1" in ended.out
     page = (out / "report.html").read_text(encoding="utf-8")
@@ -212,12 +270,25 @@ def test_smoke_takes_two_steps_of_the_stage_too(tmp_path, nearfar_command):
 
 def test_a_comparison_has_a_row_of_the_stage_for_each_method(tmp_path, nearfar_command):
     out = tmp_path / "compare"
-    command = ["compare", "digits", "--methods", "supcon,simclr", "--seeds", "1", "--classifier", "linear"]
+    command = [
+        "compare",
+        "digits",
+        "--methods",
+        "supcon,simclr",
+        "--seeds",
+        "1",
+        "--classifier",
+        "linear",
+    ]
     command += ["--out", out]
     ended = nearfar_command(*command, "--epochs", "1", *flags(**SMALL, **{"classifier.epochs": 1}))
     assert ended.code == 0, ended.err
     assert "classifier stage" in ended.out
-    rows = {r["method"]: r for r in read(out / "compare.json")["table"] if r["name"] == "classifier.top1"}
+    rows = {
+        r["method"]: r
+        for r in read(out / "compare.json")["table"]
+        if r["name"] == "classifier.top1"
+    }
     assert set(rows) == {"supcon", "simclr"}
     assert all(0 < row["mean"] <= 1 for row in rows.values())
     assert "Classifier stage" in (out / "report.html").read_text(encoding="utf-8")
@@ -233,13 +304,23 @@ def flat_folder(photographs: Path, flat: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--classifier", "linear"), "classifier.kind: wants labelled training images of at least 2 classes, and flat"),
-        (("--set", "evaluate.online_probe=true"), "evaluate.online_probe: wants labels, and flat has none; leave"),
+        (
+            ("--classifier", "linear"),
+            "classifier.kind: wants labelled training images of at least 2 classes, and flat",
+        ),
+        (
+            ("--set", "evaluate.online_probe=true"),
+            "evaluate.online_probe: wants labels, and flat has none; leave",
+        ),
     ],
 )
-def test_images_without_labels_are_refused_before_training(photographs, tmp_path, nearfar_command, arguments, message):
+def test_images_without_labels_are_refused_before_training(
+    photographs, tmp_path, nearfar_command, arguments, message
+):
     flat, out = flat_folder(photographs, tmp_path / "flat"), tmp_path / "run"
-    ended = nearfar_command("train", flat, "--method", "simclr", "--encoder", "conv4", "--out", out, *arguments)
+    ended = nearfar_command(
+        "train", flat, "--method", "simclr", "--encoder", "conv4", "--out", out, *arguments
+    )
     assert ended.code == 2
     assert message in ended.err
     assert not out.exists()
@@ -278,7 +359,10 @@ def test_a_classifier_that_does_not_fit_its_run_is_refused_by_name(staged, plain
     shutil.copytree(plain, run)
     state = load_file(staged["mlp", "frozen"] / "classifier.safetensors")
     save_file({**state, "bias": state["bias"][:3].clone()}, run / "classifier.safetensors")
-    with pytest.raises(RunError, match=r"classifier.safetensors does not fit this run: bias: want \(10,\), got \(3,\)"):
+    with pytest.raises(
+        RunError,
+        match=r"classifier.safetensors does not fit this run: bias: want \(10,\), got \(3,\)",
+    ):
         load(run)
     save_file(state, run / "classifier.safetensors", metadata={"encoder": "finetuned"})
     with pytest.raises(RunError, match=r"encoder_finetuned.safetensors is missing"):
@@ -288,8 +372,14 @@ def test_a_classifier_that_does_not_fit_its_run_is_refused_by_name(staged, plain
 
 
 def test_a_module_of_ones_own_is_finetuned_as_a_copy(tmp_path):
-    own = nn.Sequential(nn.Conv2d(3, 12, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    options = {"classifier.kind": "linear", "classifier.encoder": "finetuned", "classifier.epochs": 1}
+    own = nn.Sequential(
+        nn.Conv2d(3, 12, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    options = {
+        "classifier.kind": "linear",
+        "classifier.encoder": "finetuned",
+        "classifier.epochs": 1,
+    }
     run = trained(tmp_path / "run", epochs=1, encoder=own, **options)
     model = nearfar.load(run.path, module=own)
     images = np.zeros((2, 8, 8, 3), np.uint8)
@@ -304,7 +394,8 @@ def test_the_online_probe_changes_no_bit_of_training(tmp_path, method):
     without = trained(tmp_path / "without", method=method, **{"evaluate.online_probe": False}).path
     assert same_bits(with_it / "encoder.safetensors", without / "encoder.safetensors")
     rows, plain = (
-        [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (with_it, without)
+        [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for run in (with_it, without)
     )
     assert all(0 <= row[NAME] <= 1 for row in rows)
     assert not any(NAME in row for row in plain)
@@ -321,7 +412,9 @@ def test_the_online_probe_is_on_by_default_where_a_method_needs_labels_anyway(tm
 
 
 def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, monkeypatch):
-    """simclr with the online probe and a classifier stage: it is given -1s, and other labels leave it the same bits."""
+    """simclr with the online probe and a classifier stage: it is given -1s, and other labels leave
+    it the same bits.
+    """
     kind = nearfar.methods.method_class("simclr")
     step, load_data = kind.step, train_module.load_data
     seen, shown = [], {}
@@ -333,7 +426,9 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
     def shuffled(*arguments, **options):
         data = load_data(*arguments, **options)
         rows, labels = data.split("train"), torch.as_tensor(data.labels).clone()
-        labels[rows] = labels[rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]]
+        labels[rows] = labels[
+            rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
+        ]
         assert not torch.equal(labels, torch.as_tensor(data.labels))
         return replace(data, labels=labels)
 
@@ -347,15 +442,30 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
     true, other = (shown[name].path for name in ("true", "shuffled"))
     assert same_bits(true / "encoder.safetensors", other / "encoder.safetensors")
     assert not same_bits(true / "classifier.safetensors", other / "classifier.safetensors")
-    online = [json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])[NAME] for run in (true, other)]
+    online = [
+        json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])[NAME]
+        for run in (true, other)
+    ]
     assert online[0] > online[1]
 
 
-def test_a_run_with_the_online_probe_resumes_to_the_same_bits_and_rows(tmp_path, nearfar_command, monkeypatch):
+def test_a_run_with_the_online_probe_resumes_to_the_same_bits_and_rows(
+    tmp_path, nearfar_command, monkeypatch
+):
     from nearfar.experiment import run as run_module
 
     def command(out):
-        return ["train", "digits", "--method", "supcon", "--epochs", "3", "--out", out, *flags(**SMALL)]
+        return [
+            "train",
+            "digits",
+            "--method",
+            "supcon",
+            "--epochs",
+            "3",
+            "--out",
+            out,
+            *flags(**SMALL),
+        ]
 
     assert nearfar_command(*command(tmp_path / "straight")).code == 0
     real = run_module.append_metrics
@@ -370,7 +480,10 @@ def test_a_run_with_the_online_probe_resumes_to_the_same_bits_and_rows(tmp_path,
     monkeypatch.setattr(run_module, "append_metrics", real)
     assert nearfar_command(*command(tmp_path / "halves"), "--resume").code == 0
     straight, halves = (
-        [json.loads(line)[NAME] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        [
+            json.loads(line)[NAME]
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        ]
         for name in ("straight", "halves")
     )
     assert straight == halves

@@ -16,10 +16,25 @@ from nearfar.experiment import run as run_module
 from nearfar.experiment.table import compare_pairs, welch_interval
 from nearfar.methods import METHODS, method_class
 
-OPTIONS = {"train.batch_size": 256, "evaluate.selections": 0, "evaluate.probes": ["linear"], "evaluate.map_rows": 20}
-QUICK = ("--epochs", "1", "--batch-size", "128", "--set", "evaluate.selections=0", "--set", "evaluate.map_rows=20")
+OPTIONS = {
+    "train.batch_size": 256,
+    "evaluate.selections": 0,
+    "evaluate.probes": ["linear"],
+    "evaluate.map_rows": 20,
+}
+QUICK = (
+    "--epochs",
+    "1",
+    "--batch-size",
+    "128",
+    "--set",
+    "evaluate.selections=0",
+    "--set",
+    "evaluate.map_rows=20",
+)
 
-CUT_UP = {"relative_position", "jigsaw", "counting"}  # methods that cut parts out of views: the photographs have 16 px
+# methods that cut parts out of views: the photographs have 16 px
+CUT_UP = {"relative_position", "jigsaw", "counting"}
 KNN_ONLY = ("--set", 'evaluate.probes=["knn"]', "--set", "evaluate.map_rows=20")
 
 
@@ -28,14 +43,30 @@ def comparison(tmp_path_factory) -> Path:
     """cross_entropy and simclr on the digits, one epoch, two seeds."""
     out = tmp_path_factory.mktemp("compare") / "out"
     nearfar.compare(
-        "digits", methods=["cross_entropy", "simclr"], seeds=2, epochs=1, out=out, quiet=True, **OPTIONS
+        "digits",
+        methods=["cross_entropy", "simclr"],
+        seeds=2,
+        epochs=1,
+        out=out,
+        quiet=True,
+        **OPTIONS,
     )
     return out
 
 
 def test_the_demo_takes_what_compare_takes_and_keeps_its_own_defaults(tmp_path, nearfar_command):
-    options = ("--methods", "simclr", "--seeds", "1", *QUICK[:2], "--set", "schedule.decay=constant")
-    ended = nearfar_command("demo", *options, "--smoke", "--out", tmp_path / "demo", "--json", "--quiet")
+    options = (
+        "--methods",
+        "simclr",
+        "--seeds",
+        "1",
+        *QUICK[:2],
+        "--set",
+        "schedule.decay=constant",
+    )
+    ended = nearfar_command(
+        "demo", *options, "--smoke", "--out", tmp_path / "demo", "--json", "--quiet"
+    )
     assert ended.code == 0, ended.err
     assert {row["method"] for row in json.loads(ended.out)["table"]} == {"simclr", "untrained"}
     settings = folder.read_toml(tmp_path / "demo" / "simclr" / "seed0" / "run.toml")
@@ -66,7 +97,9 @@ def test_a_comparison_holds_a_row_for_every_number_of_every_method(comparison):
 
 
 def test_methods_of_a_comparison_start_from_the_same_encoder_and_images(comparison):
-    first, second = (read(comparison / m / "seed0" / "results.json") for m in ("cross_entropy", "simclr"))
+    first, second = (
+        read(comparison / m / "seed0" / "results.json") for m in ("cross_entropy", "simclr")
+    )
     assert first["untrained"] == second["untrained"]
     assert first["data"] == second["data"]
     assert first["train"]["epochs"] == second["train"]["epochs"]
@@ -78,7 +111,14 @@ def test_a_comparison_resumes_without_training_again(comparison):
     before = (comparison / "simclr" / "seed1" / "results.json").stat().st_mtime_ns
     methods = ["cross_entropy", "simclr"]
     again = nearfar.compare(
-        "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
+        "digits",
+        methods=methods,
+        seeds=2,
+        epochs=1,
+        out=comparison,
+        resume=True,
+        quiet=True,
+        **OPTIONS,
     )
     assert (comparison / "simclr" / "seed1" / "results.json").stat().st_mtime_ns == before
     assert again.results["table"]
@@ -90,23 +130,40 @@ def test_a_comparison_whose_run_lost_its_encoder_gets_it_back_by_resume(comparis
     encoder.unlink()
     (comparison / "report.html").unlink()
     nearfar.compare(
-        "digits", methods=["cross_entropy", "simclr"], seeds=2, epochs=1, out=comparison, resume=True, quiet=True,
+        "digits",
+        methods=["cross_entropy", "simclr"],
+        seeds=2,
+        epochs=1,
+        out=comparison,
+        resume=True,
+        quiet=True,
         **OPTIONS,
-    )  # fmt: skip
+    )
     assert encoder.read_bytes() == before
     assert (comparison / "report.html").exists()
 
 
 def test_methods_may_be_one_text_from_python(comparison):
-    """A text is names with commas between them, as on the command line, not a sequence of letters."""
+    """A text is names with commas between them, as on the command line, not a sequence of
+    letters.
+    """
     methods = "cross_entropy, simclr"
     again = nearfar.compare(
-        "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
+        "digits",
+        methods=methods,
+        seeds=2,
+        epochs=1,
+        out=comparison,
+        resume=True,
+        quiet=True,
+        **OPTIONS,
     )
     assert again.results["methods"] == ["cross_entropy", "simclr"]
 
 
-def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete(comparison, monkeypatch):
+def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete(
+    comparison, monkeypatch
+):
     real = folder.write_bytes
 
     def full(path, content):
@@ -116,9 +173,19 @@ def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete
 
     monkeypatch.setattr(folder, "write_bytes", full)
     methods = ["cross_entropy", "simclr"]
-    with pytest.raises(TrainingStoppedError, match=r"No space left.*runs are complete: make room.*--out .* --resume"):
+    with pytest.raises(
+        TrainingStoppedError,
+        match=r"No space left.*runs are complete: make room.*--out .* --resume",
+    ):
         nearfar.compare(
-            "digits", methods=methods, seeds=2, epochs=1, out=comparison, resume=True, quiet=True, **OPTIONS
+            "digits",
+            methods=methods,
+            seeds=2,
+            epochs=1,
+            out=comparison,
+            resume=True,
+            quiet=True,
+            **OPTIONS,
         )
 
 
@@ -135,8 +202,12 @@ def test_a_comparison_and_a_run_do_not_take_each_other_s_folder(comparison, near
     assert before == [path.stat().st_mtime_ns for path in sorted(comparison.rglob("*"))]
 
 
-@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (OSError(errno.ENOSPC, "no room"), 3)])
-def test_a_comparison_that_stops_names_its_own_folder_and_resumes(tmp_path, nearfar_command, monkeypatch, stop, code):
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (OSError(errno.ENOSPC, "no room"), 3)]
+)
+def test_a_comparison_that_stops_names_its_own_folder_and_resumes(
+    tmp_path, nearfar_command, monkeypatch, stop, code
+):
     out = tmp_path / "out"
     methods = ("--methods", "cross_entropy,simclr", "--seeds", "1")
     command = ("compare", "digits", *methods, "--smoke", "--out", out, *KNN_ONLY)
@@ -151,26 +222,45 @@ def test_a_comparison_that_stops_names_its_own_folder_and_resumes(tmp_path, near
         patched.setattr(run_module, "append_metrics", stop_in_simclr)
         ended = nearfar_command(*command)
     assert ended.code == code, ended.err
-    assert f"1 of 2 runs are complete in {out}; continue with the same command and --out {out} --resume" in ended.err
+    assert (
+        f"1 of 2 runs are complete in {out}; continue with the same command and --out {out}"
+        " --resume" in ended.err
+    )
     assert f"--out {out / 'simclr'}" not in ended.err
     assert nearfar_command(*command, "--resume").code == 0
     assert (out / "compare.json").exists()
 
 
-def test_all_methods_lists_those_that_do_not_fit_with_their_reason(tmp_path, photographs, nearfar_command):
+def test_all_methods_lists_those_that_do_not_fit_with_their_reason(
+    tmp_path, photographs, nearfar_command
+):
     unlabelled = tmp_path / "flat"
     unlabelled.mkdir()
     for number, path in enumerate(sorted(photographs.rglob("*.png"))):
         (unlabelled / f"{number}.png").write_bytes(path.read_bytes())
     ended = nearfar_command(
-        "compare", unlabelled, "--methods", "all", "--seeds", "1", "--encoder", "conv4", "--json", "--quiet",
-        "--out", tmp_path / "out", "--epochs", "1",
-    )  # fmt: skip
+        "compare",
+        unlabelled,
+        "--methods",
+        "all",
+        "--seeds",
+        "1",
+        "--encoder",
+        "conv4",
+        "--json",
+        "--quiet",
+        "--out",
+        tmp_path / "out",
+        "--epochs",
+        "1",
+    )
     assert ended.code == 0, ended.err
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
     assert set(left) == {name for name in METHODS if method_class(name).needs_labels} | CUT_UP
     for name, reason in left.items():
-        assert ("needs images of at least 32 px, these have" if name in CUT_UP else "labels") in reason
+        assert (
+            "needs images of at least 32 px, these have" if name in CUT_UP else "labels"
+        ) in reason
 
 
 def test_colorization_is_refused_or_left_out_where_all_images_are_grey(tmp_path, nearfar_command):
@@ -188,9 +278,22 @@ def test_colorization_is_refused_or_left_out_where_all_images_are_grey(tmp_path,
     assert not (tmp_path / "run").exists()
     with pytest.MonkeyPatch.context() as patched:
         for name in set(METHODS) - {"simclr", "colorization"}:
-            patched.setattr(method_class(name), "why_not", classmethod(lambda _cls, _data: "takes too long here"))
+            patched.setattr(
+                method_class(name),
+                "why_not",
+                classmethod(lambda _cls, _data: "takes too long here"),
+            )
         ended = nearfar_command(
-            "compare", "digits", "--methods", "all", "--seeds", "1", "--json", *QUICK, *KNN_ONLY[:2], *out
+            "compare",
+            "digits",
+            "--methods",
+            "all",
+            "--seeds",
+            "1",
+            "--json",
+            *QUICK,
+            *KNN_ONLY[:2],
+            *out,
         )
     assert ended.code == 0, ended.err
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
@@ -204,7 +307,12 @@ def partly_labelled(tmp_path, photographs) -> Path:
     """Photographs in three uneven classes, and 30 without a label beside them."""
     root = tmp_path / "partly"
     paths = sorted(photographs.rglob("*.png"))
-    for name, chosen in (("a", paths[:30]), ("b", paths[30:]), ("c", paths[:8]), ("unlabeled", paths[:30])):
+    for name, chosen in (
+        ("a", paths[:30]),
+        ("b", paths[30:]),
+        ("c", paths[:8]),
+        ("unlabeled", paths[:30]),
+    ):
         (root / name).mkdir(parents=True)
         for number, path in enumerate(chosen):
             shutil.copy(path, root / name / f"{number}.png")
@@ -216,7 +324,16 @@ def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_s
 ):
     out = tmp_path / "out"
     ended = nearfar_command(
-        "compare", partly_labelled, "--seeds", "1", "--encoder", "conv4", "--out", out, "--epochs", "1"
+        "compare",
+        partly_labelled,
+        "--seeds",
+        "1",
+        "--encoder",
+        "conv4",
+        "--out",
+        out,
+        "--epochs",
+        "1",
     )
     assert ended.code == 0, ended.err
     trained = "trained on 43 images (cross_entropy), 73 images (supcon, simclr)"
@@ -232,14 +349,32 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
     tmp_path, partly_labelled, nearfar_command
 ):
     ended = nearfar_command(
-        "compare", partly_labelled, "--methods", "all", "--seeds", "1", "--encoder", "conv4", "--json", "--quiet",
-        "--out", tmp_path / "out", "--epochs", "1", "--set", "data.balanced=true",
-    )  # fmt: skip
+        "compare",
+        partly_labelled,
+        "--methods",
+        "all",
+        "--seeds",
+        "1",
+        "--encoder",
+        "conv4",
+        "--json",
+        "--quiet",
+        "--out",
+        tmp_path / "out",
+        "--epochs",
+        "1",
+        "--set",
+        "data.balanced=true",
+    )
     assert ended.code == 0, ended.err
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
     kinds = {name: method_class(name) for name in METHODS}
-    assert set(left) == {name for name, kind in kinds.items() if kind.takes_unlabelled or not kind.needs_labels}
-    assert all(reason.startswith("data.balanced: ") for name, reason in left.items() if name not in CUT_UP)
+    assert set(left) == {
+        name for name, kind in kinds.items() if kind.takes_unlabelled or not kind.needs_labels
+    }
+    assert all(
+        reason.startswith("data.balanced: ") for name, reason in left.items() if name not in CUT_UP
+    )
 
     def advice() -> str:
         found = json.loads(nearfar_command("check", partly_labelled, "--json").out)["findings"]
@@ -247,7 +382,9 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
 
     assert advice().endswith(f"(for {', '.join(name for name in METHODS if name not in left)})")
     shutil.rmtree(partly_labelled / "unlabeled")
-    assert advice().endswith(f"(for {', '.join(name for name, kind in kinds.items() if kind.needs_labels)})")
+    assert advice().endswith(
+        f"(for {', '.join(name for name, kind in kinds.items() if kind.needs_labels)})"
+    )
 
 
 def test_differences_are_judged_against_the_noise_of_the_seeds():
@@ -256,13 +393,17 @@ def test_differences_are_judged_against_the_noise_of_the_seeds():
         floor = {"name": "linear_probe.top1", "value": 0.3 + 0.001 * seed}
         return {"method": method, "seed": seed, "measurements": [m], "untrained": [floor]}
 
-    far = [result("a", s, 0.9 + 0.001 * s) for s in range(3)] + [result("b", s, 0.5 + 0.001 * s) for s in range(3)]
+    far = [result("a", s, 0.9 + 0.001 * s) for s in range(3)] + [
+        result("b", s, 0.5 + 0.001 * s) for s in range(3)
+    ]
     mixed = {"a": (0.9, 0.6, 0.7), "b": (0.7, 0.8, 0.65)}
     near = [result(method, s, mixed[method][s]) for method in mixed for s in range(3)]
     assert compare_pairs(far, ["a", "b"])[0]["larger_than_noise"] is True
     assert [(pair["a"], pair["b"]) for pair in compare_pairs(far, ["a", "b"])] == [
-        ("a", "b"), ("a", "untrained"), ("b", "untrained"),
-    ]  # fmt: skip
+        ("a", "b"),
+        ("a", "untrained"),
+        ("b", "untrained"),
+    ]
     assert compare_pairs(near, ["a", "b"])[0]["larger_than_noise"] is False
     assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0]["larger_than_noise"] is None
 
@@ -277,7 +418,12 @@ def test_the_interval_of_a_difference_is_welch_s():
 
 def test_probe_replaces_measurements_of_the_same_name(tmp_path, nearfar_command):
     out = tmp_path / "run"
-    assert nearfar_command("train", "digits", "--out", out, "--set", 'evaluate.probes=["knn"]', *QUICK).code == 0
+    assert (
+        nearfar_command(
+            "train", "digits", "--out", out, "--set", 'evaluate.probes=["knn"]', *QUICK
+        ).code
+        == 0
+    )
     before = read(out / "results.json")["measurements"]
     assert nearfar_command("probe", out, "--kind", "knn", "--json").code == 0
     assert len(read(out / "results.json")["measurements"]) == len(before)
@@ -298,7 +444,9 @@ def test_a_probe_on_other_data_joins_a_run_that_has_no_such_number_and_says_so(
     flat.mkdir()
     for number, path in enumerate(sorted(photographs.rglob("*.png"))):
         shutil.copy(path, flat / f"{number}.png")
-    nearfar_command("train", flat, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1")
+    nearfar_command(
+        "train", flat, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1"
+    )
     for _ in range(2):
         ended = nearfar_command("probe", out, "--data", photographs, "--json")
         assert ended.code == 0, ended.err
@@ -312,7 +460,9 @@ def test_a_probe_on_other_data_joins_a_run_that_has_no_such_number_and_says_so(
     assert "of the test images right" not in page
 
 
-def test_a_probe_on_other_data_takes_no_place_of_the_run_s_own(tiny_run, tmp_path, photographs, nearfar_command):
+def test_a_probe_on_other_data_takes_no_place_of_the_run_s_own(
+    tiny_run, tmp_path, photographs, nearfar_command
+):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     before = read(run / "results.json")["measurements"]
@@ -339,14 +489,18 @@ def test_predict_names_path_class_and_the_likeliest(tiny_run, tmp_path, nearfar_
     assert json.loads(ended.out)["unreadable"] == []
 
 
-def test_predict_leaves_out_what_cannot_be_read_and_names_it(tiny_run, photographs, tmp_path, nearfar_command):
+def test_predict_leaves_out_what_cannot_be_read_and_names_it(
+    tiny_run, photographs, tmp_path, nearfar_command
+):
     shutil.copytree(photographs / "leaf", tmp_path / "look")
     for name in ("05_torn.png", "zz_text.png"):
         (tmp_path / "look" / name).write_text("no picture")
     ended = nearfar_command("predict", tiny_run, tmp_path / "look", "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
-    assert [Path(p["path"]).name for p in found["predictions"]] == [f"{n:02d}.png" for n in range(20)]
+    assert [Path(p["path"]).name for p in found["predictions"]] == [
+        f"{n:02d}.png" for n in range(20)
+    ]
     assert [Path(bad["path"]).name for bad in found["unreadable"]] == ["05_torn.png", "zz_text.png"]
     assert all(bad["reason"] and "look" not in bad["reason"] for bad in found["unreadable"])
     assert "left out" in ended.err
@@ -422,6 +576,9 @@ def test_methods_and_encoders_are_listed_from_the_code(nearfar_command):
     methods = json.loads(nearfar_command("methods", "--json").out)
     assert [m["name"] for m in methods] == list(METHODS)
     assert {"needs_labels", "views", "summary", "paper"} <= set(methods[0])
-    names = [row["name"] for row in json.loads(nearfar_command("encoders", "--search", "resnet18", "--json").out)]
+    names = [
+        row["name"]
+        for row in json.loads(nearfar_command("encoders", "--search", "resnet18", "--json").out)
+    ]
     assert "resnet18" in names
     assert "conv4" not in names

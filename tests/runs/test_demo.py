@@ -6,7 +6,8 @@ import time
 import pytest
 
 pytestmark = pytest.mark.ci
-LEAST = {"supcon": 0.975, "cross_entropy": 0.975, "simclr": 0.945}  # docs/benchmarks.md less half a seed's deviation
+# docs/benchmarks.md less half a seed's deviation
+LEAST = {"supcon": 0.975, "cross_entropy": 0.975, "simclr": 0.945}
 
 
 def test_the_demo_reaches_its_accuracies_and_writes_its_page(tmp_path, nearfar_command):
@@ -14,7 +15,10 @@ def test_the_demo_reaches_its_accuracies_and_writes_its_page(tmp_path, nearfar_c
     ended = nearfar_command("demo", "--out", tmp_path / "demo", "--json")
     seconds = time.perf_counter() - started
     assert ended.code == 0, ended.err
-    rows = {(row["method"], row["name"], row["selection"]): row for row in json.loads(ended.out)["table"]}
+    rows = {
+        (row["method"], row["name"], row["selection"]): row
+        for row in json.loads(ended.out)["table"]
+    }
     for method, least in LEAST.items():
         row = rows[method, "linear_probe.top1", "last"]
         assert row["mean"] >= least, row

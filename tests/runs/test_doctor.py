@@ -1,4 +1,6 @@
-"""The doctor on real runs: each planted illness is named as itself, where it is shown, and healthy runs are silent."""
+"""The doctor on real runs: each planted illness is named as itself, where it is shown, and healthy
+runs are silent.
+"""
 
 import json
 import shutil
@@ -18,9 +20,17 @@ ILL = {
     "assigning": "ill_methods:Assigning",
 }
 RUN = (
-    "--epochs", "8", "--batch-size", "128", "--set", "evaluate.selections=0", "--set", 'evaluate.probes=["knn"]',
-    "--set", "evaluate.map_rows=20",
-)  # fmt: skip
+    "--epochs",
+    "8",
+    "--batch-size",
+    "128",
+    "--set",
+    "evaluate.selections=0",
+    "--set",
+    'evaluate.probes=["knn"]',
+    "--set",
+    "evaluate.map_rows=20",
+)
 
 
 @pytest.fixture
@@ -44,12 +54,30 @@ def diagnosis(run: Path) -> list[str]:
 
 
 PLANTED = [
-    ("siamese", ("--set", "method.predictor=false"), "collapsed", "ill", "all projections are one point"),
+    (
+        "siamese",
+        ("--set", "method.predictor=false"),
+        "collapsed",
+        "ill",
+        "all projections are one point",
+    ),
     ("wrong_partner", (), "pairs_never_meet", "ill", "the positives are not where the loss looks"),
-    ("wrong_partner", ("--set", "method.partner=next"), "at_chance", "ill", "nothing of the task is learned"),
+    (
+        "wrong_partner",
+        ("--set", "method.partner=next"),
+        "at_chance",
+        "ill",
+        "nothing of the task is learned",
+    ),
     ("assigning", ("--set", "method.epsilon=100.0"), "assignment_stuck", "ill", "stayed at ln 50"),
     ("swav", ("--set", "method.epsilon=100.0"), "assignment_stuck", "ill", "stayed at ln 88"),
-    ("cross_entropy", ("--set", "optimizer.lr=1e-12"), "at_chance", "ill", "nothing in the network moves"),
+    (
+        "cross_entropy",
+        ("--set", "optimizer.lr=1e-12"),
+        "at_chance",
+        "ill",
+        "nothing in the network moves",
+    ),
     ("simclr", ("--set", "optimizer.lr=1e-12"), "not_moving", "watch", "it was 1e-12"),
 ]
 
@@ -67,10 +95,15 @@ def test_each_planted_illness_is_named_as_itself(tmp_path, method, settings, cod
 
 
 AT_ONCE = ("simclr", "siamese", "assigning")
-OF_PHOTOGRAPHS = ("relative_position", "jigsaw", "counting", "colorization")  # digits are too small or grey for them
+# digits are too small or grey for them
+OF_PHOTOGRAPHS = ("relative_position", "jigsaw", "counting", "colorization")
 HEALTHY = [
     *AT_ONCE,
-    *(pytest.param(method, marks=pytest.mark.ci) for method in METHODS if method not in (*AT_ONCE, *OF_PHOTOGRAPHS)),
+    *(
+        pytest.param(method, marks=pytest.mark.ci)
+        for method in METHODS
+        if method not in (*AT_ONCE, *OF_PHOTOGRAPHS)
+    ),
 ]
 
 
@@ -78,7 +111,9 @@ HEALTHY = [
 @pytest.mark.parametrize("method", OF_PHOTOGRAPHS)
 def test_a_healthy_run_on_photographs_is_silent(tmp_path, real_data, method):
     run = tmp_path / "run"
-    ended = train(run, method, "--encoder", "conv4", "--size", "32", data=real_data / "flowers5.tar")
+    ended = train(
+        run, method, "--encoder", "conv4", "--size", "32", data=real_data / "flowers5.tar"
+    )
     assert ended.code == 0, ended.err
     assert verdicts(run) == []
     assert diagnosis(run) == []
@@ -114,10 +149,19 @@ class Dead(nn.Module):
 
 @pytest.mark.usefixtures("ill_methods")
 def test_total_collapse_and_pairs_that_never_meet_are_two_verdicts_on_the_same_loss(tmp_path):
-    """The tutorial's loss at ln N is a dead network; the same loss falling is one that looks in the wrong place."""
-    options = {"evaluate.selections": 0, "evaluate.probes": ["knn"], "evaluate.map_rows": 20, "train.batch_size": 128}
+    """The tutorial's loss at ln N is a dead network; the same loss falling is one that looks in the
+    wrong place.
+    """
+    options = {
+        "evaluate.selections": 0,
+        "evaluate.probes": ["knn"],
+        "evaluate.map_rows": 20,
+        "train.batch_size": 128,
+    }
     run = tmp_path / "run"
-    nearfar.train("digits", method="wrong_partner", encoder=Dead(), epochs=8, out=run, quiet=True, **options)
+    nearfar.train(
+        "digits", method="wrong_partner", encoder=Dead(), epochs=8, out=run, quiet=True, **options
+    )
     found = verdicts(run)
     assert [v["code"] for v in found] == ["collapsed"]
     assert found[0]["since_epoch"] == 1
@@ -132,7 +176,12 @@ def test_a_verdict_stands_on_stderr_once_in_the_results_the_report_and_the_exit_
     lines = [line for line in ended.err.splitlines() if "doctor" in line]
     assert len(lines) == 1
     assert lines[0].startswith("  doctor, epoch 7: collapsed: all projections are one point")
-    assert "doctor" not in train(tmp_path / "quiet", "siamese", "--set", "method.predictor=false", "--quiet").err
+    assert (
+        "doctor"
+        not in train(
+            tmp_path / "quiet", "siamese", "--set", "method.predictor=false", "--quiet"
+        ).err
+    )
     (text,) = diagnosis(run)
     assert text == verdicts(run)[0]["text"]
     assert text in ended.out.splitlines()
@@ -146,9 +195,24 @@ def test_a_verdict_stands_on_stderr_once_in_the_results_the_report_and_the_exit_
 def test_most_anchors_without_a_positive_are_named(tmp_path):
     run = tmp_path / "run"
     ended = call(
-        "train", "digits", "--method", "supcon", "--out", run, *RUN, "--epochs", "1", "--batch-size", "7",
-        "--seed", "3", "--set", "views.count=1", "--set", "train.steps_per_epoch=2",
-    )  # fmt: skip
+        "train",
+        "digits",
+        "--method",
+        "supcon",
+        "--out",
+        run,
+        *RUN,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "7",
+        "--seed",
+        "3",
+        "--set",
+        "views.count=1",
+        "--set",
+        "train.steps_per_epoch=2",
+    )
     assert ended.code == 0, ended.err
     (found,) = verdicts(run)
     assert (found["code"], found["severity"], found["since_epoch"]) == ("no_positives", "watch", 1)
@@ -164,10 +228,24 @@ def test_a_run_that_a_nan_stopped_has_diverged_whether_or_not_an_epoch_was_compl
     (found,) = verdicts(late)
     complete = len((late / "metrics.jsonl").read_text().splitlines())
     assert complete > 0
-    assert (found["code"], found["severity"], found["since_epoch"]) == ("diverged", "ill", complete + 1)
+    assert (found["code"], found["severity"], found["since_epoch"]) == (
+        "diverged",
+        "ill",
+        complete + 1,
+    )
     assert f"(epoch {complete + 1})" in found["text"]
     assert diagnosis(late)[0] == found["text"]
-    assert train(early, "cross_entropy", "--set", "optimizer.lr=1e30", "--set", "schedule.warmup_epochs=0").code == 3
+    assert (
+        train(
+            early,
+            "cross_entropy",
+            "--set",
+            "optimizer.lr=1e30",
+            "--set",
+            "schedule.warmup_epochs=0",
+        ).code
+        == 3
+    )
     assert not (early / "metrics.jsonl").exists()
     (found,) = verdicts(early)
     assert (found["code"], found["since_epoch"]) == ("diverged", 1)
@@ -176,9 +254,12 @@ def test_a_run_that_a_nan_stopped_has_diverged_whether_or_not_an_epoch_was_compl
 
 def test_a_loss_that_rises_far_above_its_start_has_diverged_without_a_nan(tmp_path):
     run = tmp_path / "run"
-    ended = train(run, "cross_entropy", "--set", "optimizer.lr=30.0", "--set", "schedule.warmup_epochs=4")
+    ended = train(
+        run, "cross_entropy", "--set", "optimizer.lr=30.0", "--set", "schedule.warmup_epochs=4"
+    )
     assert ended.code == 0, ended.err
-    (verdict,) = verdicts(run)  # the loss rises a millionfold; where the network then dies, that is what is told
+    # the loss rises a millionfold; where the network then dies, that is what is told
+    (verdict,) = verdicts(run)
     assert verdict["code"] in {"diverged", "collapsed"}
 
 
@@ -191,7 +272,9 @@ def test_a_resumed_run_forgets_why_it_stopped_and_repeats_no_verdict(tmp_path):
     shutil.copytree(run, again)
     content = json.loads((again / "results.json").read_text())
     (again / "results.json").write_text(json.dumps(content | {"complete": False}))
-    (again / "stopped.json").write_text('{"code": "diverged", "epoch": 3, "text": "the loss is nan"}')
+    (again / "stopped.json").write_text(
+        '{"code": "diverged", "epoch": 3, "text": "the loss is nan"}'
+    )
     assert [v["code"] for v in verdicts(again)] == ["diverged"]
     ended = train(again, "siamese", "--set", "method.predictor=false", "--resume")
     assert ended.code == 0, ended.err
@@ -204,8 +287,12 @@ def test_an_old_run_is_judged_by_what_its_rows_hold(tmp_path):
     run = tmp_path / "old"
     run.mkdir()
     (run / "run.toml").write_text('[method]\nname = "simclr"\n')
-    rows = [{"epoch": e, "step": 20 * e, "loss": 5.541, "chance": 5.541, "lr": 0.1} for e in range(1, 6)]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 6, "lo')
+    rows = [
+        {"epoch": e, "step": 20 * e, "loss": 5.541, "chance": 5.541, "lr": 0.1} for e in range(1, 6)
+    ]
+    (run / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows) + '{"epoch": 6, "lo'
+    )
     assert [v["code"] for v in verdicts(run)] == ["at_chance"]
     rows = [row | {"loss": 4 - row["epoch"] / 10} for row in rows]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -223,7 +310,11 @@ def test_damaged_files_and_folders_of_another_kind_are_refused(tmp_path, tiny_ru
     ended = call("check", run, "--views", "simclr")
     assert ended.code == 2
     assert "is a run" in ended.err
-    for name, content in (("metrics.jsonl", "nonsense\n{}\n"), ("stopped.json", '{"code": 1}'), ("stopped.json", "{")):
+    for name, content in (
+        ("metrics.jsonl", "nonsense\n{}\n"),
+        ("stopped.json", '{"code": 1}'),
+        ("stopped.json", "{"),
+    ):
         shutil.copy(tiny_run / "metrics.jsonl", run)
         (run / name).write_text(content)
         ended = call("check", run)

@@ -1,4 +1,6 @@
-"""docs/your-own-method.md as a user follows it: a file beside, trained by its name, and never needed again."""
+"""docs/your-own-method.md as a user follows it: a file beside, trained by its name, and never
+needed again.
+"""
 
 import json
 import re
@@ -43,7 +45,9 @@ class Rate(NoStep):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder with the page's file, as the current one; what is imported from it is forgotten afterwards."""
+    """A folder with the page's file, as the current one; what is imported from it is forgotten
+    afterwards.
+    """
     assert METHOD is not None
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -91,13 +95,19 @@ def test_what_opens_a_run_never_imports_the_method(here, nearfar_command, photog
     smoke = ("--out", "run", "--smoke", "--batch-size", "16")
     ended = nearfar_command("train", photographs, "--method", "align:Align", *smoke)
     assert ended.code == 0, ended.err
-    assert tomllib.loads((here / "run/run.toml").read_text(encoding="utf-8"))["method"]["name"] == "align:Align"
+    assert (
+        tomllib.loads((here / "run/run.toml").read_text(encoding="utf-8"))["method"]["name"]
+        == "align:Align"
+    )
     (here / "align.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     picture = next(photographs.rglob("*.png"))
     for arguments in (
-        ("check", "run"), ("probe", "run"), ("report", "run"), ("predict", "run", str(picture)),
+        ("check", "run"),
+        ("probe", "run"),
+        ("report", "run"),
+        ("predict", "run", str(picture)),
         ("embed", "run", str(photographs), "--out", "all.npz"),
-    ):  # fmt: skip
+    ):
         ended = in_a_process(*arguments)
         assert ended.returncode == 0, (arguments, ended.stderr)
 
@@ -108,13 +118,26 @@ def test_it_learns_and_resumes_by_its_class(here):
 
     settings = {"train.batch_size": 128, "method.weight": 0.5}
     run = nearfar.train("digits", method=Align, epochs=2, out="run", quiet=True, **settings)
-    rows = [line for line in (here / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines() if '"loss"' in line]
+    rows = [
+        line
+        for line in (here / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        if '"loss"' in line
+    ]
     first, last = (float(re.search(r'"loss": ([-\d.e]+)', row)[1]) for row in (rows[0], rows[-1]))
     assert last < first - 0.1
-    again = nearfar.train("digits", method=Align, epochs=2, out="run", quiet=True, resume=True, **settings)
-    assert json.dumps(again.results) == json.dumps(run.results)  # read from the folder: nothing was trained again
-    table = nearfar.compare("digits", methods=["margin", Align], seeds=1, epochs=1, out="both", quiet=True)
-    assert {row["method"] for row in table.results["table"]} == {"untrained", "margin", "align:Align"}
+    again = nearfar.train(
+        "digits", method=Align, epochs=2, out="run", quiet=True, resume=True, **settings
+    )
+    # read from the folder: nothing was trained again
+    assert json.dumps(again.results) == json.dumps(run.results)
+    table = nearfar.compare(
+        "digits", methods=["margin", Align], seeds=1, epochs=1, out="both", quiet=True
+    )
+    assert {row["method"] for row in table.results["table"]} == {
+        "untrained",
+        "margin",
+        "align:Align",
+    }
 
 
 @pytest.mark.usefixtures("here")
@@ -139,15 +162,22 @@ def test_a_class_that_cannot_be_found_again_is_refused():
         ("odd:Odd", "has no needs_labels, default_views, optimizer, paper"),
         ("script:Script", "SystemExit: bye"),
         ("wrong:NoStep", "has no step(batch)"),
-        ("wrong:Plain", "Plain.Config: want a subclass of nearfar.MethodConfig, got <class 'object'>"),
+        (
+            "wrong:Plain",
+            "Plain.Config: want a subclass of nearfar.MethodConfig, got <class 'object'>",
+        ),
         ("wrong:Made", "Made.Config: want a subclass of nearfar.MethodConfig, got NoStepConfig()"),
         ("wrong:Rate", "Rate.optimizer: want OptimizerDefaults(...), got 0.1"),
     ],
 )
 @pytest.mark.parametrize("command", [("train", "--method"), ("compare", "--methods")])
-def test_a_name_that_leads_nowhere_is_refused_in_words(here, nearfar_command, name, problem, command):
+def test_a_name_that_leads_nowhere_is_refused_in_words(
+    here, nearfar_command, name, problem, command
+):
     (here / "broken.py").write_text("1 / 0", encoding="utf-8")
-    (here / "odd.py").write_text("import nearfar\nclass Odd(nearfar.Method):\n    Config = nearfar.MethodConfig\n")
+    (here / "odd.py").write_text(
+        "import nearfar\nclass Odd(nearfar.Method):\n    Config = nearfar.MethodConfig\n"
+    )
     (here / "script.py").write_text("raise SystemExit('bye')", encoding="utf-8")
     (here / "wrong.py").write_text(WRONG, encoding="utf-8")
     verb, flag = command
@@ -168,30 +198,52 @@ def test_a_misspelt_optimiser_is_refused_by_name(here):
 
 @pytest.mark.usefixtures("here")
 def test_a_comparison_names_all_that_is_wrong_with_its_methods(nearfar_command):
-    ended = nearfar_command("compare", "digits", "--methods", "nowhere:Method,zzz,align:Alin", "--seeds", "0")
+    ended = nearfar_command(
+        "compare", "digits", "--methods", "nowhere:Method,zzz,align:Alin", "--seeds", "0"
+    )
     assert ended.code == 2
-    for problem in ("No module named 'nowhere'", 'no method "zzz"', "or MODULE:CLASS of yours", "'Alin'", "--seeds"):
+    for problem in (
+        "No module named 'nowhere'",
+        'no method "zzz"',
+        "or MODULE:CLASS of yours",
+        "'Alin'",
+        "--seeds",
+    ):
         assert problem in ended.err, problem
 
 
 @pytest.mark.usefixtures("here")
 def test_the_doctor_knows_whether_it_learns_from_labels(nearfar_command):
-    assert nearfar_command("train", "digits", "--method", "align:Align", "--smoke", "--out", "run").code == 0
+    assert (
+        nearfar_command(
+            "train", "digits", "--method", "align:Align", "--smoke", "--out", "run"
+        ).code
+        == 0
+    )
     with pytest.MonkeyPatch.context() as patched:
         seen = []
-        patched.setattr("nearfar.experiment.check_run.judge", lambda _rows, facts: seen.append(facts) or [])
+        patched.setattr(
+            "nearfar.experiment.check_run.judge", lambda _rows, facts: seen.append(facts) or []
+        )
         nearfar_command("check", "run")
     assert not seen[0].labelled
 
 
 def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):
-    (here / "recipe.toml").write_text('[method]\nname = "align:Align"\nweight = 0.25\n', encoding="utf-8")
-    for out, arguments in {"a": ("--recipe", "recipe.toml"), "b": ("--set", "method.name=align:Align")}.items():
+    (here / "recipe.toml").write_text(
+        '[method]\nname = "align:Align"\nweight = 0.25\n', encoding="utf-8"
+    )
+    for out, arguments in {
+        "a": ("--recipe", "recipe.toml"),
+        "b": ("--set", "method.name=align:Align"),
+    }.items():
         ended = nearfar_command("train", "digits", *arguments, "--out", out, "--smoke")
         assert ended.code == 0, ended.err
         settings = tomllib.loads((here / out / "run.toml").read_text(encoding="utf-8"))["method"]
         assert settings["name"] == "align:Align"
-    ended = nearfar_command("train", "digits", "--recipe", "recipe.toml", "--method", "supcon", "--smoke")
+    ended = nearfar_command(
+        "train", "digits", "--recipe", "recipe.toml", "--method", "supcon", "--smoke"
+    )
     assert "method.weight: unknown key" in ended.err  # the flag goes over the file
 
 
@@ -201,19 +253,35 @@ def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):
         ("loss", 2, "Align: step returned Tensor; want StepResult(loss, h, z)"),
         ("StepResult(loss.item(), h, z)", 2, "a loss of float; want a tensor of one number"),
         ("StepResult(z.mean(dim=(0, 2)), h, z)", 2, "a loss of (16,); want a tensor of one number"),
-        ("StepResult(loss, h[0], z)", 2, "a representation h of shape (16, 64); want (views, 16 samples, width)"),
-        ("StepResult(loss, h, z.flatten(0, 1))", 2, "a projection z of shape (32, 128); want (views, 16 samples"),
-        ("StepResult(loss, h, self.projectr(h))", 1, "align:Align is your own: look there first, by the lines above"),
+        (
+            "StepResult(loss, h[0], z)",
+            2,
+            "a representation h of shape (16, 64); want (views, 16 samples, width)",
+        ),
+        (
+            "StepResult(loss, h, z.flatten(0, 1))",
+            2,
+            "a projection z of shape (32, 128); want (views, 16 samples",
+        ),
+        (
+            "StepResult(loss, h, self.projectr(h))",
+            1,
+            "align:Align is your own: look there first, by the lines above",
+        ),
     ],
 )
-def test_what_goes_wrong_in_its_step_is_said_to_be_its_own(here, nearfar_command, photographs, returned, code, problem):
+def test_what_goes_wrong_in_its_step_is_said_to_be_its_own(
+    here, nearfar_command, photographs, returned, code, problem
+):
     own = here / "align.py"
     text = own.read_text(encoding="utf-8")
     written = re.sub(r"return StepResult\(loss, h, z, .*", f"return {returned}", text)
     assert written != text
     own.write_text(written, encoding="utf-8")
     for verb, flag in (("train", "--method"), ("compare", "--methods")):
-        ended = nearfar_command(verb, photographs, flag, "align:Align", "--out", verb, "--smoke", "--batch-size", "16")
+        ended = nearfar_command(
+            verb, photographs, flag, "align:Align", "--out", verb, "--smoke", "--batch-size", "16"
+        )
         assert ended.code == code, ended.err
         assert ended.err.splitlines()[-1].startswith("nearfar: ")
         assert problem in ended.err.splitlines()[-1]
@@ -221,15 +289,21 @@ def test_what_goes_wrong_in_its_step_is_said_to_be_its_own(here, nearfar_command
         assert "our fault" not in ended.err
 
 
-def test_an_error_without_a_method_of_one_s_own_stays_ours(nearfar_command, photographs, monkeypatch, tmp_path):
+def test_an_error_without_a_method_of_one_s_own_stays_ours(
+    nearfar_command, photographs, monkeypatch, tmp_path
+):
     monkeypatch.setattr("nearfar.methods.simclr.SimCLR.step", lambda *_: 1 / 0)
-    ended = nearfar_command("train", photographs, "--method", "simclr", "--out", tmp_path / "run", "--smoke")
+    ended = nearfar_command(
+        "train", photographs, "--method", "simclr", "--out", tmp_path / "run", "--smoke"
+    )
     assert ended.code == 1
     assert "this is our fault, please report it" in ended.err
 
 
 @pytest.mark.usefixtures("here")
 def test_its_settings_are_checked_like_any_other(nearfar_command):
-    ended = nearfar_command("train", "digits", "--method", "align:Align", "--set", "method.weigth=1")
+    ended = nearfar_command(
+        "train", "digits", "--method", "align:Align", "--set", "method.weigth=1"
+    )
     assert ended.code == 2
     assert 'method.weigth: unknown key (did you mean "weight"?)' in ended.err

@@ -1,4 +1,6 @@
-"""A real headless Chromium opens reports of real runs: no console error, maps drawn, hostile names shown as text."""
+"""A real headless Chromium opens reports of real runs: no console error, maps drawn, hostile names
+shown as text.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -33,7 +35,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
-    """The report of a comparison on pictures whose class, file and folder names are hostile to HTML."""
+    """The report of a comparison on pictures whose class, file and folder names are hostile to
+    HTML.
+    """
     root = tmp_path_factory.mktemp("hostile") / "<i>data"
     random = np.random.default_rng(0)
     for label, name in enumerate((HOSTILE.replace("/", ""), "</script><b>leaf", "stem & root")):

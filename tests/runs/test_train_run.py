@@ -74,7 +74,12 @@ def test_the_run_folder_holds_what_the_contract_says(tiny_run):
 def test_results_name_every_measurement_with_its_split_and_selection(tiny_run):
     results = read(tiny_run / "results.json")
     found = {(m["name"], m["split"], m["selection"]) for m in results["measurements"]}
-    probes = ("linear_probe.top1", "linear_probe.balanced_accuracy", "linear_probe.per_class", "knn.top1")
+    probes = (
+        "linear_probe.top1",
+        "linear_probe.balanced_accuracy",
+        "linear_probe.per_class",
+        "knn.top1",
+    )
     for name in (*probes, "few_label_probe.top1@10"):
         assert (name, "test", "last") in found
         assert (name, "test", "validation") in found
@@ -109,7 +114,9 @@ def test_a_loaded_run_embeds_and_predicts_what_the_run_measured(tiny_run):
     rows = data.split("test").numpy()
     predictions = model.predict(np.asarray(data.images[rows]))
     with np.load(tiny_run / "embeddings.npz") as file:
-        np.testing.assert_allclose(model.embed(np.asarray(data.images[rows])), file["embeddings"], atol=1e-5)
+        np.testing.assert_allclose(
+            model.embed(np.asarray(data.images[rows])), file["embeddings"], atol=1e-5
+        )
         assert float((predictions.classes == file["predictions"]).mean()) > 0.99
     assert predictions.probabilities.sum(axis=1) == pytest.approx(1.0)
     assert predictions.class_names == tuple("0123456789")
@@ -126,7 +133,8 @@ def test_the_lines_of_the_report_load_the_encoder_without_nearfar(tiny_run, monk
     rows = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         theirs, ours = names["encoder"](rows), nearfar.load(tiny_run).encoder(rows)
-    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)  # channels-last convolutions round otherwise
+    # channels-last convolutions round otherwise
+    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
 
 
 @pytest.mark.ci
@@ -143,7 +151,10 @@ def test_a_run_repeats_bit_for_bit(tiny_run, tmp_path, nearfar_command):
 def test_another_seed_is_another_run(tiny_run, tmp_path, nearfar_command):
     other = tmp_path / "other"
     nearfar_command("train", "digits", "--method", "supcon", "--seed", "1", "--out", other, *QUICK)
-    first, second = load_file(tiny_run / "encoder.safetensors"), load_file(other / "encoder.safetensors")
+    first, second = (
+        load_file(tiny_run / "encoder.safetensors"),
+        load_file(other / "encoder.safetensors"),
+    )
     assert not torch.equal(first["0.weight"], second["0.weight"])
 
 
@@ -151,7 +162,9 @@ def test_training_leaves_the_global_random_state_alone(tmp_path):
     torch.manual_seed(7)
     np.random.seed(7)
     before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
-    nearfar.train("digits", method="simclr", epochs=1, out=tmp_path / "run", quiet=True, **QUICK_OPTIONS)
+    nearfar.train(
+        "digits", method="simclr", epochs=1, out=tmp_path / "run", quiet=True, **QUICK_OPTIONS
+    )
     assert torch.equal(before, torch.get_rng_state())
     assert (before_numpy == np.random.get_state()[1]).all()
 
@@ -174,11 +187,15 @@ def test_an_empty_folder_is_refused_without_force(tmp_path, nearfar_command):
     ended = nearfar_command("train", "digits", "--out", out, *QUICK)
     assert ended.code == 2
     assert f"{out} exists, and is empty; use it by --force" in ended.err
-    assert nearfar_command("train", "digits", "--out", out, "--force", "--smoke", *KNN_ONLY).code == 0
+    assert (
+        nearfar_command("train", "digits", "--out", out, "--force", "--smoke", *KNN_ONLY).code == 0
+    )
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])
-def test_an_interrupt_before_anything_is_written_leaves_no_folder(tmp_path, nearfar_command, monkeypatch, command):
+def test_an_interrupt_before_anything_is_written_leaves_no_folder(
+    tmp_path, nearfar_command, monkeypatch, command
+):
     def interrupted(*_args, **_kwargs):
         raise KeyboardInterrupt
 
@@ -189,41 +206,58 @@ def test_an_interrupt_before_anything_is_written_leaves_no_folder(tmp_path, near
 
 def test_a_complete_run_is_not_trained_again(tiny_run, nearfar_command):
     before = (tiny_run / "encoder.safetensors").stat().st_mtime_ns
-    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", tiny_run, "--resume", *TINY)
+    ended = nearfar_command(
+        "train", "digits", "--method", "supcon", "--out", tiny_run, "--resume", *TINY
+    )
     assert ended.code == 0
     assert "complete already" in ended.err
     assert (tiny_run / "encoder.safetensors").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("name", ["encoder.safetensors", "encoder.json", "classifier.safetensors"])
-def test_a_complete_run_without_one_of_its_files_gets_it_back_by_resume(tiny_run, tmp_path, nearfar_command, name):
+def test_a_complete_run_without_one_of_its_files_gets_it_back_by_resume(
+    tiny_run, tmp_path, nearfar_command, name
+):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     (run / name).unlink()
-    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    ended = nearfar_command(
+        "train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY
+    )
     assert ended.code == 0, ended.err
     assert "complete already" not in ended.err
     assert (run / name).read_bytes() == (tiny_run / name).read_bytes()
-    assert read(run / "results.json")["measurements"] == read(tiny_run / "results.json")["measurements"]
+    assert (
+        read(run / "results.json")["measurements"]
+        == read(tiny_run / "results.json")["measurements"]
+    )
 
 
-def test_a_complete_run_without_its_page_gets_it_back_by_resume(tiny_run, tmp_path, nearfar_command):
+def test_a_complete_run_without_its_page_gets_it_back_by_resume(
+    tiny_run, tmp_path, nearfar_command
+):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     (run / "report.html").unlink()
-    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    ended = nearfar_command(
+        "train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY
+    )
     assert ended.code == 0, ended.err
     assert "complete already" in ended.err
     assert (run / "report.html").exists()
 
 
 def test_resuming_with_other_settings_is_refused_by_name(tiny_run, nearfar_command):
-    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", tiny_run, "--resume", "--epochs", "3")
+    ended = nearfar_command(
+        "train", "digits", "--method", "supcon", "--out", tiny_run, "--resume", "--epochs", "3"
+    )
     assert ended.code == 2
     assert "train.epochs (2 there, 3 now)" in ended.err
 
 
-def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(tiny_run, tmp_path, nearfar_command, monkeypatch):
+def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(
+    tiny_run, tmp_path, nearfar_command, monkeypatch
+):
     out = tmp_path / "run"
     command = ("train", "digits", "--method", "supcon", "--out", out, *TINY)
     real = run_module.append_metrics
@@ -247,8 +281,14 @@ def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(tiny_run, tmp_
     checkpoint["counters"]["total_seconds"] += 1000
     torch.save(checkpoint, out / "checkpoint" / "last.pt")
     assert nearfar_command(*command, "--resume").code == 0
-    assert read(out / "results.json")["cost"]["total_seconds"] > 1000 + stopped["cost"]["total_seconds"]
-    straight, resumed = load_file(tiny_run / "encoder.safetensors"), load_file(out / "encoder.safetensors")
+    assert (
+        read(out / "results.json")["cost"]["total_seconds"]
+        > 1000 + stopped["cost"]["total_seconds"]
+    )
+    straight, resumed = (
+        load_file(tiny_run / "encoder.safetensors"),
+        load_file(out / "encoder.safetensors"),
+    )
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
 
@@ -256,22 +296,34 @@ def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(tiny_run, tmp_
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("metrics.jsonl", "metrics.jsonl: want a row for each of the 2 epochs in the checkpoint, got 1"),
-        ("encoder_selected.safetensors", "encoder_selected.safetensors cannot be read (cut short?)"),
+        (
+            "metrics.jsonl",
+            "metrics.jsonl: want a row for each of the 2 epochs in the checkpoint, got 1",
+        ),
+        (
+            "encoder_selected.safetensors",
+            "encoder_selected.safetensors cannot be read (cut short?)",
+        ),
     ],
 )
-def test_resuming_what_was_cut_short_is_refused_by_name(tiny_run, tmp_path, nearfar_command, name, message):
+def test_resuming_what_was_cut_short_is_refused_by_name(
+    tiny_run, tmp_path, nearfar_command, name, message
+):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     (run / "results.json").unlink()
     (run / name).write_bytes((run / name).read_bytes()[:-5])
-    ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+    ended = nearfar_command(
+        "train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY
+    )
     assert ended.code == 2, ended.err
     assert message in ended.err
     assert "--force" in ended.err
 
 
-def test_an_interrupt_outside_training_is_told_too(tiny_run, tmp_path, nearfar_command, monkeypatch):
+def test_an_interrupt_outside_training_is_told_too(
+    tiny_run, tmp_path, nearfar_command, monkeypatch
+):
     def interrupted(*_args, **_kwargs):
         raise KeyboardInterrupt
 
@@ -286,7 +338,9 @@ def test_ctrl_c_in_a_real_process_leaves_a_usable_run(tmp_path):
     out = tmp_path / "run"
     code = "from nearfar.cli.main import main; main()"
     options = ["--method", "supcon", "--epochs", "500", "--out", str(out)]
-    process = subprocess.Popen([sys.executable, "-c", code, "train", "digits", *options], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "train", "digits", *options], stderr=subprocess.PIPE
+    )
     checkpoint = out / "checkpoint" / "last.pt"
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
@@ -314,7 +368,10 @@ def test_a_run_trains_with_memory_kept(tmp_path, nearfar_command, monkeypatch):
 
     monkeypatch.setattr("nearfar.experiment.run.kept_memory", watched)
     monkeypatch.setattr("nearfar.experiment.run.fit", trained)
-    assert nearfar_command("train", "digits", "--smoke", "--out", tmp_path / "run", *KNN_ONLY).code == 0
+    assert (
+        nearfar_command("train", "digits", "--smoke", "--out", tmp_path / "run", *KNN_ONLY).code
+        == 0
+    )
     assert order == ["kept", "trained", "given back"]
 
 
@@ -328,21 +385,45 @@ def test_a_loss_that_is_no_number_stops_with_what_to_try(tmp_path, nearfar_comma
 
 
 @pytest.mark.parametrize(
-    ("lr", "decay", "what"), [("1e20", "1e2", "representations of training images"), ("1e30", "1e10", "weights of")]
+    ("lr", "decay", "what"),
+    [("1e20", "1e2", "representations of training images"), ("1e30", "1e10", "weights of")],
 )
-def test_an_update_that_diverges_in_the_last_step_stops_too(tmp_path, photographs, nearfar_command, lr, decay, what):
+def test_an_update_that_diverges_in_the_last_step_stops_too(
+    tmp_path, photographs, nearfar_command, lr, decay, what
+):
     """Loss and gradient of the step are sound; what it leaves is not, and no file holds it."""
     out = tmp_path / "run"
     ended = nearfar_command(
-        "train", photographs, "--method", "cross_entropy", "--encoder", "conv4", "--out", out, "--epochs", "1",
-        "--set", f"optimizer.lr={lr}", "--set", "train.steps_per_epoch=1", "--set", "schedule.warmup_epochs=0",
-        "--set", f"optimizer.weight_decay={decay}", *KNN_ONLY,
-    )  # fmt: skip
+        "train",
+        photographs,
+        "--method",
+        "cross_entropy",
+        "--encoder",
+        "conv4",
+        "--out",
+        out,
+        "--epochs",
+        "1",
+        "--set",
+        f"optimizer.lr={lr}",
+        "--set",
+        "train.steps_per_epoch=1",
+        "--set",
+        "schedule.warmup_epochs=0",
+        "--set",
+        f"optimizer.weight_decay={decay}",
+        *KNN_ONLY,
+    )
     assert ended.code == 3, ended.err
     assert "after epoch 1 of 1" in ended.err
     assert what in ended.err
     assert "optimizer.lr=" in ended.err
-    assert sorted(path.name for path in out.rglob("*")) == ["environment.json", "run.toml", "stopped.json", "views.png"]
+    assert sorted(path.name for path in out.rglob("*")) == [
+        "environment.json",
+        "run.toml",
+        "stopped.json",
+        "views.png",
+    ]
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_exits_3(tmp_path, nearfar_command, monkeypatch):
@@ -374,7 +455,9 @@ def test_a_disk_that_is_full_for_the_page_alone_says_that_the_run_is_complete(
 
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "mkstemp", full)
-        ended = nearfar_command("train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY)
+        ended = nearfar_command(
+            "train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY
+        )
     assert ended.code == 3, ended.err
     assert "No space left on device" in ended.err
     assert "complete: make room" in ended.err
@@ -384,7 +467,9 @@ def test_a_disk_that_is_full_for_the_page_alone_says_that_the_run_is_complete(
 
 def test_out_of_memory_says_what_to_make_smaller(tmp_path, nearfar_command, monkeypatch):
     def too_much(*_args, **_kwargs):
-        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory")
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory"
+        )
 
     monkeypatch.setattr(run_module, "fit", too_much)
     ended = nearfar_command("train", "digits", "--out", tmp_path / "run", *QUICK)
@@ -409,7 +494,9 @@ def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypat
     for number, listing in enumerate((source, shuffled)):
         monkeypatch.setattr(train_module, "open_source", lambda _, listing=listing: listing)
         out = tmp_path / str(number)
-        runs.append(nearfar.train("digits", method="simclr", epochs=1, out=out, quiet=True, **QUICK_OPTIONS))
+        runs.append(
+            nearfar.train("digits", method="simclr", epochs=1, out=out, quiet=True, **QUICK_OPTIONS)
+        )
     assert len(seen) == 4
     assert all(bool((labels == -1).all()) for labels in seen)
     first, second = (load_file(run.path / "encoder.safetensors") for run in runs)
@@ -418,13 +505,17 @@ def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypat
     assert runs[0].results["measurements"] != runs[1].results["measurements"]
 
 
-def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(tmp_path, photographs, nearfar_command):
+def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(
+    tmp_path, photographs, nearfar_command
+):
     flat = tmp_path / "flat"
     flat.mkdir()
     for number, path in enumerate(sorted(photographs.rglob("*.png"))):
         (flat / f"{number}.png").write_bytes(path.read_bytes())
     out = tmp_path / "run"
-    ended = nearfar_command("train", flat, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1")
+    ended = nearfar_command(
+        "train", flat, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1"
+    )
     assert ended.code == 0, ended.err
     results = read(out / "results.json")
     assert results["measurements"] == []
@@ -437,12 +528,16 @@ def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(tmp_path, 
     assert "without labels" in predicted.err
 
 
-def test_one_class_alone_trains_simclr_and_says_that_nothing_can_be_probed(tmp_path, photographs, nearfar_command):
+def test_one_class_alone_trains_simclr_and_says_that_nothing_can_be_probed(
+    tmp_path, photographs, nearfar_command
+):
     out, data = tmp_path / "run", tmp_path / "data"
     (data / "leaf").mkdir(parents=True)
     for number, path in enumerate(sorted(photographs.rglob("*.png"))):
         shutil.copy(path, data / "leaf" / f"{number}.png")
-    ended = nearfar_command("train", data, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1")
+    ended = nearfar_command(
+        "train", data, "--method", "simclr", "--encoder", "conv4", "--out", out, "--epochs", "1"
+    )
     assert ended.code == 0, ended.err
     assert "one class only in train (leaf): nothing measured" in ended.out
     assert read(out / "results.json")["measurements"] == []
@@ -453,7 +548,9 @@ def test_one_class_alone_trains_simclr_and_says_that_nothing_can_be_probed(tmp_p
 
 
 def test_a_run_without_probes_says_so_in_place_of_a_table(tmp_path, nearfar_command):
-    ended = nearfar_command("train", "digits", "--out", tmp_path / "run", *QUICK, "--set", "evaluate.probes=[]")
+    ended = nearfar_command(
+        "train", "digits", "--out", tmp_path / "run", *QUICK, "--set", "evaluate.probes=[]"
+    )
     assert ended.code == 0, ended.err
     assert ended.out.startswith("evaluate.probes is empty")
 
@@ -471,9 +568,13 @@ def test_a_dataset_and_a_module_of_ones_own_train_from_python(tmp_path):
         def __getitem__(self, i):
             return self.rows[i], i % 3
 
-    own = nn.Sequential(nn.Conv2d(3, 12, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    own = nn.Sequential(
+        nn.Conv2d(3, 12, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
     before = own[0].weight.detach().clone()
-    run = nearfar.train(Pictures(), method="supcon", encoder=own, epochs=2, out=tmp_path / "run", quiet=True)
+    run = nearfar.train(
+        Pictures(), method="supcon", encoder=own, epochs=2, out=tmp_path / "run", quiet=True
+    )
     assert run.results["encoder"]["width"] == 12
     assert run.results["data"]["classes"] == ["leaf", "stem", "root"]
     assert torch.equal(before, own[0].weight)
@@ -493,21 +594,43 @@ def test_balanced_batches_hold_each_class_equally_likely(tmp_path, photographs, 
         return real(self, batch)
 
     monkeypatch.setattr(kind, "step", watch)
-    options = {"data.balanced": True, "train.steps_per_epoch": 40, "train.batch_size": 12, "encoder.name": "conv4"}
+    options = {
+        "data.balanced": True,
+        "train.steps_per_epoch": 40,
+        "train.batch_size": 12,
+        "encoder.name": "conv4",
+    }
     options |= {"evaluate.probes": ["knn"], "data.size": 8, "evaluate.map_rows": 20}
-    nearfar.train(photographs, method="supcon", epochs=1, out=tmp_path / "run", quiet=True, **options)
+    nearfar.train(
+        photographs, method="supcon", epochs=1, out=tmp_path / "run", quiet=True, **options
+    )
     counts = torch.bincount(torch.cat(seen), minlength=3).float()
     assert float((counts / counts.sum() - 1 / 3).abs().max()) < 0.07
 
 
-def test_the_plan_says_data_encoder_views_optimiser_and_estimate_in_six_lines(tmp_path, nearfar_command):
+def test_the_plan_says_data_encoder_views_optimiser_and_estimate_in_six_lines(
+    tmp_path, nearfar_command
+):
     ended = nearfar_command("train", "digits", "--out", tmp_path / "run", *QUICK)
-    plan = [line for line in ended.err.splitlines() if line.startswith("  ") and not line.startswith("  epoch")]
-    assert [line.split()[0] for line in plan] == ["data", "encoder", "views", "optimizer", "estimate", "run"]
+    plan = [
+        line
+        for line in ended.err.splitlines()
+        if line.startswith("  ") and not line.startswith("  epoch")
+    ]
+    assert [line.split()[0] for line in plan] == [
+        "data",
+        "encoder",
+        "views",
+        "optimizer",
+        "estimate",
+        "run",
+    ]
 
 
 @pytest.mark.parametrize(("epochs", "selections"), [(1, 10), (5, 2), (2, 0)])
-def test_the_estimate_counts_the_images_that_evaluations_encode(tmp_path, monkeypatch, epochs, selections):
+def test_the_estimate_counts_the_images_that_evaluations_encode(
+    tmp_path, monkeypatch, epochs, selections
+):
     encoded, planned = [], []
     monkeypatch.setattr(evaluation, "spread", lambda rows, most: rows[:most])
     for module in (evaluation, features):
@@ -516,16 +639,23 @@ def test_the_estimate_counts_the_images_that_evaluations_encode(tmp_path, monkey
             module, "extract", lambda *args, real=real: encoded.append(len(args[2])) or real(*args)
         )
     looks = plan.images_evaluated
-    monkeypatch.setattr(plan, "images_evaluated", lambda *args: planned.append(looks(*args)) or planned[0])
+    monkeypatch.setattr(
+        plan, "images_evaluated", lambda *args: planned.append(looks(*args)) or planned[0]
+    )
     options = QUICK_OPTIONS | {"evaluate.selections": selections}
-    nearfar.train("digits", method="supcon", epochs=epochs, out=tmp_path / "run", quiet=True, **options)
+    nearfar.train(
+        "digits", method="supcon", epochs=epochs, out=tmp_path / "run", quiet=True, **options
+    )
     ours = sum(encoded) - epochs * evaluation.JUDGED_ROWS
-    assert 0 <= planned[0] - ours <= 2 * 1797  # the selected encoder is measured only where it is not the last
+    # the selected encoder is measured only where it is not the last
+    assert 0 <= planned[0] - ours <= 2 * 1797
     assert planned[0] < 4 * 1797 + 4 * epochs * 360 * (selections > 0)
 
 
 def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path, nearfar_command):
-    ended = nearfar_command("train", "digits", "--out", tmp_path / "run", "--json", "--quiet", *QUICK)
+    ended = nearfar_command(
+        "train", "digits", "--out", tmp_path / "run", "--json", "--quiet", *QUICK
+    )
     content = json.loads(ended.out)
     assert content["run"] == str(tmp_path / "run")
     assert content["measurements"]
@@ -533,14 +663,18 @@ def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path, nearfar_command
 
 
 def test_smoke_takes_two_steps(tmp_path, nearfar_command):
-    ended = nearfar_command("train", "digits", "--out", tmp_path / "run", "--smoke", "--json", "--quiet", *KNN_ONLY)
+    ended = nearfar_command(
+        "train", "digits", "--out", tmp_path / "run", "--smoke", "--json", "--quiet", *KNN_ONLY
+    )
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["cost"]["steps"] == 2
 
 
 def test_a_test_set_of_fewer_images_than_neighbours_is_reported(tmp_path, nearfar_command):
     out = tmp_path / "run"
-    ended = nearfar_command("train", "digits", "--out", out, "--smoke", "--set", "evaluate.map_rows=3")
+    ended = nearfar_command(
+        "train", "digits", "--out", out, "--smoke", "--set", "evaluate.map_rows=3"
+    )
     assert ended.code == 0, ended.err
     with np.load(out / "embeddings.npz") as file:
         assert file["neighbours"].shape == (3, 10)
@@ -555,15 +689,26 @@ def test_evaluation_leaves_the_selected_encoder_beside_the_last(tiny_run):
     assert values[best] == max(values.values())
 
 
-def test_the_selected_encoder_is_measured_where_it_is_not_the_last(tmp_path, monkeypatch, nearfar_command):
+def test_the_selected_encoder_is_measured_where_it_is_not_the_last(
+    tmp_path, monkeypatch, nearfar_command
+):
     falling = iter((0.9, 0.1))
     monkeypatch.setattr(run_module, "selection_accuracy", lambda *_: next(falling))
     out = tmp_path / "run"
-    assert nearfar_command("train", "digits", "--method", "supcon", "--out", out, *TINY, *KNN_ONLY).code == 0
+    assert (
+        nearfar_command(
+            "train", "digits", "--method", "supcon", "--out", out, *TINY, *KNN_ONLY
+        ).code
+        == 0
+    )
     results = read(out / "results.json")
     assert results["cost"]["selected_epoch"] == 1
     last, selected = (
-        next(m for m in results["measurements"] if m["name"] == "knn.top1" and m["selection"] == which)["value"]
+        next(
+            m
+            for m in results["measurements"]
+            if m["name"] == "knn.top1" and m["selection"] == which
+        )["value"]
         for which in ("last", "validation")
     )
     assert last != selected

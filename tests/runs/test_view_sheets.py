@@ -1,4 +1,6 @@
-"""Contact sheets where a person meets them: `nearfar check DATA --views POLICY`, and in every run."""
+"""Contact sheets where a person meets them: `nearfar check DATA --views POLICY`, and in every
+run.
+"""
 
 import json
 
@@ -51,7 +53,9 @@ def test_json_names_the_sheet_and_a_file_that_is_there_stays(here, nearfar_comma
 def test_a_policy_with_numbers_or_from_a_file(here, nearfar_command):
     ended = nearfar_command("check", "digits", "--views", "rand_augment(1, 5.5)", "--json")
     assert json.loads(ended.out)["views"] == "views-rand_augment-1-5.5.png"
-    (here / "mine.toml").write_text('[views]\npolicy = {operations = [{op = "invert"}]}\n[train]\nepochs = 3\n')
+    (here / "mine.toml").write_text(
+        '[views]\npolicy = {operations = [{op = "invert"}]}\n[train]\nepochs = 3\n'
+    )
     (here / "named.toml").write_text('[views]\npolicy = "swav"\nstrength = 0.5\n')
     ended = nearfar_command("check", "digits", "--views", "mine.toml", "--json")
     assert json.loads(ended.out)["views"] == "views-mine.png"
@@ -67,11 +71,21 @@ def test_a_policy_with_numbers_or_from_a_file(here, nearfar_command):
         ("nowhere.toml", None, "nowhere.toml: cannot be read"),
         ("own.toml", "[views]\nstrength = 1.0\n", "views.policy: is missing"),
         ("own.toml", "[views\n", "is not TOML"),
-        ("own.toml", '[views]\npolicy = "byol"\nstrenght = 1.0\n', 'strenght: unknown key (did you mean "strength"?)'),
-        ("own.toml", '[views]\npolicy = {operations = [{op = "flop"}]}\n', '"flop" (did you mean "flip"?)'),
+        (
+            "own.toml",
+            '[views]\npolicy = "byol"\nstrenght = 1.0\n',
+            'strenght: unknown key (did you mean "strength"?)',
+        ),
+        (
+            "own.toml",
+            '[views]\npolicy = {operations = [{op = "flop"}]}\n',
+            '"flop" (did you mean "flip"?)',
+        ),
     ],
 )
-def test_a_policy_that_is_none_is_refused_before_data_are_read(here, nearfar_command, asked, content, message):
+def test_a_policy_that_is_none_is_refused_before_data_are_read(
+    here, nearfar_command, asked, content, message
+):
     if content is not None:
         (here / asked).write_text(content)
     ended = nearfar_command("check", "no such data", "--views", asked)
@@ -86,7 +100,9 @@ def test_findings_are_shown_where_the_data_allow_no_sheet(photographs, tmp_path,
     (spoiled / "leaf").mkdir(parents=True)
     (spoiled / "leaf" / "torn.png").write_bytes((photographs / "leaf" / "00.png").read_bytes()[:60])
     for name in ("01", "02"):
-        (spoiled / "leaf" / f"{name}.png").write_bytes((photographs / "leaf" / f"{name}.png").read_bytes())
+        (spoiled / "leaf" / f"{name}.png").write_bytes(
+            (photographs / "leaf" / f"{name}.png").read_bytes()
+        )
     ended = nearfar_command("check", spoiled, "--views", "simclr", "--json")
     assert ended.code == 2
     content = json.loads(ended.out)
@@ -101,7 +117,9 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(sheets.Path, "open", refuse)
-    with pytest.raises(sheets.UserError, match=r"views-x\.png cannot be written \(Permission denied\)"):
+    with pytest.raises(
+        sheets.UserError, match=r"views-x\.png cannot be written \(Permission denied\)"
+    ):
         sheets._save_under_a_free_name(Image.new("RGB", (9, 9)), "x")
 
 
@@ -121,7 +139,8 @@ def test_a_run_keeps_a_sheet_and_its_report_shows_it(tiny_run):
     with Image.open(tiny_run / "views.png") as picture:
         assert picture.format == "PNG"
         pixels = np.asarray(picture)
-    assert pixels.shape[1] == max(420, 24 + 5 * 68 - 4 + 14)  # two epochs of two views beside the evaluation view
+    # two epochs of two views beside the evaluation view
+    assert pixels.shape[1] == max(420, 24 + 5 * 68 - 4 + 14)
     html = (tiny_run / "report.html").read_text(encoding="utf-8")
     assert html.count('<img class="views"') == 1
     assert "Policy digits, 8 px; views of each image a step: 2." in html
@@ -148,9 +167,12 @@ def test_every_command_that_makes_views_has_their_kernels_ready_first(
     picture = tmp_path / "x.png"
     Image.new("RGB", (9, 9)).save(picture)
     rest = {
-        "probe": (tiny_run,), "embed": (tiny_run, "digits", "--out", tmp_path / "e.npz"),
-        "predict": (tiny_run, picture), "train": ("digits", "--smoke"), "check": ("digits", "--views", "basic"),
-    }[command]  # fmt: skip
+        "probe": (tiny_run,),
+        "embed": (tiny_run, "digits", "--out", tmp_path / "e.npz"),
+        "predict": (tiny_run, picture),
+        "train": ("digits", "--smoke"),
+        "check": ("digits", "--views", "basic"),
+    }[command]
     assert nearfar_command(command, *rest).code == 130
     assert probe.open_run is use.open_run is model.open_run
 

@@ -11,7 +11,8 @@ import torch
 from nearfar.experiment.memory import kept_memory
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc's malloc"
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"),
+    reason="needs glibc's malloc",
 )
 BYTES = 64 * 2**20  # of a tensor: above malloc's largest threshold for maps of their own
 
@@ -33,7 +34,8 @@ def test_freed_tensors_stay_for_the_next_and_go_back_at_the_end() -> None:
     with kept_memory():
         first, *again = [left_after(8) for _ in range(6)]
     assert first > 7 * BYTES, first
-    assert abs(again[-1]) < BYTES, again  # the second may need more: small objects lie between the large ones
+    # the second may need more: small objects lie between the large ones
+    assert abs(again[-1]) < BYTES, again
     assert resident_bytes() - before < BYTES
 
 

@@ -11,13 +11,18 @@ FOUND = 2
 
 
 def check(
-    data: Annotated[str, typer.Argument(metavar="DATA|RUN", help="what you would train on, or a run folder")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA|RUN", help="what you would train on, or a run folder")
+    ],
     views: Annotated[
         str | None,
         typer.Option(
             metavar="POLICY",
-            help="draw 8 images in 8 views each: a name (nearfar methods lists them), rand_augment(2, 9), or a TOML "
-            "file with views.policy",
+            help=(
+                "draw 8 images in 8 views each: a name (nearfar methods lists them),"
+                " rand_augment(2, 9), or a TOML "
+                "file with views.policy"
+            ),
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="exit 2 if anything was found")] = False,
@@ -25,7 +30,8 @@ def check(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Look at data before training: counts, unreadable files, duplicates, imbalance, which methods fit, views.
+    """Look at data before training: counts, unreadable files, duplicates, imbalance, which methods
+    fit, views.
 
     Of a run folder: whether anything in it is ill, since when, and what to try.
     """
@@ -39,7 +45,10 @@ def check(
 
     if is_run(data):
         if views is not None:
-            raise UserError(f"--views: {data} is a run, and its views stand in views.png; leave it out, or give data")
+            raise UserError(
+                f"--views: {data} is a run, and its views stand in views.png; leave it out, or give"
+                " data"
+            )
         _show_verdicts(data, strict=strict, as_json=as_json)
         return
     chosen = choose_policy(views) if views is not None else None

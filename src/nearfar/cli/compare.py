@@ -7,7 +7,9 @@ import typer
 
 from nearfar.cli import options as opt
 
-Methods = Annotated[str, typer.Option(help="names, comma-separated, MODULE:CLASS for your own; or all")]
+Methods = Annotated[
+    str, typer.Option(help="names, comma-separated, MODULE:CLASS for your own; or all")
+]
 Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
@@ -38,7 +40,9 @@ def compare(
     debug: opt.Debug = False,
 ) -> None:
     """Train several methods at equal budget over several seeds; one table, one report."""
-    chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
+    chosen = opt.flags(
+        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    )
     chosen["classifier.kind"] = classifier
     asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
     asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
@@ -65,7 +69,9 @@ def demo(
     debug: opt.Debug = False,
 ) -> None:
     """Compare three methods on the embedded digits: about a minute and a half on two cores."""
-    given = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
+    given = opt.flags(
+        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    )
     usual = {} if recipe is not None else DEMO
     chosen = {**usual, **{key: value for key, value in given.items() if value is not None}}
     asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
@@ -118,8 +124,10 @@ def _text(results: dict[str, Any], out: Path) -> str:
     headings += [*(["classifier stage"] if staged else []), "linear, selected epoch", "seconds"]
     lines = [
         opt.table(headings, rows),
-        f"{facts['name']}: {facts['n_test']:,} test images; mean ± sd over {results['seeds']} seed(s); "
-        "probes on the frozen encoder, chosen on validation",
+        (
+            f"{facts['name']}: {facts['n_test']:,} test images; mean ± sd over {results['seeds']}"
+            " seed(s); probes on the frozen encoder, chosen on validation"
+        ),
         *([trained] if (trained := images_of_each(results["images"])) else []),
         *([] if measured else ["nothing was measured; the report says why"]),
         *_differences(results, found),
@@ -129,16 +137,26 @@ def _text(results: dict[str, Any], out: Path) -> str:
     return "\n".join(lines)
 
 
-def _differences(results: dict[str, Any], found: dict[tuple[str, str, str | None], Any]) -> list[str]:
-    """What is said of each pair of methods; of many methods only what is said of the best, the rest in the report."""
+def _differences(
+    results: dict[str, Any], found: dict[tuple[str, str, str | None], Any]
+) -> list[str]:
+    """What is said of each pair of methods; of many methods only what is said of the best, the rest
+    in the report.
+    """
     from nearfar.report.differences import MOST_SENTENCES
 
     pairs = [pair for pair in results["comparisons"] if pair["b"] != "untrained"]
     if len(results["comparisons"]) <= MOST_SENTENCES:
         return [pair["text"] for pair in pairs]
-    means = {method: found.get((method, COLUMNS[0], "last"), {}).get("mean") or 0.0 for method in results["methods"]}
+    means = {
+        method: found.get((method, COLUMNS[0], "last"), {}).get("mean") or 0.0
+        for method in results["methods"]
+    }
     best = max(means, key=lambda method: means[method])
-    rest = f"{len(pairs)} pairs in all, of which those of {best} are shown; the others: the report, compare.json"
+    rest = (
+        f"{len(pairs)} pairs in all, of which those of {best} are shown; the others: the report,"
+        " compare.json"
+    )
     return [*(pair["text"] for pair in pairs if best in (pair["a"], pair["b"])), rest]
 
 

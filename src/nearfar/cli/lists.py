@@ -24,11 +24,21 @@ def methods(
         return
     for row in found:
         needs = "needs labels" if row["needs_labels"] else "needs no labels"
-        small = f" (up to 40 px {row['views_up_to_40_px']})" if row["views_up_to_40_px"] != row["views"] else ""
-        print(f"{row['name']}: {row['summary']}\n    {needs}; views {row['views']}{small}; {row['paper']}")
+        small = (
+            f" (up to 40 px {row['views_up_to_40_px']})"
+            if row["views_up_to_40_px"] != row["views"]
+            else ""
+        )
+        print(
+            f"{row['name']}: {row['summary']}\n    {needs}; views {row['views']}{small};"
+            f" {row['paper']}"
+        )
     policies = [row for row in list_policies() if not search or search in row["name"]]
     if policies:
-        print("\nView policies, for --set views.policy=NAME; nearfar check DATA --views NAME draws one:")
+        print(
+            "\nView policies, for --set views.policy=NAME; nearfar check DATA --views NAME draws"
+            " one:"
+        )
     for row in policies:
         print(f"{row['name']}: {row['summary']}\n    {row['source']}")
 

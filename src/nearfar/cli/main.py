@@ -34,7 +34,9 @@ app.command(cls=CommandWithSettings)(compare)
 
 
 def main() -> None:
-    """Runs a command and exits: 0 done, 2 the user's input, 3 training stopped, 130 interrupted, 1 our fault."""
+    """Runs a command and exits: 0 done, 2 the user's input, 3 training stopped, 130 interrupted, 1
+    our fault.
+    """
     debug = "--debug" in sys.argv
     try:
         code = app(standalone_mode=False)
@@ -48,7 +50,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _told(STOPPED, INTERRUPTED, debug=debug)
     except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # how click reports wrong usage
+        # how click reports wrong usage
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             code = _told(error.format_message(), USAGE, debug=debug)
         else:
             traceback.print_exc()

@@ -1,4 +1,6 @@
-"""Options that several commands share, and printing. Names of sections are those of the configuration."""
+"""Options that several commands share, and printing. Names of sections are those of the
+configuration.
+"""
 
 import json
 import sys
@@ -12,18 +14,28 @@ import typer
 from nearfar.core.errors import NearfarError, OwnMethodError, UserError
 
 STARTING = "starting (a few seconds) ..."
-Data = Annotated[str, typer.Argument(help="'digits', a folder of class folders, or a .tar[.gz|.xz] of one")]
-Recipe = Annotated[Path | None, typer.Option(help="TOML file of settings; flags and --set go over it")]
-EncoderName = Annotated[str | None, typer.Option("--encoder", help="conv4 or a timm name; see nearfar encoders")]
+Data = Annotated[
+    str, typer.Argument(help="'digits', a folder of class folders, or a .tar[.gz|.xz] of one")
+]
+Recipe = Annotated[
+    Path | None, typer.Option(help="TOML file of settings; flags and --set go over it")
+]
+EncoderName = Annotated[
+    str | None, typer.Option("--encoder", help="conv4 or a timm name; see nearfar encoders")
+]
 Pretrained = Annotated[bool, typer.Option("--pretrained", help="start from the hub's weights")]
-Size = Annotated[int | None, typer.Option(help="side of the views, px (default 64, or the data's own)")]
+Size = Annotated[
+    int | None, typer.Option(help="side of the views, px (default 64, or the data's own)")
+]
 Epochs = Annotated[int | None, typer.Option(help="passes over the training images (default 100)")]
 BatchSize = Annotated[int | None, typer.Option(help="images a step (default up to 256)")]
 Classifier = Annotated[
-    str | None, typer.Option(help="linear or mlp: a classifier stage after training, which predict then uses")
+    str | None,
+    typer.Option(help="linear or mlp: a classifier stage after training, which predict then uses"),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any setting, such as method.temperature=0.2")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="any setting, such as method.temperature=0.2"),
 ]
 Out = Annotated[Path | None, typer.Option(help="run folder (default runs/DATA-METHOD-k)")]
 Resume = Annotated[bool, typer.Option("--resume", help="continue an interrupted run")]
@@ -39,11 +51,16 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
 
 @contextmanager
 def own_methods(methods: object) -> Iterator[None]:
-    """Methods of the user's own, `module:Class`, may stand in the current folder, as with python itself.
+    """Methods of the user's own, `module:Class`, may stand in the current folder, as with python
+    itself.
 
     OwnMethodError: an unforeseen error while there is one.
     """
-    own = [name.strip() for name in methods.split(",") if ":" in name] if isinstance(methods, str) else []
+    own = (
+        [name.strip() for name in methods.split(",") if ":" in name]
+        if isinstance(methods, str)
+        else []
+    )
     if own:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -53,7 +70,9 @@ def own_methods(methods: object) -> Iterator[None]:
     except Exception as error:
         if not own:
             raise
-        raise OwnMethodError(f"{', '.join(own)} is your own: look there first, by the lines above") from error
+        raise OwnMethodError(
+            f"{', '.join(own)} is your own: look there first, by the lines above"
+        ) from error
 
 
 def print_json(content: Any) -> None:
@@ -90,6 +109,10 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
 
     def line(cells: list[str]) -> str:
         first = cells[0].ljust(widths[0])
-        return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))])
+        return "  ".join(
+            [first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]
+        )
 
-    return "\n".join([line(headings), "  ".join("-" * width for width in widths), *(line(row) for row in rows)])
+    return "\n".join(
+        [line(headings), "  ".join("-" * width for width in widths), *(line(row) for row in rows)]
+    )

@@ -29,5 +29,8 @@ def predict(
     if as_json:
         opt.print_json(found)
         return
-    rows = [[row["path"], row["class"], f"{100 * row['probability']:.1f}"] for row in found["predictions"]]
+    rows = [
+        [row["path"], row["class"], f"{100 * row['probability']:.1f}"]
+        for row in found["predictions"]
+    ]
     print(opt.table(["image", "class", "probability, %"], rows))

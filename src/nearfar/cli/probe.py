@@ -10,8 +10,12 @@ from nearfar.cli import options as opt
 def probe(
     run: opt.RunFolder,
     data: Annotated[str | None, typer.Option(help="other data than the run's own")] = None,
-    kind: Annotated[Literal["linear", "knn"], typer.Option(help="what the frozen encoder is measured by")] = "linear",
-    labels_per_class: Annotated[int | None, typer.Option(help="linear probe on so few labels, mean of 5 draws")] = None,
+    kind: Annotated[
+        Literal["linear", "knn"], typer.Option(help="what the frozen encoder is measured by")
+    ] = "linear",
+    labels_per_class: Annotated[
+        int | None, typer.Option(help="linear probe on so few labels, mean of 5 draws")
+    ] = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -23,10 +27,16 @@ def probe(
     progress.say(opt.STARTING)
     from nearfar.experiment.probe import probe_run
 
-    measured = probe_run(run, data=data, kind=kind, labels_per_class=labels_per_class, progress=progress)
+    measured = probe_run(
+        run, data=data, kind=kind, labels_per_class=labels_per_class, progress=progress
+    )
     if as_json:
         opt.print_json(measured)
         return
-    rows = [[m["name"], f"{100 * m['value']:.1f}", str(m["n"])] for m in measured if not isinstance(m["value"], list)]
+    rows = [
+        [m["name"], f"{100 * m['value']:.1f}", str(m["n"])]
+        for m in measured
+        if not isinstance(m["value"], list)
+    ]
     print(opt.table(["measurement", "test, %", "n"], rows))
     print(measured[0]["protocol"])

@@ -9,8 +9,13 @@ from nearfar.cli import options as opt
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN|DIR...", help="run folders, or a comparison's folder")],
-    out: Annotated[Path | None, typer.Option(help="file to write (default report.html in the first folder)")] = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN|DIR...", help="run folders, or a comparison's folder"),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="file to write (default report.html in the first folder)")
+    ] = None,
     force: opt.ForceFile = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,

@@ -14,6 +14,8 @@ class CommandWithSettings(TyperCommand):
         super().format_help(ctx, formatter)
         from nearfar.config.keys import all_keys
 
-        typer.echo("Keys for --set and for a recipe's TOML file (those of a method: nearfar methods):")
+        typer.echo(
+            "Keys for --set and for a recipe's TOML file (those of a method: nearfar methods):"
+        )
         for key in all_keys():
             typer.echo(f"  {key.path} = {key.default}    {key.text}")

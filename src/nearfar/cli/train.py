@@ -12,7 +12,8 @@ DEFAULT_METHOD = "supcon"
 def train(
     data: opt.Data,
     method: Annotated[
-        str | None, typer.Option(help="see nearfar methods; or your own, MODULE:CLASS (default supcon)")
+        str | None,
+        typer.Option(help="see nearfar methods; or your own, MODULE:CLASS (default supcon)"),
     ] = None,
     recipe: opt.Recipe = None,
     encoder: opt.EncoderName = None,
@@ -34,8 +35,8 @@ def train(
 ) -> None:
     """Train an encoder by one method, freeze it, probe it, write a run folder with a report.
 
-    Views are chosen by --set views.policy=NAME: nearfar methods lists the names, nearfar check DATA --views NAME
-    draws one.
+    Views are chosen by --set views.policy=NAME: nearfar methods lists the names, nearfar check DATA
+    --views NAME draws one.
     """
     from nearfar.core.progress import Progress
 
@@ -44,7 +45,9 @@ def train(
     from nearfar.experiment.request import make_request
     from nearfar.experiment.train import train_run
 
-    chosen = opt.flags(size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict)
+    chosen = opt.flags(
+        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    )
     request = make_request(
         data,
         encoder=encoder,
@@ -76,7 +79,9 @@ def _table(results: dict[str, Any]) -> str:
         if isinstance(m["value"], list) or "data" in m:
             continue
         row = rows.setdefault(m["name"], ["-", "-", "-"])
-        low_high = f" ({100 * m['interval'][0]:.1f}-{100 * m['interval'][1]:.1f})" if m["interval"] else ""
+        low_high = (
+            f" ({100 * m['interval'][0]:.1f}-{100 * m['interval'][1]:.1f})" if m["interval"] else ""
+        )
         row[columns.index(m["selection"] or "untrained")] = f"{100 * m['value']:.1f}{low_high}"
     headings = ["test, %", "last epoch", "selected epoch", "untrained encoder"]
     return opt.table(headings, [[name, *cells] for name, cells in rows.items()])

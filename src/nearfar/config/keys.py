@@ -20,7 +20,11 @@ def all_keys() -> list[Key]:
 def keys_of(section: str, model: type[Section]) -> list[Key]:
     """The keys of one section."""
     return [
-        Key(f"{section}.{name}", _shown(field.default, required=field.is_required()), field.description or "")
+        Key(
+            f"{section}.{name}",
+            _shown(field.default, required=field.is_required()),
+            field.description or "",
+        )
         for name, field in model.model_fields.items()
     ]
 
@@ -29,8 +33,14 @@ def as_markdown(sections: Mapping[str, type[Section]]) -> str:
     """A table for each section: key, default, meaning."""
     parts = []
     for section, model in sections.items():
-        rows = [f"| `{key.path}` | `{key.default}` | {key.text} |" for key in keys_of(section, model)]
-        parts.append("\n".join([f"## [{section}]", "", "| key | default | meaning |", "|---|---|---|", *rows]))
+        rows = [
+            f"| `{key.path}` | `{key.default}` | {key.text} |" for key in keys_of(section, model)
+        ]
+        parts.append(
+            "\n".join(
+                [f"## [{section}]", "", "| key | default | meaning |", "|---|---|---|", *rows]
+            )
+        )
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,4 +1,6 @@
-"""From a TOML file, flags and `--set` to a `RunConfig`; every problem is collected before one error is raised."""
+"""From a TOML file, flags and `--set` to a `RunConfig`; every problem is collected before one error
+is raised.
+"""
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +14,15 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nearfar.config.models import AS_EVALUATED, OWN_KEYS, SECTIONS, ClassifierConfig, MethodConfig, RunConfig, Section
+from nearfar.config.models import (
+    AS_EVALUATED,
+    OWN_KEYS,
+    SECTIONS,
+    ClassifierConfig,
+    MethodConfig,
+    RunConfig,
+    Section,
+)
 from nearfar.core.errors import ConfigError, UserError
 
 Sections = dict[str, dict[str, Any]]
@@ -23,8 +33,10 @@ class Known:
     """The names that a configuration may use; the layers above supply them."""
 
     methods: Mapping[str, Callable[[], type[MethodConfig]]]
-    fewest_views: Callable[[str, MethodConfig | None], int]  # of a method in `methods`; None: its settings are faulty
-    policy_problems: Callable[[str | Mapping[str, Any]], Sequence[str]]  # what is wrong with views.policy
+    # of a method in `methods`; None: its settings are faulty
+    fewest_views: Callable[[str, MethodConfig | None], int]
+    # what is wrong with views.policy
+    policy_problems: Callable[[str | Mapping[str, Any]], Sequence[str]]
     encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
 
 
@@ -35,7 +47,9 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 
 def read_toml(path: Path) -> Sections:
-    """The sections of a TOML file. UserError: missing, unreadable, not TOML, a key outside a section."""
+    """The sections of a TOML file. UserError: missing, unreadable, not TOML, a key outside a
+    section.
+    """
     try:
         with path.open("rb") as file:
             values = tomllib.load(file)
@@ -45,12 +59,16 @@ def read_toml(path: Path) -> Sections:
         raise UserError(f"{path}: is not TOML: {error}") from error
     loose = [key for key, value in values.items() if not isinstance(value, dict)]
     if loose:
-        raise ConfigError([f"{key}: stands outside a section such as [train]" for key in loose], str(path))
+        raise ConfigError(
+            [f"{key}: stands outside a section such as [train]" for key in loose], str(path)
+        )
     return values
 
 
 def parse_override(text: str) -> tuple[str, str, Any]:
-    """`train.epochs=10` as ("train", "epochs", 10). The value is TOML, or a number such as .5, else a plain string."""
+    """`train.epochs=10` as ("train", "epochs", 10). The value is TOML, or a number such as .5, else
+    a plain string.
+    """
     path, equals, value = text.partition("=")
     section, dot, key = path.strip().partition(".")
     if not equals or not dot or not section or not key:
@@ -71,7 +89,9 @@ def merge(base: Sections, overrides: Sequence[tuple[str, str, Any]]) -> Sections
 
 
 def build_config(sections: Sections, known: Known, where: str = "configuration") -> RunConfig:
-    """The checked configuration. ConfigError with every problem: path, wanted value, nearest name."""
+    """The checked configuration. ConfigError with every problem: path, wanted value, nearest
+    name.
+    """
     problems = [
         f"{name}: unknown section{nearest(name, [*SECTIONS, 'method'])}"
         for name in sections
@@ -86,7 +106,9 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
     method_values = dict(sections.get("method", {}))
     method_name = method_values.pop("name", None)
     method, wrong = _method(method_name, method_values, known)
-    problems += wrong + _of_policy(sections.get("views", {}).get("policy"), known) + _across(built, known)
+    problems += (
+        wrong + _of_policy(sections.get("views", {}).get("policy"), known) + _across(built, known)
+    )
     count = getattr(built.get("views"), "count", None)
     named = isinstance(method_name, str) and method_name in known.methods
     fewest = known.fewest_views(method_name, method) if named else 1
@@ -97,7 +119,9 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
     return RunConfig.model_validate({"method_name": method_name, "method": method, **built})
 
 
-def _section(name: str, model: type[Section], values: Mapping[str, Any]) -> tuple[Section | None, list[str]]:
+def _section(
+    name: str, model: type[Section], values: Mapping[str, Any]
+) -> tuple[Section | None, list[str]]:
     try:
         return model.model_validate(dict(values)), []
     except ValidationError as error:
@@ -131,7 +155,9 @@ def _problem(section: str, details: ErrorDetails, names: Sequence[str]) -> str:
     return f"{path}: want {want}, got {got!r}"
 
 
-def _method(name: object, values: Mapping[str, Any], known: Known) -> tuple[MethodConfig | None, list[str]]:
+def _method(
+    name: object, values: Mapping[str, Any], known: Known
+) -> tuple[MethodConfig | None, list[str]]:
     if name is None:
         return None, [f"method.name: is missing; want one of {', '.join(known.methods)}"]
     if not isinstance(name, str):
@@ -145,21 +171,34 @@ def _method(name: object, values: Mapping[str, Any], known: Known) -> tuple[Meth
 
 
 def _across(built: Mapping[str, Section], known: Known) -> list[str]:
-    """What two sections, or a section and the known names, must agree on. Faulty sections are skipped."""
+    """What two sections, or a section and the known names, must agree on. Faulty sections are
+    skipped.
+    """
     problems = []
     train, schedule = built.get("train"), built.get("schedule")
     warmup = getattr(schedule, "warmup_epochs", None)
     epochs = getattr(train, "epochs", None)
     if warmup is not None and epochs is not None and warmup > epochs:
-        problems.append(f"schedule.warmup_epochs: want at most {epochs} (train.epochs), got {warmup:g}")
+        problems.append(
+            f"schedule.warmup_epochs: want at most {epochs} (train.epochs), got {warmup:g}"
+        )
     encoder = built.get("encoder")
     name = getattr(encoder, "name", None)
-    if name is not None and name != "conv4" and name.partition(".")[0] not in (names := known.encoders()):
-        problems.append(f'encoder.name: no encoder "{name}"{nearest(name, names)}; `nearfar encoders` lists them')
+    if (
+        name is not None
+        and name != "conv4"
+        and name.partition(".")[0] not in (names := known.encoders())
+    ):
+        problems.append(
+            f'encoder.name: no encoder "{name}"{nearest(name, names)}; `nearfar encoders` lists'
+            " them"
+        )
     if getattr(encoder, "pretrained", False) and getattr(encoder, "weights", None) is not None:
         problems.append("encoder.weights: want either weights or pretrained, got both")
     if getattr(encoder, "pretrained", False) and name in (None, "conv4"):
-        problems.append("encoder.pretrained: want the name of a timm encoder beside it, got none with weights")
+        problems.append(
+            "encoder.pretrained: want the name of a timm encoder beside it, got none with weights"
+        )
     if (getattr(encoder, "mean", None) is None) != (getattr(encoder, "std", None) is None):
         problems.append("encoder.mean: want mean and std together, got one")
     mean, std = getattr(encoder, "mean", None), getattr(encoder, "std", None)
@@ -180,9 +219,16 @@ def _of_classifier(section: Section | None, known: Known) -> list[str]:
     """Keys of the classifier stage that nothing would read, and its policy."""
     if not isinstance(section, ClassifierConfig):
         return []
-    given = [name for name in type(section).model_fields if name in section.model_fields_set and name != "kind"]
+    given = [
+        name
+        for name in type(section).model_fields
+        if name in section.model_fields_set and name != "kind"
+    ]
     if section.kind is None:
-        return [f"classifier.{name}: wants classifier.kind (linear or mlp) beside it, got none" for name in given]
+        return [
+            f"classifier.{name}: wants classifier.kind (linear or mlp) beside it, got none"
+            for name in given
+        ]
     problems = []
     if section.kind == "linear":
         problems += [
@@ -191,10 +237,14 @@ def _of_classifier(section: Section | None, known: Known) -> list[str]:
             if getattr(section, name) is not None
         ]
     if section.encoder == "frozen" and section.encoder_lr is not None:
-        problems.append("classifier.encoder_lr: wants classifier.encoder=finetuned beside it, got frozen")
+        problems.append(
+            "classifier.encoder_lr: wants classifier.encoder=finetuned beside it, got frozen"
+        )
     if section.policy == AS_EVALUATED:
         if section.encoder == "finetuned":
-            problems.append(f"classifier.policy: want views, such as basic, for finetuned, got {AS_EVALUATED}")
+            problems.append(
+                f"classifier.policy: want views, such as basic, for finetuned, got {AS_EVALUATED}"
+            )
     elif section.policy is not None:
         found = known.policy_problems(section.policy)
         problems += [problem.replace("views.policy", "classifier.policy", 1) for problem in found]
@@ -210,7 +260,8 @@ def _unread(built: Mapping[str, Section]) -> list[str]:
         if found != wanted:
             given = [key for key in keys if getattr(values, key, None) is not None]
             problems += [
-                f'{section}.{key}: want {section}.{choice} = "{wanted}" beside it, got {found}' for key in given
+                f'{section}.{key}: want {section}.{choice} = "{wanted}" beside it, got {found}'
+                for key in given
             ]
     return problems
 
@@ -220,10 +271,13 @@ def _milestones(schedule: Section | None, epochs: int | None, warmup: float | No
     if milestones is None:
         return []
     if not all(a < b for a, b in pairwise((0.0, *milestones, 1.0))):
-        return [f"schedule.milestones: want rising parts of the run, between 0 and 1, got {list(milestones)}"]
+        return [
+            "schedule.milestones: want rising parts of the run, between 0 and 1, got"
+            f" {list(milestones)}"
+        ]
     if warmup is not None and epochs is not None and milestones[0] * epochs < warmup:
         return [
-            f"schedule.milestones: want none before the end of the warm-up ({warmup:g} of {epochs} epochs), "
-            f"got {milestones[0]:g}"
+            f"schedule.milestones: want none before the end of the warm-up ({warmup:g} of {epochs}"
+            f" epochs), got {milestones[0]:g}"
         ]
     return []

@@ -9,7 +9,8 @@ NearfarError
 │   └── DivergedError       a loss, gradient or weight is no finite number
 ├── OwnMethodError          exit 1: an unforeseen error while a method of the user's own is trained
 ├── NotFiniteError          a ValueError of the losses: rows that are NaN, infinite or overflow
-└── NothingToCompareError   a ValueError of the losses and methods: a batch that holds no pair to learn from
+└── NothingToCompareError   a ValueError of the losses and methods: a batch that holds no pair to
+                            learn from
 """
 
 from collections.abc import Sequence
@@ -56,12 +57,18 @@ class DivergedError(TrainingStoppedError):
 
 
 class OwnMethodError(NearfarError):
-    """What nearfar did not foresee, raised from it; a method of the user's own is the first place to look."""
+    """What nearfar did not foresee, raised from it; a method of the user's own is the first place
+    to look.
+    """
 
 
 class NotFiniteError(NearfarError, ValueError):
-    """A loss was given rows that are no finite numbers; the training loop makes a DivergedError of it."""
+    """A loss was given rows that are no finite numbers; the training loop makes a DivergedError of
+    it.
+    """
 
 
 class NothingToCompareError(NearfarError, ValueError):
-    """A batch without a pair that the loss could learn from; the training loop makes a TrainingStoppedError of it."""
+    """A batch without a pair that the loss could learn from; the training loop makes a
+    TrainingStoppedError of it.
+    """

@@ -1,4 +1,6 @@
-"""What the machine under a run can do, and the precision that follows by rule, never by stopwatch."""
+"""What the machine under a run can do, and the precision that follows by rule, never by
+stopwatch.
+"""
 
 import os
 import platform
@@ -9,7 +11,9 @@ import torch
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """On a CPU AVX-512-BF16 or AMX as torch reports them; elsewhere bf16 is 8 to 12 times slower than float32."""
+    """On a CPU AVX-512-BF16 or AMX as torch reports them; elsewhere bf16 is 8 to 12 times slower
+    than float32.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":

@@ -1,4 +1,6 @@
-"""What a person sees while nearfar works: plans, notes and bars, all on stderr; bars only on a terminal."""
+"""What a person sees while nearfar works: plans, notes and bars, all on stderr; bars only on a
+terminal.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -36,7 +38,9 @@ class Progress:
 
     @contextmanager
     def bar(self, total: int, title: str) -> Iterator[Bar]:
-        """A bar over `total` pieces of work; where stderr is no terminal, only what `say` prints."""
+        """A bar over `total` pieces of work; where stderr is no terminal, only what `say`
+        prints.
+        """
         if not self.has_bars:
             yield Bar()
             return

@@ -1,8 +1,8 @@
-"""Randomness by name: every draw is a hash of (seed, stream, epoch, sample, draw), so that it depends on
-neither batch size nor worker count nor number of machines, and can be made again.
+"""Randomness by name: every draw is a hash of (seed, stream, epoch, sample, draw), so that it
+depends on neither batch size nor worker count nor number of machines, and can be made again.
 
-The hash is lowbias32 (Chris Wellons' 32-bit integer hash, constants 0x7feb352d and 0x846ca68b), carried out
-on int64 tensors modulo 2**32, because torch multiplies uint32 on few devices.
+The hash is lowbias32 (Chris Wellons' 32-bit integer hash, constants 0x7feb352d and 0x846ca68b),
+carried out on int64 tensors modulo 2**32, because torch multiplies uint32 on few devices.
 """
 
 import zlib
@@ -20,7 +20,9 @@ _Integer = TypeVar("_Integer", int, Tensor)
 
 
 def lowbias32(x: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
-    """A bijection of [0, 2**32) that mixes well; bit-equal to the same hash in uint32 arithmetic."""
+    """A bijection of [0, 2**32) that mixes well; bit-equal to the same hash in uint32
+    arithmetic.
+    """
     return _mix(x)
 
 
@@ -33,14 +35,17 @@ def _mix(x: _Integer) -> _Integer:
     return x ^ (x >> 16)
 
 
-def fold(key: Int64[Tensor, "*shape"], value: Int64[Tensor, "*shape"] | int) -> Int64[Tensor, "*shape"]:
+def fold(
+    key: Int64[Tensor, "*shape"], value: Int64[Tensor, "*shape"] | int
+) -> Int64[Tensor, "*shape"]:
     """The hash of `key` and one more integer: one round. Broadcasts."""
     return lowbias32((key ^ (value & _MASK)) + _GOLDEN)
 
 
 def stream_seed(seed: int, stream: str, *values: int) -> int:
     """One 32-bit integer from (seed, stream, ...): for torch generators and shuffles."""
-    high = [seed >> 32] if seed >> 32 else []  # a round of its own: xor would make 2**32 + 1 the same seed as 0
+    # a round of its own: xor would make 2**32 + 1 the same seed as 0
+    high = [seed >> 32] if seed >> 32 else []
     key = seed & _MASK
     for value in (0, *high, zlib.crc32(stream.encode()), *values):
         key = _mix((key ^ (value & _MASK)) + _GOLDEN)
@@ -48,7 +53,11 @@ def stream_seed(seed: int, stream: str, *values: int) -> int:
 
 
 def sample_keys(
-    seed: int, stream: str, epoch: int, index: Int64[Tensor, " batch"], draw: Int64[Tensor, " batch"]
+    seed: int,
+    stream: str,
+    epoch: int,
+    index: Int64[Tensor, " batch"],
+    draw: Int64[Tensor, " batch"],
 ) -> Int64[Tensor, " batch"]:
     """One key a sample: made once per batch; `fold` a view's number in, then `uniform`."""
     key = torch.full_like(index, stream_seed(seed, stream, epoch))
@@ -63,7 +72,9 @@ def uniform(keys: Int64[Tensor, "*shape"], n: int) -> Float[Tensor, "*shape {n}"
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """torch's own generator seeded, and put back after: for what draws from it alone, such as initialisation."""
+    """torch's own generator seeded, and put back after: for what draws from it alone, such as
+    initialisation.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

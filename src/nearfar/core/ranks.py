@@ -1,11 +1,13 @@
-"""What losses need of other ranks: sums and gathered rows whose gradients are those of one rank with everything.
+"""What losses need of other ranks: sums and gathered rows whose gradients are those of one rank
+with everything.
 
-The rule behind every function here: each rank computes the same global value, and the gradient that flows back into a
-rank's own rows is the *sum* of what all ranks' values owe to them, W times the gradient of the global value. DDP's
-averaging divides by W. A loss is therefore right if it is a function of `all_sum`s of local terms.
+The rule behind every function here: each rank computes the same global value, and the gradient that
+flows back into a rank's own rows is the *sum* of what all ranks' values owe to them, W times the
+gradient of the global value. DDP's averaging divides by W. A loss is therefore right if it is a
+function of `all_sum`s of local terms.
 
-`group` None means one rank, whatever torch.distributed thinks: a loss that asks by itself deadlocks where one rank
-evaluates and another does not. Letters: W ranks, B samples of this rank.
+`group` None means one rank, whatever torch.distributed thinks: a loss that asks by itself deadlocks
+where one rank evaluates and another does not. Letters: W ranks, B samples of this rank.
 """
 
 from dataclasses import dataclass
@@ -38,7 +40,9 @@ def all_max(x: Tensor, group: Group) -> Tensor:
 
 @dataclass(frozen=True)
 class Shares:
-    """How the samples of a batch lie on the ranks: `start` and `stop` of this one's among `total`."""
+    """How the samples of a batch lie on the ranks: `start` and `stop` of this one's among
+    `total`.
+    """
 
     sizes: tuple[int, ...]
     rank: int
@@ -67,7 +71,9 @@ def shares(samples: int, group: Group, device: torch.device) -> Shares:
 
 
 def gather(x: Tensor, of: Shares, group: Group, *, dim: int = 0) -> Tensor:
-    """All ranks' `x`, joined along the dimension of samples in the order of ranks. Its backward sums over ranks."""
+    """All ranks' `x`, joined along the dimension of samples in the order of ranks. Its backward
+    sums over ranks.
+    """
     if group is None:
         return x
     out: Tensor = _Gather.apply(x, of, group, dim)

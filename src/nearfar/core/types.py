@@ -1,4 +1,5 @@
-"""The values that travel between the parts: what a step is given, what it returns, what data are like.
+"""The values that travel between the parts: what a step is given, what it returns, what data are
+like.
 
 Letters: V views, B samples, C channels, H and W px, E representation width, D projection width.
 """
@@ -27,7 +28,8 @@ class DataFacts:
     n_val: int = 0
     n_test: int = 0
     val_counts: tuple[int, ...] = ()  # labelled validation images of each class
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # what views are normalised by: (value in [0, 1] - mean) / std
+    # what views are normalised by: (value in [0, 1] - mean) / std
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     coloured: bool = True  # some pixel is not grey; True also where nothing is decoded yet
 
@@ -43,10 +45,13 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class StoredImages:
-    """Rows of the store: squashed squares with their true size beside, from which views are made."""
+    """Rows of the store: squashed squares with their true size beside, from which views are
+    made.
+    """
 
     images: UInt8[Tensor, "batch side side 3"]
-    half: UInt8[Tensor, "batch half half 3"]  # the same at half the side, so that shrinking warps do not alias
+    # the same at half the side, so that shrinking warps do not alias
+    half: UInt8[Tensor, "batch half half 3"]
     size_px: Int64[Tensor, "batch 2"]  # true width and height
 
     def to(self, device: torch.device | str) -> "StoredImages":
@@ -58,7 +63,8 @@ class StoredImages:
 class Batch:
     """One step's input."""
 
-    views: tuple[Float[Tensor, "_ batch channel _ _"], ...]  # (V, B, C, H, W) a view group; V, H, W are its own
+    # (V, B, C, H, W) a view group; V, H, W are its own
+    views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
     labels: Int64[Tensor, " batch"]  # -1 means "no label"
     index: Int64[Tensor, " batch"]  # which sample
     draw: Int64[Tensor, " batch"]  # how often it was drawn before in this epoch
@@ -72,10 +78,13 @@ class Batch:
 
 
 class StepResult(NamedTuple):
-    """What a method's step returns. A NamedTuple: Fabric rebuilds outputs and cannot rebuild a dataclass."""
+    """What a method's step returns. A NamedTuple: Fabric rebuilds outputs and cannot rebuild a
+    dataclass.
+    """
 
     loss: Float[Tensor, ""]
-    representation: Float[Tensor, "view batch width"]  # what the doctor looks at; the loop detaches it
+    # what the doctor looks at; the loop detaches it
+    representation: Float[Tensor, "view batch width"]
     projection: Float[Tensor, "view batch dim"] | None = None
     logs: Mapping[str, Tensor] = {}  # scalars
     remember: Mapping[str, Tensor] = {}  # what after_step pushes into a queue

@@ -1,4 +1,6 @@
-"""Images as nearfar reads them: sources, the decoded store, splits, batches, and the doctor of data."""
+"""Images as nearfar reads them: sources, the decoded store, splits, batches, and the doctor of
+data.
+"""
 
 from nearfar.data.check import Finding, check
 from nearfar.data.listing import Listing, Unreadable

@@ -1,8 +1,8 @@
 """Where decoded sets are kept between runs, and how they get there whole or not at all.
 
-A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.i64` (true width and height of each file
-listed, 0 for those left out), `set.json`.
-It is written beside its place under a temporary name and renamed when complete.
+A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.i64` (true width and height of
+each file listed, 0 for those left out), `set.json`. It is written beside its place under a
+temporary name and renamed when complete.
 """
 
 import contextlib
@@ -29,7 +29,11 @@ def cache_folder() -> Path:
     if given := os.environ.get("NEARFAR_CACHE"):
         return Path(given).expanduser()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "nearfar" / "Cache"
+        return (
+            Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+            / "nearfar"
+            / "Cache"
+        )
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "nearfar"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearfar"
@@ -54,7 +58,9 @@ def free_bytes() -> int:
 
 @contextmanager
 def written_whole(place: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `place` when the block ends well, and is removed when it does not."""
+    """A temporary folder that becomes `place` when the block ends well, and is removed when it does
+    not.
+    """
     temporary = place.parent / f".{place.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

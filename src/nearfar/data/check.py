@@ -47,12 +47,18 @@ class Seen:
         """Of the readable images, as training will find them."""
         rows = np.array(sorted(self.digests), dtype=np.int64)
         listing = self.listing
-        facts = facts_of(listing.name, listing.class_names, listing.labels[rows], listing.splits[rows], side)
+        facts = facts_of(
+            listing.name, listing.class_names, listing.labels[rows], listing.splits[rows], side
+        )
         return replace(facts, coloured=self.coloured)
 
 
-def check(listing: Listing, progress: Progress | None = None, strict: bool = False) -> list[Finding]:
-    """Every finding, errors first. Decodes every image once; `strict` makes an unreadable file an error."""
+def check(
+    listing: Listing, progress: Progress | None = None, strict: bool = False
+) -> list[Finding]:
+    """Every finding, errors first. Decodes every image once; `strict` makes an unreadable file an
+    error.
+    """
     return in_order(findings(look(listing, progress or Progress(quiet=True)), strict))
 
 
@@ -78,7 +84,12 @@ def _examine(raw: Raw) -> tuple[bytes, int, int, bool] | Broken:
     if isinstance(result, Broken):
         return result
     coloured = bool((result.square != result.square[..., :1]).any())
-    return hashlib.blake2b(raw_bytes(raw), digest_size=16).digest(), result.width, result.height, coloured
+    return (
+        hashlib.blake2b(raw_bytes(raw), digest_size=16).digest(),
+        result.width,
+        result.height,
+        coloured,
+    )
 
 
 def look(listing: Listing, progress: Progress) -> Seen:
@@ -95,7 +106,9 @@ def look(listing: Listing, progress: Progress) -> Seen:
                 digests[row] = result[0]
                 sizes.append(result[1:3])
                 coloured |= result[3]
-    return Seen(listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable, coloured)
+    return Seen(
+        listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable, coloured
+    )
 
 
 def _unreadable(seen: Seen, strict: bool) -> Iterable[Finding]:
@@ -107,7 +120,9 @@ def _unreadable(seen: Seen, strict: bool) -> Iterable[Finding]:
         yield Finding("unreadable", "error", str(error))
         return
     named = _lines(f"{file.path}: {file.reason}" for file in skipped)
-    yield Finding("unreadable", "warning", f"{_files(len(skipped))} will be left out; mend or remove{named}")
+    yield Finding(
+        "unreadable", "warning", f"{_files(len(skipped))} will be left out; mend or remove{named}"
+    )
 
 
 def _duplicates(seen: Seen) -> Iterable[Finding]:
@@ -127,16 +142,20 @@ def _duplicates(seen: Seen) -> Iterable[Finding]:
                 f"{listing.paths[first]} ({listing.splits[first]})"
             )
         train = [row for row in rows if listing.splits[row] == "train" and listing.labels[row] >= 0]
-        other = next((row for row in train if listing.labels[row] != listing.labels[train[0]]), None)
+        other = next(
+            (row for row in train if listing.labels[row] != listing.labels[train[0]]), None
+        )
         if other is not None:
             names = [listing.class_names[listing.labels[row]] for row in (train[0], other)]
-            contrary.append(f"{listing.paths[train[0]]} ({names[0]}) = {listing.paths[other]} ({names[1]})")
+            contrary.append(
+                f"{listing.paths[train[0]]} ({names[0]}) = {listing.paths[other]} ({names[1]})"
+            )
     if across:
         yield Finding(
             "duplicates_across_splits",
             "warning",
-            f"{_images(len(across))} in more than one split, byte for byte: what is measured on them was "
-            f"seen in training; keep each in one split{_lines(across)}",
+            f"{_images(len(across))} in more than one split, byte for byte: what is measured on"
+            f" them was seen in training; keep each in one split{_lines(across)}",
         )
     if contrary:
         yield Finding(
@@ -150,16 +169,21 @@ def _duplicates(seen: Seen) -> Iterable[Finding]:
 def _classes(seen: Seen) -> Iterable[Finding]:
     counts = list(zip(seen.listing.class_names, seen.facts(side=1).class_counts, strict=True))
     if not counts:
-        text = "no labels: class folders would give them; methods that need labels, and probes, cannot run"
+        text = (
+            "no labels: class folders would give them; methods that need labels, and probes,"
+            " cannot run"
+        )
         yield Finding("no_labels", "note", text)
         return
     if len(counts) == 1:
-        text = f"one class only ({counts[0][0]}): methods that need labels have nothing to tell apart"
+        text = (
+            f"one class only ({counts[0][0]}): methods that need labels have nothing to tell apart"
+        )
         yield Finding("one_class", "warning", text)
     if few := [f"{name}: {count}" for name, count in counts if count < 2]:
         text = (
-            f"{_amount(len(few), 'class', 'classes')} with a single training image or none, which no other "
-            f"image can be a positive of; add images or leave the class out{_lines(few)}"
+            f"{_amount(len(few), 'class', 'classes')} with a single training image or none, which"
+            f" no other image can be a positive of; add images or leave the class out{_lines(few)}"
         )
         yield Finding("single_sample_class", "warning", text)
     small = min(counts, key=lambda item: item[1])
@@ -172,7 +196,10 @@ def _classes(seen: Seen) -> Iterable[Finding]:
         )
         yield Finding("imbalance", "warning" if ratio >= _BALANCE else "note", text)
     if ratio >= _BALANCE:
-        text = f"class-balanced batches are advised, with classes {ratio:.1f} times as large as others: "
+        text = (
+            f"class-balanced batches are advised, with classes {ratio:.1f} times as large as"
+            " others: "
+        )
         yield Finding("balanced_advised", "note", text + "--set data.balanced=true")
 
 
@@ -211,7 +238,8 @@ def _sizes(seen: Seen) -> Iterable[Finding]:
         return
     middle = np.median(seen.sizes, axis=0).astype(int)
     text = (
-        f"images are {low[0]}–{high[0]} px wide, {low[1]}–{high[1]} px high, median {middle[0]}×{middle[1]}"
+        f"images are {low[0]}–{high[0]} px wide, {low[1]}–{high[1]} px high, median"
+        f" {middle[0]}×{middle[1]}"
     )
     yield Finding("sizes", "note", text)
 

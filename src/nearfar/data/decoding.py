@@ -5,7 +5,8 @@ What conversion means, so that nobody has to guess:
 - Transparency (alpha, palettes, colour keys) is laid over white.
 - CMYK, YCbCr and HSV go through Pillow's conversion; an embedded colour profile is not applied.
 - Floating-point TIFF has to lie in [0, 1] or in [0, 255].
-- EXIF orientation is applied, and true width and height are those of the picture as it is looked at.
+- EXIF orientation is applied, and true width and height are those of the picture as it is looked
+  at.
 - Of an animation, the first frame.
 - Large JPEGs are read at the smallest scale of their own transform that is at least twice the side.
 - The square: bicubic with antialiasing. The half level: the square's area average.
@@ -27,17 +28,46 @@ from PIL import Image, UnidentifiedImageError
 
 from nearfar.data.listing import Raw
 
-_READ = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "MPO", "AVIF")
+_READ = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "WEBP",
+    "PPM",
+    "TGA",
+    "JPEG2000",
+    "MPO",
+    "AVIF",
+)
 _BROKEN = (  # what Pillow raises on damaged files
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
-    OverflowError, NotImplementedError, RuntimeError, MemoryError, struct.error, zlib.error,
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
     Image.DecompressionBombError,
-)  # fmt: skip
+)
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+}
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -60,7 +90,9 @@ class Broken:
 
 @contextmanager
 def pillow_is_quiet() -> Iterator[None]:
-    """Pillow's warnings (huge images, odd metadata) silenced: what matters comes out as a reason."""
+    """Pillow's warnings (huge images, odd metadata) silenced: what matters comes out as a
+    reason.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -72,7 +104,9 @@ def half_side(side: int) -> int:
 
 
 def raw_bytes(raw: Raw) -> bytes:
-    """What a duplicate is recognised by: the file's content, or shape and pixels. Raises OSError."""
+    """What a duplicate is recognised by: the file's content, or shape and pixels. Raises
+    OSError.
+    """
     if isinstance(raw, bytes):
         return raw
     if isinstance(raw, Path):
@@ -105,7 +139,9 @@ def peek_size(raw: Raw) -> tuple[int, int] | None:
     try:
         if isinstance(raw, np.ndarray):
             return raw.shape[1], raw.shape[0]
-        with Image.open(raw if isinstance(raw, Path) else io.BytesIO(raw), formats=_formats()) as image:
+        with Image.open(
+            raw if isinstance(raw, Path) else io.BytesIO(raw), formats=_formats()
+        ) as image:
             return image.size
     except _BROKEN:
         return None
@@ -149,7 +185,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         floats = np.asarray(image)
         if not (np.isfinite(floats).all() and floats.min() >= 0 and floats.max() <= 255):
-            raise ValueError("floating-point values outside [0, 1] and [0, 255]; save it as 8- or 16-bit")
+            raise ValueError(
+                "floating-point values outside [0, 1] and [0, 255]; save it as 8- or 16-bit"
+            )
         scale = 255 if floats.max() <= 1 else 1
         return Image.fromarray(np.rint(floats * scale).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:

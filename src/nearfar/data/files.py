@@ -1,4 +1,6 @@
-"""Folders and tar archives as sources. Archives are read where they lie; nothing is ever unpacked to disk."""
+"""Folders and tar archives as sources. Archives are read where they lie; nothing is ever unpacked
+to disk.
+"""
 
 import gzip
 import hashlib
@@ -27,7 +29,8 @@ _OPENERS: tuple[tuple[tuple[str, ...], Callable[[Path], Any]], ...] = (
 _CUT = (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error)
 
 
-# --- folders ------------------------------------------------------------------------------------------------
+# --- folders
+# ------------------------------------------------------------------------------------------------
 
 
 @final
@@ -55,7 +58,9 @@ class FolderReader:
 
 
 def folder_files(root: Path) -> list[str]:
-    """Relative paths with / of all regular files below `root`, links followed once, litter left out."""
+    """Relative paths with / of all regular files below `root`, links followed once, litter left
+    out.
+    """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
 
@@ -70,7 +75,8 @@ def folder_files(root: Path) -> list[str]:
                     continue
                 if entry.is_dir():
                     walk(folder / entry.name, f"{prefix}{entry.name}/")
-                elif entry.is_file() or entry.is_symlink():  # a dangling link is reported when it is read
+                # a dangling link is reported when it is read
+                elif entry.is_file() or entry.is_symlink():
                     found.append(prefix + entry.name)
 
     try:
@@ -87,7 +93,8 @@ def peek_folder(root: Path, paths: tuple[str, ...]) -> list[tuple[int, int]]:
     return [size for path in chosen if (size := peek_size(root / path)) is not None]
 
 
-# --- archives -----------------------------------------------------------------------------------------------
+# --- archives
+# -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -134,9 +141,11 @@ def archive_stem(path: Path) -> str | None:
 def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
     """All regular files, and the sizes of at most 64 images spread over them.
 
-    Raises DataError for members that could write outside a folder, and for an archive that is cut short.
+    Raises DataError for members that could write outside a folder, and for an archive that is cut
+    short.
     """
-    members: dict[str, Member] = {}  # a later member of the same name replaces the earlier one, as in tar
+    # a later member of the same name replaces the earlier one, as in tar
+    members: dict[str, Member] = {}
     peeks = _Peeks()
     try:
         with _opened(path) as stream:
@@ -171,7 +180,9 @@ def _opened(path: Path) -> io.BufferedIOBase:
 
 
 def _refuse_unsafe(info: tarfile.TarInfo, path: Path) -> None:
-    """nearfar unpacks nothing, but whoever made such an archive did not mean to hand over pictures."""
+    """nearfar unpacks nothing, but whoever made such an archive did not mean to hand over
+    pictures.
+    """
     name = printable(info.name)
     if info.name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", info.name):
         what = "an absolute path"
@@ -184,13 +195,16 @@ def _refuse_unsafe(info: tarfile.TarInfo, path: Path) -> None:
     else:
         return
     raise DataError(
-        f'{path}: want plain files, got the member "{name}", {what}; pack the images again without it'
+        f'{path}: want plain files, got the member "{name}", {what}; pack the images again'
+        " without it"
     )
 
 
 @final
 class _Tail:
-    """A stream that remembers what was read last: tarfile takes damage for the end, the end mark tells."""
+    """A stream that remembers what was read last: tarfile takes damage for the end, the end mark
+    tells.
+    """
 
     def __init__(self, stream: io.BufferedIOBase) -> None:
         self._stream = stream

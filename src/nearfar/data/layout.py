@@ -21,12 +21,39 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
     "unlabeled": "unlabeled", "unlabelled": "unlabeled",
 }  # fmt: skip
-IMAGE_SUFFIXES = frozenset((
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ppm",
-    ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif",
-))  # fmt: skip
+IMAGE_SUFFIXES = frozenset(
+    (
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".tga",
+        ".jp2",
+        ".avif",
+    )
+)
 _LITTER = frozenset(
-    ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin", "lost+found")
+    (
+        "__macosx",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+        "@eadir",
+        "$recycle.bin",
+        "lost+found",
+    )
 )
 
 
@@ -61,10 +88,11 @@ def printable(path: str) -> str:
 
 
 def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> Layout:
-    """The layout of files at `paths` (relative, with /). `stem`: name of the archive, whose top folder of the
-    same name is a wrapper even where it holds the images itself.
+    """The layout of files at `paths` (relative, with /). `stem`: name of the archive, whose top
+    folder of the same name is a wrapper even where it holds the images itself.
 
-    Raises DataError for class folders beside val/ or test/, and for classes that train does not have.
+    Raises DataError for class folders beside val/ or test/, and for classes that train does not
+    have.
     """
     found = _unwrap([Place(path, PurePosixPath(path).parts) for path in paths], stem)
     found.sort(key=lambda place: place.inner)
@@ -88,7 +116,11 @@ def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> La
     return Layout(
         placed,
         class_names,
-        tuple(split for split in ("train", "val", "test", "unlabeled") if split in map(_split_of, splits)),
+        tuple(
+            split
+            for split in ("train", "val", "test", "unlabeled")
+            if split in map(_split_of, splits)
+        ),
         tuple(Unreadable(printable(p.path), p.stray) for p in lost if _looks_like_image(p)),
         tuple(printable(p.path) for p in lost if not _looks_like_image(p)),
     )
@@ -164,7 +196,7 @@ def _class_names(places: Iterable[Place], source: str) -> tuple[str, ...]:
             close = difflib.get_close_matches(missing[0], by_split["train"], n=1, cutoff=0.5)
             hint = f' (did you mean "{printable(close[0])}"?)' if close else ""
             raise DataError(
-                f"{source}: want every class of {split} in train, got {len(missing)} only in {split}: "
-                f"{_listed(missing)}{hint}; add training images or take the folder out"
+                f"{source}: want every class of {split} in train, got {len(missing)} only in"
+                f" {split}: {_listed(missing)}{hint}; add training images or take the folder out"
             )
     return tuple(sorted(by_split["train"]))

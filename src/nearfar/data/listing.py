@@ -24,7 +24,9 @@ class Reader(Protocol):
     """Access to the images of a listing."""
 
     def key(self) -> str | None:
-        """A name of the content, for the cache of decoded sets; None: the images are in memory already."""
+        """A name of the content, for the cache of decoded sets; None: the images are in memory
+        already.
+        """
 
     def read(self) -> Iterator[tuple[int, Raw]]:
         """Every row once, in whatever order is fastest."""
@@ -73,7 +75,9 @@ def facts_of(
 ) -> DataFacts:
     """Counted from labels and splits; class counts are of labelled training images only."""
     train, val = (labels[(splits == name) & (labels >= 0)] for name in ("train", "val"))
-    class_counts, val_counts = (np.bincount(part, minlength=len(class_names)).tolist() for part in (train, val))
+    class_counts, val_counts = (
+        np.bincount(part, minlength=len(class_names)).tolist() for part in (train, val)
+    )
     return DataFacts(
         name=name,
         side=side,

@@ -32,7 +32,9 @@ class MemoryReader:
 
 
 def digits() -> Listing:
-    """scikit-learn's 1,797 handwritten digits of 8×8 px, values 0–16 spread over 0–255; 60/20/20."""
+    """scikit-learn's 1,797 handwritten digits of 8×8 px, values 0–16 spread over 0–255;
+    60/20/20.
+    """
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -42,14 +44,17 @@ def digits() -> Listing:
     paths = tuple(f"digits/{row:04d}" for row in range(len(images)))
     splits = cut(labels, np.full(len(images), "train", dtype="<U9"), paths, val_of_all=True)
     names = tuple(str(name) for name in range(10))
-    return Listing("digits", "digits", paths, labels, splits, names, (), 8, 8, "digits", MemoryReader(images))
+    return Listing(
+        "digits", "digits", paths, labels, splits, names, (), 8, 8, "digits", MemoryReader(images)
+    )
 
 
 def from_dataset(dataset: Any) -> Listing:
     """A data set that yields images or (image, label, ...); gone through once, and kept in memory.
 
-    Images: PIL, uint8 arrays (H, W) or (H, W, C), tensors (C, H, W) or (H, W), uint8 or float in [0, 1].
-    Labels: integers (−1 or None: no label) or names. Class names come from `.classes` where there is one.
+    Images: PIL, uint8 arrays (H, W) or (H, W, C), tensors (C, H, W) or (H, W), uint8 or float in
+    [0, 1]. Labels: integers (−1 or None: no label) or names. Class names come from `.classes` where
+    there is one.
     """
     images: list[Pixels] = []
     labels: list[int | str | None] = []
@@ -105,7 +110,9 @@ def rgb_pixels(image: Any, where: str) -> Pixels:
         raise _wrong_image(where, f"shape {tuple(image.shape)}")
     if np.issubdtype(array.dtype, np.floating):
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise _wrong_image(where, f"numbers in [{array.min():g}, {array.max():g}] (normalised already?)")
+            raise _wrong_image(
+                where, f"numbers in [{array.min():g}, {array.max():g}] (normalised already?)"
+            )
         array = np.rint(array * 255).astype(np.uint8)
     if array.dtype != np.uint8:
         raise _wrong_image(where, f"dtype {array.dtype}")
@@ -151,4 +158,6 @@ def _classes(
         if label is not None and label not in place:
             want = f"a label of the {len(names)} in .classes"
             raise DataError(f"Dataset, item {row}: want {want}, got {label!r}")
-    return names, np.array([-1 if label is None else place[label] for label in labels], dtype=np.int64)
+    return names, np.array(
+        [-1 if label is None else place[label] for label in labels], dtype=np.int64
+    )

@@ -1,4 +1,6 @@
-"""The one way to go through images: for the store that keeps them and for the check that judges them."""
+"""The one way to go through images: for the store that keeps them and for the check that judges
+them.
+"""
 
 import itertools
 import os
@@ -12,14 +14,17 @@ from nearfar.data.listing import Listing, Raw, Unreadable
 
 T = TypeVar("T")
 _CHUNK = 64  # files in flight for each worker
-_THREADS_FROM_PX = 160  # below, threads waste more time on handing the interpreter over than they win
+# below, threads waste more time on handing the interpreter over than they win
+_THREADS_FROM_PX = 160
 SKIPPED_AT_MOST = 0.01  # of the files
 
 
 def for_each_image(
     listing: Listing, work: Callable[[Raw], T], progress: Progress, title: str = "decoding"
 ) -> Iterator[tuple[int, T]]:
-    """(row, work(raw)) of every row once, in threads (Pillow decodes without the interpreter's lock)."""
+    """(row, work(raw)) of every row once, in threads (Pillow decodes without the interpreter's
+    lock).
+    """
     workers = _workers() if listing.longest >= _THREADS_FROM_PX else 1
     source = listing.reader.read()
     with progress.bar(len(listing), title) as bar, ThreadPoolExecutor(workers) as pool:
@@ -37,7 +42,9 @@ def _workers() -> int:
     return min(cores, 8)
 
 
-def skip_or_refuse(listing: Listing, unreadable: list[Unreadable], *, strict: bool) -> tuple[Unreadable, ...]:
+def skip_or_refuse(
+    listing: Listing, unreadable: list[Unreadable], *, strict: bool
+) -> tuple[Unreadable, ...]:
     """All files that are left out, sorted by path.
 
     Raises DataError where they are more than 1 % of the files, or any with `strict`.

@@ -1,7 +1,7 @@
 """Which samples an epoch shows, in which order: the same global batches for every number of ranks.
 
-An epoch is a function of (seed, epoch) alone. `draw` tells how often a sample was drawn before in the same
-epoch, so that a sample drawn twice gets different views.
+An epoch is a function of (seed, epoch) alone. `draw` tells how often a sample was drawn before in
+the same epoch, so that a sample drawn twice gets different views.
 """
 
 from collections.abc import Iterator
@@ -27,16 +27,18 @@ def epoch_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[Drawn]:
-    """(row numbers, draw) of each batch; `batch_size` is the global batch, of which a rank gets its slice.
+    """(row numbers, draw) of each batch; `batch_size` is the global batch, of which a rank gets its
+    slice.
 
-    `pool` are the row numbers to draw from, `labels` theirs. Without `steps` an epoch is one pass over the
-    pool; its last partial batch is dropped. With more `steps` the pool is shuffled anew for each pass, so
-    that no batch holds a sample twice. `balanced`: each place of a batch falls to each class with the same
-    probability, and within a class no sample is repeated before all were drawn.
-    (More parameters than most functions have: each is a fact of the run that decides the order.)
+    `pool` are the row numbers to draw from, `labels` theirs. Without `steps` an epoch is one pass
+    over the pool; its last partial batch is dropped. With more `steps` the pool is shuffled anew
+    for each pass, so that no batch holds a sample twice. `balanced`: each place of a batch falls to
+    each class with the same probability, and within a class no sample is repeated before all were
+    drawn. (More parameters than most functions have: each is a fact of the run that decides the
+    order.)
 
-    Raises ValueError where the batch does not divide by the ranks, is larger than the pool, or where
-    `balanced` meets a sample without a label.
+    Raises ValueError where the batch does not divide by the ranks, is larger than the pool, or
+    where `balanced` meets a sample without a label.
     """
     if pool.shape != labels.shape:
         raise ValueError(f"want one label for each of {len(pool)} rows, got {len(labels)}")
@@ -45,7 +47,9 @@ def epoch_batches(
     if not 0 <= rank < world_size:
         raise ValueError(f"want a rank from 0 to {world_size - 1}, got {rank}")
     if balanced and len(pool) and int(labels.min()) < 0:
-        raise ValueError("class-balanced batches want a label for every sample, got samples without")
+        raise ValueError(
+            "class-balanced batches want a label for every sample, got samples without"
+        )
     if batch_size > len(pool) and not (balanced and len(pool) and steps is not None):
         raise ValueError(f"want a batch of at most {len(pool)} (the pool), got {batch_size}")
     count = len(pool) // batch_size if steps is None else steps
@@ -63,7 +67,8 @@ def _passes(n: int, batch_size: int, steps: int, generator: torch.Generator) -> 
     """`steps` batches of positions in [0, n), a shuffle for each pass."""
     per_pass = n // batch_size
     order = torch.empty(0, dtype=torch.int64)
-    drawn = torch.zeros(n, dtype=torch.int64)  # a pass drops its last samples, so passes are no count
+    # a pass drops its last samples, so passes are no count
+    drawn = torch.zeros(n, dtype=torch.int64)
     for step in range(steps):
         place = step % per_pass
         if place == 0:
@@ -74,9 +79,15 @@ def _passes(n: int, batch_size: int, steps: int, generator: torch.Generator) -> 
 
 
 def _balanced(
-    labels: Int64[Tensor, " pool"], batch_size: int, steps: int, class_key: int, generator: torch.Generator
+    labels: Int64[Tensor, " pool"],
+    batch_size: int,
+    steps: int,
+    class_key: int,
+    generator: torch.Generator,
 ) -> Iterator[Drawn]:
-    """`steps` batches of positions: the class of each place by a counter, then the next of that class."""
+    """`steps` batches of positions: the class of each place by a counter, then the next of that
+    class.
+    """
     classes = torch.unique(labels)
     places = steps * batch_size
     numbers = uniform(torch.tensor(class_key), places).double()

@@ -57,12 +57,16 @@ def _archive(source: str, path: Path, stem: str) -> Listing:
     return _listing(stem, source, layout, reader, sizes)
 
 
-def _listing(name: str, source: str, layout: Layout, reader: Reader, sizes: list[tuple[int, int]]) -> Listing:
+def _listing(
+    name: str, source: str, layout: Layout, reader: Reader, sizes: list[tuple[int, int]]
+) -> Listing:
     paths = tuple(printable(place.path) for place in layout.places)
     if not sizes:
         raise _no_image(source, paths, reader)
     number = {class_name: number for number, class_name in enumerate(layout.class_names)}
-    labels = np.array([number.get(place.class_name or "", -1) for place in layout.places], dtype=np.int64)
+    labels = np.array(
+        [number.get(place.class_name or "", -1) for place in layout.places], dtype=np.int64
+    )
     splits = np.array([place.split for place in layout.places], dtype="<U9")
     return Listing(
         name=safe_name(name),
@@ -104,7 +108,9 @@ def _nothing(source: str, layout: Layout) -> DataError:
         return DataError(f"{source}: want images in class folders, got {got}")
     if layout.ignored:
         return DataError(f"{source}: want images, got none among {len(layout.ignored)} files")
-    return DataError(f"{source}: want images in class folders (or in one flat folder), got an empty source")
+    return DataError(
+        f"{source}: want images in class folders (or in one flat folder), got an empty source"
+    )
 
 
 def _no_image(source: str, paths: tuple[str, ...], reader: Reader) -> DataError:

@@ -1,7 +1,9 @@
-"""Fixed, stratified splits, cut from the paths alone: the same for a folder, its copy and its archive.
+"""Fixed, stratified splits, cut from the paths alone: the same for a folder, its copy and its
+archive.
 
-Which files of a class leave the training set is decided by a hash of their paths (split seed 0, never the
-run's), so neither the order of a file system nor a file that turns out unreadable moves any other.
+Which files of a class leave the training set is decided by a hash of their paths (split seed 0,
+never the run's), so neither the order of a file system nor a file that turns out unreadable moves
+any other.
 """
 
 import math
@@ -20,7 +22,8 @@ VAL_AT_MOST = 5_000
 
 
 def apportion(counts: Sequence[int], total: int) -> list[int]:
-    """`total` cut into shares proportional to `counts`, by largest remainders; each class keeps at least one.
+    """`total` cut into shares proportional to `counts`, by largest remainders; each class keeps at
+    least one.
 
     The shares sum to `total`, or to less where the classes cannot give so much.
     """
@@ -28,7 +31,10 @@ def apportion(counts: Sequence[int], total: int) -> list[int]:
     if everything == 0:
         return [0] * len(counts)
     quotas = [total * count / everything for count in counts]
-    shares = [min(math.floor(quota), max(count - 1, 0)) for quota, count in zip(quotas, counts, strict=True)]
+    shares = [
+        min(math.floor(quota), max(count - 1, 0))
+        for quota, count in zip(quotas, counts, strict=True)
+    ]
     by_remainder = sorted(range(len(counts)), key=lambda c: shares[c] - quotas[c])
     missing = total - sum(shares)
     while missing > 0:
@@ -42,7 +48,9 @@ def apportion(counts: Sequence[int], total: int) -> list[int]:
 
 
 def path_keys(paths: Sequence[str], stream: str) -> Int64[np.ndarray, " n"]:
-    """A hash of each path in [0, 2**32): the order in which files leave the training set for `stream`."""
+    """A hash of each path in [0, 2**32): the order in which files leave the training set for
+    `stream`.
+    """
     sums = torch.tensor([zlib.crc32(os.fsencode(path)) for path in paths], dtype=torch.int64)
     keys: Int64[np.ndarray, " n"] = fold(sums, stream_seed(SPLIT_SEED, f"split {stream}")).numpy()
     return keys
@@ -55,7 +63,9 @@ def move_out(
     to: str,
     total: int,
 ) -> Shaped[np.ndarray, " n"]:
-    """A copy of `splits` in which `total` labelled training files, stratified by class, belong to `to`."""
+    """A copy of `splits` in which `total` labelled training files, stratified by class, belong to
+    `to`.
+    """
     rows = np.flatnonzero((splits == "train") & (labels >= 0))
     classes, counts = np.unique(labels[rows], return_counts=True)
     keys = path_keys([paths[row] for row in rows.tolist()], to)
@@ -77,8 +87,8 @@ def cut(
     """Splits with a test and a validation part cut from train where none is given.
 
     Test: 20 % of the labelled training files. Validation: 20 % of what remains, at most 5,000 (with
-    `val_of_all`: 20 % of what there was before, which makes 60/20/20). Parts are rounded up, and every class
-    keeps at least one training file.
+    `val_of_all`: 20 % of what there was before, which makes 60/20/20). Parts are rounded up, and
+    every class keeps at least one training file.
     """
     everything = int(((splits == "train") & (labels >= 0)).sum())
     if "test" not in splits:

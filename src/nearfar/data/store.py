@@ -1,4 +1,5 @@
-"""The decoded data set: uint8 squares with their true size beside, in memory or mapped from a cache file.
+"""The decoded data set: uint8 squares with their true size beside, in memory or mapped from a cache
+file.
 
 n rows (readable images only), S side, half = S // 2.
 """
@@ -34,7 +35,9 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """What everything later reads. `images` and `half` may be mapped from disk and cannot be written to."""
+    """What everything later reads. `images` and `half` may be mapped from disk and cannot be
+    written to.
+    """
 
     name: str
     images: UInt8[np.ndarray, "n side side 3"]
@@ -84,7 +87,9 @@ class ImageData:
 
 
 def store_side(listing: Listing, view_size: int) -> int:
-    """S in px: twice the view's, but not above the data's own, so that small images are not enlarged."""
+    """S in px: twice the view's, but not above the data's own, so that small images are not
+    enlarged.
+    """
     return max(1, min(2 * view_size, listing.longest))
 
 
@@ -98,8 +103,9 @@ def load(
 ) -> ImageData:
     """The listing decoded once; files come from the cache the next time.
 
-    Files that cannot be decoded are left out and named in `skipped`. Raises DataError where they are more
-    than 1 % (any, with `strict`), and where the cache's disk has no room even for half the side.
+    Files that cannot be decoded are left out and named in `skipped`. Raises DataError where they
+    are more than 1 % (any, with `strict`), and where the cache's disk has no room even for half the
+    side.
     """
     progress = progress or Progress(quiet=True)
     side = store_side(listing, view_size)
@@ -116,14 +122,15 @@ def load(
                     raise cache.cannot_write(place.parent, error) from error
                 if attempt == side:
                     progress.say(
-                        f"no room for {store_bytes(listing, side) / 1e9:.3g} GB of images at {side} px in "
-                        f"{cache.cache_folder()}: they are kept at {max(1, side // 2)} px"
+                        f"no room for {store_bytes(listing, side) / 1e9:.3g} GB of images at {side}"
+                        f" px in {cache.cache_folder()}: they are kept at {max(1, side // 2)} px"
                     )
                 continue
         return _mapped(listing, place, strict)
     raise DataError(
-        f"want {store_bytes(listing, max(1, side // 2)) / 1e9:.3g} GB for decoded images in "
-        f"{cache.cache_folder()}, got {cache.free_bytes() / 1e9:.3g} GB free; make room or set NEARFAR_CACHE"
+        f"want {store_bytes(listing, max(1, side // 2)) / 1e9:.3g} GB for decoded images in"
+        f" {cache.cache_folder()}, got {cache.free_bytes() / 1e9:.3g} GB free; make room or set"
+        " NEARFAR_CACHE"
     )
 
 
@@ -165,7 +172,9 @@ def _mapped(listing: Listing, place: Path, strict: bool) -> ImageData:
     if facts is None:
         raise DataError(f"{place} vanished while it was read; run the command again")
     n, side, half = (cast(int, facts[key]) for key in ("rows", "side", "half"))
-    unreadable = [Unreadable(path, reason) for path, reason in cast(list[list[str]], facts["unreadable"])]
+    unreadable = [
+        Unreadable(path, reason) for path, reason in cast(list[list[str]], facts["unreadable"])
+    ]
     return _image_data(
         listing,
         np.memmap(place / "images.u8", np.uint8, "r", shape=(n, side, side, 3)),
@@ -199,14 +208,20 @@ def _image_data(
 
 
 def _decode_into(
-    images: io.BufferedIOBase, half: io.BufferedIOBase, listing: Listing, side: int, progress: Progress
+    images: io.BufferedIOBase,
+    half: io.BufferedIOBase,
+    listing: Listing,
+    side: int,
+    progress: Progress,
 ) -> tuple[Int64[np.ndarray, "listed 2"], list[Unreadable]]:
     """Rows written in the listing's order, without gaps; sizes (0, 0) stand for files left out."""
     sizes = np.zeros((len(listing), 2), dtype=np.int64)
     unreadable: list[Unreadable] = []
     with pillow_is_quiet(), ExitStack() as stack:
-        results = cast(Iterator[tuple[int, Decoded | Broken]],
-                       for_each_image(listing, partial(decode, side=side), progress))  # fmt: skip
+        results = cast(
+            Iterator[tuple[int, Decoded | Broken]],
+            for_each_image(listing, partial(decode, side=side), progress),
+        )
         stack.callback(results.close)  # type: ignore[attr-defined]
         for row, result in results:
             if isinstance(result, Broken):

@@ -16,7 +16,9 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Classifier:
-    """Scores = x @ weight.T + bias; with a hidden layer x is first relu(x @ hidden_weight.T + hidden_bias)."""
+    """Scores = x @ weight.T + bias; with a hidden layer x is first relu(x @ hidden_weight.T +
+    hidden_bias).
+    """
 
     weight: Array  # (C, E), or (C, H)
     bias: Array  # (C,)
@@ -39,12 +41,17 @@ class Classifier:
 
 
 def classifier_of(arrays: Mapping[str, Array], width: int, n_classes: int) -> Classifier:
-    """The classifier of the arrays that classifier.safetensors holds: `weight`, `bias`, and `hidden.weight`,
-    `hidden.bias` of an MLP. ValueError: they do not map a representation of that width to so many classes.
+    """The classifier of the arrays that classifier.safetensors holds: `weight`, `bias`, and
+    `hidden.weight`, `hidden.bias` of an MLP. ValueError: they do not map a representation of that
+    width to so many classes.
     """
-    names = {"weight", "bias"} | ({"hidden.weight", "hidden.bias"} if "hidden.weight" in arrays else set())
+    names = {"weight", "bias"} | (
+        {"hidden.weight", "hidden.bias"} if "hidden.weight" in arrays else set()
+    )
     if set(arrays) != names:
-        raise ValueError(f"want {', '.join(sorted(names))}, got {', '.join(sorted(arrays)) or 'nothing'}")
+        raise ValueError(
+            f"want {', '.join(sorted(names))}, got {', '.join(sorted(arrays)) or 'nothing'}"
+        )
     inside = width
     wanted: dict[str, tuple[int, ...]] = {}
     if "hidden.weight" in arrays:
@@ -54,12 +61,16 @@ def classifier_of(arrays: Mapping[str, Array], width: int, n_classes: int) -> Cl
     for name, shape in wanted.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name}: want {shape}, got {arrays[name].shape}")
-    return Classifier(arrays["weight"], arrays["bias"], arrays.get("hidden.weight"), arrays.get("hidden.bias"))
+    return Classifier(
+        arrays["weight"], arrays["bias"], arrays.get("hidden.weight"), arrays.get("hidden.bias")
+    )
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier stage that has run. `finetuned`: the encoder that it goes with, where that is its own copy."""
+    """A classifier stage that has run. `finetuned`: the encoder that it goes with, where that is
+    its own copy.
+    """
 
     classifier: Classifier
     finetuned: Encoder | None

@@ -1,16 +1,24 @@
-"""The doctor: from the rows of metrics.jsonl to verdicts in plain words; an empty list is a healthy run.
+"""The doctor: from the rows of metrics.jsonl to verdicts in plain words; an empty list is a healthy
+run.
 
-Pure numbers, no torch: what the names in a row mean stands in `nearfar.training.monitors`. A row that lacks a name, as
-those of older runs do, is judged by what it has. Slow illnesses are judged after the warm-up, once 50 steps in 3 epochs
-(or 500 in fewer) have shown them, by every epoch of the latter half: no run of a few steps gets a verdict.
+Pure numbers, no torch: what the names in a row mean stands in `nearfar.training.monitors`. A row
+that lacks a name, as those of older runs do, is judged by what it has. Slow illnesses are judged
+after the warm-up, once 50 steps in 3 epochs (or 500 in fewer) have shown them, by every epoch of
+the latter half: no run of a few steps gets a verdict.
 
-Thresholds come from planted illnesses and healthy runs (digits and CIFAR-10; conv4, two linear layers, ResNet-18):
-- A collapsed projection had a spread of .003 to .08, a stuck supcon .04 to .07, a healthy one at least .15.
-- Losses that could not learn ended within .1 % of chance or above; the slowest healthy one was .5 % below at step 60.
-- Where positives were not where the loss looked, their squared distance was .82 to .98 of that of random pairs, and the
-  loss 50 to 80 % below chance; healthy contrastive runs were at .71 before the loss was 10 % below, and fell.
+Thresholds come from planted illnesses and healthy runs (digits and CIFAR-10; conv4, two linear
+layers, ResNet-18):
+- A collapsed projection had a spread of .003 to .08, a stuck supcon .04 to .07, a healthy one at
+  least .15.
+- Losses that could not learn ended within .1 % of chance or above; the slowest healthy one was .5 %
+  below at step 60.
+- Where positives were not where the loss looked, their squared distance was .82 to .98 of that of
+  random pairs, and the
+  loss 50 to 80 % below chance; healthy contrastive runs were at .71 before the loss was 10 % below,
+  and fell.
 - The effective rank of BYOL under Adam at .2 was 5 of 64, of healthy runs 11 and more.
-- Without an update the rank moved by .3 % between a run's halves (views differ), in the slowest healthy run by 12 %.
+- Without an update the rank moved by .3 % between a run's halves (views differ), in the slowest
+  healthy run by 12 %.
 """
 
 import math
@@ -25,7 +33,8 @@ Severity = Literal["ill", "watch"]
 
 SETTLED_STEPS, SETTLED_EPOCHS, LONG_EPOCHS_STEPS = 50, 3, 500
 ONE_POINT = 0.1  # spread of projections: that of random pairs with a cosine of .99
-FLAT_RANK, FLAT_SPREAD = 3.0, 0.03  # of a representation: rank below the one and ONE_POINT, or spread below the other
+# of a representation: rank below the one and ONE_POINT, or spread below the other
+FLAT_RANK, FLAT_SPREAD = 3.0, 0.03
 LOW_RANK, LOW_RANK_WIDTH = 6.0, 32
 AT_CHANCE, NEAR_CHANCE, WELL_BELOW = 0.002, 0.01, 0.2  # of the chance level, below it
 AS_FAR_AS_RANDOM = 0.75
@@ -36,7 +45,9 @@ RISEN = 2.0
 
 @dataclass(frozen=True)
 class Stopped:
-    """Training that could not go on: `code` is `diverged` where a loss, gradient or weight was no finite number."""
+    """Training that could not go on: `code` is `diverged` where a loss, gradient or weight was no
+    finite number.
+    """
 
     code: str
     epoch: int  # in which it stopped
@@ -71,7 +82,9 @@ class Verdict:
 
 
 def judge(rows: Sequence[Row], facts: Facts) -> list[Verdict]:
-    """Verdicts on a run, whole or as far as it has come; the gravest first. One illness has one verdict."""
+    """Verdicts on a run, whole or as far as it has come; the gravest first. One illness has one
+    verdict.
+    """
     case = _Case(rows, facts)
     if ended := list(_ended(case)):
         return ended
@@ -103,7 +116,9 @@ def healthy_line(rows: Sequence[Row], facts: Facts) -> str:
 
 
 class _Case:
-    """A run before the judge. `settled`: the rows by which slow illnesses are judged, [] while they are too few."""
+    """A run before the judge. `settled`: the rows by which slow illnesses are judged, [] while they
+    are too few.
+    """
 
     def __init__(self, rows: Sequence[Row], facts: Facts) -> None:
         self.rows = rows
@@ -111,7 +126,9 @@ class _Case:
         warmed = [row for row in rows if _epoch(row) > facts.warmup_epochs]
         enough = SETTLED_STEPS if len(warmed) >= SETTLED_EPOCHS else LONG_EPOCHS_STEPS
         shown = bool(warmed) and warmed[-1].get("step", 0) >= enough
-        self.settled = warmed[-max(min(SETTLED_EPOCHS, len(warmed)), len(warmed) // 2) :] if shown else []
+        self.settled = (
+            warmed[-max(min(SETTLED_EPOCHS, len(warmed)), len(warmed) // 2) :] if shown else []
+        )
 
     @property
     def last(self) -> Row:
@@ -127,7 +144,9 @@ class _Case:
         return self.since(ill) if all(ill(row) for row in self.settled) else 0
 
     def moves(self) -> bool:
-        """Whether the latter half differs by more than views do. A loss that rises says nothing: a queue fills."""
+        """Whether the latter half differs by more than views do. A loss that rises says nothing: a
+        queue fills.
+        """
         for name in ("loss", "effective_rank", "feature_std"):
             values = [row[name] for row in self.rows if name in row]
             half = len(values) // 2
@@ -140,7 +159,11 @@ class _Case:
 
     def lower_rate(self) -> str:
         lr = self.facts.lr
-        return f"a lower learning rate (--set optimizer.lr={lr / 10:.2g})" if lr else "a lower learning rate"
+        return (
+            f"a lower learning rate (--set optimizer.lr={lr / 10:.2g})"
+            if lr
+            else "a lower learning rate"
+        )
 
 
 def _epoch(row: Row) -> int:
@@ -163,9 +186,9 @@ def _ended(case: _Case) -> Iterator[Verdict]:
     limit = RISEN * max(start, case.rows[0].get("chance", 0.0), 0.0) + 1
     if since := case.since(lambda row: row.get("loss", 0.0) > limit):
         text = (
-            f"diverged: the loss rose from {start:.3f} in epoch {min(losses)} to {case.last['loss']:.3f} (above "
-            f"{limit:.3g} since epoch {since}); try {case.lower_rate()}, --set train.gradient_clip=1, or a longer "
-            "schedule.warmup_epochs"
+            f"diverged: the loss rose from {start:.3f} in epoch {min(losses)} to"
+            f" {case.last['loss']:.3f} (above {limit:.3g} since epoch {since}); try"
+            f" {case.lower_rate()}, --set train.gradient_clip=1, or a longer schedule.warmup_epochs"
         )
         yield Verdict("diverged", "ill", since, text)
 
@@ -181,8 +204,9 @@ def _without_positives(case: _Case) -> Iterator[Verdict]:
     if since := case.since(lambda row: share(row) > MANY_ALONE):
         alone = share(case.last)
         text = (
-            f"no positives: {alone:.0%} of a batch's rows have no other row of their class since epoch {since} and "
-            "teach nothing; try --set views.count=2, a larger train.batch_size, or --set data.balanced=true"
+            f"no positives: {alone:.0%} of a batch's rows have no other row of their class since"
+            f" epoch {since} and teach nothing; try --set views.count=2, a larger train.batch_size,"
+            " or --set data.balanced=true"
         )
         yield Verdict("no_positives", "ill" if alone > NEARLY_ALL_ALONE else "watch", since, text)
 
@@ -195,7 +219,9 @@ def _learns(row: Row) -> bool:
 def _collapsed(case: _Case) -> Iterator[Verdict]:
     def flat(row: Row) -> bool:
         spread, rank = row.get("feature_std", 1.0), row.get("effective_rank", math.inf)
-        return not _learns(row) and (spread < FLAT_SPREAD or (spread < ONE_POINT and rank < FLAT_RANK))
+        return not _learns(row) and (
+            spread < FLAT_SPREAD or (spread < ONE_POINT and rank < FLAT_RANK)
+        )
 
     def one_point(row: Row) -> bool:
         return not _learns(row) and row.get("projection_std", 1.0) < ONE_POINT
@@ -203,8 +229,13 @@ def _collapsed(case: _Case) -> Iterator[Verdict]:
     last = case.last
     if since := case.throughout(flat):
         of = f" of {case.facts.width}" if case.facts.width else ""
-        rank = f"effective rank {last['effective_rank']:.1f}{of}, " if "effective_rank" in last else ""
-        what = f"{rank}spread {last['feature_std']:.2g} where 1 is even: every image has the same representation"
+        rank = (
+            f"effective rank {last['effective_rank']:.1f}{of}, " if "effective_rank" in last else ""
+        )
+        what = (
+            f"{rank}spread {last['feature_std']:.2g} where 1 is even: every image has the same"
+            " representation"
+        )
     elif since := case.throughout(one_point):
         cosine = f", mean cosine {last['cosine_random']:.4f}" if "cosine_random" in last else ""
         spread = last["projection_std"]
@@ -213,37 +244,49 @@ def _collapsed(case: _Case) -> Iterator[Verdict]:
         return
     if "chance" in last:
         why = f"the loss is {last['loss']:.3f} at a chance level of {last['chance']:.3f}"
-        remedy = f"{case.lower_rate()}, a longer schedule.warmup_epochs, or a normalised representation"
+        remedy = (
+            f"{case.lower_rate()}, a longer schedule.warmup_epochs, or a normalised representation"
+        )
     else:
         why = f"the loss {last['loss']:.3g} is that of a network that says the same of everything"
         remedy = (
-            f"{case.lower_rate()}, a target momentum nearer 1 (.996), a larger batch; a method without negatives needs "
-            "its predictor and its stopped gradient"
+            f"{case.lower_rate()}, a target momentum nearer 1 (.996), a larger batch; a method"
+            " without negatives needs its predictor and its stopped gradient"
         )
-    yield Verdict("collapsed", "ill", since, f"collapsed: {what}, since epoch {since}; {why}. Try {remedy}")
+    yield Verdict(
+        "collapsed", "ill", since, f"collapsed: {what}, since epoch {since}; {why}. Try {remedy}"
+    )
 
 
 def _at_chance(case: _Case) -> Iterator[Verdict]:
-    since = case.throughout(lambda row: "chance" in row and row["loss"] >= (1 - AT_CHANCE) * row["chance"])
+    since = case.throughout(
+        lambda row: "chance" in row and row["loss"] >= (1 - AT_CHANCE) * row["chance"]
+    )
     if not since:
         return
     loss, chance = case.last["loss"], case.last["chance"]
     prototypes = case.last.get("prototypes")
     if prototypes:
         text = (
-            f"assignment stuck: the loss has stayed at ln {prototypes:.0f}, that of prototypes which are all alike, "
-            f"since epoch {since} ({loss:.3f}); try fewer prototypes, a sharper assignment (a smaller epsilon or "
-            f"target temperature), prototypes frozen for longer, or {case.lower_rate()}"
+            f"assignment stuck: the loss has stayed at ln {prototypes:.0f}, that of prototypes"
+            f" which are all alike, since epoch {since} ({loss:.3f}); try fewer prototypes, a"
+            " sharper assignment (a smaller epsilon or target temperature), prototypes frozen for"
+            f" longer, or {case.lower_rate()}"
         )
         yield Verdict("assignment_stuck", "ill", since, text)
         return
     level = f"{chance:.3f}, its chance level"
     text = f"at chance: the loss has been no better than {level}, since epoch {since} ({loss:.3f})"
     if case.moves():
-        text += f"; nothing of the task is learned. Try another learning rate (a third, three times{_now(case)})"
+        text += (
+            "; nothing of the task is learned. Try another learning rate (a third, three"
+            f" times{_now(case)})"
+        )
     else:
         text += f", and nothing in the network moves: try a higher learning rate{_now(case)}"
-    yield Verdict("at_chance", "ill", since, f"{text}; look at the views: nearfar check DATA --views POLICY")
+    yield Verdict(
+        "at_chance", "ill", since, f"{text}; look at the views: nearfar check DATA --views POLICY"
+    )
 
 
 def _now(case: _Case) -> str:
@@ -251,15 +294,18 @@ def _now(case: _Case) -> str:
 
 
 def _distance(row: Row) -> float:
-    """The mean squared distance of positive pairs, of that of random pairs; 0 where it is not known."""
+    """The mean squared distance of positive pairs, of that of random pairs; 0 where it is not
+    known.
+    """
     if "cosine_positive" not in row or "cosine_random" not in row or row["cosine_random"] >= 1:
         return 0.0
     return (1 - row["cosine_positive"]) / (1 - row["cosine_random"])
 
 
 def _pairs_never_meet(case: _Case) -> Iterator[Verdict]:
-    """A contrastive loss that is d below its chance level needs positives nearer than random pairs by t d in cosine
-    (Jensen), t the temperature; where that is known, less than half of it is asked for too.
+    """A contrastive loss that is d below its chance level needs positives nearer than random pairs
+    by t d in cosine (Jensen), t the temperature; where that is known, less than half of it is asked
+    for too.
     """
 
     def never(row: Row) -> bool:
@@ -268,30 +314,40 @@ def _pairs_never_meet(case: _Case) -> Iterator[Verdict]:
         below = row["chance"] - row["loss"]
         gap = row.get("cosine_positive", 1.0) - row.get("cosine_random", 0.0)
         needed = 0.5 * (case.facts.temperature or math.inf) * below
-        return below > WELL_BELOW * row["chance"] and _distance(row) > AS_FAR_AS_RANDOM and gap < needed
+        return (
+            below > WELL_BELOW * row["chance"]
+            and _distance(row) > AS_FAR_AS_RANDOM
+            and gap < needed
+        )
 
     if since := case.throughout(never):
         last = case.last
         text = (
-            f"pairs never meet: the loss falls ({last['loss']:.3f}, chance {last['chance']:.3f}), but two views of an "
-            f"image are hardly nearer than two images (cosine {last['cosine_positive']:.2f} against "
-            f"{last['cosine_random']:.2f}), since epoch {since}: the positives are not where the loss looks. Check "
-            "which rows it takes for an anchor's partners, and that no row is its own"
+            f"pairs never meet: the loss falls ({last['loss']:.3f}, chance {last['chance']:.3f}),"
+            " but two views of an image are hardly nearer than two images (cosine"
+            f" {last['cosine_positive']:.2f} against {last['cosine_random']:.2f}), since epoch"
+            f" {since}: the positives are not where the loss looks. Check which rows it takes for"
+            " an anchor's partners, and that no row is its own"
         )
         yield Verdict("pairs_never_meet", "ill", since, text)
 
 
 def _low_rank(case: _Case) -> Iterator[Verdict]:
-    """Of methods that learn without labels by comparing projections: labels may ask for as few as their classes."""
+    """Of methods that learn without labels by comparing projections: labels may ask for as few as
+    their classes.
+    """
     ranks = [row.get("effective_rank", math.inf) for row in case.settled]
     projected = "projection_std" in case.last
     if case.facts.labelled or not projected or (case.facts.width or 0) < LOW_RANK_WIDTH:
         return
     if sum(ranks) / len(ranks) < LOW_RANK:
-        since = case.since(lambda row: row.get("effective_rank", math.inf) < LOW_RANK) or _epoch(case.settled[0])
+        since = case.since(lambda row: row.get("effective_rank", math.inf) < LOW_RANK) or _epoch(
+            case.settled[0]
+        )
         text = (
-            f"partly collapsed: the representation fills {ranks[-1]:.1f} of its {case.facts.width} dimensions "
-            f"(effective rank) since epoch {since}; try {case.lower_rate()}, stronger views, or a larger batch"
+            f"partly collapsed: the representation fills {ranks[-1]:.1f} of its {case.facts.width}"
+            f" dimensions (effective rank) since epoch {since}; try {case.lower_rate()}, stronger"
+            " views, or a larger batch"
         )
         yield Verdict("partial_collapse", "watch", since, text)
 
@@ -300,8 +356,9 @@ def _not_moving(case: _Case) -> Iterator[Verdict]:
     if not case.moves():
         first, last = case.rows[0], case.last
         text = (
-            f"not moving: loss {first['loss']:.3f} in epoch {_epoch(first)} and {last['loss']:.3f} in epoch "
-            f"{_epoch(last)}, effective rank {first['effective_rank']:.1f} and {last['effective_rank']:.1f}: the "
-            f"network hardly changes. Try a higher learning rate{_now(case)}"
+            f"not moving: loss {first['loss']:.3f} in epoch {_epoch(first)} and {last['loss']:.3f}"
+            f" in epoch {_epoch(last)}, effective rank {first['effective_rank']:.1f} and"
+            f" {last['effective_rank']:.1f}: the network hardly changes. Try a higher learning"
+            f" rate{_now(case)}"
         )
         yield Verdict("not_moving", "watch", _epoch(first), text)

@@ -52,7 +52,9 @@ def extract(
     view: EvaluationView,
     bar: Bar | None = None,
 ) -> NDArray[np.float32]:
-    """(n, E) float32: evaluation mode (BatchNorm too), no gradient; the encoder's mode is put back."""
+    """(n, E) float32: evaluation mode (BatchNorm too), no gradient; the encoder's mode is put
+    back.
+    """
     device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()

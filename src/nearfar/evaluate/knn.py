@@ -17,10 +17,11 @@ def neighbours_for(n_train: int) -> int:
 
 
 def knn_predict(train: Features, queries: NDArray[np.float32], n_classes: int) -> NDArray[np.int64]:
-    """The class of each query (n, E): votes of the k nearest training rows, weighted by exp(cosine / .1).
+    """The class of each query (n, E): votes of the k nearest training rows, weighted by exp(cosine
+    / .1).
 
-    Wu et al. 2018, arXiv:1805.01978, with their temperature of .07 set to the usual .1. Deterministic: rows
-    of equal similarity are taken in the order that torch.topk gives.
+    Wu et al. 2018, arXiv:1805.01978, with their temperature of .07 set to the usual .1.
+    Deterministic: rows of equal similarity are taken in the order that torch.topk gives.
     """
     bank = torch.nn.functional.normalize(torch.from_numpy(train.x), dim=1)
     votes = torch.nn.functional.one_hot(torch.from_numpy(train.y), n_classes).float()

@@ -10,15 +10,16 @@ from nearfar.core.randomness import stream_seed
 
 NEIGHBOURS = 10
 PERPLEXITY = 30.0
-ITERATIONS = 500  # of which 250 exaggerate; 1,000 place neighbours as well on 1,797 rows and take twice as long
+# of which 250 exaggerate; 1,000 place neighbours as well on 1,797 rows and take twice as long
+ITERATIONS = 500
 PCA_DIMENSIONS = 50
 
 
 def tsne(x: NDArray[np.float32], *, seed: int) -> NDArray[np.float32]:
     """(n, E) -> (n, 2): t-SNE of unit rows (cosine), started from principal components.
 
-    van der Maaten & Hinton 2008, by scikit-learn; perplexity 30 or a third of the rows. Fewer than five
-    rows, or rows that are all equal, have no map: zeros.
+    van der Maaten & Hinton 2008, by scikit-learn; perplexity 30 or a third of the rows. Fewer than
+    five rows, or rows that are all equal, have no map: zeros.
     """
     rows = _unit(x)
     if len(rows) < 5 or float(rows.std(axis=0).max()) < 1e-7:
@@ -28,7 +29,10 @@ def tsne(x: NDArray[np.float32], *, seed: int) -> NDArray[np.float32]:
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
     start = "pca" if dimensions >= 2 else "random"
     model = TSNE(
-        perplexity=perplexity, init=start, max_iter=ITERATIONS, random_state=stream_seed(seed, "t-SNE") % 2**31
+        perplexity=perplexity,
+        init=start,
+        max_iter=ITERATIONS,
+        random_state=stream_seed(seed, "t-SNE") % 2**31,
     )
     placed: NDArray[np.float32] = model.fit_transform(small).astype(np.float32)
     return placed

@@ -1,4 +1,6 @@
-"""From features to measurements: names, splits, values, intervals and protocols, as results.json has them."""
+"""From features to measurements: names, splits, values, intervals and protocols, as results.json
+has them.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -22,7 +24,8 @@ class Measurement:
     name: str
     split: str
     selection: Selection | None  # None: the untrained encoder
-    value: float | list[float | None]  # a list for each class; None where the split has no image of it
+    # a list for each class; None where the split has no image of it
+    value: float | list[float | None]
     n: int
     interval: tuple[float, float] | None
     protocol: str
@@ -46,7 +49,9 @@ def accuracies(
     selection: Selection | None,
     protocol: str,
 ) -> list[Measurement]:
-    """top1, balanced accuracy (mean over the classes present) and per-class accuracy on the test split."""
+    """top1, balanced accuracy (mean over the classes present) and per-class accuracy on the test
+    split.
+    """
     right = predicted == truth.y
     top1 = float(right.mean())
     per_class = [
@@ -58,7 +63,13 @@ def accuracies(
     return [
         Measurement(f"{probe}.top1", "test", selection, top1, n, wilson(top1, n), protocol),
         Measurement(
-            f"{probe}.balanced_accuracy", "test", selection, float(np.nanmean(per_class)), n, None, protocol
+            f"{probe}.balanced_accuracy",
+            "test",
+            selection,
+            float(np.nanmean(per_class)),
+            n,
+            None,
+            protocol,
         ),
         Measurement(f"{probe}.per_class", "test", selection, shares, n, None, protocol),
     ]
@@ -80,7 +91,9 @@ def measure(
     selection: Selection | None,
     seed: int,
 ) -> Measured:
-    """Every asked probe, chosen on val and reported once on test. Needs the splits train, val and test."""
+    """Every asked probe, chosen on val and reported once on test. Needs the splits train, val and
+    test.
+    """
     found: list[Measurement] = []
     classifier = None
     if "linear" in probes:
@@ -102,7 +115,9 @@ def linear_measurements(
         f"logistic regression on {len(train)} frozen features, weight decay "
         f"{probe.weight_decay:g} chosen on {len(val)} validation images"
     )
-    return accuracies("linear_probe", probe.predict(test.x), test, n_classes, selection, protocol), probe
+    return accuracies(
+        "linear_probe", probe.predict(test.x), test, n_classes, selection, protocol
+    ), probe
 
 
 def knn_measurements(
@@ -112,7 +127,9 @@ def knn_measurements(
     train, test = splits["train"], splits["test"]
     k = neighbours_for(len(train))
     protocol = f"cosine, k = {k}, temperature {TEMPERATURE}, {len(train)} training images"
-    return accuracies("knn", knn_predict(train, test.x, n_classes), test, n_classes, selection, protocol)
+    return accuracies(
+        "knn", knn_predict(train, test.x, n_classes), test, n_classes, selection, protocol
+    )
 
 
 def few_label_measurement(

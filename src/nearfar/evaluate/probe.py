@@ -1,7 +1,7 @@
 """Linear probes: multinomial logistic regression on frozen features.
 
-Features are standardised by the training rows; the scaling is folded into the weights, so that what is
-returned maps raw representations to scores. Letters: n rows, E width, C classes.
+Features are standardised by the training rows; the scaling is folded into the weights, so that what
+is returned maps raw representations to scores. Letters: n rows, E width, C classes.
 """
 
 import warnings
@@ -40,10 +40,11 @@ class LinearProbe:
 
 
 def linear_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:
-    """The probe of the weight decay (1e-5 ... 1e-1 per mean loss) that is best on `val`; ties to the larger.
+    """The probe of the weight decay (1e-5 ... 1e-1 per mean loss) that is best on `val`; ties to
+    the larger.
 
-    Minimises mean cross-entropy + decay/2 * |weight|^2 by L-BFGS (scikit-learn). A class without a training
-    row is never predicted. Raises ValueError where `train` holds fewer than two classes.
+    Minimises mean cross-entropy + decay/2 * |weight|^2 by L-BFGS (scikit-learn). A class without a
+    training row is never predicted. Raises ValueError where `train` holds fewer than two classes.
     """
     mean = train.x.mean(axis=0, dtype=np.float64)
     scale = train.x.std(axis=0, dtype=np.float64) + 1e-6
@@ -64,23 +65,29 @@ def linear_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:
 def few_label_probes(
     train: Features, val: Features, n_classes: int, *, per_class: int, seed: int
 ) -> list[LinearProbe]:
-    """Five linear probes, each on its own draw of `per_class` labels a class (all, where a class has fewer)."""
+    """Five linear probes, each on its own draw of `per_class` labels a class (all, where a class
+    has fewer).
+    """
     probes = []
     for draw in range(FEW_LABEL_DRAWS):
         random = np.random.default_rng(stream_seed(seed, "few labels", draw))
         chosen = [
-            random.permutation(np.flatnonzero(train.y == label))[:per_class] for label in range(n_classes)
+            random.permutation(np.flatnonzero(train.y == label))[:per_class]
+            for label in range(n_classes)
         ]
         few = np.sort(np.concatenate(chosen))
-        probes.append(linear_probe(Features(train.x[few], train.y[few], train.rows[few]), val, n_classes))
+        probes.append(
+            linear_probe(Features(train.x[few], train.y[few], train.rows[few]), val, n_classes)
+        )
     return probes
 
 
 def _fit_quietly(model: LogisticRegression, x: NDArray[np.float64], y: NDArray[np.int64]) -> None:
     """An unfinished fit is no error: validation judges it like any other of the grid.
 
-    One BLAS thread up to 40 million numbers: 1,077 x 64 took .07 s so and .46 s with two, 20,000 x 512 1.1 and
-    1.8 s, because each step is short and the libraries' thread pools wait for each other.
+    One BLAS thread up to 40 million numbers: 1,077 x 64 took .07 s so and .46 s with two, 20,000 x
+    512 1.1 and 1.8 s, because each step is short and the libraries' thread pools wait for each
+    other.
     """
     threads = 1 if x.size <= ONE_THREAD_UP_TO else None
     with warnings.catch_warnings(), threadpool_limits(threads):
@@ -89,7 +96,11 @@ def _fit_quietly(model: LogisticRegression, x: NDArray[np.float64], y: NDArray[n
 
 
 def _fold(
-    model: LogisticRegression, mean: NDArray[np.float64], scale: NDArray[np.float64], n_classes: int, decay: float
+    model: LogisticRegression,
+    mean: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    n_classes: int,
+    decay: float,
 ) -> LinearProbe:
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes

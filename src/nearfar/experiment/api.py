@@ -27,13 +27,15 @@ def train(
     quiet: bool = False,
     **settings: Any,
 ) -> Run:
-    """Trains an encoder, freezes and probes it, and writes a run folder: `run.results`, `run.path`, `run.load()`.
+    """Trains an encoder, freezes and probes it, and writes a run folder: `run.results`, `run.path`,
+    `run.load()`.
 
-    `data`: a name ("digits"), a folder, an archive, or a torch `Dataset` of (image, label). `encoder`: "conv4",
-    a timm name, or an `nn.Module` from (R, 3, size, size) to (R, E), which is copied. `method`: a name that
-    `nearfar methods` lists, or your own: a subclass of `nearfar.Method` at the top of a module, or "module:Class".
-    Other settings go by their place in the configuration: `**{"method.temperature": 0.1}`. Raises NearfarError
-    (`UserError` for what the caller can mend), KeyboardInterrupt with a usable run left behind.
+    `data`: a name ("digits"), a folder, an archive, or a torch `Dataset` of (image, label).
+    `encoder`: "conv4", a timm name, or an `nn.Module` from (R, 3, size, size) to (R, E), which is
+    copied. `method`: a name that `nearfar methods` lists, or your own: a subclass of
+    `nearfar.Method` at the top of a module, or "module:Class". Other settings go by their place in
+    the configuration: `**{"method.temperature": 0.1}`. Raises NearfarError (`UserError` for what
+    the caller can mend), KeyboardInterrupt with a usable run left behind.
     """
     method = _name(method)
     flags = {"method.name": method, "train.epochs": epochs, "train.seed": seed, **settings}
@@ -55,7 +57,8 @@ def compare(
     quiet: bool = False,
     **settings: Any,
 ) -> Comparison:
-    """Trains each of `methods` with the seeds 0 ... seeds-1 at equal epochs; "a,b" or ["a", "b"]; "all" that fit.
+    """Trains each of `methods` with the seeds 0 ... seeds-1 at equal epochs; "a,b" or ["a", "b"];
+    "all" that fit.
 
     `comparison.results` is the content of compare.json; for the rest see `train`.
     """

@@ -14,7 +14,9 @@ from nearfar.views.plan import ViewPlan
 from nearfar.views.reading import read_policy
 
 
-def make_online_probe(config: RunConfig, data: ImageData, width: int, device: torch.device) -> OnlineProbe | None:
+def make_online_probe(
+    config: RunConfig, data: ImageData, width: int, device: torch.device
+) -> OnlineProbe | None:
     if not config.evaluate.online_probe:
         return None
     return OnlineProbe(torch.as_tensor(data.labels), width, len(data.class_names), device)
@@ -22,11 +24,17 @@ def make_online_probe(config: RunConfig, data: ImageData, width: int, device: to
 
 def training_pool(data: ImageData, method: type[Method]) -> torch.Tensor:
     """The rows that a method trains on: train, and unlabelled ones where it can use them."""
-    parts = [data.split("train"), data.split("unlabeled")] if method.takes_unlabelled else [data.split("train")]
+    parts = (
+        [data.split("train"), data.split("unlabeled")]
+        if method.takes_unlabelled
+        else [data.split("train")]
+    )
     return torch.cat(parts)
 
 
-def make_batches(config: RunConfig, data: ImageData, fabric: Fabric, method: Method, view: EvaluationView) -> Batches:
+def make_batches(
+    config: RunConfig, data: ImageData, fabric: Fabric, method: Method, view: EvaluationView
+) -> Batches:
     assert config.views.policy is not None
     assert config.views.count is not None
     assert config.train.batch_size is not None
@@ -36,7 +44,11 @@ def make_batches(config: RunConfig, data: ImageData, fabric: Fabric, method: Met
         data=data,
         pool=pool,
         plan=ViewPlan(
-            policy, config.views.count, view.size, view.mean, view.std,
+            policy,
+            config.views.count,
+            view.size,
+            view.mean,
+            view.std,
             channels_last=method.encoder.memory_format == torch.channels_last,
         ),
         batch_size=config.train.batch_size,

@@ -17,7 +17,8 @@ from nearfar.methods import METHODS, method_class
 def check_data(data: Data, progress: Progress) -> list[dict[str, Any]]:
     """Findings as code, severity and text, the methods that fit last. UserError: no data to be had.
 
-    What `nearfar train` would refuse is an error, unless it is only the method that asks for other data.
+    What `nearfar train` would refuse is an error, unless it is only the method that asks for other
+    data.
     """
     listing = open_source(data)
     seen = look(listing, progress)
@@ -46,10 +47,16 @@ def _possible(found: list[Finding], facts: DataFacts, source: str) -> Iterator[F
 
 def _fit(facts: DataFacts, source: str) -> Iterator[Finding]:
     refusals = {name: _refusal(name, facts, source) for name in METHODS}
-    unsuited = {name: reason for name in METHODS if (reason := method_class(name).why_not(facts)) is not None}
+    unsuited = {
+        name: reason
+        for name in METHODS
+        if (reason := method_class(name).why_not(facts)) is not None
+    }
     for name, reason in unsuited.items():
         yield Finding("method_fits_not", "note", f"{name} {reason}")
-    for text in dict.fromkeys(reason for name, reason in refusals.items() if reason and name not in unsuited):
+    for text in dict.fromkeys(
+        reason for name, reason in refusals.items() if reason and name not in unsuited
+    ):
         yield Finding("refused", "error", text)
     fitting = [name for name, reason in refusals.items() if reason is None]
     yield Finding("methods_fit", "note", f"methods that fit: {', '.join(fitting) or 'none'}")

@@ -28,7 +28,9 @@ def is_run(path: str | Path) -> bool:
     if (folder / files.RUN_TOML).is_file():
         return True
     if inside := sorted(folder.glob(f"*/seed*/{files.RUN_TOML}")):
-        raise RunError(f"{folder} holds a comparison; check one of its runs, such as {inside[0].parent}")
+        raise RunError(
+            f"{folder} holds a comparison; check one of its runs, such as {inside[0].parent}"
+        )
     return False
 
 
@@ -49,7 +51,9 @@ def _width(folder: Path) -> int | None:
 
 
 def _labelled(folder: Path, method: str) -> bool:
-    """Whether the method learns from labels. One of the user's own is not imported: results.json says it, if there."""
+    """Whether the method learns from labels. One of the user's own is not imported: results.json
+    says it, if there.
+    """
     if method in METHODS:
         return method_class(method).needs_labels
     path = folder / files.RESULTS

@@ -1,11 +1,11 @@
-"""The classifier stage: after pretraining the projector is dropped, and a head is trained on the encoder with the
-labelled training images alone.
+"""The classifier stage: after pretraining the projector is dropped, and a head is trained on the
+encoder with the labelled training images alone.
 
-A frozen encoder's features are taken once, of images as they are evaluated; views of a policy, made anew each epoch,
-are there for the asking, and for an encoder that learns on. (mlp on a frozen conv4 of supcon, rate .01: with features
-97.9 %, with views 93.1, on digits; 58.4 and 56.6 on five kinds of flowers at 64 px. 10 to 12 epochs, 1 to 3 seeds.)
-Everything random comes from streams of the stage's own, so that it changes nothing else of a run, and it goes on after
-the last complete epoch.
+A frozen encoder's features are taken once, of images as they are evaluated; views of a policy, made
+anew each epoch, are there for the asking, and for an encoder that learns on. (mlp on a frozen conv4
+of supcon, rate .01: with features 97.9 %, with views 93.1, on digits; 58.4 and 56.6 on five kinds
+of flowers at 64 px. 10 to 12 epochs, 1 to 3 seeds.) Everything random comes from streams of the
+stage's own, so that it changes nothing else of a run, and it goes on after the last complete epoch.
 """
 
 import copy
@@ -41,10 +41,12 @@ LR_KEY = "classifier.lr"
 
 
 def train_classifier(stage: Stage, encoder: Encoder, fabric: Fabric, out: Path) -> Trained:
-    """Trains the head, and a copy of the encoder where that is fine-tuned; `encoder` itself stays as it is.
+    """Trains the head, and a copy of the encoder where that is fine-tuned; `encoder` itself stays
+    as it is.
 
-    Writes classifier.safetensors (and first encoder_finetuned.safetensors), classifier.jsonl by epoch, and
-    checkpoint/classifier.pt, from which it goes on where there is one. DivergedError: a number is not finite.
+    Writes classifier.safetensors (and first encoder_finetuned.safetensors), classifier.jsonl by
+    epoch, and checkpoint/classifier.pt, from which it goes on where there is one. DivergedError: a
+    number is not finite.
     """
     config, chosen = stage.config, stage.config.classifier
     assert chosen.epochs is not None
@@ -68,10 +70,14 @@ def train_classifier(stage: Stage, encoder: Encoder, fabric: Fabric, out: Path) 
     def after_epoch(row: Row) -> None:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in kept.state_dict().values()):
             raise DivergedError(
-                f"training stopped after epoch {counters.epoch} of the classifier stage: weights are not finite. "
-                f"{what_to_try(row['lr'], LR_KEY)}"
+                f"training stopped after epoch {counters.epoch} of the classifier stage: weights"
+                f" are not finite. {what_to_try(row['lr'], LR_KEY)}"
             )
-        row = {"epoch": counters.epoch, **{name: row[name] for name in ("loss", "accuracy", "lr")}, **judge.row()}
+        row = {
+            "epoch": counters.epoch,
+            **{name: row[name] for name in ("loss", "accuracy", "lr")},
+            **judge.row(),
+        }
         files.append_metrics(out / files.CLASSIFIER_METRICS, row)
         save_checkpoint(path, kept, optimizer, counters)
 
@@ -80,7 +86,16 @@ def train_classifier(stage: Stage, encoder: Encoder, fabric: Fabric, out: Path) 
         stage.progress.say(f"  {title}")
     with stage.progress.bar(batches.total_steps - counters.step, title) as bar:
         pace = Pace(chosen.lr, 0.0, Schedule("cosine"), None, lr_key=LR_KEY)
-        fit(fabric, model, optimizer, batches, pace, counters=counters, bar=bar, after_epoch=after_epoch)
+        fit(
+            fabric,
+            model,
+            optimizer,
+            batches,
+            pace,
+            counters=counters,
+            bar=bar,
+            after_epoch=after_epoch,
+        )
     return _finish(stage, model, counters, len(pool), out)
 
 
@@ -92,7 +107,9 @@ def _labelled(stage: Stage, split: str) -> Tensor:
 def _model(
     stage: Stage, encoder: Encoder, x: NDArray[np.float32], seed: int, *, of_features: bool
 ) -> ClassifierStage:
-    """Head on a copy of the encoder; standardised by training images `x` as the pretrained encoder represents them."""
+    """Head on a copy of the encoder; standardised by training images `x` as the pretrained encoder
+    represents them.
+    """
     chosen = stage.config.classifier
     assert chosen.kind is not None
     mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64) + 1e-6
@@ -121,12 +138,19 @@ def _optimizer(stage: Stage, model: ClassifierStage) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [{"params": model.head.parameters()}]
     if model.finetuned:
         assert chosen.encoder_lr is not None
-        groups.append({"params": model.encoder.parameters(), RATE_SCALE: chosen.encoder_lr / chosen.lr})
+        groups.append(
+            {"params": model.encoder.parameters(), RATE_SCALE: chosen.encoder_lr / chosen.lr}
+        )
     return torch.optim.AdamW(groups, lr=chosen.lr, weight_decay=chosen.weight_decay)
 
 
 def _batches(
-    stage: Stage, encoder: Encoder, pool: Tensor, fabric: Fabric, seed: int, x: NDArray[np.float32] | None
+    stage: Stage,
+    encoder: Encoder,
+    pool: Tensor,
+    fabric: Fabric,
+    seed: int,
+    x: NDArray[np.float32] | None,
 ) -> Batches:
     """Of views, or of the features `x` of the pool."""
     config, view, features = stage.config, stage.view, None
@@ -156,7 +180,9 @@ def _batches(
 
 
 class _Judge:
-    """Accuracy on at most 5,000 validation images after each epoch: shown, and nothing chosen by it."""
+    """Accuracy on at most 5,000 validation images after each epoch: shown, and nothing chosen by
+    it.
+    """
 
     def __init__(self, stage: Stage, model: ClassifierStage) -> None:
         self.stage, self.model = stage, model
@@ -185,21 +211,32 @@ def _finish(stage: Stage, model: ClassifierStage, counters: Counters, n: int, ou
     chosen = stage.config.classifier
     if model.finetuned:
         files.write_tensors(out / files.ENCODER_FINETUNED, model.encoder.net.state_dict())
-    about: dict[str, str] = {"encoder": chosen.encoder}  # one key: safetensors writes several in any order
+    # one key: safetensors writes several in any order
+    about: dict[str, str] = {"encoder": chosen.encoder}
     files.write_tensors(out / files.CLASSIFIER, model.folded(), about)
     encoder = f"a fine-tuned copy (rate {chosen.encoder_lr:g})" if model.finetuned else "frozen"
-    shape = "linear" if chosen.kind == "linear" else f"mlp ({chosen.hidden_dim} hidden, dropout {chosen.dropout:g})"
-    shown = "features of each image" if model.of_features else f"one view ({chosen.policy}) of each image"
+    shape = (
+        "linear"
+        if chosen.kind == "linear"
+        else f"mlp ({chosen.hidden_dim} hidden, dropout {chosen.dropout:g})"
+    )
+    shown = (
+        "features of each image"
+        if model.of_features
+        else f"one view ({chosen.policy}) of each image"
+    )
     protocol = (
-        f"{shape} classifier on the last encoder, {encoder}; {chosen.epochs} epochs over {n} labelled training images, "
-        f"{shown}, AdamW at rate {chosen.lr:g}; nothing chosen on validation"
+        f"{shape} classifier on the last encoder, {encoder}; {chosen.epochs} epochs over {n}"
+        f" labelled training images, {shown}, AdamW at rate {chosen.lr:g}; nothing chosen on"
+        " validation"
     )
     own = model.encoder if model.finetuned else None
     return Trained(_classifier(stage, model), own, protocol, counters.train_seconds)
 
 
 def read_classifier(run: Path, width: int, n_classes: int) -> tuple[Classifier, bool] | None:
-    """What classifier.safetensors holds, and whether it goes with a fine-tuned encoder; None without the file.
+    """What classifier.safetensors holds, and whether it goes with a fine-tuned encoder; None
+    without the file.
 
     RunError: cut short, or not of this run.
     """
@@ -208,7 +245,11 @@ def read_classifier(run: Path, width: int, n_classes: int) -> tuple[Classifier, 
         return None
     tensors, about = files.read_tensors(path), files.read_about(path)
     try:
-        classifier = classifier_of({name: tensor.numpy() for name, tensor in tensors.items()}, width, n_classes)
+        classifier = classifier_of(
+            {name: tensor.numpy() for name, tensor in tensors.items()}, width, n_classes
+        )
     except (ValueError, TypeError) as error:
-        raise RunError(f"{path} does not fit this run: {error}; train again with --force") from error
+        raise RunError(
+            f"{path} does not fit this run: {error}; train again with --force"
+        ) from error
     return classifier, about.get("encoder") == "finetuned"

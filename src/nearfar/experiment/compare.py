@@ -40,8 +40,11 @@ class Comparison:
     results: dict[str, Any]
 
 
-def compare_runs(request: Request, methods: str | Sequence[str], seeds: int, progress: Progress) -> Comparison:
-    """Trains every method with the seeds 0 ... seeds-1 in one process; an interrupt loses no complete run.
+def compare_runs(
+    request: Request, methods: str | Sequence[str], seeds: int, progress: Progress
+) -> Comparison:
+    """Trains every method with the seeds 0 ... seeds-1 in one process; an interrupt loses no
+    complete run.
 
     `methods`: names, or one text with commas between them.
     """
@@ -57,7 +60,9 @@ def compare_runs(request: Request, methods: str | Sequence[str], seeds: int, pro
     _say_plan(configs, left_out, listing, seeds, fabric, out, request, progress)
     first = next(iter(configs.values()))
     assert first.data.size is not None
-    data = load_data(listing, view_size=first.data.size, strict=first.data.strict, progress=progress)
+    data = load_data(
+        listing, view_size=first.data.size, strict=first.data.strict, progress=progress
+    )
     configs = _still_fitting(configs, data, left_out, progress, refuse=ALL not in methods)
     if request.force:
         files.clear(out)
@@ -73,7 +78,9 @@ def compare_runs(request: Request, methods: str | Sequence[str], seeds: int, pro
 
 
 def _checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
-    """A checked configuration of each method; `method.KEY` settings reach the methods that have that key."""
+    """A checked configuration of each method; `method.KEY` settings reach the methods that have
+    that key.
+    """
     asked = dict.fromkeys([*METHODS, *methods] if ALL in methods else methods)
     names = [name for name in asked if name in METHODS or is_own(name)]
     shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
@@ -87,13 +94,17 @@ def _checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, 
             faulty = error
     known = sorted(set().union(*fields.values()))
     if faulty is None:
-        problems += [f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known]
+        problems += [
+            f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known
+        ]
     rest: Sections = {k: v for k, v in request.sections.items() if k != "method"}
     configs = {}
     for name in fields:
         own = [("method", key, value) for key, value in shared.items() if key in fields[name]]
         try:
-            configs[name] = check_config(merge(rest, [("method", "name", name), *own]), request.where)
+            configs[name] = check_config(
+                merge(rest, [("method", "name", name), *own]), request.where
+            )
         except ConfigError as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if problems:
@@ -105,22 +116,34 @@ def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]
     """What is wrong with the methods and seeds, and settings that a comparison would pass over."""
     unknown = [name for name in methods if name not in (*METHODS, ALL) and not is_own(name)]
     own = "; want a name that `nearfar methods` lists, or MODULE:CLASS of yours"
-    problems = [f'--methods: no method "{name}"{nearest(name, list(METHODS)) or own}' for name in unknown]
+    problems = [
+        f'--methods: no method "{name}"{nearest(name, list(METHODS)) or own}' for name in unknown
+    ]
     if not methods:
         problems.append(f"--methods: want at least one of {', '.join(METHODS)}, or {ALL}; got none")
     if seeds < 1:
         problems.append(f"--seeds: want at least 1, got {seeds}")
     if "seed" in request.sections.get("train", {}):
-        problems.append("train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by --seeds")
+        problems.append(
+            "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by"
+            " --seeds"
+        )
     if "name" in request.sections.get("method", {}):
         problems.append("method.name: a comparison's methods are given by --methods; leave it out")
     return problems
 
 
 def _fitting(
-    configs: dict[str, RunConfig], listing: Listing, fabric: Fabric, module: str | None, *, refuse: bool
+    configs: dict[str, RunConfig],
+    listing: Listing,
+    fabric: Fabric,
+    module: str | None,
+    *,
+    refuse: bool,
 ) -> tuple[dict[str, RunConfig], list[dict[str, str]]]:
-    """Resolved configurations, a default batch the same in all, and the methods that do not fit with their reason."""
+    """Resolved configurations, a default batch the same in all, and the methods that do not fit
+    with their reason.
+    """
     fitting, left_out = {}, []
     for name, config in configs.items():
         try:
@@ -133,7 +156,8 @@ def _fitting(
         raise DataError(f"no method fits {listing.source}: {_left(left_out[0])}")
     smallest = min(_images(fitting, listing).values())
     shared = {
-        name: resolve(configs[name], listing, fabric.device, module, pool=smallest) for name in fitting
+        name: resolve(configs[name], listing, fabric.device, module, pool=smallest)
+        for name in fitting
     }
     return shared, left_out
 
@@ -146,7 +170,9 @@ def _still_fitting(
     *,
     refuse: bool,
 ) -> dict[str, RunConfig]:
-    """The methods that fit what could be decoded; the others join `left_out`, where that is not refused."""
+    """The methods that fit what could be decoded; the others join `left_out`, where that is not
+    refused.
+    """
     fitting = {}
     for name, config in configs.items():
         try:
@@ -174,7 +200,10 @@ def _left(out: dict[str, str]) -> str:
 
 def _images(configs: dict[str, RunConfig], listing: Listing) -> dict[str, int]:
     """How many images each method trains on."""
-    return {name: pool_size(name, listing.facts(config.data.size or 1)) for name, config in configs.items()}
+    return {
+        name: pool_size(name, listing.facts(config.data.size or 1))
+        for name, config in configs.items()
+    }
 
 
 def _default_folder(listing: Listing, *, resume: bool) -> Path:
@@ -200,18 +229,35 @@ def _say_plan(
     where = f"runs       {who}; the lines above are {method}'s; folder {out}"
     given, runs = "lr" in request.sections.get("optimizer", {}), len(configs) * seeds
     progress.say(f"nearfar compare on {listing.name}")
-    for line in plan_lines(config, listing, encoder, pool, fabric.device, where, lr_given=given, runs=runs):
+    for line in plan_lines(
+        config, listing, encoder, pool, fabric.device, where, lr_given=given, runs=runs
+    ):
         progress.say(f"  {line}")
     for left in left_out:
         progress.say(f"  left out   {_left(left)}")
 
 
 def _job(
-    config: RunConfig, method: str, seed: int, data: ImageData, out: Path, request: Request, fabric: Fabric
+    config: RunConfig,
+    method: str,
+    seed: int,
+    data: ImageData,
+    out: Path,
+    request: Request,
+    fabric: Fabric,
 ) -> Job:
     seeded = config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
     folder = out / files.part_of(method) / f"seed{seed}"
-    return Job(seeded, data, folder, request.command, fabric, request.module, alone=False, resume=request.resume)
+    return Job(
+        seeded,
+        data,
+        folder,
+        request.command,
+        fabric,
+        request.module,
+        alone=False,
+        resume=request.resume,
+    )
 
 
 def _execute(jobs: list[Job], out: Path, progress: Progress) -> list[dict[str, Any]]:
@@ -222,7 +268,9 @@ def _execute(jobs: list[Job], out: Path, progress: Progress) -> list[dict[str, A
         if done is not None:
             results.append(done)
             continue
-        progress.say(f"run {number} of {len(jobs)}: {job.config.method_name}, seed {job.config.train.seed}")
+        progress.say(
+            f"run {number} of {len(jobs)}: {job.config.method_name}, seed {job.config.train.seed}"
+        )
         start = same_start(job.config)
         try:
             result = execute(job, progress, floors.get(start))

@@ -1,4 +1,6 @@
-"""From a resolved configuration to an encoder, its evaluation view, and what encoder.json says of both."""
+"""From a resolved configuration to an encoder, its evaluation view, and what encoder.json says of
+both.
+"""
 
 import copy
 import hashlib
@@ -23,10 +25,11 @@ STATISTICS_ROWS = 2000
 
 
 def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
-    """The encoder before training, initialised from the run's seed alone; torch's own generator is put back.
+    """The encoder before training, initialised from the run's seed alone; torch's own generator is
+    put back.
 
-    `module`, the user's own, is copied: training does not change it. UserError: it does not fit, or not the policy's
-    views, or is asked for chunks of one row with BatchNorm.
+    `module`, the user's own, is copied: training does not change it. UserError: it does not fit, or
+    not the policy's views, or is asked for chunks of one row with BatchNorm.
     """
     size = config.data.size
     assert size is not None
@@ -34,17 +37,22 @@ def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
     with seeded(stream_seed(config.train.seed, "initialisation")):
         if module is not None:
             try:
-                encoder = Encoder(copy.deepcopy(module), size=size, architecture=config.encoder.name)
+                encoder = Encoder(
+                    copy.deepcopy(module), size=size, architecture=config.encoder.name
+                )
             except ValueError as error:
                 raise UserError(f"encoder: {error}") from error
         else:
             encoder = build_encoder(
-                config.encoder.name, size=size, stem=config.encoder.stem, pretrained=config.encoder.pretrained
+                config.encoder.name,
+                size=size,
+                stem=config.encoder.stem,
+                pretrained=config.encoder.pretrained,
             )
     if config.train.micro_batch_size == 1 and encoder.has_batch_norm:
         raise UserError(
-            f"train.micro_batch_size: want at least 2 with {encoder.architecture} (BatchNorm normalises over the rows "
-            "of a chunk), got 1"
+            f"train.micro_batch_size: want at least 2 with {encoder.architecture} (BatchNorm"
+            " normalises over the rows of a chunk), got 1"
         )
     if config.encoder.weights is not None:
         load_weights(encoder, Path(config.encoder.weights).expanduser())
@@ -55,7 +63,9 @@ def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
 
 
 def _refuse_views(config: RunConfig, encoder: Encoder) -> None:
-    """ConfigError where the policy makes views of a side that the encoder cannot take, or too small for the method."""
+    """ConfigError where the policy makes views of a side that the encoder cannot take, or too small
+    for the method.
+    """
     assert config.views.policy is not None
     assert config.views.count is not None
     assert config.data.size is not None
@@ -63,27 +73,40 @@ def _refuse_views(config: RunConfig, encoder: Encoder) -> None:
     for side in read_policy(config.views.policy).sides(config.views.count, config.data.size):
         if side < least:
             made = f"makes views of {side} px of data.size={config.data.size}"
-            raise ConfigError([f"views.policy: {made}; {config.method_name} needs at least {least}"], "configuration")
+            raise ConfigError(
+                [f"views.policy: {made}; {config.method_name} needs at least {least}"],
+                "configuration",
+            )
         try:
             encoder.width_at(side)
         except ValueError as error:
-            problem = f"views.policy: makes views of {side} px of data.size={config.data.size}; {error}"
+            problem = (
+                f"views.policy: makes views of {side} px of data.size={config.data.size}; {error}"
+            )
             raise ConfigError([problem], "configuration") from error
 
 
 def make_evaluation_view(config: RunConfig, data: ImageData) -> EvaluationView:
-    """How frozen encoders see an image: the user's normalisation, else the hub's, else the train split's."""
+    """How frozen encoders see an image: the user's normalisation, else the hub's, else the train
+    split's.
+    """
     mean, std = config.encoder.mean, config.encoder.std
     if mean is None or std is None:
         assert config.encoder.name is not None
-        found = hub_normalisation(config.encoder.name) if config.encoder.pretrained else channel_statistics(data)
+        found = (
+            hub_normalisation(config.encoder.name)
+            if config.encoder.pretrained
+            else channel_statistics(data)
+        )
         mean, std = _three(found[0]), _three(found[1])
     assert config.data.size is not None
     return EvaluationView(config.data.size, config.data.eval_crop, mean, std)
 
 
 def channel_statistics(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel in [0, 1], over at most 2,000 training images spread evenly."""
+    """Mean and deviation of each channel in [0, 1], over at most 2,000 training images spread
+    evenly.
+    """
     rows = torch.cat([data.split("train"), data.split("unlabeled")])
     few = rows[torch.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_ROWS)).long()]
     pixels = np.asarray(data.rows(few).images, dtype=np.float64).reshape(-1, 3) / 255
@@ -109,7 +132,12 @@ def encoder_json(encoder: Encoder, view: EvaluationView, data: ImageData) -> dic
 
 def same_start(config: RunConfig) -> str:
     """A key that two runs share if and only if their encoders are equal before training."""
-    parts = (config.train.seed, config.data.size, config.data.eval_crop, config.encoder.model_dump_json())
+    parts = (
+        config.train.seed,
+        config.data.size,
+        config.data.eval_crop,
+        config.encoder.model_dump_json(),
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

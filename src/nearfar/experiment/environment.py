@@ -27,7 +27,9 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _git_state() -> str | None:
-    """The commit of the working directory, "+changes" where files differ from it; None outside a repository."""
+    """The commit of the working directory, "+changes" where files differ from it; None outside a
+    repository.
+    """
     try:
         commit = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no")
@@ -37,5 +39,7 @@ def _git_state() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+    done = subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, timeout=5, check=True
+    )
     return done.stdout.strip()

@@ -29,7 +29,8 @@ from nearfar.training.loop import what_to_try
 
 SELECTION_BANK = 5000  # training images among which a selection looks for neighbours
 THUMBNAIL_PX = 32
-JUDGED_ROWS = 8  # training images by which an epoch's encoder is judged to be finite: an overflow spares none
+# training images by which an epoch's encoder is judged to be finite: an overflow spares none
+JUDGED_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,25 @@ class Stage:
         return len(self.data.class_names)
 
     def measurable(self) -> bool:
-        """Whether there are labelled images in train, val and test, in train of at least two classes."""
+        """Whether there are labelled images in train, val and test, in train of at least two
+        classes.
+        """
         return self.unmeasurable() is None
 
     def unmeasurable(self) -> str | None:
         """Why these data are nothing to probe with, or None."""
         labels = np.asarray(self.data.labels)
-        present = {name: np.unique(labels[self.data.split(name).numpy()]) for name in ("train", "val", "test")}
+        present = {
+            name: np.unique(labels[self.data.split(name).numpy()])
+            for name in ("train", "val", "test")
+        }
         classes = {name: found[found >= 0].tolist() for name, found in present.items()}
         if without := [name for name, found in classes.items() if not found]:
-            return "no labels" if len(without) == len(classes) else f"no labelled images in {' and '.join(without)}"
+            return (
+                "no labels"
+                if len(without) == len(classes)
+                else f"no labelled images in {' and '.join(without)}"
+            )
         if len(classes["train"]) == 1:
             return f"one class only in train ({self.data.class_names[classes['train'][0]]})"
         return None
@@ -76,32 +86,46 @@ class Stage:
 
 
 def selection_accuracy(stage: Stage, encoder: Encoder) -> float:
-    """kNN on validation among at most 5,000 training images spread evenly: what epochs are selected by."""
+    """kNN on validation among at most 5,000 training images spread evenly: what epochs are selected
+    by.
+    """
     labels = torch.as_tensor(stage.data.labels)
 
     def features(split: str, most: int) -> Features:
         rows = stage.data.split(split)
         rows = rows[labels[rows] >= 0]
         rows = spread(rows, most)
-        return Features(extract(encoder, stage.data, rows, stage.view), labels[rows].numpy(), rows.numpy())
+        return Features(
+            extract(encoder, stage.data, rows, stage.view), labels[rows].numpy(), rows.numpy()
+        )
 
-    return knn_accuracy(features("train", SELECTION_BANK), features("val", SELECTION_BANK), stage.n_classes)
+    return knn_accuracy(
+        features("train", SELECTION_BANK), features("val", SELECTION_BANK), stage.n_classes
+    )
 
 
 def stop_if_diverged(stage: Stage, method: Method, epoch: int) -> None:
-    """DivergedError where the weights after a step, or what they make of images, are no finite numbers.
+    """DivergedError where the weights after a step, or what they make of images, are no finite
+    numbers.
 
     The loop judges a step by its loss and gradient, which come before its update.
     """
-    rows = spread(torch.cat([stage.data.split("train"), stage.data.split("unlabeled")]), JUDGED_ROWS)
+    rows = spread(
+        torch.cat([stage.data.split("train"), stage.data.split("unlabeled")]), JUDGED_ROWS
+    )
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in method.state_dict().values())
     if finite and np.isfinite(extract(method.encoder, stage.data, rows, stage.view)).all():
         return
-    what = "the representations of training images" if finite else f"weights of {type(method).__name__}"
+    what = (
+        "the representations of training images"
+        if finite
+        else f"weights of {type(method).__name__}"
+    )
     lr = stage.config.optimizer.lr
     assert lr is not None
     raise DivergedError(
-        f"training stopped after epoch {epoch} of {stage.config.train.epochs}: {what} are not finite. {what_to_try(lr)}"
+        f"training stopped after epoch {epoch} of {stage.config.train.epochs}: {what} are not"
+        f" finite. {what_to_try(lr)}"
     )
 
 
@@ -124,8 +148,8 @@ def evaluate_run(
 ) -> Evaluated:
     """Measures the last encoder and, where epochs were selected, the selected one.
 
-    Writes embeddings.npz of the last, and the linear probe of the last as classifier.safetensors, unless a classifier
-    stage has `trained` one: predictions are that one's then.
+    Writes embeddings.npz of the last, and the linear probe of the last as classifier.safetensors,
+    unless a classifier stage has `trained` one: predictions are that one's then.
     """
     if not stage.measurable():
         _write_unlabelled(stage, method.encoder, out)
@@ -139,7 +163,9 @@ def evaluate_run(
     shares = None
     if trained is not None:
         shares = trained.classifier.probabilities(_for_classifier(stage, trained, test))
-        found += accuracies("classifier", shares.argmax(axis=1), test, stage.n_classes, "last", trained.protocol)
+        found += accuracies(
+            "classifier", shares.argmax(axis=1), test, stage.n_classes, "last", trained.protocol
+        )
     elif last.classifier is not None:
         files.write_classifier(out, last.classifier.weight, last.classifier.bias)
         shares = last.classifier.probabilities(test.x)
@@ -163,20 +189,26 @@ def _for_classifier(stage: Stage, trained: Trained, test: Features) -> NDArray[n
 def _of_selected(
     stage: Stage, method: Method, counters: Counters, last: list[Measurement], out: Path
 ) -> list[Measurement]:
-    """The probes of the selected encoder, whose head was not kept, and which no classifier stage saw; equal numbers
-    where it is the last one.
+    """The probes of the selected encoder, whose head was not kept, and which no classifier stage
+    saw; equal numbers where it is the last one.
     """
     if counters.best_epoch == 0:
         return []
     if counters.best_epoch == counters.epoch:
-        return [replace(m, selection="validation") for m in last if not m.name.startswith(("head.", "classifier."))]
+        return [
+            replace(m, selection="validation")
+            for m in last
+            if not m.name.startswith(("head.", "classifier."))
+        ]
     twin = copy.deepcopy(method)
     twin.encoder.net.load_state_dict(files.read_tensors(out / files.ENCODER_SELECTED))
     splits = stage.features(twin.encoder, "features, selected epoch")
     return stage.measure(splits, "validation").measurements
 
 
-def _head(method: Method, test: Features, n_classes: int, selection: Selection) -> list[Measurement]:
+def _head(
+    method: Method, test: Features, n_classes: int, selection: Selection
+) -> list[Measurement]:
     """The method's own classifier on the same features, where it trained one."""
     if method.head is None:
         return []
@@ -209,19 +241,27 @@ def write_embeddings(
     confidence: NDArray[np.float64] | None,
     out: Path,
 ) -> None:
-    """embeddings.npz: at most `evaluate.map_rows` rows, with their map, neighbours and thumbnails."""
+    """embeddings.npz: at most `evaluate.map_rows` rows, with their map, neighbours and
+    thumbnails.
+    """
     chosen = spread(torch.arange(len(features)), stage.config.evaluate.map_rows).numpy()
     x, rows = features.x[chosen], features.rows[chosen]
     none = np.full(len(chosen), -1, dtype=np.int64)
     thumbnails = [
-        np.asarray(Image.fromarray(image).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BICUBIC))
+        np.asarray(
+            Image.fromarray(image).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BICUBIC)
+        )
         for image in stage.data.rows(torch.from_numpy(rows)).images.numpy()
     ]
     arrays: dict[str, Any] = {
         "embeddings": x,
         "labels": features.y[chosen],
         "predictions": none if predicted is None else predicted[chosen],
-        "confidence": (np.full(len(chosen), np.nan) if confidence is None else confidence[chosen]).astype(np.float32),
+        "confidence": (
+            (np.full(len(chosen), np.nan) if confidence is None else confidence[chosen]).astype(
+                np.float32
+            )
+        ),
         "split": np.asarray(stage.data.splits)[rows].astype(str),
         "paths": np.asarray([stage.data.paths[row] for row in rows], dtype=str),
         "xy": tsne(x, seed=stage.config.train.seed),

@@ -1,4 +1,6 @@
-"""The run folder: the contract between commands, and with other tools. Every file is written whole or not at all."""
+"""The run folder: the contract between commands, and with other tools. Every file is written whole
+or not at all.
+"""
 
 import errno
 import json
@@ -21,7 +23,8 @@ STOPPED = "stopped.json"  # why training could not go on
 ENVIRONMENT = "environment.json"
 ENCODER = "encoder.safetensors"
 ENCODER_SELECTED = "encoder_selected.safetensors"
-ENCODER_FINETUNED = "encoder_finetuned.safetensors"  # what a fine-tuning classifier stage made of a copy
+# what a fine-tuning classifier stage made of a copy
+ENCODER_FINETUNED = "encoder_finetuned.safetensors"
 ENCODER_JSON = "encoder.json"
 CLASSIFIER = "classifier.safetensors"
 CLASSIFIER_METRICS = "classifier.jsonl"  # of the classifier stage, by epoch
@@ -53,27 +56,42 @@ def latest_folder(data: str, methods: str) -> Path:
         k += 1
     if k == 1:
         under = f"runs/{data}-{part_of(methods)}-*"
-        raise RunError(f"--resume: want an interrupted run, got none under {under}; name it by --out")
+        raise RunError(
+            f"--resume: want an interrupted run, got none under {under}; name it by --out"
+        )
     return Path("runs", f"{data}-{part_of(methods)}-{k - 1}")
 
 
 def check_free(folder: Path, *, resume: bool, force: bool, comparison: bool) -> None:
-    """RunError where the folder may not be used, for a comparison or for one run; nothing is touched yet."""
+    """RunError where the folder may not be used, for a comparison or for one run; nothing is
+    touched yet.
+    """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out: want a folder, got the file {folder}")
     if folder.exists() and not resume and not force and not any(folder.iterdir()):
-        raise RunError(f"--out: {folder} exists, and is empty; use it by --force, or name another --out")
+        raise RunError(
+            f"--out: {folder} exists, and is empty; use it by --force, or name another --out"
+        )
     if folder.exists() and any(folder.iterdir()):
         one = (folder / RUN_TOML).exists() or (folder / RESULTS).exists()
         several = (folder / COMPARE).exists() or any(folder.glob(f"*/seed*/{RUN_TOML}"))
         if not one and not several:
             raise RunError(f"{folder} is no run folder; name another --out")
         if one and comparison:
-            raise RunError(f"--out: {folder} holds one run (`nearfar train`); name a comparison's folder or a new one")
+            raise RunError(
+                f"--out: {folder} holds one run (`nearfar train`); name a comparison's folder or a"
+                " new one"
+            )
         if several and not comparison:
-            raise RunError(f"--out: {folder} holds a comparison (`nearfar compare`); name a run's folder or a new one")
+            raise RunError(
+                f"--out: {folder} holds a comparison (`nearfar compare`); name a run's folder or a"
+                " new one"
+            )
         if not resume and not force:
-            raise RunError(f"{folder} exists; continue it by --resume, replace it by --force, or name another --out")
+            raise RunError(
+                f"{folder} exists; continue it by --resume, replace it by --force, or name another"
+                " --out"
+            )
     standing = folder
     while not standing.exists():
         standing = standing.parent
@@ -121,8 +139,12 @@ def write_toml(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, tomli_w.dumps(content).encode())
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, str] | None = None) -> None:
-    """A safetensors file on its own storage, contiguous, on the CPU; `about` stands in its header."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], about: dict[str, str] | None = None
+) -> None:
+    """A safetensors file on its own storage, contiguous, on the CPU; `about` stands in its
+    header.
+    """
     from safetensors.torch import save
 
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -130,14 +152,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: dict[str, st
 
 
 def write_classifier(run: Path, weight: Any, bias: Any) -> None:
-    """classifier.safetensors: scores = representation @ weight.T + bias; weight (C, E), bias (C,) arrays.
+    """classifier.safetensors: scores = representation @ weight.T + bias; weight (C, E), bias (C,)
+    arrays.
 
-    A classifier stage writes the same names; with an MLP also hidden.weight and hidden.bias, of the layer before, and
-    in the header which encoder it goes with.
+    A classifier stage writes the same names; with an MLP also hidden.weight and hidden.bias, of the
+    layer before, and in the header which encoder it goes with.
     """
     import torch
 
-    write_tensors(run / CLASSIFIER, {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+    write_tensors(
+        run / CLASSIFIER, {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+    )
 
 
 def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
@@ -146,13 +171,15 @@ def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def keep_rows_until(path: Path, epoch: int) -> None:
-    """Drops metrics of epochs that a resumed run will train again. RunError: those of an earlier one are not there."""
+    """Drops metrics of epochs that a resumed run will train again. RunError: those of an earlier
+    one are not there.
+    """
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     kept = [line for line in lines if 0 < _epoch_of(line) <= epoch]
     if [_epoch_of(line) for line in kept] != list(range(1, epoch + 1)):
         raise RunError(
-            f"{path}: want a row for each of the {epoch} epochs in the checkpoint, got {len(kept)} (cut short?); "
-            "start again with --force"
+            f"{path}: want a row for each of the {epoch} epochs in the checkpoint, got {len(kept)}"
+            " (cut short?); start again with --force"
         )
     if lines:
         write_bytes(path, "".join(line + "\n" for line in kept).encode())
@@ -174,9 +201,13 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise RunError(_missing(path)) from error
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read (cut short?): {error}; train again with --force") from error
+        raise RunError(
+            f"{path} cannot be read (cut short?): {error}; train again with --force"
+        ) from error
     if not isinstance(content, dict):
-        raise RunError(f"{path}: want one JSON object, got {type(content).__name__}; train again with --force")
+        raise RunError(
+            f"{path}: want one JSON object, got {type(content).__name__}; train again with --force"
+        )
     return content
 
 
@@ -187,7 +218,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise RunError(_missing(path)) from error
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read (cut short?): {error}; train again with --force") from error
+        raise RunError(
+            f"{path} cannot be read (cut short?): {error}; train again with --force"
+        ) from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -200,7 +233,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise RunError(_missing(path)) from error
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} cannot be read (cut short?): {error}; train again with --force") from error
+        raise RunError(
+            f"{path} cannot be read (cut short?): {error}; train again with --force"
+        ) from error
 
 
 def read_about(path: Path) -> dict[str, str]:
@@ -216,4 +251,6 @@ def _missing(path: Path) -> str:
         return f"{path.parent}: want a run folder, got no such folder"
     if not (path.parent / RUN_TOML).exists():
         return f"{path.parent}: want a run folder, got one without {path.name}"
-    return f"{path} is missing: the run is not complete; continue it with --out {path.parent} --resume"
+    return (
+        f"{path} is missing: the run is not complete; continue it with --out {path.parent} --resume"
+    )

@@ -1,6 +1,5 @@
 """What `nearfar methods` lists, from the classes and the policies themselves."""
 
-import inspect
 from typing import Any
 
 from nearfar.methods import METHODS, method_class
@@ -9,7 +8,9 @@ from nearfar.views.words import described_policies
 
 
 def list_methods() -> list[dict[str, Any]]:
-    """Name, needs_labels, views, views_up_to_40_px, summary, paper and settings of each method of the table."""
+    """Name, needs_labels, views, views_up_to_40_px, summary, paper and settings of each method of
+    the table.
+    """
     return [_facts(name) for name in METHODS]
 
 
@@ -26,7 +27,10 @@ def _facts(name: str) -> dict[str, Any]:
         "needs_labels": kind.needs_labels,
         "views": kind.default_views,
         "views_up_to_40_px": default_policy(kind.default_views, SMALL_UP_TO_PX),
-        "summary": (inspect.getdoc(kind.Config) or "").splitlines()[0],
+        "summary": kind.Config.summary(),
         "paper": kind.paper,
-        "settings": {key: {"default": field.default, "is": field.description} for key, field in fields.items()},
+        "settings": {
+            key: {"default": field.default, "is": field.description}
+            for key, field in fields.items()
+        },
     }

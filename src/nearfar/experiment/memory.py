@@ -1,4 +1,6 @@
-"""The memory of a run: kept from step to step; its peak, where it can be told apart from the rest of the process."""
+"""The memory of a run: kept from step to step; its peak, where it can be told apart from the rest
+of the process.
+"""
 
 import ctypes
 import sys
@@ -9,7 +11,8 @@ import torch
 
 # of glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
-LARGEST_MMAP_THRESHOLD = 32 * 2**20  # bytes; what glibc raises it to by itself once large blocks are freed
+# bytes; what glibc raises it to by itself once large blocks are freed
+LARGEST_MMAP_THRESHOLD = 32 * 2**20
 USUAL_MMAP_MAX = 65536
 
 
@@ -17,9 +20,9 @@ USUAL_MMAP_MAX = 65536
 def kept_memory() -> Iterator[None]:
     """Within it, malloc keeps what it has from the system; at its end, what is free then goes back.
 
-    Each step makes and frees tensors of the same sizes. Linux's malloc maps those above 32 MB anew every time, and the
-    kernel zeroes each page at its first touch: 30 % of a step of Conv4 with 512 views of 32 px on a CPU.
-    Elsewhere than with glibc it does nothing.
+    Each step makes and frees tensors of the same sizes. Linux's malloc maps those above 32 MB anew
+    every time, and the kernel zeroes each page at its first touch: 30 % of a step of Conv4 with 512
+    views of 32 px on a CPU. Elsewhere than with glibc it does nothing.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "mallopt"):
@@ -42,7 +45,9 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device, *, alone: bool) -> int | None:
-    """On a GPU what torch allocated for this run; on a CPU the process's peak, None where runs share it."""
+    """On a GPU what torch allocated for this run; on a CPU the process's peak, None where runs
+    share it.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if not alone or sys.platform == "win32":

@@ -57,26 +57,28 @@ class Model:
         self._finetuned = finetuned.eval() if finetuned is not None else None
 
     def embed(self, images: Any) -> NDArray[np.float32]:
-        """(n, E) float32. `images`: a sequence of PIL images, paths or uint8 arrays (H, W[, 3]), or one array
-        (n, H, W, 3). DataError: an image that cannot be read, by name.
+        """(n, E) float32. `images`: a sequence of PIL images, paths or uint8 arrays (H, W[, 3]), or
+        one array (n, H, W, 3). DataError: an image that cannot be read, by name.
         """
         return self._represent(self.encoder, images)
 
     def predict(self, images: Any) -> Predictions:
-        """Classes by the run's classifier, for what `embed` takes: by the classifier stage where there was one (on its
-        fine-tuned encoder, if it has one), else by the linear probe. RunError: the run has no classifier.
+        """Classes by the run's classifier, for what `embed` takes: by the classifier stage where
+        there was one (on its fine-tuned encoder, if it has one), else by the linear probe.
+        RunError: the run has no classifier.
         """
         self._want_classifier()
         return self._classified(self._represent(self._finetuned or self.encoder, images))
 
     def classify(self, embeddings: NDArray[np.float32]) -> Predictions:
-        """Classes of representations (n, E) that `embed` gave. RunError: the run has no classifier, or one that goes
-        with a fine-tuned encoder.
+        """Classes of representations (n, E) that `embed` gave. RunError: the run has no classifier,
+        or one that goes with a fine-tuned encoder.
         """
         self._want_classifier()
         if self._finetuned is not None:
             raise RunError(
-                f"{self._path}: its classifier reads the fine-tuned encoder, not what embed gives; use predict(images)"
+                f"{self._path}: its classifier reads the fine-tuned encoder, not what embed gives;"
+                " use predict(images)"
             )
         return self._classified(embeddings)
 
@@ -87,8 +89,9 @@ class Model:
     def _want_classifier(self) -> Classifier:
         if self._classifier is None:
             raise RunError(
-                f"{self._path} has no {files.CLASSIFIER}: it was trained without labels, or interrupted before its "
-                f"probe; train it to the end, or fit one by `nearfar probe {self._path} --data LABELLED`"
+                f"{self._path} has no {files.CLASSIFIER}: it was trained without labels, or"
+                " interrupted before its probe; train it to the end, or fit one by `nearfar probe"
+                f" {self._path} --data LABELLED`"
             )
         return self._classifier
 
@@ -102,7 +105,9 @@ class Model:
 
     def _stored(self, images: Any) -> Iterator[StoredImages]:
         if isinstance(images, np.ndarray) and images.ndim != 4:
-            raise DataError(f"want several images, as a list or an array (n, H, W, 3), got shape {images.shape}")
+            raise DataError(
+                f"want several images, as a list or an array (n, H, W, 3), got shape {images.shape}"
+            )
         if isinstance(images, str | Path):
             images = [images]
         for start in range(0, len(images), IMAGES_A_CALL):
@@ -111,10 +116,16 @@ class Model:
     def _squares(self, images: Sequence[Any], start: int) -> StoredImages:
         decoded = []
         for number, image in enumerate(images, start=start):
-            raw = Path(image) if isinstance(image, str | Path) else rgb_pixels(image, f"image {number}")
+            raw = (
+                Path(image)
+                if isinstance(image, str | Path)
+                else rgb_pixels(image, f"image {number}")
+            )
             one = decode(raw, self.store_side)
             if isinstance(one, Broken):
-                raise DataError(f"{image if isinstance(image, str | Path) else f'image {number}'}: {one.reason}")
+                raise DataError(
+                    f"{image if isinstance(image, str | Path) else f'image {number}'}: {one.reason}"
+                )
             decoded.append(one)
         return StoredImages(
             torch.from_numpy(np.stack([one.square for one in decoded])),
@@ -131,7 +142,8 @@ def open_run(run: Path, progress: Progress) -> Model:
 
 
 def load(run: str | Path, module: nn.Module | None = None) -> Model:
-    """The model of a run folder. Nothing of the folder is executed: weights are safetensors, the rest is JSON.
+    """The model of a run folder. Nothing of the folder is executed: weights are safetensors, the
+    rest is JSON.
 
     `module`: a network like the one that was trained, where that was the user's own.
     RunError: a file is missing, cut short, or does not fit.
@@ -140,10 +152,14 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
     facts = files.read_json(path / files.ENCODER_JSON)
     try:
         encoder = _network(facts, module, path)
-        view = EvaluationView(facts["input_size"], facts["eval_crop"], tuple(facts["mean"]), tuple(facts["std"]))
+        view = EvaluationView(
+            facts["input_size"], facts["eval_crop"], tuple(facts["mean"]), tuple(facts["std"])
+        )
         names, store_side = tuple(facts["class_names"]), int(facts["store_side"])
     except (KeyError, TypeError) as error:
-        raise RunError(f"{path / files.ENCODER_JSON}: {error} is missing or wrong; train again with --force") from error
+        raise RunError(
+            f"{path / files.ENCODER_JSON}: {error} is missing or wrong; train again with --force"
+        ) from error
     _fill(encoder, path / files.ENCODER)
     found = read_classifier(path, encoder.width, len(names))
     if found is None:
@@ -160,10 +176,15 @@ def _network(facts: dict[str, Any], module: nn.Module | None, path: Path) -> Enc
     size, name = facts["input_size"], facts["architecture"]
     if facts["library"] == "user":
         if module is None:
-            raise RunError(f"{path} was trained with your own {name}; give one: nearfar.load(run, module=...)")
+            raise RunError(
+                f"{path} was trained with your own {name}; give one: nearfar.load(run, module=...)"
+            )
         return Encoder(module, size=size, architecture=name)
-    if name.partition(".")[0] not in encoder_names():  # a folder from someone else may name anything
-        raise RunError(f"{path / files.ENCODER_JSON}: no encoder is called {name!r}; train again with --force")
+    # a folder from someone else may name anything
+    if name.partition(".")[0] not in encoder_names():
+        raise RunError(
+            f"{path / files.ENCODER_JSON}: no encoder is called {name!r}; train again with --force"
+        )
     with torch.random.fork_rng(devices=[]):
         return build_encoder(name, size=size, stem="small" if facts["stem"] else "own")
 

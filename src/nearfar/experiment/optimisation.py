@@ -1,4 +1,6 @@
-"""Optimiser and schedule of a run: what they are where the user says nothing, and how they are built."""
+"""Optimiser and schedule of a run: what they are where the user says nothing, and how they are
+built.
+"""
 
 from typing import Any
 
@@ -10,7 +12,8 @@ from nearfar.training.loop import Pace
 from nearfar.training.optimizers import build_optimizer, parameter_groups
 from nearfar.training.schedules import Schedule
 
-RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}  # SimCLR's for ImageNet, SupCon's for its linear stage
+# SimCLR's for ImageNet, SupCon's for its linear stage
+RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}
 USUAL_RATE = 1e-3
 GIVEN_WEIGHTS_RATE = 0.1  # of the rate, where the encoder starts from weights
 LONGEST_WARM_UP = 10.0  # epochs
@@ -22,7 +25,9 @@ def default_rate(method: type[Method], name: str, batch: int) -> tuple[float, st
     if name == own.name:
         return own.lr(batch), f"{own.lr_per_256:g} per 256 images"
     if name in RATES_PER_256:
-        return RATES_PER_256[name] * batch / 256, f"{RATES_PER_256[name]:g} per 256 images, usual for {name}"
+        return RATES_PER_256[
+            name
+        ] * batch / 256, f"{RATES_PER_256[name]:g} per 256 images, usual for {name}"
     return USUAL_RATE, "usual"
 
 
@@ -31,7 +36,9 @@ def starts_from_weights(config: RunConfig) -> bool:
 
 
 def resolved_optimizer(config: RunConfig, method: type[Method], batch: int) -> OptimizerConfig:
-    """Every default chosen: the method's, and for LARS no decay on norms and biases, as its recipes have it."""
+    """Every default chosen: the method's, and for LARS no decay on norms and biases, as its recipes
+    have it.
+    """
     given, defaults = config.optimizer, method.optimizer
     name = given.name or defaults.name
     rate, _ = default_rate(method, name, batch)
@@ -45,7 +52,9 @@ def resolved_optimizer(config: RunConfig, method: type[Method], batch: int) -> O
     return given.model_copy(update=_missing(given, chosen))
 
 
-def resolved_schedule(schedule: ScheduleConfig, epochs: int, method: type[Method]) -> ScheduleConfig:
+def resolved_schedule(
+    schedule: ScheduleConfig, epochs: int, method: type[Method]
+) -> ScheduleConfig:
     """Every default chosen."""
     decay = schedule.decay or method.optimizer.decay
     chosen = {
@@ -63,11 +72,18 @@ def make_optimizer(config: OptimizerConfig, method: Method) -> torch.optim.Optim
     assert config.weight_decay is not None
     assert config.decay_norms_and_biases is not None
     groups = parameter_groups(
-        method, constant_rate=method.constant_rate, decay_norms_and_biases=config.decay_norms_and_biases
+        method,
+        constant_rate=method.constant_rate,
+        decay_norms_and_biases=config.decay_norms_and_biases,
     )
     own = {key: getattr(config, key) for key in _own(("optimizer", "name", config.name))}
     return build_optimizer(
-        config.name, groups, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum, **own
+        config.name,
+        groups,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+        **own,
     )
 
 
@@ -76,9 +92,14 @@ def make_pace(config: RunConfig) -> Pace:
     assert config.optimizer.lr is not None
     assert config.schedule.warmup_epochs is not None
     assert config.schedule.decay is not None
-    own = {key: getattr(config.schedule, key) for key in _own(("schedule", "decay", config.schedule.decay))}
+    own = {
+        key: getattr(config.schedule, key)
+        for key in _own(("schedule", "decay", config.schedule.decay))
+    }
     schedule = Schedule(config.schedule.decay, **own)
-    return Pace(config.optimizer.lr, config.schedule.warmup_epochs, schedule, config.train.gradient_clip)
+    return Pace(
+        config.optimizer.lr, config.schedule.warmup_epochs, schedule, config.train.gradient_clip
+    )
 
 
 def _own(choice: tuple[str, str, str]) -> dict[str, Any]:

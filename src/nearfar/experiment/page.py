@@ -1,4 +1,6 @@
-"""The last files of a run and of a comparison: what was trained is complete, whether or not they can be written."""
+"""The last files of a run and of a comparison: what was trained is complete, whether or not they
+can be written.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -57,9 +57,12 @@ def plan_lines(
     return [
         _data_line(config, listing),
         _encoder_line(config, encoder),
-        f"views      {_views(config)}; batch {config.train.batch_size}"
-        f"{' balanced' if config.data.balanced else ''}, {steps_per_epoch(config, pool)} steps an epoch, "
-        f"{config.train.epochs} epochs, seed {config.train.seed}",
+        (
+            f"views      {_views(config)}; batch"
+            f" {config.train.batch_size}{' balanced' if config.data.balanced else ''},"
+            f" {steps_per_epoch(config, pool)} steps an epoch, {config.train.epochs} epochs, seed"
+            f" {config.train.seed}"
+        ),
         _optimizer_line(config, lr_given=lr_given),
         _estimate_line(config, listing, encoder, pool, device, runs),
         where,
@@ -75,13 +78,18 @@ def _data_line(config: RunConfig, listing: Listing) -> str:
         parts.append(f"{facts.n_unlabeled:,} unlabelled")
     classes = f"{facts.n_classes} classes" if facts.n_classes else "no labels"
     side = store_side(listing, size)
-    return f"data       {facts.name}: {', '.join(parts)}; {classes}; stored at {side} px, shown at {size} px"
+    return (
+        f"data       {facts.name}: {', '.join(parts)}; {classes}; stored at {side} px, shown at"
+        f" {size} px"
+    )
 
 
 def _encoder_line(config: RunConfig, encoder: Encoder) -> str:
     million = sum(parameter.numel() for parameter in encoder.parameters()) / 1e6
     stem = "small-image stem" if encoder.stem else "own stem"
-    weights = "hub's weights" if config.encoder.pretrained else config.encoder.weights or "new weights"
+    weights = (
+        "hub's weights" if config.encoder.pretrained else config.encoder.weights or "new weights"
+    )
     chunks = ""
     if encoder.micro_batch_size is not None:
         group = "; each chunk is a BatchNorm group" if encoder.has_batch_norm else ""
@@ -98,12 +106,15 @@ def _optimizer_line(config: RunConfig, *, lr_given: bool) -> str:
     assert config.train.batch_size is not None
     rule = ""
     if not lr_given:
-        _, where = default_rate(method_class(config.method_name), optimizer.name, config.train.batch_size)
+        _, where = default_rate(
+            method_class(config.method_name), optimizer.name, config.train.batch_size
+        )
         rule = f" ({where}{', a tenth on given weights' if starts_from_weights(config) else ''})"
     decayed = "" if optimizer.decay_norms_and_biases else ", none on norms and biases"
     return (
-        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{rule}, weight decay {optimizer.weight_decay:g}{decayed}; "
-        f"{schedule.decay} after {schedule.warmup_epochs:g} warm-up epochs{_then(config)}"
+        f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{rule}, weight decay"
+        f" {optimizer.weight_decay:g}{decayed}; {schedule.decay} after {schedule.warmup_epochs:g}"
+        f" warm-up epochs{_then(config)}"
     )
 
 
@@ -112,13 +123,25 @@ def _then(config: RunConfig) -> str:
     stage = config.classifier
     if stage.kind is None:
         return ""
-    encoder = "encoder frozen" if stage.encoder == "frozen" else f"encoder fine-tuned at lr {stage.encoder_lr:.3g}"
-    views = f"{stage.epochs} epochs of {'features' if stage.policy == AS_EVALUATED else f'{stage.policy} views'}"
+    encoder = (
+        "encoder frozen"
+        if stage.encoder == "frozen"
+        else f"encoder fine-tuned at lr {stage.encoder_lr:.3g}"
+    )
+    views = (
+        f"{stage.epochs} epochs of"
+        f" {'features' if stage.policy == AS_EVALUATED else f'{stage.policy} views'}"
+    )
     return f"; then a classifier ({stage.kind}, {encoder}): {views}, lr {stage.lr:.3g}"
 
 
 def _estimate_line(
-    config: RunConfig, listing: Listing, encoder: Encoder, pool: int, device: torch.device, runs: int
+    config: RunConfig,
+    listing: Listing,
+    encoder: Encoder,
+    pool: int,
+    device: torch.device,
+    runs: int,
 ) -> str:
     size, batch = config.data.size, config.train.batch_size
     assert size is not None
@@ -130,8 +153,15 @@ def _estimate_line(
     evaluated = images_evaluated(config, facts) * FORWARD_SHARE
     seconds = runs * (views + evaluated + _classifier_rows(config, facts)) * cost.seconds
     held = min(rows, config.train.micro_batch_size or rows)
-    memory = held * cost.saved_bytes + cost.weight_bytes + store_bytes(listing, store_side(listing, size))
-    return f"estimate   about {duration(seconds)} of training, {memory / 2**30:.1f} GB beside the libraries' own"
+    memory = (
+        held * cost.saved_bytes
+        + cost.weight_bytes
+        + store_bytes(listing, store_side(listing, size))
+    )
+    return (
+        f"estimate   about {duration(seconds)} of training, {memory / 2**30:.1f} GB beside the"
+        " libraries' own"
+    )
 
 
 def _classifier_rows(config: RunConfig, facts: DataFacts) -> float:
@@ -149,7 +179,9 @@ def _classifier_rows(config: RunConfig, facts: DataFacts) -> float:
 
 
 def policy_name(policy: str | Mapping[str, Any]) -> str:
-    """A named policy's name; `custom` for one that the configuration spells out, which stands in run.toml."""
+    """A named policy's name; `custom` for one that the configuration spells out, which stands in
+    run.toml.
+    """
     return policy if isinstance(policy, str) else "custom"
 
 

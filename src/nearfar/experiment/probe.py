@@ -10,7 +10,12 @@ from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.evaluate.features import Features, extract_splits
-from nearfar.evaluate.measure import Measurement, few_label_measurement, knn_measurements, linear_measurements
+from nearfar.evaluate.measure import (
+    Measurement,
+    few_label_measurement,
+    knn_measurements,
+    linear_measurements,
+)
 from nearfar.evaluate.probe import LinearProbe
 from nearfar.experiment import folder as files
 from nearfar.experiment.model import open_run
@@ -24,11 +29,15 @@ def probe_run(
 ) -> list[dict[str, Any]]:
     """Measures the last encoder; the numbers join results.json by name.
 
-    Those on other data say so (`data`, and in their protocol), and never take the place of the run's own. A run
-    without a classifier gets the linear probe as its own. UserError: probes that do not fit together.
+    Those on other data say so (`data`, and in their protocol), and never take the place of the
+    run's own. A run without a classifier gets the linear probe as its own. UserError: probes that
+    do not fit together.
     """
     if labels_per_class is not None and (kind != "linear" or labels_per_class < 1):
-        raise UserError(f"--labels-per-class: want at least 1, with --kind linear; got {labels_per_class}, {kind}")
+        raise UserError(
+            f"--labels-per-class: want at least 1, with --kind linear; got {labels_per_class},"
+            f" {kind}"
+        )
     model = open_run(run, progress)
     config = files.read_toml(run / files.RUN_TOML)
     own = data is None
@@ -40,19 +49,31 @@ def probe_run(
     with progress.bar(len(stored), "features") as bar:
         splits = extract_splits(model.encoder, stored, model.view, bar)
     if missing := [name for name in ("train", "val", "test") if name not in splits]:
-        raise DataError(f"{listing.source}: want labelled images in train, val and test, got none in {missing[0]}")
+        raise DataError(
+            f"{listing.source}: want labelled images in train, val and test, got none in"
+            f" {missing[0]}"
+        )
     if len(present := np.unique(splits["train"].y)) < 2:
         only = stored.class_names[present[0]]
-        raise DataError(f"{listing.source}: want at least 2 classes in train to probe with, got 1 ({only})")
-    measured, classifier = _measure(splits, len(stored.class_names), kind, labels_per_class, config["train"]["seed"])
+        raise DataError(
+            f"{listing.source}: want at least 2 classes in train to probe with, got 1 ({only})"
+        )
+    measured, classifier = _measure(
+        splits, len(stored.class_names), kind, labels_per_class, config["train"]["seed"]
+    )
     found = [m.as_json() for m in measured]
     if not own:
-        found = [{**m, "protocol": f"{m['protocol']}; on {listing.name}", "data": listing.source} for m in found]
+        found = [
+            {**m, "protocol": f"{m['protocol']}; on {listing.name}", "data": listing.source}
+            for m in found
+        ]
     _join(run, found)
     if classifier is not None and not (run / files.CLASSIFIER).exists():
         files.write_classifier(run, classifier.weight, classifier.bias)
         facts = files.read_json(run / files.ENCODER_JSON)
-        files.write_json(run / files.ENCODER_JSON, {**facts, "class_names": list(stored.class_names)})
+        files.write_json(
+            run / files.ENCODER_JSON, {**facts, "class_names": list(stored.class_names)}
+        )
     return found
 
 
@@ -67,7 +88,8 @@ def _measure(
 
 
 def _join(run: Path, measured: list[dict[str, Any]]) -> None:
-    """Adds to results.json, in place of those of the same name, split and selection; the run's own stay before others'.
+    """Adds to results.json, in place of those of the same name, split and selection; the run's own
+    stay before others'.
     """
     results = files.read_json(run / files.RESULTS)
     there = {_key(m): m for m in results["measurements"]}
@@ -78,5 +100,3 @@ def _join(run: Path, measured: list[dict[str, Any]]) -> None:
 
 def _key(m: dict[str, Any]) -> tuple[str, str, str]:
     return m["name"], m["split"], m["selection"]
-
-

@@ -50,7 +50,8 @@ def make_request(
     force: bool = False,
     command: str | None = None,
 ) -> Request:
-    """Layers, each over the one before: defaults, the recipe's file, flags ("train.epochs": 10), `--set` texts, smoke.
+    """Layers, each over the one before: defaults, the recipe's file, flags ("train.epochs": 10),
+    `--set` texts, smoke.
 
     UserError: an unreadable recipe, a malformed override, a setting that DATA is instead.
     """
@@ -58,11 +59,19 @@ def make_request(
         raise UserError("want either --resume (continue) or --force (replace), got both")
     base = read_toml(_recipe_file(recipe)) if recipe is not None else {}
     usual = [(*_section_and_key(path), value) for path, value in (defaults or {}).items()]
-    asked = [(section, key, value) for section, key, value in usual if key not in base.get(section, {})]
-    asked += [(*_section_and_key(path), value) for path, value in (flags or {}).items() if value is not None]
+    asked = [
+        (section, key, value) for section, key, value in usual if key not in base.get(section, {})
+    ]
+    asked += [
+        (*_section_and_key(path), value)
+        for path, value in (flags or {}).items()
+        if value is not None
+    ]
     overrides = [parse_override(text) for text in settings]
     if any((section, key) == ("data", "source") for section, key, _ in [*asked, *overrides]):
-        raise ConfigError(["data.source: is the command's first argument, DATA; leave it out of the settings"])
+        raise ConfigError(
+            ["data.source: is the command's first argument, DATA; leave it out of the settings"]
+        )
     source = str(data) if isinstance(data, str | Path) else "<Dataset>"
     asked.append(("data", "source", source))
     if isinstance(encoder, str):
@@ -79,7 +88,9 @@ def make_request(
 
 
 def make_fabric() -> Fabric:
-    """One device: the accelerator where there is one, else the CPU. The encoder owns autocast, not Fabric."""
+    """One device: the accelerator where there is one, else the CPU. The encoder owns autocast, not
+    Fabric.
+    """
     fabric = Fabric(accelerator="auto", devices=1, precision="32-true")
     fabric.launch()
     return fabric

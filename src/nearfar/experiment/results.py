@@ -21,7 +21,9 @@ def results_json(
     untrained: list[Measurement],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """`evaluated` is None for a run that is not complete; `facts` are the loop's and the process's."""
+    """`evaluated` is None for a run that is not complete; `facts` are the loop's and the
+    process's.
+    """
     config = stage.config
     done = evaluated or Evaluated([], None)
     return {
@@ -38,7 +40,11 @@ def results_json(
         "measurements": [m.as_json() for m in done.measurements],
         "untrained": [m.as_json() for m in untrained],
         "confusion": done.confusion
-        and {"split": "test", "by": "classifier" if done.trained else "linear_probe", "counts": done.confusion},
+        and {
+            "split": "test",
+            "by": "classifier" if done.trained else "linear_probe",
+            "counts": done.confusion,
+        },
         "cost": {
             "train_seconds": round(counters.train_seconds, 3),
             "classifier_seconds": round(done.trained.seconds, 3) if done.trained else None,
@@ -48,16 +54,23 @@ def results_json(
             "steps": counters.step,
             "selected_epoch": counters.best_epoch or None,
         },
-        "diagnosis": [*facts["verdicts"], *_diagnosis(stage, counters, complete=evaluated is not None)],
+        "diagnosis": [
+            *facts["verdicts"],
+            *_diagnosis(stage, counters, complete=evaluated is not None),
+        ],
     }
 
 
 def _diagnosis(stage: Stage, counters: Counters, *, complete: bool) -> list[str]:
     found = []
     if (reason := stage.unmeasurable()) is not None:
-        found.append(f"{reason}: nothing measured; probe it with `nearfar probe RUN --data LABELLED`")
+        found.append(
+            f"{reason}: nothing measured; probe it with `nearfar probe RUN --data LABELLED`"
+        )
     elif not stage.config.evaluate.probes:
-        found.append("evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`")
+        found.append(
+            "evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`"
+        )
     if not complete:
         epochs = stage.config.train.epochs
         found.append(f"interrupted after epoch {counters.epoch} of {epochs}; --resume continues")

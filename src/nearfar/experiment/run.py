@@ -48,7 +48,9 @@ from nearfar.views.compiling import compile_kernels
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that one run is made of. `alone`: whether it has the process, its memory and its --out, for itself."""
+    """Everything that one run is made of. `alone`: whether it has the process, its memory and its
+    --out, for itself.
+    """
 
     config: RunConfig
     data: ImageData
@@ -60,11 +62,14 @@ class Job:
     resume: bool = False
 
 
-def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = None) -> dict[str, Any]:
+def execute(
+    job: Job, progress: Progress, untrained: list[Measurement] | None = None
+) -> dict[str, Any]:
     """Trains, evaluates, writes the folder; returns the content of results.json.
 
     `untrained`: the floor's measurements, where another run of the same start has taken them.
-    TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes, and leaves a usable run.
+    TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes, and leaves a
+    usable run.
     """
     prepared = _prepare(job, progress)
     with kept_memory(), _stopping_well(job, prepared):
@@ -79,7 +84,9 @@ def execute(job: Job, progress: Progress, untrained: list[Measurement] | None = 
         trained = None
         if job.config.classifier.kind is not None:
             trained = train_classifier(prepared.stage, prepared.method.encoder, job.fabric, job.out)
-        evaluated = evaluate_run(prepared.stage, prepared.method, prepared.counters, job.out, trained)
+        evaluated = evaluate_run(
+            prepared.stage, prepared.method, prepared.counters, job.out, trained
+        )
         prepared.count_seconds()
         return _write_results(job, prepared, evaluated, untrained)
 
@@ -126,7 +133,8 @@ def _begin_folder(job: Job, prepared: _Prepared) -> None:
     files.write_json(job.out / files.ENVIRONMENT, environment(job.fabric.device))
     batches = prepared.batches
     files.write_bytes(
-        job.out / files.VIEWS, run_sheet(job.config, job.data, batches.pool, batches.plan, prepared.stage.view)
+        job.out / files.VIEWS,
+        run_sheet(job.config, job.data, batches.pool, batches.plan, prepared.stage.view),
     )
 
 
@@ -139,7 +147,9 @@ def _continue(job: Job, prepared: _Prepared) -> None:
         )
     if prepared.counters.best_epoch:
         if not (job.out / files.ENCODER_SELECTED).exists():
-            raise RunError(f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force")
+            raise RunError(
+                f"{job.out / files.ENCODER_SELECTED} is missing; start again with --force"
+            )
         files.read_tensors(job.out / files.ENCODER_SELECTED)
     files.keep_rows_until(job.out / files.METRICS, prepared.counters.epoch)
 
@@ -164,7 +174,11 @@ def _train(job: Job, prepared: _Prepared) -> None:
         append_metrics(job.out / files.METRICS, row)
         prepared.count_seconds()
         save_checkpoint(
-            job.out / files.CHECKPOINT, prepared.method, prepared.optimizer, counters, prepared.online_probe
+            job.out / files.CHECKPOINT,
+            prepared.method,
+            prepared.optimizer,
+            counters,
+            prepared.online_probe,
         )
         _tell(stage.progress, row, config.train.epochs, every)
         prepared.watch.see(row)
@@ -190,7 +204,10 @@ def _tell(progress: Progress, row: Row, epochs: int, every: int) -> None:
         return
     chance = f" (chance {row['chance']:.3f})" if "chance" in row else ""
     knn = f", validation kNN {row['knn.top1.val']:.3f}" if "knn.top1.val" in row else ""
-    progress.say(f"  epoch {row['epoch']:.0f} of {epochs}: loss {row['loss']:.3f}{chance}{knn}, {row['seconds']:.0f} s")
+    progress.say(
+        f"  epoch {row['epoch']:.0f} of {epochs}: loss {row['loss']:.3f}{chance}{knn},"
+        f" {row['seconds']:.0f} s"
+    )
 
 
 @contextmanager
@@ -201,8 +218,14 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
     except KeyboardInterrupt:
         _leave_usable(job, prepared)
         epoch, epochs = prepared.counters.epoch, job.config.train.epochs
-        where = ", in the classifier stage" if epoch == epochs and job.config.classifier.kind is not None else ""
-        prepared.stage.progress.say(f"stopped after epoch {epoch} of {epochs}{where}{_how_to_continue(job)}")
+        where = (
+            ", in the classifier stage"
+            if epoch == epochs and job.config.classifier.kind is not None
+            else ""
+        )
+        prepared.stage.progress.say(
+            f"stopped after epoch {epoch} of {epochs}{where}{_how_to_continue(job)}"
+        )
         raise
     except TrainingStoppedError as error:
         prepared.watch.stopped(error)
@@ -219,8 +242,8 @@ def _stopping_well(job: Job, prepared: _Prepared) -> Iterator[None]:
             raise
         epoch = prepared.counters.epoch
         raise TrainingStoppedError(
-            f"{job.out} cannot be written any more ({error.strerror or error}) at epoch {epoch}; the last complete "
-            f"checkpoint stays: make room{_how_to_continue(job)}"
+            f"{job.out} cannot be written any more ({error.strerror or error}) at epoch {epoch};"
+            f" the last complete checkpoint stays: make room{_how_to_continue(job)}"
         ) from error
 
 
@@ -273,4 +296,6 @@ def _write_results(
 def _write_encoder(job: Job, prepared: _Prepared) -> None:
     encoder = prepared.method.encoder
     files.write_tensors(job.out / files.ENCODER, encoder.net.state_dict())
-    files.write_json(job.out / files.ENCODER_JSON, encoder_json(encoder, prepared.stage.view, job.data))
+    files.write_json(
+        job.out / files.ENCODER_JSON, encoder_json(encoder, prepared.stage.view, job.data)
+    )

@@ -1,4 +1,6 @@
-"""From what the user asked to a resolved configuration: names checked, facts checked, defaults chosen."""
+"""From what the user asked to a resolved configuration: names checked, facts checked, defaults
+chosen.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -55,7 +57,8 @@ def _policy_problems(policy: str | Mapping[str, Any]) -> Sequence[str]:
 
 
 def check_config(sections: Sections, where: str = "configuration") -> RunConfig:
-    """The configuration with every name and bound checked; no data are read. ConfigError lists all problems.
+    """The configuration with every name and bound checked; no data are read. ConfigError lists all
+    problems.
 
     A method named `module:Class` is imported.
     """
@@ -71,10 +74,11 @@ def resolve(
     *,
     pool: int | None = None,
 ) -> RunConfig:
-    """The configuration with every default chosen for these data. DataError or ConfigError: the two do not fit.
+    """The configuration with every default chosen for these data. DataError or ConfigError: the two
+    do not fit.
 
-    `encoder_name` names the user's own module, where one is given; `pool` is the number of images that a default
-    batch is chosen for, where that is not the method's own.
+    `encoder_name` names the user's own module, where one is given; `pool` is the number of images
+    that a default batch is chosen for, where that is not the method's own.
     """
     size = config.data.size or min(DEFAULT_SIZE_PX, listing.side)
     method = method_class(config.method_name)
@@ -84,8 +88,12 @@ def resolve(
     batch = batch_size(config, pool or pool_size(config.method_name, facts))
     if problems := config.method.misfits(pool_size(config.method_name, facts), batch):
         raise ConfigError(problems)
-    name = encoder_name or config.encoder.name or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
-    policy = config.views.policy or listing.default_policy or default_policy(method.default_views, size)
+    name = (
+        encoder_name or config.encoder.name or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
+    )
+    policy = (
+        config.views.policy or listing.default_policy or default_policy(method.default_views, size)
+    )
     refuse_labels_missing(config, facts)
     train = {"batch_size": batch, "precision": choose_precision(config.train.precision, device)}
     return config.model_copy(
@@ -112,15 +120,24 @@ def _classifier(config: RunConfig, listing: Listing) -> ClassifierConfig:
     stage = config.classifier
     if stage.kind is None:
         return stage
-    defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED, "lr": CLASSIFIER_RATE}
+    defaults: dict[str, Any] = {
+        "epochs": CLASSIFIER_EPOCHS,
+        "policy": AS_EVALUATED,
+        "lr": CLASSIFIER_RATE,
+    }
     if stage.encoder == "finetuned":
         given_weights = GIVEN_WEIGHTS_RATE if starts_from_weights(config) else 1
         encoder_lr = (stage.lr or CLASSIFIER_RATE) * FINETUNED_RATE * given_weights
-        defaults |= {"epochs": min(config.train.epochs, CLASSIFIER_EPOCHS), "encoder_lr": encoder_lr}
+        defaults |= {
+            "epochs": min(config.train.epochs, CLASSIFIER_EPOCHS),
+            "encoder_lr": encoder_lr,
+        }
         defaults["policy"] = listing.default_policy or "basic"
     if stage.kind == "mlp":
         defaults |= {"hidden_dim": 1000, "dropout": 0.5}
-    return stage.model_copy(update={name: value for name, value in defaults.items() if getattr(stage, name) is None})
+    return stage.model_copy(
+        update={name: value for name, value in defaults.items() if getattr(stage, name) is None}
+    )
 
 
 def refuse_labels_missing(config: RunConfig, facts: DataFacts) -> None:
@@ -128,11 +145,14 @@ def refuse_labels_missing(config: RunConfig, facts: DataFacts) -> None:
     if config.classifier.kind is not None and sum(count > 0 for count in facts.class_counts) < 2:
         got = f"1 ({facts.class_names[0]})" if facts.n_classes else "none"
         raise DataError(
-            f"classifier.kind: wants labelled training images of at least 2 classes, and {facts.name} has {got}; leave "
-            "the classifier out, or give labels (folders of classes)"
+            "classifier.kind: wants labelled training images of at least 2 classes, and"
+            f" {facts.name} has {got}; leave the classifier out, or give labels (folders of"
+            " classes)"
         )
     if config.evaluate.online_probe and facts.n_train == 0:
-        raise DataError(f"evaluate.online_probe: wants labels, and {facts.name} has none; leave it out")
+        raise DataError(
+            f"evaluate.online_probe: wants labels, and {facts.name} has none; leave it out"
+        )
 
 
 def refuse_unread(config: RunConfig, data: ImageData) -> None:
@@ -145,7 +165,9 @@ def refuse_unread(config: RunConfig, data: ImageData) -> None:
 
 
 def refuse_unfit(method: str, facts: DataFacts, source: str, *, balanced: bool) -> None:
-    """DataError where the method, or balanced batches, cannot work with these data; says what to do."""
+    """DataError where the method, or balanced batches, cannot work with these data; says what to
+    do.
+    """
     if (reason := method_class(method).why_not(facts)) is not None:
         raise DataError(f"{method} {reason}")
     if facts.n_train + facts.n_unlabeled == 0:
@@ -156,25 +178,31 @@ def refuse_unfit(method: str, facts: DataFacts, source: str, *, balanced: bool) 
     alone = [name for name, train, val in learnt if train + val < 2]
     if alone and facts.n_classes > 1:
         raise DataError(
-            f"{source}: want at least 2 training images of each class, got fewer of "
-            f"{', '.join(alone[:10])}{' ...' if len(alone) > 10 else ''}; add images or leave the class out"
+            f"{source}: want at least 2 training images of each class, got fewer of"
+            f" {', '.join(alone[:10])}{' ...' if len(alone) > 10 else ''}; add images or leave the"
+            " class out"
         )
 
 
 def _refuse_balanced(method: str, facts: DataFacts) -> None:
-    """DataError where batches cannot be composed by class, or where labels would so reach a method without need."""
+    """DataError where batches cannot be composed by class, or where labels would so reach a method
+    without need.
+    """
     if facts.n_classes == 0:
-        raise DataError(f"data.balanced: wants classes, and {facts.name} has no labels; leave data.balanced out")
+        raise DataError(
+            f"data.balanced: wants classes, and {facts.name} has no labels; leave data.balanced out"
+        )
     kind = method_class(method)
     if not kind.needs_labels:
         raise DataError(
-            f"data.balanced: {method} learns without labels, and batches composed by class would show it some; "
-            "leave data.balanced out"
+            f"data.balanced: {method} learns without labels, and batches composed by class would"
+            " show it some; leave data.balanced out"
         )
     if kind.takes_unlabelled and facts.n_unlabeled:
         raise DataError(
-            f"data.balanced: wants a class for each image, and {method} would train on {facts.n_unlabeled:,} images "
-            "without one; leave data.balanced out, or the unlabelled images"
+            f"data.balanced: wants a class for each image, and {method} would train on"
+            f" {facts.n_unlabeled:,} images without one; leave data.balanced out, or the unlabelled"
+            " images"
         )
 
 
@@ -184,10 +212,15 @@ def pool_size(method: str, facts: DataFacts) -> int:
 
 
 def batch_size(config: RunConfig, pool: int) -> int:
-    """The user's, or a power of two up to 256 that leaves at least 8 steps an epoch. DataError: too large."""
+    """The user's, or a power of two up to 256 that leaves at least 8 steps an epoch. DataError: too
+    large.
+    """
     asked = config.train.batch_size
     if asked is not None and asked > pool:
-        raise DataError(f"train.batch_size: want at most {pool} (the training images that can be read), got {asked}")
+        raise DataError(
+            f"train.batch_size: want at most {pool} (the training images that can be read), got"
+            f" {asked}"
+        )
     if asked is not None:
         return asked
     if pool < 2:

@@ -15,10 +15,11 @@ Key = tuple[str, str, str | None, str | None]
 
 
 def build_table(results: Results) -> list[dict[str, Any]]:
-    """A row for each method, name, split and selection: mean and sd (n-1) over seeds; sd None for one seed.
+    """A row for each method, name, split and selection: mean and sd (n-1) over seeds; sd None for
+    one seed.
 
-    The untrained encoder is a row of its own; its seeds are counted once, not once a method. What `probe` measured on
-    other data has no place here.
+    The untrained encoder is a row of its own; its seeds are counted once, not once a method. What
+    `probe` measured on other data has no place here.
     """
     values: dict[Key, list[float | None]] = defaultdict(list)
     seen: set[int] = set()
@@ -51,8 +52,8 @@ def _row(key: Key, found: list[float | None]) -> dict[str, Any]:
 
 
 def compare_pairs(results: Results, methods: list[str]) -> list[dict[str, Any]]:
-    """Each pair of methods, then each method and the untrained encoder, on the test linear probe of the last
-    epoch, by Welch's 95 % interval over seeds.
+    """Each pair of methods, then each method and the untrained encoder, on the test linear probe of
+    the last epoch, by Welch's 95 % interval over seeds.
     """
     scores = {
         method: [
@@ -65,7 +66,10 @@ def compare_pairs(results: Results, methods: list[str]) -> list[dict[str, Any]]:
         for method in methods
     }
     floors = {
-        result["seed"]: m["value"] for result in results for m in result["untrained"] if m["name"] == JUDGED_BY[0]
+        result["seed"]: m["value"]
+        for result in results
+        for m in result["untrained"]
+        if m["name"] == JUDGED_BY[0]
     }
     scores[UNTRAINED] = list(floors.values())
     pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in methods)]
@@ -82,7 +86,10 @@ def _pair(a: str, b: str, of_a: list[float], of_b: list[float]) -> dict[str, Any
     else:
         verdict = "larger than" if larger else "not larger than"
         low, high = (100 * end for end in interval)
-        text = f"{points} (95 % interval {low:+.1f} to {high:+.1f} over seeds): {verdict} the seeds' noise"
+        text = (
+            f"{points} (95 % interval {low:+.1f} to {high:+.1f} over seeds): {verdict} the seeds'"
+            " noise"
+        )
     return {
         "name": JUDGED_BY[0],
         "a": a,
@@ -95,7 +102,9 @@ def _pair(a: str, b: str, of_a: list[float], of_b: list[float]) -> dict[str, Any
 
 
 def welch_interval(a: list[float], b: list[float]) -> tuple[float, float] | None:
-    """95 % of the difference of means, unequal variances; None with fewer than two values on a side."""
+    """95 % of the difference of means, unequal variances; None with fewer than two values on a
+    side.
+    """
     if len(a) < 2 or len(b) < 2:
         return None
     difference = float(np.mean(a) - np.mean(b))

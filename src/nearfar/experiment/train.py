@@ -33,12 +33,16 @@ class Run:
 
 
 def train_run(request: Request, progress: Progress) -> Run:
-    """Checks everything, says the plan, trains, probes, writes the report. UserError before anything is written."""
+    """Checks everything, says the plan, trains, probes, writes the report. UserError before
+    anything is written.
+    """
     config = check_config(request.sections, request.where)
     listing = open_source(request.data)
     fabric = make_fabric()
     module = request.module
-    config = resolve(config, listing, fabric.device, type(module).__name__ if module is not None else None)
+    config = resolve(
+        config, listing, fabric.device, type(module).__name__ if module is not None else None
+    )
     out = _folder(request, listing.name, config.method_name)
     files.check_free(out, resume=request.resume, force=request.force, comparison=False)
     if request.resume and (done := finished(out, config)) is not None:
@@ -54,7 +58,9 @@ def train_run(request: Request, progress: Progress) -> Run:
     given = "lr" in request.sections.get("optimizer", {})
     for line in plan_lines(config, listing, encoder, pool, fabric.device, where, lr_given=given):
         progress.say(f"  {line}")
-    data = load_data(listing, view_size=config.data.size, strict=config.data.strict, progress=progress)
+    data = load_data(
+        listing, view_size=config.data.size, strict=config.data.strict, progress=progress
+    )
     refuse_unread(config, data)
     if request.force:
         files.clear(out)
@@ -64,7 +70,16 @@ def train_run(request: Request, progress: Progress) -> Run:
 
 
 def _job(config: RunConfig, data: Any, out: Path, request: Request, fabric: Fabric) -> Job:
-    return Job(config, data, out, request.command, fabric, request.module, alone=True, resume=request.resume)
+    return Job(
+        config,
+        data,
+        out,
+        request.command,
+        fabric,
+        request.module,
+        alone=True,
+        resume=request.resume,
+    )
 
 
 def _folder(request: Request, data: str, method: str) -> Path:
@@ -82,7 +97,8 @@ def finished(out: Path, config: RunConfig) -> dict[str, Any] | None:
         return None
     stored, asked = files.read_toml(out / files.RUN_TOML), config.sections()
     differing = [
-        f"{section}.{key} ({stored.get(section, {}).get(key)} there, {asked.get(section, {}).get(key)} now)"
+        f"{section}.{key} ({stored.get(section, {}).get(key)} there,"
+        f" {asked.get(section, {}).get(key)} now)"
         for section in sorted({*stored, *asked})
         for key in sorted({*stored.get(section, {}), *asked.get(section, {})})
         if stored.get(section, {}).get(key) != asked.get(section, {}).get(key)
@@ -97,8 +113,14 @@ def finished(out: Path, config: RunConfig) -> dict[str, Any] | None:
     results = files.read_json(out / files.RESULTS)
     needed = [files.ENCODER, files.ENCODER_JSON]
     stage = config.classifier
-    if stage.kind or any(m["name"].startswith("linear_probe.") for m in results.get("measurements", [])):
+    if stage.kind or any(
+        m["name"].startswith("linear_probe.") for m in results.get("measurements", [])
+    ):
         needed.append(files.CLASSIFIER)
     if stage.kind and stage.encoder == "finetuned":
         needed.append(files.ENCODER_FINETUNED)
-    return results if results.get("complete") and all((out / name).exists() for name in needed) else None
+    return (
+        results
+        if results.get("complete") and all((out / name).exists() for name in needed)
+        else None
+    )

@@ -20,11 +20,25 @@ from nearfar.experiment.request import Data
 
 TOP = 5
 FORMATS = (".npz", ".csv", ".parquet")
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".avif", ".jp2")
+IMAGE_ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".ppm",
+    ".avif",
+    ".jp2",
+)
 
 
 def embed_data(run: Path, data: Data, out: Path, progress: Progress) -> dict[str, Any]:
-    """Writes the representation of every image of `data` with label, split and path. UserError: the format."""
+    """Writes the representation of every image of `data` with label, split and path. UserError: the
+    format.
+    """
     if out.suffix not in FORMATS:
         raise UserError(f"--out: want a file ending in {', '.join(FORMATS)}, got {out}")
     model = open_run(run, progress)
@@ -37,7 +51,9 @@ def embed_data(run: Path, data: Data, out: Path, progress: Progress) -> dict[str
         "split": np.asarray(stored.splits, dtype=str),
         "paths": np.asarray(stored.paths, dtype=str),
     }
-    content = _npz(x, columns, stored.class_names) if out.suffix == ".npz" else _table(x, columns, out)
+    content = (
+        _npz(x, columns, stored.class_names) if out.suffix == ".npz" else _table(x, columns, out)
+    )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(out, content)
@@ -48,7 +64,11 @@ def embed_data(run: Path, data: Data, out: Path, progress: Progress) -> dict[str
 
 def _npz(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], names: Sequence[str]) -> bytes:
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {"embeddings": x, **columns, "class_names": np.asarray(names, dtype=str)}
+    arrays: dict[str, Any] = {
+        "embeddings": x,
+        **columns,
+        "class_names": np.asarray(names, dtype=str),
+    }
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
@@ -61,14 +81,18 @@ def _table(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], out: Path) 
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["path", "label", "split", *(f"e{i}" for i in range(x.shape[1]))])
-        for path, label, split, row in zip(columns["paths"], columns["labels"], columns["split"], x, strict=True):
+        for path, label, split, row in zip(
+            columns["paths"], columns["labels"], columns["split"], x, strict=True
+        ):
             writer.writerow([path, int(label), split, *(f"{value:.7g}" for value in row.tolist())])
         return text.getvalue().encode()
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise UserError("--out: a .parquet file wants pyarrow; install it, or choose .npz or .csv") from error
+        raise UserError(
+            "--out: a .parquet file wants pyarrow; install it, or choose .npz or .csv"
+        ) from error
     named = {"path": columns["paths"], "label": columns["labels"], "split": columns["split"]}
     table = pyarrow.table({**named, **{f"e{i}": x[:, i] for i in range(x.shape[1])}})
     sink = io.BytesIO()
@@ -95,12 +119,17 @@ def predict_files(run: Path, images: Sequence[Path], progress: Progress) -> dict
             bar.advance(len(part))
     if not predictions:
         lines = "\n  ".join(f"{bad['path']}: {bad['reason']}" for bad in unreadable[:10])
-        raise DataError(f"want at least one image that can be read, got none of {len(paths)}\n  {lines}")
+        raise DataError(
+            f"want at least one image that can be read, got none of {len(paths)}\n  {lines}"
+        )
     return {"predictions": predictions, "unreadable": unreadable}
 
 
 def _predict_each(
-    model: Model, paths: Sequence[Path], predictions: list[dict[str, Any]], unreadable: list[dict[str, str]]
+    model: Model,
+    paths: Sequence[Path],
+    predictions: list[dict[str, Any]],
+    unreadable: list[dict[str, str]],
 ) -> None:
     """One by one, where some of them cannot be read."""
     for path in paths:
@@ -125,7 +154,13 @@ def _images_of(path: Path) -> list[Path]:
         raise DataError(f"{path}: want an image or a folder of images, got no such file")
     if path.is_file():
         return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith("."))
+    found = sorted(
+        p
+        for p in path.rglob("*")
+        if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")
+    )
     if not found:
-        raise DataError(f"{path}: want images ({', '.join(IMAGE_ENDINGS)}), got none in this folder")
+        raise DataError(
+            f"{path}: want images ({', '.join(IMAGE_ENDINGS)}), got none in this folder"
+        )
     return found

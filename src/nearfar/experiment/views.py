@@ -1,4 +1,6 @@
-"""Contact sheets: `nearfar check DATA --views POLICY`, and the one that every run keeps of its training views."""
+"""Contact sheets: `nearfar check DATA --views POLICY`, and the one that every run keeps of its
+training views.
+"""
 
 import io
 import re
@@ -54,37 +56,55 @@ def choose_policy(asked: str) -> Chosen:
     config = check_config(whole, str(path))
     assert config.views.policy is not None
     policy = read_policy(config.views.policy).stronger(config.views.strength)
-    return Chosen(path.stem if policy_name(config.views.policy) == "custom" else str(config.views.policy), policy)
+    return Chosen(
+        path.stem if policy_name(config.views.policy) == "custom" else str(config.views.policy),
+        policy,
+    )
 
 
 def _named(name: str) -> Policy:
     try:
         return read_policy(name)
     except ConfigError as error:
-        raise ConfigError([problem.replace("views.policy:", "--views:", 1) for problem in error.problems]) from None
+        raise ConfigError(
+            [problem.replace("views.policy:", "--views:", 1) for problem in error.problems]
+        ) from None
 
 
 def write_check_sheet(data: Data, chosen: Chosen, progress: Progress) -> Path:
     """Eight training images by eight views in the current folder, under a free name; where it is.
 
-    Sizes are those that training would choose. DataError: nothing to train on, or training would refuse the data.
+    Sizes are those that training would choose. DataError: nothing to train on, or training would
+    refuse the data.
     """
     listing = open_source(data)
     stored = load(listing, view_size=min(DEFAULT_SIZE_PX, listing.side), progress=progress)
     pool = torch.cat([stored.split("train"), stored.split("unlabeled")])
     if not len(pool):
-        raise DataError(f"{listing.source}: want images to train on, to show views of; got none (only val and test)")
+        raise DataError(
+            f"{listing.source}: want images to train on, to show views of; got none (only val and"
+            " test)"
+        )
     compile_kernels(progress)
     size = min(DEFAULT_SIZE_PX, listing.side)
     mean, std = channel_statistics(stored)
     turns = sum(kind.count is None for kind in chosen.policy.kinds)
     own = sum(kind.count or 0 for kind in chosen.policy.kinds)
-    plan = ViewPlan(chosen.policy, max(turns, VIEWS - own), size, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+    plan = ViewPlan(
+        chosen.policy,
+        max(turns, VIEWS - own),
+        size,
+        (mean[0], mean[1], mean[2]),
+        (std[0], std[1], std[2]),
+    )
     rows = few_rows(stored, pool)
     sheet = contact_sheet(
         Shown(stored.rows(rows), rows, plan, seed=0),
         title=chosen.name,
-        about=f"{len(rows)} training images of {stored.name}; data.size {size} px, seed 0; normalisation undone",
+        about=(
+            f"{len(rows)} training images of {stored.name}; data.size {size} px, seed 0;"
+            " normalisation undone"
+        ),
     )
     return _save_under_a_free_name(sheet, chosen.name)
 
@@ -101,14 +121,23 @@ def _save_under_a_free_name(sheet: Image.Image, name: str) -> Path:
         except FileExistsError:
             number += 1
         except OSError as error:
-            raise UserError(f"{path.absolute()} cannot be written ({error.strerror}); go to another folder") from error
+            raise UserError(
+                f"{path.absolute()} cannot be written ({error.strerror}); go to another folder"
+            ) from error
         else:
             return path
 
 
-def run_sheet(config: RunConfig, data: ImageData, pool: Int64[Tensor, " image"], plan: ViewPlan,
-              view: EvaluationView) -> bytes:  # fmt: skip
-    """The very views that a run's first epochs show of eight of its images, as a PNG of moderate size."""
+def run_sheet(
+    config: RunConfig,
+    data: ImageData,
+    pool: Int64[Tensor, " image"],
+    plan: ViewPlan,
+    view: EvaluationView,
+) -> bytes:
+    """The very views that a run's first epochs show of eight of its images, as a PNG of moderate
+    size.
+    """
     assert config.views.policy is not None
     rows = few_rows(data, pool)
     epochs = min(config.train.epochs, max(1, VIEWS // len(plan.policy.views(plan.count))))
@@ -118,15 +147,19 @@ def run_sheet(config: RunConfig, data: ImageData, pool: Int64[Tensor, " image"],
     sheet = contact_sheet(
         Shown(data.rows(rows), rows, plan, config.train.seed, view.crop, epochs),
         title=f"{name} x {plan.policy.describe(plan.count, plan.size)}{strength}",
-        about=f"{len(rows)} training images of {data.name}; data.size {plan.size} px{shrunk}, seed "
-        f"{config.train.seed}; normalisation undone",
+        about=(
+            f"{len(rows)} training images of {data.name}; data.size {plan.size} px{shrunk}, seed "
+            f"{config.train.seed}; normalisation undone"
+        ),
         largest_px=RUN_LARGEST_PX,
     )
     return _png(sheet)
 
 
 def few_rows(data: ImageData, pool: Int64[Tensor, " image"]) -> Int64[Tensor, " image"]:
-    """At most eight of the rows, spread evenly over the classes and within each; the unlabelled are one more."""
+    """At most eight of the rows, spread evenly over the classes and within each; the unlabelled are
+    one more.
+    """
     labels = data.labels[pool]
     of_class = [pool[labels == label] for label in sorted(set(labels.tolist()))]
     chosen: dict[int, None] = {}

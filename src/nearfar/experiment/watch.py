@@ -1,4 +1,6 @@
-"""The doctor beside a run: reads its rows as they come, says each verdict once, and remembers why a run stopped."""
+"""The doctor beside a run: reads its rows as they come, says each verdict once, and remembers why a
+run stopped.
+"""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +20,9 @@ from nearfar.methods import method_class
 class Watch:
     """`verdicts` are those on the run as far as it has come."""
 
-    def __init__(self, out: Path, sections: Mapping[str, Mapping[str, Any]], width: int, progress: Progress) -> None:
+    def __init__(
+        self, out: Path, sections: Mapping[str, Mapping[str, Any]], width: int, progress: Progress
+    ) -> None:
         self.out = out
         self.progress = progress
         labelled = method_class(str(sections["method"]["name"])).needs_labels
@@ -28,7 +32,9 @@ class Watch:
         self.told: set[str] = set()
 
     def begin(self) -> None:
-        """Takes up the rows that stand in the folder; the reason of an earlier stop is forgotten."""
+        """Takes up the rows that stand in the folder; the reason of an earlier stop is
+        forgotten.
+        """
         (self.out / files.STOPPED).unlink(missing_ok=True)
         self.rows = read_rows(self.out)
         self._judge()
@@ -55,12 +61,21 @@ class Watch:
 
 
 def facts_of(
-    sections: Mapping[str, Mapping[str, Any]], width: int | None, stopped: Stopped | None, *, labelled: bool
+    sections: Mapping[str, Mapping[str, Any]],
+    width: int | None,
+    stopped: Stopped | None,
+    *,
+    labelled: bool,
 ) -> Facts:
-    """What the judge is told of a run: its configuration as it stands in run.toml, whether it learns from labels."""
+    """What the judge is told of a run: its configuration as it stands in run.toml, whether it
+    learns from labels.
+    """
     method = sections.get("method", {})
     name = str(method.get("name", ""))
-    batch, views = sections.get("train", {}).get("batch_size"), sections.get("views", {}).get("count")
+    batch, views = (
+        sections.get("train", {}).get("batch_size"),
+        sections.get("views", {}).get("count"),
+    )
     return Facts(
         name,
         labelled=labelled,
@@ -74,7 +89,9 @@ def facts_of(
 
 
 def read_rows(run: Path) -> list[Row]:
-    """The rows of metrics.jsonl. RunError: a line is damaged; a last one that is cut short is passed over."""
+    """The rows of metrics.jsonl. RunError: a line is damaged; a last one that is cut short is
+    passed over.
+    """
     path = run / files.METRICS
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     rows: list[Row] = []
@@ -85,7 +102,9 @@ def read_rows(run: Path) -> list[Row]:
             rows[-1]["epoch"]
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             if number < len(lines):
-                raise RunError(f"{path}: line {number} is damaged ({error}); train again with --force") from error
+                raise RunError(
+                    f"{path}: line {number} is damaged ({error}); train again with --force"
+                ) from error
             return [row for row in rows if "epoch" in row]
     return rows
 

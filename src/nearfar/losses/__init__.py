@@ -1,7 +1,8 @@
 """Comparison losses as pure functions of tensors: no module, no queue, no configuration.
 
-Every loss takes `group`, a torch.distributed process group: with it, each rank returns the loss of the whole batch and
-DDP's averaged gradient is that of one rank with all of it. docs/losses.md says which loss to take and why.
+Every loss takes `group`, a torch.distributed process group: with it, each rank returns the loss of
+the whole batch and DDP's averaged gradient is that of one rank with all of it. docs/losses.md says
+which loss to take and why.
 """
 
 from nearfar.losses.assignment import centred_prediction, sinkhorn, swapped_prediction

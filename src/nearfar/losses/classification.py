@@ -34,13 +34,15 @@ def large_margin_softmax(
     """Cross-entropy whose true class must win by a factor of the angle. In [0, inf), nats.
 
     Liu et al. 2016, arXiv:1612.02295, eq. 6 and 7: the true logit |w||h| cos(θ) becomes
-    |w||h| (λ cos(θ) + ψ(θ)) / (1 + λ), ψ(θ) = (-1)^k cos(mθ) - 2k on [kπ/m, (k+1)π/m], no bias, with `margin` m and
-    `softness` λ (their schedule lowers it from 1,000 in training; the test uses m = 1). m = 1 is the plain softmax,
-    which a large λ approaches. That this is the max-margin baseline of Khosla et al. is their citation's word; neither
-    m nor λ is stated there. Rows are not normalised. A label of -1 leaves the sample out.
+    |w||h| (λ cos(θ) + ψ(θ)) / (1 + λ), ψ(θ) = (-1)^k cos(mθ) - 2k on [kπ/m, (k+1)π/m], no bias,
+    with `margin` m and `softness` λ (their schedule lowers it from 1,000 in training; the test uses
+    m = 1). m = 1 is the plain softmax, which a large λ approaches. That this is the max-margin
+    baseline of Khosla et al. is their citation's word; neither m nor λ is stated there. Rows are
+    not normalised. A label of -1 leaves the sample out.
 
-    Raises ValueError: wrong rank or length, labels that are no integers or not below C, a margin below 1, a negative
-    softness or one that is not finite, a row of `h` or `weight` that is not finite, or no label on any rank.
+    Raises ValueError: wrong rank or length, labels that are no integers or not below C, a margin
+    below 1, a negative softness or one that is not finite, a row of `h` or `weight` that is not
+    finite, or no label on any rank.
     """
     check_views(h, name="h")
     check_labels(labels, h.shape[1])
@@ -55,7 +57,9 @@ def large_margin_softmax(
         check_finite(h.detach().square().sum(dim=-1), "h", group)
         check_finite(weight.detach().square().sum(dim=-1), "weight", group)
         if not torch.compiler.is_compiling() and int(labels.max()) >= len(weight):
-            raise ValueError(f"labels: want numbers below {len(weight)} (the classes), got {int(labels.max())}")
+            raise ValueError(
+                f"labels: want numbers below {len(weight)} (the classes), got {int(labels.max())}"
+            )
         target = labels.to(torch.int64).clamp(min=0).expand(len(h), -1).unsqueeze(-1)  # (V, B, 1)
         logits = h @ weight.T
         plain = logits.gather(-1, target)
@@ -67,15 +71,22 @@ def large_margin_softmax(
             logits.scatter(-1, target, harder).flatten(0, 1), target.flatten(), reduction="none"
         ).view(h.shape[:2])
         counted = (labels >= 0).expand(len(h), -1)
-        return mean_over(terms, counted, group, nothing="labels: want at least one label, got only -1")
+        return mean_over(
+            terms, counted, group, nothing="labels: want at least one label, got only -1"
+        )
 
 
 def large_margin(cosine: Float[Tensor, "*shape"], margin: int) -> Float[Tensor, "*shape"]:
-    """ψ(θ) of `large_margin_softmax` for cos θ: continuous, falling, 1 at θ = 0, 1 - 2m at π, never above cos θ."""
+    """ψ(θ) of `large_margin_softmax` for cos θ: continuous, falling, 1 at θ = 0, 1 - 2m at π, never
+    above cos θ.
+    """
     with torch.no_grad():
-        turning = torch.tensor([math.cos(k * math.pi / margin) for k in range(1, margin)], dtype=cosine.dtype)
+        turning = torch.tensor(
+            [math.cos(k * math.pi / margin) for k in range(1, margin)], dtype=cosine.dtype
+        )
         k = (cosine[..., None] < turning.to(cosine.device)).sum(dim=-1)
-    before, now = torch.ones_like(cosine), cosine  # Chebyshev: cos(mθ) as a polynomial, smooth where θ is not
+    # Chebyshev: cos(mθ) as a polynomial, smooth where θ is not
+    before, now = torch.ones_like(cosine), cosine
     for _ in range(margin - 1):
         before, now = now, 2 * cosine * now - before
     return (1 - 2 * (k % 2)) * now - 2 * k

@@ -1,8 +1,10 @@
-"""Softmax-contrastive losses: every pair of rows is compared, and no matrix of all pairs is ever held.
+"""Softmax-contrastive losses: every pair of rows is compared, and no matrix of all pairs is ever
+held.
 
-Rows are brought to length 1 here, and everything is computed in at least float32, under autocast too; only for bf16
-rows on a CUDA device are products taken in bf16, with float32 sums. With a `group` every rank returns the loss of the
-whole batch, and DDP's averaged gradient is that of one rank with all of it.
+Rows are brought to length 1 here, and everything is computed in at least float32, under autocast
+too; only for bf16 rows on a CUDA device are products taken in bf16, with float32 sums. With a
+`group` every rank returns the loss of the whole batch, and DDP's averaged gradient is that of one
+rank with all of it.
 
 Letters: V views, B samples, N = V * B rows, D projection width, Q rows of a queue.
 """
@@ -46,30 +48,33 @@ def sup_con(
     queue_labels: Int[Tensor, " queue"] | None = None,
     group: Group = None,
 ) -> Float[Tensor, ""]:
-    """Supervised contrastive loss: each row finds its class among all rows. Nats; in [0, inf) with all in the
-    denominator.
+    """Supervised contrastive loss: each row finds its class among all rows. Nats; in [0, inf) with
+    all in the denominator.
 
-    Khosla et al. 2020, arXiv:2004.11362, eq. 2 (`form` "outside", L_out) and eq. 3 ("inside", L_in), as a mean over
-    anchors instead of a sum, with P(i) the other rows of the class of i and A(i) all other rows:
-        L_out = mean_i of -1/|P(i)| sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a in A(i)} exp(z_i.z_a / t) )
-        L_in  = mean_i of -log( 1/|P(i)| sum_{p in P(i)} exp(z_i.z_p / t) / sum_{a in A(i)} exp(z_i.z_a / t) )
-    L_in <= L_out; L_out is the better loss (78.7 against 67.4 % on ImageNet, the paper's table 1). No factor of t or of
-    a base temperature is applied. The options are those of the authors' code:
+    Khosla et al. 2020, arXiv:2004.11362, eq. 2 (`form` "outside", L_out) and eq. 3 ("inside",
+    L_in), as a mean over anchors instead of a sum, with P(i) the other rows of the class of i and
+    A(i) all other rows:
+        L_out = mean_i of -1/|P(i)| sum_{p in P(i)} log( exp(z_i.z_p / t) / sum_{a in A(i)}
+        exp(z_i.z_a / t) )
+        L_in  = mean_i of -log( 1/|P(i)| sum_{p in P(i)} exp(z_i.z_p / t) / sum_{a in A(i)}
+          exp(z_i.z_a / t) )
+    L_in <= L_out; L_out is the better loss (78.7 against 67.4 % on ImageNet, the paper's table 1).
+    No factor of t or of a base temperature is applied. The options are those of the authors' code:
     `contrast` "one_view" takes only rows of the first view as anchors, against all rows.
-    `denominator` "only_negatives" sums over other classes alone (then the loss may be negative, and an anchor without a
-    negative is left out too); "one_positive" over those and the positive of the numerator.
-    `positives_cap`, a multiple of V, keeps so many positives of other samples (the first in the order of the batch, so
-    this alone depends on it) beside all views of the anchor's own.
-    `queue` (Q, D) with `queue_labels` joins what every row is set against, the positives among them (the paper's form
-    with a memory); none of it is an anchor. With ranks it is the same on each.
+    `denominator` "only_negatives" sums over other classes alone (then the loss may be negative, and
+    an anchor without a negative is left out too); "one_positive" over those and the positive of the
+    numerator. `positives_cap`, a multiple of V, keeps so many positives of other samples (the first
+    in the order of the batch, so this alone depends on it) beside all views of the anchor's own.
+    `queue` (Q, D) with `queue_labels` joins what every row is set against, the positives among them
+    (the paper's form with a memory); none of it is an anchor. With ranks it is the same on each.
 
-    A label of -1 makes the sample its own class: with labels all -1 this is `info_nce`. An anchor without a positive
-    (its class has one row) contributes nothing, and the mean is over the anchors that have one; see
-    `count_anchors_without_positive`. Time O(N^2 D), memory O(N D).
+    A label of -1 makes the sample its own class: with labels all -1 this is `info_nce`. An anchor
+    without a positive (its class has one row) contributes nothing, and the mean is over the anchors
+    that have one; see `count_anchors_without_positive`. Time O(N^2 D), memory O(N D).
 
-    Raises ValueError: wrong rank or length, labels that are no integers, a temperature that is not positive, an
-    unknown word, a row that is not finite, a queue of another width or without labels or together with a cap, or no
-    anchor with a positive on any rank.
+    Raises ValueError: wrong rank or length, labels that are no integers, a temperature that is not
+    positive, an unknown word, a row that is not finite, a queue of another width or without labels
+    or together with a cap, or no anchor with a positive on any rank.
     """
     check_views(z)
     check_labels(labels, z.shape[1])
@@ -106,7 +111,9 @@ def sup_con(
             terms, counted = _capped_terms(rows, len(z), positives_cap, form, denominator)
         if denominator == "only_negatives":
             counted = counted & (of_class < len(rows.everyone))
-        return mean_over(terms, counted, group, nothing=_no_anchor(len(z), rows.samples, denominator))
+        return mean_over(
+            terms, counted, group, nothing=_no_anchor(len(z), rows.samples, denominator)
+        )
 
 
 def _terms(rows: Rows, positives: Tensor, form: Form, denominator: Denominator) -> Tensor:
@@ -159,20 +166,22 @@ def info_nce(
 ) -> Float[Tensor, ""]:
     """InfoNCE: each view of a sample finds its other views among the negatives. In [0, inf), nats.
 
-    `negatives` says among what:
-    "all_rows": NT-Xent, Chen et al. 2020, arXiv:2002.05709, eq. 1, for V >= 2 views (`sup_con` in which each sample is
+    `negatives` says among what: "all_rows": NT-Xent, Chen et al. 2020, arXiv:2002.05709, eq. 1, for
+    V >= 2 views (`sup_con` in which each sample is
         its own class): the mean over rows i and their other views p of
         -log( exp(z_i.z_p / t) / sum_{a != i} exp(z_i.z_a / t) ).
-    "other_view": two towers (CLIP's symmetric loss, MoCo v3 without its factor 2t): rows of one view against the rows
+    "other_view": two towers (CLIP's symmetric loss, MoCo v3 without its factor 2t): rows of one
+    view against the rows
         of one other, mean over ordered pairs of views.
-    "queue": MoCo, He et al. 2020, arXiv:1911.05722, eq. 1: rows of view 0 are queries, other views their keys, the
+    "queue": MoCo, He et al. 2020, arXiv:1911.05722, eq. 1: rows of view 0 are queries, other views
+    their keys, the
         queue alone holds negatives. Detach the keys.
 
-    `queue` (Q, D) joins the negatives of every anchor; with ranks it is the same on each. Rows of both are brought to
-    length 1 here. Time O(N (N + Q) D), memory O((N + Q) D).
+    `queue` (Q, D) joins the negatives of every anchor; with ranks it is the same on each. Rows of
+    both are brought to length 1 here. Time O(N (N + Q) D), memory O((N + Q) D).
 
-    Raises ValueError: wrong rank or width, a single view, a temperature that is not positive, an unknown word, "queue"
-    without a queue, or a row that is not finite.
+    Raises ValueError: wrong rank or width, a single view, a temperature that is not positive, an
+    unknown word, "queue" without a queue, or a row that is not finite.
     """
     check_views(z, fewest_views=2)
     check_positive(temperature=temperature)
@@ -188,16 +197,24 @@ def info_nce(
         if negatives == "queue":
             assert more is not None
             query, keys = unit[0] * temperature**-0.5, unit[1:] * temperature**-0.5
-            to_queue, _ = statistics(query, more, largest=1 / temperature, over="all", half=takes_half(z))
+            to_queue, _ = statistics(
+                query, more, largest=1 / temperature, over="all", half=takes_half(z)
+            )
             return mean_over(-F.logsigmoid((query * keys).sum(dim=-1) - to_queue), None, group)
         rows = gather_rows(unit, None, group, temperature=temperature, half=takes_half(z))
-        return _nt_xent(rows, more, group) if negatives == "all_rows" else _two_towers(rows, len(z), more, group)
+        return (
+            _nt_xent(rows, more, group)
+            if negatives == "all_rows"
+            else _two_towers(rows, len(z), more, group)
+        )
 
 
 def _nt_xent(rows: Rows, queue: Tensor | None, group: Group) -> Tensor:
     whole, of_positives = rows.statistics("others", "mean")
     if queue is not None:
-        to_queue, _ = statistics(rows.anchors, queue, largest=rows.largest, over="all", half=rows.half)
+        to_queue, _ = statistics(
+            rows.anchors, queue, largest=rows.largest, over="all", half=rows.half
+        )
         whole = torch.logaddexp(whole, to_queue)
     return mean_over(whole - of_positives, None, group)
 
@@ -221,14 +238,18 @@ def _two_towers(rows: Rows, views: int, queue: Tensor | None, group: Group) -> T
                 half=rows.half,
             )
             if queue is not None:
-                to_queue, _ = statistics(anchors, queue, largest=rows.largest, over="all", half=rows.half)
+                to_queue, _ = statistics(
+                    anchors, queue, largest=rows.largest, over="all", half=rows.half
+                )
                 whole = torch.logaddexp(whole, to_queue)
             terms.append(whole - to_partner)
     return mean_over(torch.stack(terms), None, group)
 
 
 def count_anchors_without_positive(views: int, labels: Int[Tensor, " batch"]) -> Int[Tensor, ""]:
-    """How many of the V * B rows share their class with no other row: what `sup_con` leaves out of its mean."""
+    """How many of the V * B rows share their class with no other row: what `sup_con` leaves out of
+    its mean.
+    """
     check_labels(labels, len(labels))
     if views > 1:
         return torch.zeros((), dtype=torch.int64, device=labels.device)
@@ -243,7 +264,8 @@ def _check_queue(queue: Tensor | None, width: int) -> None:
 
 
 def _check_cap(cap: object, views: int) -> None:
-    check_whole(1 if views == 1 else 0, positives_cap=cap)  # with one view and none of other samples there is none
+    # with one view and none of other samples there is none
+    check_whole(1 if views == 1 else 0, positives_cap=cap)
     assert isinstance(cap, int)
     if cap % views:
         raise ValueError(f"positives_cap: want a multiple of the {views} view(s), got {cap}")
@@ -252,6 +274,6 @@ def _check_cap(cap: object, views: int) -> None:
 def _no_anchor(views: int, samples: int, denominator: Denominator) -> str:
     negative = " and a negative" if denominator == "only_negatives" else ""
     return (
-        f"labels: want at least one sample with a positive{negative}, got none ({views} view(s) of {samples} samples); "
-        "give two views or more samples of a class"
+        f"labels: want at least one sample with a positive{negative}, got none ({views} view(s) of"
+        f" {samples} samples); give two views or more samples of a class"
     )

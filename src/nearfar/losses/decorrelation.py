@@ -11,7 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group, all_sum
-from nearfar.losses.rows import at_least_float32, check_finite, check_positive, check_views, full_precision, mean_over
+from nearfar.losses.rows import (
+    at_least_float32,
+    check_finite,
+    check_positive,
+    check_views,
+    full_precision,
+    mean_over,
+)
 
 SMALL_VARIANCE_REDUNDANCY = 1e-5  # added under the root, as BatchNorm does
 SMALL_VARIANCE_VICREG = 1e-4
@@ -20,14 +27,16 @@ SMALL_VARIANCE_VICREG = 1e-4
 def redundancy(
     z: Float[Tensor, "view batch dim"], *, off_diagonal_weight: float = 0.0051, group: Group = None
 ) -> Float[Tensor, ""]:
-    """Each dimension agrees with itself in the other view and with no other dimension. In [0, inf); D is collapse.
+    """Each dimension agrees with itself in the other view and with no other dimension. In [0, inf);
+    D is collapse.
 
-    Zbontar et al. 2021 (Barlow Twins), arXiv:2103.03230, eq. 1 and 2, as a mean over pairs of views: with C the
-    correlation of the dimensions of two views over the samples, sum_i (1 - C_ii)^2 + weight sum_{i != j} C_ij^2.
-    Variances are over N, with 1e-5 under their root. Scale and shift of a dimension change nothing.
+    Zbontar et al. 2021 (Barlow Twins), arXiv:2103.03230, eq. 1 and 2, as a mean over pairs of
+    views: with C the correlation of the dimensions of two views over the samples, sum_i (1 -
+    C_ii)^2 + weight sum_{i != j} C_ij^2. Variances are over N, with 1e-5 under their root. Scale
+    and shift of a dimension change nothing.
 
-    Raises ValueError: wrong rank, a single view, a single sample on all ranks, a weight that is not positive, a row
-    that is not finite.
+    Raises ValueError: wrong rank, a single view, a single sample on all ranks, a weight that is not
+    positive, a row that is not finite.
     """
     check_positive(off_diagonal_weight=off_diagonal_weight)
     with full_precision(z):
@@ -51,18 +60,22 @@ def variance_covariance(
     covariance_weight: float = 1.0,
     group: Group = None,
 ) -> Float[Tensor, ""]:
-    """Views agree, each dimension varies by 1 at least, and dimensions do not vary together. In [0, inf).
+    """Views agree, each dimension varies by 1 at least, and dimensions do not vary together. In [0,
+    inf).
 
-    Bardes et al. 2021 (VICReg), arXiv:2105.04906, as their public code weighs it: the mean over pairs of views of the
-    mean squared difference, the mean over views and dimensions of max(0, 1 - sqrt(var + 1e-4)), and twice the mean over
-    views of sum_{i != j} cov_ij^2 / D (for two views the sum; the paper's equation has the second term twice as large).
-    Variances and covariances are over N - 1. Equal rows cost .99 times the second weight.
+    Bardes et al. 2021 (VICReg), arXiv:2105.04906, as their public code weighs it: the mean over
+    pairs of views of the mean squared difference, the mean over views and dimensions of max(0, 1 -
+    sqrt(var + 1e-4)), and twice the mean over views of sum_{i != j} cov_ij^2 / D (for two views the
+    sum; the paper's equation has the second term twice as large). Variances and covariances are
+    over N - 1. Equal rows cost .99 times the second weight.
 
-    Raises ValueError: wrong rank, a single view, a single sample on all ranks, a weight that is not positive, a row
-    that is not finite.
+    Raises ValueError: wrong rank, a single view, a single sample on all ranks, a weight that is not
+    positive, a row that is not finite.
     """
     check_positive(
-        invariance_weight=invariance_weight, variance_weight=variance_weight, covariance_weight=covariance_weight
+        invariance_weight=invariance_weight,
+        variance_weight=variance_weight,
+        covariance_weight=covariance_weight,
     )
     with full_precision(z):
         centred, samples = _centred(z, group)
@@ -74,7 +87,11 @@ def variance_covariance(
         covariance = all_sum(centred.mT @ centred, group) / (samples - 1)  # (V, D, D)
         together = covariance.square().sum() - covariance.diagonal(dim1=1, dim2=2).square().sum()
         together = 2 * together / (len(z) * z.shape[2])
-        return invariance_weight * invariance + variance_weight * too_still + covariance_weight * together
+        return (
+            invariance_weight * invariance
+            + variance_weight * too_still
+            + covariance_weight * together
+        )
 
 
 def _centred(z: Tensor, group: Group) -> tuple[Tensor, int]:

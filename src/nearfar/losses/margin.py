@@ -1,8 +1,8 @@
 """Losses with a margin on distances between rows: the contrastive loss of pairs, and triplets.
 
-Rows are brought to length 1 here, so distances lie in [0, 2]; a row of zeros stays in the middle, at
-distance 1 from the others. Memory is rows of this rank x rows of all ranks.
-Letters: V views, B samples, M rows of this rank, N of all, D projection width.
+Rows are brought to length 1 here, so distances lie in [0, 2]; a row of zeros stays in the middle,
+at distance 1 from the others. Memory is rows of this rank x rows of all ranks. Letters: V views, B
+samples, M rows of this rank, N of all, D projection width.
 """
 
 import torch
@@ -26,16 +26,22 @@ from nearfar.losses.words import Mining, check_word
 
 
 def margin_contrastive(
-    z: Float[Tensor, "view batch dim"], labels: Int[Tensor, " batch"], *, margin: float = 1.0, group: Group = None
+    z: Float[Tensor, "view batch dim"],
+    labels: Int[Tensor, " batch"],
+    *,
+    margin: float = 1.0,
+    group: Group = None,
 ) -> Float[Tensor, ""]:
-    """The contrastive loss on pairs: equals come together, others are pushed to the margin. In [0, max(2, margin²/2)].
+    """The contrastive loss on pairs: equals come together, others are pushed to the margin. In [0,
+    max(2, margin²/2)].
 
-    Hadsell, Chopra & LeCun 2006 (CVPR; the equation from a secondary source), as a mean over the pairs i < j of
-    D²/2 for rows of one class and max(0, margin - D)²/2 for others, D = |z_i - z_j|. A label of -1 makes the sample its
-    own class. At D = 0, where the distance has no slope, rows of different classes get no gradient.
+    Hadsell, Chopra & LeCun 2006 (CVPR; the equation from a secondary source), as a mean over the
+    pairs i < j of D²/2 for rows of one class and max(0, margin - D)²/2 for others, D = |z_i - z_j|.
+    A label of -1 makes the sample its own class. At D = 0, where the distance has no slope, rows of
+    different classes get no gradient.
 
-    Raises ValueError: wrong rank or length, labels that are no integers, a margin that is not positive, a row that is
-    not finite, or a single row on all ranks.
+    Raises ValueError: wrong rank or length, labels that are no integers, a margin that is not
+    positive, a row that is not finite, or a single row on all ranks.
     """
     check_views(z)
     check_labels(labels, z.shape[1])
@@ -46,7 +52,9 @@ def margin_contrastive(
         positive, negative = _masks(rows)
         apart = F.relu(margin - _root(squares)).square()
         terms = torch.where(positive, squares, torch.where(negative, apart, 0.0)) / 2
-        return mean_over(terms, positive | negative, group, nothing="z: want at least two rows, got one")
+        return mean_over(
+            terms, positive | negative, group, nothing="z: want at least two rows, got one"
+        )
 
 
 def triplet(
@@ -58,21 +66,25 @@ def triplet(
     squared: bool = True,
     group: Group = None,
 ) -> Float[Tensor, ""]:
-    """Triplet loss: a positive shall be nearer to its anchor than a negative, by the margin. In [0, 4 + margin].
+    """Triplet loss: a positive shall be nearer to its anchor than a negative, by the margin. In [0,
+    4 + margin].
 
-    Schroff et al. 2015 (FaceNet), arXiv:1503.03832, the equation from a secondary source: [d_ap - d_an + margin]+ with
-    d the squared distance of unit rows (`squared` False: the distance), margin .2. `mining` says over which triplets
-    the mean goes:
-    "all": every anchor, positive and negative, zeros included. By sorting each anchor's distances, in time
+    Schroff et al. 2015 (FaceNet), arXiv:1503.03832, the equation from a secondary source: [d_ap -
+    d_an + margin]+ with d the squared distance of unit rows (`squared` False: the distance), margin
+    .2. `mining` says over which triplets the mean goes: "all": every anchor, positive and negative,
+    zeros included. By sorting each anchor's distances, in time
         O(N² log N) and memory O(N²), not N³.
-    "semi_hard": for each anchor and positive the nearest negative that is farther than the positive, else the farthest
+    "semi_hard": for each anchor and positive the nearest negative that is farther than the
+    positive, else the farthest
         negative there is (tensorflow-addons' rule).
-    "hard": for each anchor its farthest positive and nearest negative (batch hard, Hermans et al. 2017,
-        arXiv:1703.07737). `margin` None is their soft margin, log(1 + exp(d_ap - d_an)), also for "semi_hard".
+    "hard": for each anchor its farthest positive and nearest negative (batch hard, Hermans et al.
+    2017,
+        arXiv:1703.07737). `margin` None is their soft margin, log(1 + exp(d_ap - d_an)), also for
+        "semi_hard".
 
-    A label of -1 makes the sample its own class. Anchors without a positive or without a negative are left out.
-    Raises ValueError: wrong rank or length, labels that are no integers, a negative margin, None with "all", an unknown
-    word, a row that is not finite, or no triplet on any rank.
+    A label of -1 makes the sample its own class. Anchors without a positive or without a negative
+    are left out. Raises ValueError: wrong rank or length, labels that are no integers, a negative
+    margin, None with "all", an unknown word, a row that is not finite, or no triplet on any rank.
     """
     check_views(z)
     check_labels(labels, z.shape[1])
@@ -106,7 +118,9 @@ def _hinge(ahead: Tensor, margin: float | None) -> Tensor:
 
 
 def _semi_hard(distances: Tensor, negative: Tensor) -> Tensor:
-    """(M, N): for an anchor and any row, the distance of the nearest negative beyond that row, else of the farthest."""
+    """(M, N): for an anchor and any row, the distance of the nearest negative beyond that row, else
+    of the farthest.
+    """
     with torch.no_grad():
         ordered, order = distances.masked_fill(~negative, torch.inf).sort(dim=1)
         beyond = torch.searchsorted(ordered, distances.contiguous(), right=True)
@@ -118,13 +132,15 @@ def _semi_hard(distances: Tensor, negative: Tensor) -> Tensor:
 def _all_triplets(
     distances: Tensor, positive: Tensor, negative: Tensor, margin: float, group: Group, nothing: str
 ) -> Tensor:
-    """The mean over all triplets. A triplet costs d_ap + margin - d_an if that is positive, so its sum is one of
-    distances, each times the number of triplets at cost in which it stands; both counts make the same comparison.
+    """The mean over all triplets. A triplet costs d_ap + margin - d_an if that is positive, so its
+    sum is one of distances, each times the number of triplets at cost in which it stands; both
+    counts make the same comparison.
     """
     with torch.no_grad():
         reach = (distances + margin).masked_fill(~positive, -torch.inf)
         walls = distances.masked_fill(~negative, torch.inf)
-        inside = torch.searchsorted(walls.sort(dim=1).values, reach.contiguous()) * positive  # negatives nearer
+        # negatives nearer
+        inside = torch.searchsorted(walls.sort(dim=1).values, reach.contiguous()) * positive
         below = torch.searchsorted(reach.sort(dim=1).values, walls.contiguous(), right=True)
         outside = (reach.shape[1] - below) * negative  # positives that reach beyond a negative
         triplets = (positive.sum(dim=1) * negative.sum(dim=1)).sum()
@@ -144,7 +160,8 @@ def _masks(rows: Rows) -> tuple[Tensor, Tensor]:
 
 def _squared_distances(rows: Rows) -> Tensor:
     """(M, N) |z_i - z_j|² of rows of length 1 or 0, at least 0."""
-    lengths = rows.anchors.square().sum(dim=1)[:, None] + rows.everyone.square().sum(dim=1)  # 2 but for rows of zeros
+    # 2 but for rows of zeros
+    lengths = rows.anchors.square().sum(dim=1)[:, None] + rows.everyone.square().sum(dim=1)
     return (lengths.detach() - 2 * rows.anchors @ rows.everyone.T).clamp(min=0.0)
 
 

@@ -37,40 +37,49 @@ def n_pairs(
 ) -> Float[Tensor, ""]:
     """N-pair loss in one of two forms, which differ in more than a constant. In [0, inf), nats.
 
-    "pairs": Sohn 2016 (NeurIPS, "Improved deep metric learning with multi-class N-pair loss objective"; the equation
-        from a secondary source), mean_i of log(1 + sum_{j != i} exp(f_i.f+_j - f_i.f+_i)), f = z[0] and f+ = z[1] the
-        two members of N pairs of distinct classes. Rows are not normalised (`normalise` True does it); the weight of
-        the mean squared length that holds them back is `length_weight`, whose usual value is from memory, unverified,
-        and therefore 0 here. Pairs of one class are no negatives of each other: with distinct classes, the original's
-        case, that changes nothing.
-    "soft_labels": tensorflow-addons' npairs_loss, as the Keras example of supervised contrastive learning trains with
-        it: mean_i of -sum_j q_ij log softmax_j(z_i.z_j / t), q_ij = 1/n_i for the n_i rows of the class of i, itself
-        included. The diagonal is kept in target and softmax: at least log n_i for each row, pure repulsion for a row
-        alone in its class, and no constant away from `sup_con`. One view or more; rows are normalised (`normalise`
-        False leaves them).
+    "pairs": Sohn 2016 (NeurIPS, "Improved deep metric learning with multi-class N-pair loss
+    objective"; the equation
+        from a secondary source), mean_i of log(1 + sum_{j != i} exp(f_i.f+_j - f_i.f+_i)), f = z[0]
+        and f+ = z[1] the two members of N pairs of distinct classes. Rows are not normalised
+        (`normalise` True does it); the weight of the mean squared length that holds them back is
+        `length_weight`, whose usual value is from memory, unverified, and therefore 0 here. Pairs
+        of one class are no negatives of each other: with distinct classes, the original's case,
+        that changes nothing.
+    "soft_labels": tensorflow-addons' npairs_loss, as the Keras example of supervised contrastive
+    learning trains with
+        it: mean_i of -sum_j q_ij log softmax_j(z_i.z_j / t), q_ij = 1/n_i for the n_i rows of the
+        class of i, itself included. The diagonal is kept in target and softmax: at least log n_i
+        for each row, pure repulsion for a row alone in its class, and no constant away from
+        `sup_con`. One view or more; rows are normalised (`normalise` False leaves them).
 
-    A label of -1 makes the sample its own class. Raises ValueError: wrong rank or length, other than two views for
-    "pairs", labels that are no integers, a temperature that is not positive, an unknown form, a row that is not finite,
-    a length weight below 0 or with "soft_labels", or nothing to be told apart on any rank: one class in "pairs", a
-    single row in "soft_labels".
+    A label of -1 makes the sample its own class. Raises ValueError: wrong rank or length, other
+    than two views for "pairs", labels that are no integers, a temperature that is not positive, an
+    unknown form, a row that is not finite, a length weight below 0 or with "soft_labels", or
+    nothing to be told apart on any rank: one class in "pairs", a single row in "soft_labels".
     """
     check_views(z)
     check_labels(labels, z.shape[1])
     check_positive(temperature=temperature)
     check_word("form", form, PairForm)
     if form == "pairs" and len(z) != 2:
-        raise ValueError(f'z: want 2 views with form="pairs" (a row and its positive), got {len(z)}')
+        raise ValueError(
+            f'z: want 2 views with form="pairs" (a row and its positive), got {len(z)}'
+        )
     if not 0 <= length_weight < float("inf"):
         raise ValueError(f"length_weight: want at least 0, got {length_weight}")
     if length_weight and form == "soft_labels":
-        raise ValueError(f'length_weight: want 0 with form="soft_labels" (it has no such term), got {length_weight}')
+        raise ValueError(
+            'length_weight: want 0 with form="soft_labels" (it has no such term), got'
+            f" {length_weight}"
+        )
     with full_precision(z):
         unit = (form == "soft_labels") if normalise is None else normalise
         rows = unit_rows(z, group=group) if unit else _finite_rows(z, group)
         if form == "soft_labels":
             return _soft_labels(rows, labels, temperature, group, bounded=unit)
         gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=unit)
-        if not torch.compiler.is_compiling() and not bool(gathered.every_class.any()):  # numbered from 0
+        # numbered from 0
+        if not torch.compiler.is_compiling() and not bool(gathered.every_class.any()):
             raise NothingToCompareError(
                 'labels: want at least two classes with form="pairs", got one: no negative exists'
             )
@@ -84,13 +93,21 @@ def n_pairs(
             candidate_classes=gathered.every_class[: gathered.samples],
         )
         loss = mean_over(-F.logsigmoid((first * second).sum(dim=1) - negatives), None, group)
-        return loss + length_weight * mean_over(rows.square().sum(dim=-1), None, group) if length_weight else loss
+        return (
+            loss + length_weight * mean_over(rows.square().sum(dim=-1), None, group)
+            if length_weight
+            else loss
+        )
 
 
-def _soft_labels(rows: Tensor, labels: Tensor, temperature: float, group: Group, *, bounded: bool) -> Tensor:
+def _soft_labels(
+    rows: Tensor, labels: Tensor, temperature: float, group: Group, *, bounded: bool
+) -> Tensor:
     gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=bounded)
     if len(gathered.everyone) < 2:
-        raise NothingToCompareError("z: want at least two rows, got one: nothing to compare it with")
+        raise NothingToCompareError(
+            "z: want at least two rows, got one: nothing to compare it with"
+        )
     whole, to_class = statistics(
         gathered.anchors,
         gathered.everyone,

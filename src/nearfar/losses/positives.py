@@ -12,24 +12,30 @@ from nearfar.losses.rows import Rows
 
 
 def capped_positives(rows: Rows, views: int, cap: int) -> tuple[Tensor, Tensor]:
-    """Logits (M, P) of each anchor's kept positives, -inf where there are fewer, and which of them exist.
+    """Logits (M, P) of each anchor's kept positives, -inf where there are fewer, and which of them
+    exist.
 
-    Kept are the other views of the anchor's own sample, and all views of the first `cap` / V other samples of its
-    class in the order of the batch, ranks one after another.
+    Kept are the other views of the anchor's own sample, and all views of the first `cap` / V other
+    samples of its class in the order of the batch, ranks one after another.
     """
     places, kept = _places(rows, views, cap // views)
-    anchors = rows.anchors.view_as(rows.anchors)  # torch.compile wants two tensors where they are one
+    # torch.compile wants two tensors where they are one
+    anchors = rows.anchors.view_as(rows.anchors)
     logits: Tensor = _Products.apply(anchors, rows.everyone, places)
     return logits.masked_fill(~kept, -torch.inf), kept
 
 
 class _Products(torch.autograd.Function):
-    """(M, P) products of each anchor with the rows at its places, one place at a time: no positive's rows are kept."""
+    """(M, P) products of each anchor with the rows at its places, one place at a time: no
+    positive's rows are kept.
+    """
 
     @staticmethod
     def forward(ctx: Any, anchors: Tensor, everyone: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(anchors, everyone, places)
-        return torch.stack([(anchors * everyone[column]).sum(dim=1) for column in places.unbind(1)], dim=1)
+        return torch.stack(
+            [(anchors * everyone[column]).sum(dim=1) for column in places.unbind(1)], dim=1
+        )
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -46,7 +52,9 @@ def _places(rows: Rows, views: int, others: int) -> tuple[Tensor, Tensor]:
     classes = rows.every_class[: rows.samples]
     order = classes.argsort(stable=True)
     sizes = torch.zeros_like(classes).index_add(0, classes, torch.ones_like(classes))
-    others = min(others, rows.samples - 1 if torch.compiler.is_compiling() else int(sizes.max()) - 1)
+    others = min(
+        others, rows.samples - 1 if torch.compiler.is_compiling() else int(sizes.max()) - 1
+    )
     starts = sizes.cumsum(0) - sizes
     within = torch.empty_like(classes)
     within[order] = torch.arange(rows.samples, device=classes.device) - starts[classes[order]]

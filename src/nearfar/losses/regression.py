@@ -12,20 +12,27 @@ from nearfar.losses.rows import check_positive, check_views, full_precision, mea
 
 
 def negative_cosine(
-    prediction: Float[Tensor, "view batch dim"], target: Float[Tensor, "view batch dim"], *, group: Group = None
+    prediction: Float[Tensor, "view batch dim"],
+    target: Float[Tensor, "view batch dim"],
+    *,
+    group: Group = None,
 ) -> Float[Tensor, ""]:
     """Each view's prediction looks like the target of every other view. In [-1, 1]; -1 is the best.
 
-    Chen & He 2021 (SimSiam), arXiv:2011.10566, eq. 1 and 2: the mean over ordered pairs of views v != w of
-    -cos(prediction_v, target_w), for two views its symmetric half-sum. BYOL's loss (Grill et al. 2020,
-    arXiv:2006.07733, eq. 2) summed over both directions is 4 + 4 times this. No gradient reaches the target.
+    Chen & He 2021 (SimSiam), arXiv:2011.10566, eq. 1 and 2: the mean over ordered pairs of views v
+    != w of -cos(prediction_v, target_w), for two views its symmetric half-sum. BYOL's loss (Grill
+    et al. 2020, arXiv:2006.07733, eq. 2) summed over both directions is 4 + 4 times this. No
+    gradient reaches the target.
 
     Raises ValueError: wrong rank, a single view, shapes that differ, a row that is not finite.
     """
     check_views(prediction, name="prediction", fewest_views=2)
     check_views(target, name="target", fewest_views=2)
     if prediction.shape != target.shape:
-        raise ValueError(f"target: want the prediction's shape {tuple(prediction.shape)}, got {tuple(target.shape)}")
+        raise ValueError(
+            f"target: want the prediction's shape {tuple(prediction.shape)}, got"
+            f" {tuple(target.shape)}"
+        )
     with full_precision(prediction):
         p = unit_rows(prediction, name="prediction", group=group)
         t = unit_rows(target.detach(), name="target", group=group)
@@ -33,12 +40,16 @@ def negative_cosine(
         return -mean_over((p * others).sum(dim=-1) / (len(t) - 1), None, group)
 
 
-def alignment(z: Float[Tensor, "view batch dim"], *, exponent: float = 2.0, group: Group = None) -> Float[Tensor, ""]:
-    """How far apart the views of a sample lie: the mean of |z_v - z_w|^exponent over pairs. In [0, 2^exponent].
+def alignment(
+    z: Float[Tensor, "view batch dim"], *, exponent: float = 2.0, group: Group = None
+) -> Float[Tensor, ""]:
+    """How far apart the views of a sample lie: the mean of |z_v - z_w|^exponent over pairs. In [0,
+    2^exponent].
 
     Wang & Isola 2020, arXiv:2005.10242 (exponent 2, unit rows). Rows are brought to length 1 here.
 
-    Raises ValueError: wrong rank, a single view, an exponent that is not positive, a row that is not finite.
+    Raises ValueError: wrong rank, a single view, an exponent that is not positive, a row that is
+    not finite.
     """
     check_views(z, fewest_views=2)
     check_positive(exponent=exponent)

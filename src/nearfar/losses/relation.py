@@ -19,20 +19,24 @@ def relation(
     positive_weight: float = 0.5,
     group: Group = None,
 ) -> Float[Tensor, ""]:
-    """Binary cross-entropy of relation scores, plain or focal, as a mean over pairs. In [0, inf), nats.
+    """Binary cross-entropy of relation scores, plain or focal, as a mean over pairs. In [0, inf),
+    nats.
 
-    Patacchiola & Storkey 2020, arXiv:2006.05849, and its public code. `scores` are logits, `targets` 1 for pairs that
-    belong together and 0 for others. "bce": -t log p - (1-t) log(1-p) with p = sigmoid(score). "focal": each term times
-    (1 - p_t)^focus, p_t the probability of what is true, and times `positive_weight` for positives, one minus it for
-    negatives (Lin et al. 2017, arXiv:1708.02002); the code uses 2 and .5, so that a focal loss is at most half the
-    plain one.
+    Patacchiola & Storkey 2020, arXiv:2006.05849, and its public code. `scores` are logits,
+    `targets` 1 for pairs that belong together and 0 for others. "bce": -t log p - (1-t) log(1-p)
+    with p = sigmoid(score). "focal": each term times (1 - p_t)^focus, p_t the probability of what
+    is true, and times `positive_weight` for positives, one minus it for negatives (Lin et al. 2017,
+    arXiv:1708.02002); the code uses 2 and .5, so that a focal loss is at most half the plain one.
 
-    Raises ValueError: shapes that differ, no pair, an unknown form, a score that is not finite, a target outside
-    [0, 1], a focus below 0 or not finite, a weight outside [0, 1].
+    Raises ValueError: shapes that differ, no pair, an unknown form, a score that is not finite, a
+    target outside [0, 1], a focus below 0 or not finite, a weight outside [0, 1].
     """
     check_word("form", form, RelationForm)
     if scores.shape != targets.shape:
-        raise ValueError(f"targets: want one for each score {tuple(scores.shape)}, got shape {tuple(targets.shape)}")
+        raise ValueError(
+            f"targets: want one for each score {tuple(scores.shape)}, got shape"
+            f" {tuple(targets.shape)}"
+        )
     if not scores.is_floating_point():
         raise ValueError(f"scores: want floating-point numbers, got {scores.dtype}")
     if scores.numel() == 0:
@@ -49,7 +53,8 @@ def relation(
             raise ValueError(f"targets: want 0 to 1, got {targets.min():g} to {targets.max():g}")
         terms = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         if form == "focal":
-            # (1 - p_t)^focus through its logarithm: as a power its slope at p_t = 1 is infinite for a focus below 1
+            # (1 - p_t)^focus through its logarithm: as a power its slope at p_t = 1 is infinite for
+            # a focus below 1
             unsure = torch.exp(focus * F.logsigmoid(scores * (1 - 2 * targets)))
             terms = terms * unsure * (1 - positive_weight + (2 * positive_weight - 1) * targets)
         return mean_over(terms, None, group)

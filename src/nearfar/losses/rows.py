@@ -1,6 +1,8 @@
-"""What every loss on rows shares: checks, rows of length 1, classes, the rows of other ranks, the mean.
+"""What every loss on rows shares: checks, rows of length 1, classes, the rows of other ranks, the
+mean.
 
-Letters: V views, B samples of this rank, N rows (views x samples) of all ranks, M anchors of this rank, D width.
+Letters: V views, B samples of this rank, N rows (views x samples) of all ranks, M anchors of this
+rank, D width.
 """
 
 import numbers
@@ -18,21 +20,29 @@ from nearfar.losses.tiled.pairs import Over, Positives
 
 
 def check_views(z: Tensor, *, name: str = "z", fewest_views: int = 1) -> None:
-    """ValueError unless `z` is (views, samples, width) of floating-point numbers with so many views."""
+    """ValueError unless `z` is (views, samples, width) of floating-point numbers with so many
+    views.
+    """
     if z.ndim != 3:
         raise ValueError(f"{name}: want (views, samples, width), got shape {tuple(z.shape)}")
     if min(z.shape) < 1:
-        raise ValueError(f"{name}: want at least one view, sample and dimension, got shape {tuple(z.shape)}")
+        raise ValueError(
+            f"{name}: want at least one view, sample and dimension, got shape {tuple(z.shape)}"
+        )
     if not z.is_floating_point():
         raise ValueError(f"{name}: want floating-point numbers, got {z.dtype}")
     if z.shape[0] < fewest_views:
-        raise ValueError(f"{name}: want at least {fewest_views} views, got {z.shape[0]}: no positive can exist")
+        raise ValueError(
+            f"{name}: want at least {fewest_views} views, got {z.shape[0]}: no positive can exist"
+        )
 
 
 def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
     """ValueError unless `labels` are integers, one a sample."""
     if labels.shape != (samples,):
-        raise ValueError(f"{name}: want one for each of the {samples} samples, got shape {tuple(labels.shape)}")
+        raise ValueError(
+            f"{name}: want one for each of the {samples} samples, got shape {tuple(labels.shape)}"
+        )
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"{name}: want integers, got {labels.dtype}")
 
@@ -68,14 +78,18 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def takes_half(z: Tensor) -> bool:
-    """Whether products may be taken in bf16: the rows came in it, on a device that has a kernel for it."""
+    """Whether products may be taken in bf16: the rows came in it, on a device that has a kernel for
+    it.
+    """
     return z.dtype == torch.bfloat16 and z.device.type == "cuda"
 
 
 def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
-    """Rows along the last dimension brought to length 1, in at least float32; a row of zeros stays, gradient 0.
+    """Rows along the last dimension brought to length 1, in at least float32; a row of zeros stays,
+    gradient 0.
 
-    ValueError: a row that is not finite, on any rank (its place is named). Under torch.compile nothing is looked at.
+    ValueError: a row that is not finite, on any rank (its place is named). Under torch.compile
+    nothing is looked at.
     """
     x = at_least_float32(x)
     squares = x.square().sum(dim=-1, keepdim=True)
@@ -85,9 +99,11 @@ def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
 
 
 def check_finite(squares: Tensor, name: str, group: Group = None) -> None:
-    """NotFiniteError, a ValueError, that names the first row whose sum of squares is no finite number.
+    """NotFiniteError, a ValueError, that names the first row whose sum of squares is no finite
+    number.
 
-    With a group every rank raises where one must, so that none waits for it. Nothing under torch.compile.
+    With a group every rank raises where one must, so that none waits for it. Nothing under
+    torch.compile.
     """
     if torch.compiler.is_compiling():
         return
@@ -96,23 +112,32 @@ def check_finite(squares: Tensor, name: str, group: Group = None) -> None:
     if not bool(all_max(spoilt.to(torch.int32), group)):
         return
     if not bool(spoilt):
-        raise NotFiniteError(f"{name}: want finite numbers, got NaN, infinity or overflow on another rank")
+        raise NotFiniteError(
+            f"{name}: want finite numbers, got NaN, infinity or overflow on another rank"
+        )
     place = (~finite).nonzero()[0].tolist()
-    words = ", ".join(f"{axis} {at}" for axis, at in zip(("view", "sample")[-len(place) :], place, strict=False))
+    words = ", ".join(
+        f"{axis} {at}" for axis, at in zip(("view", "sample")[-len(place) :], place, strict=False)
+    )
     rows = int((~finite).sum())
     raise NotFiniteError(
-        f"{name}: want finite numbers, got NaN, infinity or overflow in {rows} row(s), the first at {words or place}"
+        f"{name}: want finite numbers, got NaN, infinity or overflow in {rows} row(s), the first at"
+        f" {words or place}"
     )
 
 
 def own_classes(labels: Tensor, start: int = 0) -> Tensor:
-    """Labels in which every negative one has become a class of its own; `start` is the first sample's number."""
+    """Labels in which every negative one has become a class of its own; `start` is the first
+    sample's number.
+    """
     own = -1 - start - torch.arange(len(labels), device=labels.device)
     return torch.where(labels < 0, own, labels.to(torch.int64))
 
 
 def numbered(classes: Tensor) -> Tensor:
-    """The same classes as numbers from 0 to below their count, without a shape that depends on values."""
+    """The same classes as numbers from 0 to below their count, without a shape that depends on
+    values.
+    """
     ordered, order = classes.sort(stable=True)
     steps = torch.zeros_like(ordered)
     steps[1:] = ordered[1:] != ordered[:-1]
@@ -122,7 +147,9 @@ def numbered(classes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rows:
-    """This rank's anchors and what they are set against: the rows of all ranks, view by view; products are logits."""
+    """This rank's anchors and what they are set against: the rows of all ranks, view by view;
+    products are logits.
+    """
 
     anchors: Tensor  # (M, D)
     everyone: Tensor  # (N, D); the same tensor as `anchors` where those are all there are
@@ -164,9 +191,9 @@ class Rows:
 
     def rows_of_class(self) -> Tensor:
         """(M,): how many of all rows share an anchor's class, itself included."""
-        return torch.zeros_like(self.every_class).index_add(0, self.every_class, torch.ones_like(self.every_class))[
-            self.classes
-        ]
+        return torch.zeros_like(self.every_class).index_add(
+            0, self.every_class, torch.ones_like(self.every_class)
+        )[self.classes]
 
 
 def gather_rows(
@@ -181,11 +208,12 @@ def gather_rows(
     queue: Tensor | None = None,
     queue_labels: Tensor | None = None,
 ) -> Rows:
-    """The rows of `unit` (V, B, D) as anchors (those of the first `anchor_views`), and all ranks' rows, divided by the
-    root of the temperature so that their products are logits; `bounded`: they had length 1.
+    """The rows of `unit` (V, B, D) as anchors (those of the first `anchor_views`), and all ranks'
+    rows, divided by the root of the temperature so that their products are logits; `bounded`: they
+    had length 1.
 
-    Without labels each sample is its own class. A labelled `queue` (Q, D) follows everyone. Collective where there is a
-    group.
+    Without labels each sample is its own class. A labelled `queue` (Q, D) follows everyone.
+    Collective where there is a group.
     """
     views, samples, _ = unit.shape
     unit = unit * temperature**-0.5
@@ -219,7 +247,8 @@ def gather_rows(
 
 
 def mean_over(terms: Tensor, counted: Tensor | None, group: Group, *, nothing: str = "") -> Tensor:
-    """The mean of the counted terms of all ranks. NothingToCompareError(`nothing`) where none is counted anywhere.
+    """The mean of the counted terms of all ranks. NothingToCompareError(`nothing`) where none is
+    counted anywhere.
 
     Under torch.compile that case is NaN, because no value is looked at.
     """
@@ -231,5 +260,3 @@ def mean_over(terms: Tensor, counted: Tensor | None, group: Group, *, nothing: s
     if nothing and not torch.compiler.is_compiling() and int(count) == 0:
         raise NothingToCompareError(nothing)
     return all_sum(total, group) / count
-
-

@@ -57,12 +57,16 @@ def is_own(name: object) -> bool:
 
 
 def name_of(kind: object) -> str:
-    """`module:Class`, by which `method_class` finds it. UserError: it cannot, or `kind` is no class."""
+    """`module:Class`, by which `method_class` finds it. UserError: it cannot, or `kind` is no
+    class.
+    """
     if not isinstance(kind, type):
         raise UserError(f"method: want a name, or a subclass of nearfar.Method, got {kind!r}")
     name = f"{kind.__module__}:{kind.__qualname__}"
     if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
-        raise UserError(f"method: {name} cannot be found by its name; define it at the top of a module")
+        raise UserError(
+            f"method: {name} cannot be found by its name; define it at the top of a module"
+        )
     return name
 
 
@@ -82,7 +86,12 @@ def _own(name: str) -> type[Method]:
     if found.step is Method.step:
         raise UserError(f"method.name: {name} has no step(batch), which returns the loss")
     if not (isinstance(found.Config, type) and issubclass(found.Config, MethodConfig)):
-        raise UserError(f"method.name: {name}.Config: want a subclass of nearfar.MethodConfig, got {found.Config!r}")
+        raise UserError(
+            f"method.name: {name}.Config: want a subclass of nearfar.MethodConfig, got"
+            f" {found.Config!r}"
+        )
     if not isinstance(found.optimizer, OptimizerDefaults):
-        raise UserError(f"method.name: {name}.optimizer: want OptimizerDefaults(...), got {found.optimizer!r}")
+        raise UserError(
+            f"method.name: {name}.optimizer: want OptimizerDefaults(...), got {found.optimizer!r}"
+        )
     return found

@@ -1,7 +1,8 @@
 """Barlow Twins.
 
-Deviations: SGD instead of LARS, and the loss times .1, as solo-learn has for CIFAR-10 (`loss_scale`); the projector is
-four times the encoder's width, at most solo-learn's 2,048, instead of 8,192.
+Deviations: SGD instead of LARS, and the loss times .1, as solo-learn has for CIFAR-10
+(`loss_scale`); the projector is four times the encoder's width, at most solo-learn's 2,048, instead
+of 8,192.
 """
 
 from typing import final
@@ -17,15 +18,22 @@ from nearfar.nn.heads import mlp
 
 
 class BarlowTwinsConfig(MethodConfig):
-    """Barlow Twins: each dimension agrees with itself in the other view and is independent of the others.
+    """Barlow Twins: each dimension agrees with itself in the other view and is independent of the
+    others.
 
     Such correlations, the identity matrix, leave room neither for collapse nor for repetition.
     """
 
-    off_diagonal_weight: float = Field(0.0051, gt=0, description="of the correlations that should be 0")
+    off_diagonal_weight: float = Field(
+        0.0051, gt=0, description="of the correlations that should be 0"
+    )
     loss_scale: float = Field(0.1, gt=0, description="multiplies the loss")
-    hidden_dim: int | None = Field(None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)")
-    projection_dim: int | None = Field(None, gt=1, description="width D of the projection (default: hidden_dim)")
+    hidden_dim: int | None = Field(
+        None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)"
+    )
+    projection_dim: int | None = Field(
+        None, gt=1, description="width D of the projection (default: hidden_dim)"
+    )
 
 
 @final
@@ -34,7 +42,9 @@ class BarlowTwins(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.1, weight_decay=1e-4, decay_norms_and_biases=False)
+    optimizer = OptimizerDefaults(
+        "sgd", lr_per_256=0.1, weight_decay=1e-4, decay_norms_and_biases=False
+    )
     paper = "Zbontar et al. 2021, arXiv:2103.03230"
 
     def __init__(self, encoder: Encoder, config: BarlowTwinsConfig, data: DataFacts) -> None:

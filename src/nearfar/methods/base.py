@@ -1,4 +1,6 @@
-"""The contract of a method: a function of its state and a batch, and the only places that may move more."""
+"""The contract of a method: a function of its state and a batch, and the only places that may move
+more.
+"""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +21,9 @@ from nearfar.nn.encoders import Encoder
 
 @dataclass(frozen=True)
 class OptimizerDefaults:
-    """What a method is trained with where the user says nothing; the rate is for 256 images a step."""
+    """What a method is trained with where the user says nothing; the rate is for 256 images a
+    step.
+    """
 
     name: OptimizerName
     lr_per_256: float
@@ -42,8 +46,8 @@ class Method(nn.Module):
     """Base of every method. A method is `@final`, has a `Config`, and implements `step`.
 
     All state is in `state_dict()` from construction on. `head`, where a method trains one, maps a
-    representation (..., E) to scores of the classes and is measured beside the probes. `group` is None on one rank;
-    the loop sets it where there are more, and losses and queues are given it.
+    representation (..., E) to scores of the classes and is measured beside the probes. `group` is
+    None on one rank; the loop sets it where there are more, and losses and queues are given it.
     """
 
     Config: ClassVar[type[MethodConfig]]
@@ -68,7 +72,9 @@ class Method(nn.Module):
 
     @classmethod
     def why_not(cls, data: DataFacts) -> str | None:
-        """Why it cannot learn from these data, or None: the rest of a sentence that begins with its name."""
+        """Why it cannot learn from these data, or None: the rest of a sentence that begins with its
+        name.
+        """
         if cls.needs_labels and data.n_classes == 0:
             return f"needs labels, and {data.name} has none; try a method without, such as simclr"
         if cls.needs_labels and sum(count > 0 for count in data.class_counts) < 2:
@@ -87,7 +93,9 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> StepResult:
-        """The loop calls the module, so that DDP sees it. UserError: `step` returns what the contract does not say."""
+        """The loop calls the module, so that DDP sees it. UserError: `step` returns what the
+        contract does not say.
+        """
         result = self.step(batch)
         if (problem := _unlike_a_result(result, len(batch.index))) is not None:
             raise UserError(f"{type(self).__name__}: step returned {problem}")
@@ -105,9 +113,16 @@ def _unlike_a_result(result: object, samples: int) -> str | None:
     if not isinstance(result, StepResult):
         return f"{type(result).__name__}; want StepResult(loss, h, z)"
     if not isinstance(result.loss, Tensor) or result.loss.ndim:
-        got = tuple(result.loss.shape) if isinstance(result.loss, Tensor) else type(result.loss).__name__
+        got = (
+            tuple(result.loss.shape)
+            if isinstance(result.loss, Tensor)
+            else type(result.loss).__name__
+        )
         return f"a loss of {got}; want a tensor of one number, without axes"
-    for name, rows in (("representation h", result.representation), ("projection z", result.projection)):
+    for name, rows in (
+        ("representation h", result.representation),
+        ("projection z", result.projection),
+    ):
         if rows is not None and (rows.ndim != 3 or rows.shape[1] != samples):
             return f"a {name} of shape {tuple(rows.shape)}; want (views, {samples} samples, width)"
     return None
@@ -119,12 +134,17 @@ def scalar(value: float, like: Tensor) -> Tensor:
 
 
 def answered(scores: Tensor, labels: Tensor, group: Group) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a pretext task whose right answers are `labels` (V, B), or with axes before, and its logs: its chance
-    level and accuracy. `scores` have a further last axis, the answers.
+    """The loss of a pretext task whose right answers are `labels` (V, B), or with axes before, and
+    its logs: its chance level and accuracy. `scores` have a further last axis, the answers.
     """
-    terms = F.cross_entropy(scores.flatten(0, -2), labels.flatten(), reduction="none").view(labels.shape)
+    terms = F.cross_entropy(scores.flatten(0, -2), labels.flatten(), reduction="none").view(
+        labels.shape
+    )
     correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
-    return mean_over(terms, None, group), {"chance": scalar(math.log(scores.shape[-1]), scores), "accuracy": correct}
+    return mean_over(terms, None, group), {
+        "chance": scalar(math.log(scores.shape[-1]), scores),
+        "accuracy": correct,
+    }
 
 
 def draws(batch: Batch, stream: str, n: int) -> tuple[Tensor, ...]:
@@ -135,11 +155,15 @@ def draws(batch: Batch, stream: str, n: int) -> tuple[Tensor, ...]:
 
 
 def refuse_views(encoder: Encoder, side: int, data: DataFacts) -> None:
-    """UserError where the encoder cannot take what a method cuts for it out of views: images of that side."""
+    """UserError where the encoder cannot take what a method cuts for it out of views: images of
+    that side.
+    """
     try:
         encoder.width_at(side)
     except ValueError as error:
-        raise UserError(f"encoder.name: want one for tiles of {side} px of data.size={data.side}; {error}") from error
+        raise UserError(
+            f"encoder.name: want one for tiles of {side} px of data.size={data.side}; {error}"
+        ) from error
 
 
 def too_short(queue_size: int | None, batch_size: int) -> list[str]:
@@ -157,7 +181,7 @@ def too_many(prototypes: int | None, images: int) -> list[str]:
 
 
 def queue_length(asked: int | None, data: DataFacts, *, most: int) -> int:
-    """The rows asked for, or `most`, but at most half the training images: a longer queue would hold a sample's own
-    earlier key more often than not.
+    """The rows asked for, or `most`, but at most half the training images: a longer queue would
+    hold a sample's own earlier key more often than not.
     """
     return max(1, min(most, data.n_images // 2)) if asked is None else asked

@@ -1,10 +1,11 @@
 """BYOL.
 
-Both views pass both networks and the loss is the sum over the two directions (its mean over pairs, times 2, for more
-views), as published. A network that maps everything to one point has the loss 0, so no chance level is stated.
+Both views pass both networks and the loss is the sum over the two directions (its mean over pairs,
+times 2, for more views), as published. A network that maps everything to one point has the loss 0,
+so no chance level is stated.
 
-Deviations: SGD instead of LARS; target momentum from .99 (the paper's for 300 epochs or fewer) instead of .996; the
-hidden width is four times the encoder's, at most the paper's 4,096.
+Deviations: SGD instead of LARS; target momentum from .99 (the paper's for 300 epochs or fewer)
+instead of .996; the hidden width is four times the encoder's, at most the paper's 4,096.
 """
 
 from collections.abc import Mapping
@@ -23,13 +24,18 @@ from nearfar.nn.target import TargetNetwork, rising_momentum
 
 
 class BYOLConfig(MethodConfig):
-    """BYOL: a prediction from one view meets a slowly moving target's projection of the other; no negatives.
+    """BYOL: a prediction from one view meets a slowly moving target's projection of the other; no
+    negatives.
 
     The predictor and the slow target keep it from mapping all images to one point.
     """
 
-    momentum: float = Field(0.99, ge=0, le=1, description="of the target network at the start; rises to 1")
-    hidden_dim: int | None = Field(None, gt=0, description="inside both heads (default: 4 encoder widths, max 4096)")
+    momentum: float = Field(
+        0.99, ge=0, le=1, description="of the target network at the start; rises to 1"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="inside both heads (default: 4 encoder widths, max 4096)"
+    )
     projection_dim: int = Field(256, gt=0, description="width D of projection and prediction")
 
 
@@ -39,21 +45,27 @@ class BYOL(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False)
+    optimizer = OptimizerDefaults(
+        "sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False
+    )
     paper = "Grill et al. 2020, arXiv:2006.07733"
 
     def __init__(self, encoder: Encoder, config: BYOLConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         hidden_dim = config.hidden_dim or min(4096, 4 * encoder.width)
         self.projector = mlp(encoder.width, hidden_dim, config.projection_dim, batch_norm=True)
-        self.predictor = mlp(config.projection_dim, hidden_dim, config.projection_dim, batch_norm=True)
+        self.predictor = mlp(
+            config.projection_dim, hidden_dim, config.projection_dim, batch_norm=True
+        )
         self.target = TargetNetwork(encoder, self.projector)
         self.momentum = config.momentum
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
-        loss = 4 + 4 * negative_cosine(self.predictor(z), self.target(batch.views), group=self.group)
+        loss = 4 + 4 * negative_cosine(
+            self.predictor(z), self.target(batch.views), group=self.group
+        )
         return StepResult(loss, h, z)
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:

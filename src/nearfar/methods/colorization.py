@@ -1,15 +1,18 @@
 """Colorization: from the lightness of a view, the colours of its parts.
 
-As published: the ab plane in 313 bins, a soft code over 10 of them (those of the code; the paper's text has 5), rare
-colours weighing more, images without any colour (no |a| or |b| above 5) left out: a batch of such alone costs 0.
+As published: the ab plane in 313 bins, a soft code over 10 of them (those of the code; the paper's
+text has 5), rare colours weighing more, images without any colour (no |a| or |b| above 5) left out:
+a batch of such alone costs 0.
 
-The encoder is shown the lightness as three equal channels, L / 100, normalised as views are, so that afterwards it
-takes images as they come. What is predicted is the mean colour of each cell of its feature map before pooling.
+The encoder is shown the lightness as three equal channels, L / 100, normalised as views are, so
+that afterwards it takes images as they come. What is predicted is the mean colour of each cell of
+its feature map before pooling.
 
-Deviations: the frequencies of colours, by which rare ones are found, are a moving mean over the batches of these data
-(all equal at first) instead of a smoothed count over ImageNet; the loss is a mean over pixels; SGD instead of Adam.
-The form for 32 px is ours: the map before pooling, whatever its side (4 x 4 of Conv4). CIFAR-10, 20,000 images, Conv4,
-10 epochs, one seed: linear probe 43.5 %, kNN 37.3 % (untrained 41.1, 32.9).
+Deviations: the frequencies of colours, by which rare ones are found, are a moving mean over the
+batches of these data (all equal at first) instead of a smoothed count over ImageNet; the loss is a
+mean over pixels; SGD instead of Adam. The form for 32 px is ours: the map before pooling, whatever
+its side (4 x 4 of Conv4). CIFAR-10, 20,000 images, Conv4, 10 epochs, one seed: linear probe 43.5 %,
+kNN 37.3 % (untrained 41.1, 32.9).
 """
 
 import math
@@ -35,12 +38,15 @@ COLOURFUL = 5.0  # |a| or |b| of some pixel
 
 
 class ColorizationConfig(MethodConfig):
-    """Colorization: from an image's lightness, its colours are to be told, where the feature map stands.
+    """Colorization: from an image's lightness, its colours are to be told, where the feature map
+    stands.
 
     To know the colour of a thing, one has to know the thing.
     """
 
-    hidden_dim: int = Field(256, gt=0, description="width inside the head on each cell of the feature map")
+    hidden_dim: int = Field(
+        256, gt=0, description="width inside the head on each cell of the feature map"
+    )
     momentum: float = Field(0.99, ge=0, lt=1, description="of the frequencies of colours")
 
 
@@ -59,7 +65,9 @@ class Colorization(Method):
         try:
             width = encoder.features_at(data.side)
         except ValueError as error:
-            raise UserError(f"encoder.name: colorization wants one with a feature map; {error}") from error
+            raise UserError(
+                f"encoder.name: colorization wants one with a feature map; {error}"
+            ) from error
         hidden = nn.Conv2d(width, config.hidden_dim, 1)
         self.colours = nn.Sequential(hidden, nn.ReLU(), nn.Conv2d(config.hidden_dim, len(BINS), 1))
         self.register_buffer("frequency", torch.full((len(BINS),), 1 / len(BINS)))
@@ -67,20 +75,31 @@ class Colorization(Method):
 
     @classmethod
     def why_not(cls, data: DataFacts) -> str | None:
-        grey = None if data.coloured else f"needs images with colours, and all of {data.name} are grey"
+        grey = (
+            None if data.coloured else f"needs images with colours, and all of {data.name} are grey"
+        )
         return super().why_not(data) or grey
 
     def step(self, batch: Batch) -> StepResult:
         parts = [self._maps_and_colours(group) for group in batch.views]
-        h = torch.cat([self.encoder.pool(maps.flatten(0, 1)).view(*maps.shape[:2], -1) for maps, _, _ in parts])
-        cells = [self.colours(maps.flatten(0, 1)).movedim(1, -1).flatten(0, 2) for maps, _, _ in parts]
+        h = torch.cat(
+            [
+                self.encoder.pool(maps.flatten(0, 1)).view(*maps.shape[:2], -1)
+                for maps, _, _ in parts
+            ]
+        )
+        cells = [
+            self.colours(maps.flatten(0, 1)).movedim(1, -1).flatten(0, 2) for maps, _, _ in parts
+        ]
         scores, ab = torch.cat(cells), torch.cat([colours for _, colours, _ in parts])
         counted = torch.cat([colourful for _, _, colourful in parts])
         weights = rebalancing(self.frequency)
         loss = colour_prediction(scores, ab, weights, counted=counted, group=self.group)
         bins, shares = soft_code(ab)
         chance = math.log(len(BINS)) * mean_of_counted(weights[bins[:, 0]], counted, self.group)
-        correct = mean_of_counted((scores.detach().argmax(dim=1) == bins[:, 0]).to(h.dtype), counted, self.group)
+        correct = mean_of_counted(
+            (scores.detach().argmax(dim=1) == bins[:, 0]).to(h.dtype), counted, self.group
+        )
         shares = (shares * counted[:, None]).flatten().to(self.frequency.dtype)
         seen = torch.zeros_like(self.frequency).index_add(0, bins.flatten(), shares)
         logs = {"chance": chance, "accuracy": correct, "coloured": counted.to(h.dtype).mean()}
@@ -93,11 +112,14 @@ class Colorization(Method):
         self.frequency.lerp_(seen / total.clamp(min=1), moved.to(seen.dtype))
 
     def _maps_and_colours(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Feature maps (V, B, F, h, w) of the lightness; the mean ab (V B h w, 2); which of them count."""
+        """Feature maps (V, B, F, h, w) of the lightness; the mean ab (V B h w, 2); which of them
+        count.
+        """
         mean, std = (views.new_tensor(x)[:, None, None] for x in (self.mean, self.std))
         lightness, ab = lab(views * std + mean).tensor_split([1], dim=2)
         maps = encode_maps(self.encoder, (lightness / 100 - mean) / std)
-        cells = F.adaptive_avg_pool2d(ab.flatten(0, 1), (maps.shape[-2], maps.shape[-1]))  # (V B, 2, h, w)
+        # (V B, 2, h, w)
+        cells = F.adaptive_avg_pool2d(ab.flatten(0, 1), (maps.shape[-2], maps.shape[-1]))
         colourful = (ab.abs() > COLOURFUL).flatten(2).any(dim=2).flatten()
         counted = colourful[:, None].expand(-1, maps.shape[-2] * maps.shape[-1]).flatten()
         return maps, cells.movedim(1, -1).flatten(0, 2), counted

@@ -1,13 +1,16 @@
-"""Learning to count: what is seen in the four quarters of an image adds up to what is seen in the image at half size.
+"""Learning to count: what is seen in the four quarters of an image adds up to what is seen in the
+image at half size.
 
-As published: features are counts, never below 0, and 1,000; quarters and the half-sized image have the same side;
-another image, shrunk, is to be 10 away, else all counts would be 0. How an image is shrunk is drawn among five ways,
-for the traces of a single one would tell it; two thirds of the images are grey.
+As published: features are counts, never below 0, and 1,000; quarters and the half-sized image have
+the same side; another image, shrunk, is to be 10 away, else all counts would be 0. How an image is
+shrunk is drawn among five ways, for the traces of a single one would tell it; two thirds of the
+images are grey.
 
-An image's other is the next one of the batch. The form for small images is ours: the counts of one hidden layer with
-BatchNorm, in units in which the margin is 1 a count; in larger ones training fell to no counts at all (loss
-10, the margin) and stayed there. Views of 32 px (quarters of 16) teach little: CIFAR-10, 20,000 images, Conv4, 10
-epochs, two seeds: linear probe 41.9 and 43.4 % (untrained 41.1 and 39.6), kNN 35.5 and 36.3 % (32.9 and 32.3).
+An image's other is the next one of the batch. The form for small images is ours: the counts of one
+hidden layer with BatchNorm, in units in which the margin is 1 a count; in larger ones training fell
+to no counts at all (loss 10, the margin) and stayed there. Views of 32 px (quarters of 16) teach
+little: CIFAR-10, 20,000 images, Conv4, 10 epochs, two seeds: linear probe 41.9 and 43.4 %
+(untrained 41.1 and 39.6), kNN 35.5 and 36.3 % (32.9 and 32.3).
 """
 
 from typing import final
@@ -28,14 +31,17 @@ PARTS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (down, right) of each quarter
 
 
 class CountingConfig(MethodConfig):
-    """Counting: the features of a view's four quarters add up to those of the view at half its size.
+    """Counting: the features of a view's four quarters add up to those of the view at half its
+    size.
 
     What adds up so is a number of things; that of another image shall differ, else all might be 0.
     """
 
     counts: int = Field(1000, gt=0, description="features that add up")
     hidden_dim: int = Field(512, gt=0, description="width inside the head that counts")
-    margin: float = Field(10.0, gt=0, description="squared distance that another image's quarters are to have")
+    margin: float = Field(
+        10.0, gt=0, description="squared distance that another image's quarters are to have"
+    )
     grey: float = Field(0.67, ge=0, le=1, description="how often an image is grey")
 
 
@@ -68,8 +74,14 @@ class Counting(Method):
     def _show(self, views: Tensor, u: Tensor) -> Tensor:
         """(5, V, B, C, s, s): the view at half its size, then its quarters."""
         half = views.shape[-1] // 2
-        views = torch.where((u[..., 0] < self.grey)[..., None, None, None], tiles.greyed(views, self.data), views)
+        views = torch.where(
+            (u[..., 0] < self.grey)[..., None, None, None], tiles.greyed(views, self.data), views
+        )
         bank = tiles.shrinkings(2 * half, half)
-        whole = tiles.resampled(views[..., : 2 * half, : 2 * half], bank, (u[..., 1] * len(bank)).to(torch.int64))
-        quarters = [views[..., y * half : (y + 1) * half, x * half : (x + 1) * half] for y, x in PARTS]
+        whole = tiles.resampled(
+            views[..., : 2 * half, : 2 * half], bank, (u[..., 1] * len(bank)).to(torch.int64)
+        )
+        quarters = [
+            views[..., y * half : (y + 1) * half, x * half : (x + 1) * half] for y, x in PARTS
+        ]
         return torch.stack([whole, *quarters])

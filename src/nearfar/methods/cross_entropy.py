@@ -1,7 +1,8 @@
 """Cross-entropy, the baseline: encoder and linear classifier are trained together.
 
-Deviation: the encoder is judged by probes like every other; the trained classifier is measured as `head.top1`.
-Label smoothing, mixup and CutMix are off by default; what is ours in the latter stands in views/mixing.py.
+Deviation: the encoder is judged by probes like every other; the trained classifier is measured as
+`head.top1`. Label smoothing, mixup and CutMix are off by default; what is ours in the latter stands
+in views/mixing.py.
 """
 
 import math
@@ -23,12 +24,17 @@ from nearfar.views.mixing import NUMBERS, Mixed, mix
 class CrossEntropyConfig(MethodConfig):
     """Cross-entropy: the usual classifier, against which the others are measured.
 
-    Encoder and linear classifier are trained together, and only the right side of a boundary is asked for.
+    Encoder and linear classifier are trained together, and only the right side of a boundary is
+    asked for.
     """
 
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="part of the target that all classes share")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="part of the target that all classes share"
+    )
     mixup: float = Field(0.0, ge=0, description="alpha of mixup, for example 1; 0: none")
-    cutmix: float = Field(0.0, ge=0, description="alpha of CutMix, for example 1; 0: none; with mixup: half each")
+    cutmix: float = Field(
+        0.0, ge=0, description="alpha of CutMix, for example 1; 0: none; with mixup: half each"
+    )
     mix_probability: float = Field(1.0, ge=0, le=1, description="with which a view is mixed at all")
 
 
@@ -48,11 +54,17 @@ class CrossEntropy(Method):
         self.head = nn.Linear(encoder.width, data.n_classes)
         self.chance = math.log(data.n_classes)
         self.label_smoothing = config.label_smoothing
-        self.mixup, self.cutmix, self.mix_probability = config.mixup, config.cutmix, config.mix_probability
+        self.mixup, self.cutmix, self.mix_probability = (
+            config.mixup,
+            config.cutmix,
+            config.mix_probability,
+        )
 
     def step(self, batch: Batch) -> StepResult:
         mixed = self._mix(batch) if self.mixup or self.cutmix else None
-        h = encode_views(self.encoder, batch.views if mixed is None else tuple(part.views for part in mixed))
+        h = encode_views(
+            self.encoder, batch.views if mixed is None else tuple(part.views for part in mixed)
+        )
         scores = self.head(h)  # (V, B, C)
         labels = batch.labels.expand(len(h), -1)
         terms = self._against(scores, labels)
@@ -68,11 +80,21 @@ class CrossEntropy(Method):
     def _mix(self, batch: Batch) -> list[Mixed]:
         found = []
         for number, views in enumerate(batch.views):
-            numbers = batch.uniform(f"mix {number}", NUMBERS * len(views)).T.reshape(NUMBERS, len(views), -1)
+            numbers = batch.uniform(f"mix {number}", NUMBERS * len(views)).T.reshape(
+                NUMBERS, len(views), -1
+            )
             found.append(
-                mix(views, numbers, mixup=self.mixup, cutmix=self.cutmix, probability=self.mix_probability)
+                mix(
+                    views,
+                    numbers,
+                    mixup=self.mixup,
+                    cutmix=self.cutmix,
+                    probability=self.mix_probability,
+                )
             )
         return found
 
     def _against(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(scores.movedim(-1, 1), labels, reduction="none", label_smoothing=self.label_smoothing)
+        return F.cross_entropy(
+            scores.movedim(-1, 1), labels, reduction="none", label_smoothing=self.label_smoothing
+        )

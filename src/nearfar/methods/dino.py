@@ -1,13 +1,14 @@
 """DINO, in a small form: the networks are convolutional and views are as many as asked.
 
-The target's assignments, of the views of the first group, are centred by a moving mean over batches and sharpened. The
-prototypes get no gradient at first.
+The target's assignments, of the views of the first group, are centred by a moving mean over batches
+and sharpened. The prototypes get no gradient at first.
 
-Deviations: SGD at .5 instead of .03, with which the authors train ResNet-50 (their transformers by AdamW); target
-momentum from .99 instead of .996, because runs are short; 4,096 prototypes (solo-learn's for CIFAR-10), or a third of
-the images where those are fewer, instead of 65,536; the head has BatchNorm, which the authors' code offers for
-convolutional networks, is four times the encoder's width inside, at most 2,048, and no wider than the encoder at its
-end. On digits (100 epochs, one seed) the linear probe has 98.1 % so, without BatchNorm, with temperature .07, 95.0 %.
+Deviations: SGD at .5 instead of .03, with which the authors train ResNet-50 (their transformers by
+AdamW); target momentum from .99 instead of .996, because runs are short; 4,096 prototypes
+(solo-learn's for CIFAR-10), or a third of the images where those are fewer, instead of 65,536; the
+head has BatchNorm, which the authors' code offers for convolutional networks, is four times the
+encoder's width inside, at most 2,048, and no wider than the encoder at its end. On digits (100
+epochs, one seed) the linear probe has 98.1 % so, without BatchNorm, with temperature .07, 95.0 %.
 """
 
 import math
@@ -30,19 +31,31 @@ from nearfar.nn.target import TargetNetwork, rising_momentum
 
 
 class DINOConfig(MethodConfig):
-    """DINO: each view predicts a slowly moving target's centred and sharpened assignment of the other views.
+    """DINO: each view predicts a slowly moving target's centred and sharpened assignment of the
+    other views.
 
-    Centring keeps one prototype from taking all images, and sharpening keeps assignments from being all the same.
+    Centring keeps one prototype from taking all images, and sharpening keeps assignments from being
+    all the same.
     """
 
     temperature: float = Field(0.1, gt=0, description="of the prediction")
     target_temperature: float = Field(0.04, gt=0, description="of the target: lower is sharper")
-    momentum: float = Field(0.99, ge=0, le=1, description="of the target network at the start; rises to 1")
+    momentum: float = Field(
+        0.99, ge=0, le=1, description="of the target network at the start; rises to 1"
+    )
     centre_momentum: float = Field(0.9, ge=0, le=1, description="of the target's moving mean")
-    prototypes: int | None = Field(None, ge=2, description="K (default 4096, at most a third of the images)")
-    frozen_until: float = Field(0.01, ge=0, le=1, description="part of the run in which prototypes do not move")
-    hidden_dim: int | None = Field(None, gt=0, description="inside the head (default: 4 encoder widths, max 2048)")
-    projection_dim: int | None = Field(None, gt=0, description="width D (default: the encoder's, at most 256)")
+    prototypes: int | None = Field(
+        None, ge=2, description="K (default 4096, at most a third of the images)"
+    )
+    frozen_until: float = Field(
+        0.01, ge=0, le=1, description="part of the run in which prototypes do not move"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="inside the head (default: 4 encoder widths, max 2048)"
+    )
+    projection_dim: int | None = Field(
+        None, gt=0, description="width D (default: the encoder's, at most 256)"
+    )
     batch_norm: bool = Field(True, description="in the head")
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
@@ -55,7 +68,9 @@ class DINO(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False)
+    optimizer = OptimizerDefaults(
+        "sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False
+    )
     paper = "Caron et al. 2021, arXiv:2104.14294"
     centre: Tensor
 
@@ -65,7 +80,12 @@ class DINO(Method):
         count = config.prototypes or max(2, min(4096, data.n_images // 3))
         width = config.projection_dim or min(256, encoder.width)
         self.projector = mlp(
-            encoder.width, hidden_dim, width, layers=3, batch_norm=config.batch_norm, activation="gelu"
+            encoder.width,
+            hidden_dim,
+            width,
+            layers=3,
+            batch_norm=config.batch_norm,
+            activation="gelu",
         )
         self.prototypes = Prototypes(width, count)
         self.target = TargetNetwork(encoder, self.projector, prototypes=self.prototypes)
@@ -79,12 +99,19 @@ class DINO(Method):
         z = self.projector(h)  # (V, B, D)
         known = self.target(batch.views[:1])  # (V of the first group, B, K)
         loss = centred_prediction(
-            self.prototypes(z), known, centre=self.centre, temperature=self.temperature,
-            target_temperature=self.target_temperature, group=self.group,
-        )  # fmt: skip
+            self.prototypes(z),
+            known,
+            centre=self.centre,
+            temperature=self.temperature,
+            target_temperature=self.target_temperature,
+            group=self.group,
+        )
         count = scalar(known.shape[0] * known.shape[1], h)
         remember = {"sum": known.sum(dim=(0, 1)), "count": count}
-        logs = {"chance": scalar(math.log(len(self.centre)), h), "prototypes": scalar(len(self.centre), h)}
+        logs = {
+            "chance": scalar(math.log(len(self.centre)), h),
+            "prototypes": scalar(len(self.centre), h),
+        }
         return StepResult(loss, h, z, logs, remember)
 
     def after_backward(self, progress: float) -> None:

@@ -1,16 +1,18 @@
 """Jigsaw puzzles: in which of a hundred orders do an image's tiles lie?
 
-As in the authors' code: tiles of 64 px anywhere in cells of 85 (here of the view's size), so that no edge goes on; grey
-half the time, else green - magenta taken out half the time; channels cut apart by up to 2 px of 64, against the fringes
-of lenses; each tile brought to mean 0 and deviation 1.
+As in the authors' code: tiles of 64 px anywhere in cells of 85 (here of the view's size), so that
+no edge goes on; grey half the time, else green - magenta taken out half the time; channels cut
+apart by up to 2 px of 64, against the fringes of lenses; each tile brought to mean 0 and deviation
+1.
 
-Deviations: the orders are chosen one by one, farthest from the nearest of those before in Hamming distance (ties: the
-larger mean) instead of farthest in the mean; tile features meet after pooling, in a head of one hidden layer; grey with
-.3, as in a public port; views are flipped (the authors' are not) and cropped as the policy has it. The form for less
-than 64 px is ours: 2 x 2 tiles (12 px of 32) in all their 24 orders, and four puzzles an image. CIFAR-10, 20,000 images
-of 32 px, Conv4, 10 epochs, two seeds: linear probe 43.0 and 41.7 % (untrained 41.1 and 39.6), kNN 37.7 and 35.2 %
-(32.9 and 32.3). The first seed with two puzzles: 42.8 and 35.4 %; with one 41.4 and 34.2 %; 3 x 3 tiles of 8 px in 100
-orders, two puzzles: 41.0 and 35.7 %.
+Deviations: the orders are chosen one by one, farthest from the nearest of those before in Hamming
+distance (ties: the larger mean) instead of farthest in the mean; tile features meet after pooling,
+in a head of one hidden layer; grey with .3, as in a public port; views are flipped (the authors'
+are not) and cropped as the policy has it. The form for less than 64 px is ours: 2 x 2 tiles (12 px
+of 32) in all their 24 orders, and four puzzles an image. CIFAR-10, 20,000 images of 32 px, Conv4,
+10 epochs, two seeds: linear probe 43.0 and 41.7 % (untrained 41.1 and 39.6), kNN 37.7 and 35.2 %
+(32.9 and 32.3). The first seed with two puzzles: 42.8 and 35.4 %; with one 41.4 and 34.2 %; 3 x 3
+tiles of 8 px in 100 orders, two puzzles: 41.0 and 35.7 %.
 """
 
 import math
@@ -33,13 +35,17 @@ NINE_FROM = 64  # px
 
 
 class JigsawConfig(MethodConfig):
-    """Jigsaw: the encoder sees shuffled tiles of a view, and which of the known orders they lie in is to be told.
+    """Jigsaw: the encoder sees shuffled tiles of a view, and which of the known orders they lie in
+    is to be told.
 
     To tell it, one has to know what the tiles show and where such parts lie.
     """
 
     grid: int | None = Field(
-        None, ge=2, le=3, description="tiles along a side (default: 3; 2, with at most 24 orders, below 64 px)"
+        None,
+        ge=2,
+        le=3,
+        description="tiles along a side (default: 3; 2, with at most 24 orders, below 64 px)",
     )
     permutations: int = Field(100, ge=2, le=10000, description="orders to tell apart")
     grey: float = Field(0.3, ge=0, le=1, description="how often a puzzle is grey")
@@ -73,7 +79,8 @@ class Jigsaw(Method):
         h = encode_tiles(self.encoder, cut)  # (T, V, B, E)
         labels = (torch.cat(numbers)[..., 0] * len(self.orders)).to(torch.int64)
         order = self.orders[labels].movedim(-1, 0)[..., None].expand_as(h)
-        shuffled = h.gather(0, order).movedim(0, 2).flatten(2)  # (V, B, T x E): tile order[i] lies at place i
+        # (V, B, T x E): tile order[i] lies at place i
+        shuffled = h.gather(0, order).movedim(0, 2).flatten(2)
         loss, logs = answered(self.order(shuffled), labels, self.group)
         return StepResult(loss, h.flatten(0, 1), logs=logs)
 
@@ -87,7 +94,8 @@ class Jigsaw(Method):
         views = torch.where(grey, tiles.greyed(views, self.data), views)
         row, column, *channels = u[..., 3:].view(*u.shape[:2], -1, 5).unbind(-1)  # (V, B, T) each
         at = torch.arange(self.grid**2, device=views.device)
-        shift = (torch.stack(channels, dim=-1) * (apart + 1)).to(torch.int64)  # of each channel, along both axes
+        # of each channel, along both axes
+        shift = (torch.stack(channels, dim=-1) * (apart + 1)).to(torch.int64)
         top = tiles.grid_places(row, at // self.grid, cell, side + apart)[..., None] + shift
         left = tiles.grid_places(column, at % self.grid, cell, side + apart)[..., None] + shift
         return tiles.standardised(tiles.cut(views, top, left, side))

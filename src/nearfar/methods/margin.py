@@ -1,7 +1,9 @@
-"""The contrastive loss on pairs: views and images of a class come together, others are pushed to a margin.
+"""The contrastive loss on pairs: views and images of a class come together, others are pushed to a
+margin.
 
-Deviations: the embedding has length 1 (so that the margin has a scale), labels make the pairs, and the mean goes over
-all pairs of a batch instead of over drawn ones. Optimiser and rate are nearfar's own.
+Deviations: the embedding has length 1 (so that the margin has a scale), labels make the pairs, and
+the mean goes over all pairs of a batch instead of over drawn ones. Optimiser and rate are nearfar's
+own.
 """
 
 from typing import Literal, final
@@ -23,9 +25,15 @@ class MarginConfig(MethodConfig):
     Distances themselves are trained, so that the neighbours of an image are of its class.
     """
 
-    margin: float = Field(1.0, gt=0, le=2, description="distance from which a negative costs nothing (unit vectors)")
-    projector: Literal["linear", "mlp"] = Field("linear", description="from the representation to the embedding")
-    hidden_dim: int | None = Field(None, gt=0, description="width inside an mlp projector (default: the encoder's)")
+    margin: float = Field(
+        1.0, gt=0, le=2, description="distance from which a negative costs nothing (unit vectors)"
+    )
+    projector: Literal["linear", "mlp"] = Field(
+        "linear", description="from the representation to the embedding"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+    )
     projection_dim: int = Field(128, gt=0, description="width D of the embedding z")
 
 
@@ -39,15 +47,19 @@ class Margin(Method):
 
     def __init__(self, encoder: Encoder, config: MarginConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(config.projector, encoder.width, config.hidden_dim, config.projection_dim)
+        self.projector = projector(
+            config.projector, encoder.width, config.hidden_dim, config.projection_dim
+        )
         self.margin = config.margin
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
         loss = margin_contrastive(z, batch.labels, margin=self.margin, group=self.group)
-        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)  # of all ranks
-        others = ((labels[:, None] != labels) | (labels < 0)).fill_diagonal_(False).sum()  # ordered pairs of samples
+        # of all ranks
+        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)
+        # ordered pairs of samples
+        others = ((labels[:, None] != labels) | (labels < 0)).fill_diagonal_(False).sum()
         rows = len(z) * len(labels)
         share = others * len(z) ** 2 / (rows * (rows - 1))
         return StepResult(loss, h, z, {"chance": share * self.margin**2 / 2})

@@ -1,9 +1,10 @@
 """Large-margin softmax, the max-margin baseline: the true class must win by a factor of the angle.
 
-Khosla et al. cite it for their max-margin row without m or λ; the defaults are those of the authors' CIFAR-10 run,
-m = 2 and λ = 1,000 (1 + .6 progress)^-45, which is their schedule over their 30,000 steps. Deviations: optimiser, rate
-and views are those of cross_entropy, so that the two can be compared; λ stays at least 5, because short runs fall to
-few classes without it (CIFAR-10, conv4, 620 steps, one seed, kNN on validation: 51.7 %; without, at rate .05, 31.5 %).
+Khosla et al. cite it for their max-margin row without m or λ; the defaults are those of the
+authors' CIFAR-10 run, m = 2 and λ = 1,000 (1 + .6 progress)^-45, which is their schedule over their
+30,000 steps. Deviations: optimiser, rate and views are those of cross_entropy, so that the two can
+be compared; λ stays at least 5, because short runs fall to few classes without it (CIFAR-10, conv4,
+620 steps, one seed, kNN on validation: 51.7 %; without, at rate .05, 31.5 %).
 """
 
 import math
@@ -26,9 +27,13 @@ class MaxMarginConfig(MethodConfig):
     The harder rule draws a class closer around its direction than a softmax asks for.
     """
 
-    margin: int = Field(2, ge=1, description="m, by which the angle to the true class is multiplied; 1: none")
+    margin: int = Field(
+        2, ge=1, description="m, by which the angle to the true class is multiplied; 1: none"
+    )
     softness: float = Field(1000.0, ge=0, description="weight λ of the plain logit at the start")
-    softness_end: float = Field(5.0, ge=0, description="below which λ never falls; margins above 2 may want 10")
+    softness_end: float = Field(
+        5.0, ge=0, description="below which λ never falls; margins above 2 may want 10"
+    )
 
 
 @final
@@ -46,13 +51,22 @@ class MaxMargin(Method):
         super().__init__(encoder, config, data)
         self.head = nn.Linear(encoder.width, data.n_classes, bias=False)
         self.chance = math.log(data.n_classes)
-        self.margin, self.softness, self.softness_end = config.margin, config.softness, config.softness_end
+        self.margin, self.softness, self.softness_end = (
+            config.margin,
+            config.softness,
+            config.softness_end,
+        )
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         softness = max(self.softness_end, self.softness * (1 + 0.6 * batch.progress) ** -45)
         loss = large_margin_softmax(
-            h, self.head.weight, batch.labels, margin=self.margin, softness=softness, group=self.group
+            h,
+            self.head.weight,
+            batch.labels,
+            margin=self.margin,
+            softness=softness,
+            group=self.group,
         )
         correct = (self.head(h).detach().argmax(dim=-1) == batch.labels).to(torch.float32).mean()
         return StepResult(loss, h, logs={"chance": scalar(self.chance, h), "accuracy": correct})

@@ -1,11 +1,13 @@
-"""MoCo, version 1 (`projector = "linear"`, temperature .07) and version 2 (`"mlp"`, temperature .2).
+"""MoCo, version 1 (`projector = "linear"`, temperature .07) and version 2 (`"mlp"`, temperature
+.2).
 
-The first view is the query, the others are keys of the target network; `symmetric` takes each view as a query in turn.
-BatchNorm normalises queries and keys in groups of samples, keys in another order (nn/groups.py).
+The first view is the query, the others are keys of the target network; `symmetric` takes each view
+as a query in turn. BatchNorm normalises queries and keys in groups of samples, keys in another
+order (nn/groups.py).
 
-Deviations: target momentum .99 and a queue of 4,096 rows, as in the authors' notebook for CIFAR-10, instead of .999
-and 65,536; a shorter queue where the images are few; the rate .2 for 256 images, because that notebook's .03 is for 200
-epochs and more; Nesterov momentum.
+Deviations: target momentum .99 and a queue of 4,096 rows, as in the authors' notebook for CIFAR-10,
+instead of .999 and 65,536; a shorter queue where the images are few; the rate .2 for 256 images,
+because that notebook's .03 is for 200 epochs and more; Nesterov momentum.
 """
 
 import math
@@ -28,19 +30,27 @@ from nearfar.nn.target import TargetNetwork
 
 
 class MoCoConfig(MethodConfig):
-    """MoCo: a view finds its other view's key, made by a slowly moving target, among a queue of earlier keys.
+    """MoCo: a view finds its other view's key, made by a slowly moving target, among a queue of
+    earlier keys.
 
-    The queue gives thousands of negatives to a small batch, and the slow target keeps old keys and new ones alike.
+    The queue gives thousands of negatives to a small batch, and the slow target keeps old keys and
+    new ones alike.
     """
 
     temperature: float = Field(0.2, gt=0, description="divides cosine similarity; .07 in version 1")
     momentum: float = Field(0.99, ge=0, le=1, description="of the target network, constant")
-    queue_size: int | None = Field(None, ge=1, description="rows of the queue (default 4096, at most half the images)")
+    queue_size: int | None = Field(
+        None, ge=1, description="rows of the queue (default 4096, at most half the images)"
+    )
     projector: Literal["mlp", "linear"] = Field("mlp", description="version 2, or version 1")
-    hidden_dim: int | None = Field(None, gt=0, description="width inside the projector (default: the encoder's)")
+    hidden_dim: int | None = Field(
+        None, gt=0, description="width inside the projector (default: the encoder's)"
+    )
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
     symmetric: bool = Field(False, description="each view is a query in turn: twice the work")
-    batch_norm_group: int = Field(32, ge=2, description="samples that BatchNorm normalises together")
+    batch_norm_group: int = Field(
+        32, ge=2, description="samples that BatchNorm normalises together"
+    )
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
         return too_short(self.queue_size, batch_size)
@@ -68,11 +78,17 @@ class MoCo(Method):
     def step(self, batch: Batch) -> StepResult:
         first, *rest = batch.views
         asked = batch.views if self.symmetric else (first[:1],)
-        known = batch.views if self.symmetric else tuple(part for part in (first[1:], *rest) if len(part))
+        known = (
+            batch.views
+            if self.symmetric
+            else tuple(part for part in (first[1:], *rest) if len(part))
+        )
         order = batch.uniform("order of keys", 1)[:, 0]
         h = encode_queries(self.encoder, asked, size=self.size, group=self.group)
         z = self.projector(h)
-        h_keys = encode_keys(self.target.encoder, known, size=self.size, order=order, group=self.group)
+        h_keys = encode_keys(
+            self.target.encoder, known, size=self.size, order=order, group=self.group
+        )
         with torch.no_grad():
             keys = self.target.projector(h_keys)
         if self.symmetric:
@@ -87,7 +103,11 @@ class MoCo(Method):
 
     def _loss(self, query_and_keys: Tensor) -> Tensor:
         return info_nce(
-            query_and_keys, temperature=self.temperature, negatives="queue", queue=self.queue.rows, group=self.group
+            query_and_keys,
+            temperature=self.temperature,
+            negatives="queue",
+            queue=self.queue.rows,
+            group=self.group,
         )
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:

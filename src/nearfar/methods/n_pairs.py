@@ -1,10 +1,12 @@
-"""N-pair losses: the form with soft labels that tensorflow-addons and Keras call so, and the original.
+"""N-pair losses: the form with soft labels that tensorflow-addons and Keras call so, and the
+original.
 
-"soft_labels" trains with one view, as the Keras examples do, or with several. It keeps a row among its own positives,
-unlike `supcon`. "pairs" is Sohn's: a row finds its partner, another view of its image, among those of other classes;
-with more than two views the mean over the partners of the first. Deviations: two views by default; Sohn's partners
-are two images of a class; its embeddings are held back by the weight `length_weight`, whose usual value we do not know.
-Optimiser and rate are nearfar's own.
+"soft_labels" trains with one view, as the Keras examples do, or with several. It keeps a row among
+its own positives, unlike `supcon`. "pairs" is Sohn's: a row finds its partner, another view of its
+image, among those of other classes; with more than two views the mean over the partners of the
+first. Deviations: two views by default; Sohn's partners are two images of a class; its embeddings
+are held back by the weight `length_weight`, whose usual value we do not know. Optimiser and rate
+are nearfar's own.
 """
 
 import math
@@ -28,19 +30,29 @@ class NPairsConfig(MethodConfig):
     A positive is set against all negatives of the batch at once, where a triplet has a single one.
     """
 
-    form: Literal["soft_labels", "pairs"] = Field("soft_labels", description="tensorflow-addons' form, or Sohn's")
+    form: Literal["soft_labels", "pairs"] = Field(
+        "soft_labels", description="tensorflow-addons' form, or Sohn's"
+    )
     temperature: float | None = Field(
         None, gt=0, description="divides similarity (default .1 for soft_labels, 1 for pairs)"
     )
-    length_weight: float = Field(0.0, ge=0, description="of the mean squared length of embeddings; only with pairs")
-    projector: Literal["linear", "mlp"] = Field("mlp", description="from the representation to the embedding")
-    hidden_dim: int | None = Field(None, gt=0, description="width inside an mlp projector (default: the encoder's)")
+    length_weight: float = Field(
+        0.0, ge=0, description="of the mean squared length of embeddings; only with pairs"
+    )
+    projector: Literal["linear", "mlp"] = Field(
+        "mlp", description="from the representation to the embedding"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+    )
     projection_dim: int = Field(128, gt=0, description="width D of the embedding z")
 
     @model_validator(mode="after")
     def _lengths_count_in_pairs_only(self) -> "NPairsConfig":
         if self.length_weight and self.form == "soft_labels":
-            raise ValueError(f'length_weight: want 0 with form="soft_labels", got {self.length_weight}')
+            raise ValueError(
+                f'length_weight: want 0 with form="soft_labels", got {self.length_weight}'
+            )
         return self
 
 
@@ -54,18 +66,23 @@ class NPairs(Method):
 
     def __init__(self, encoder: Encoder, config: NPairsConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(config.projector, encoder.width, config.hidden_dim, config.projection_dim)
+        self.projector = projector(
+            config.projector, encoder.width, config.hidden_dim, config.projection_dim
+        )
         self.form, self.length_weight = config.form, config.length_weight
         self.temperature = config.temperature or (0.1 if config.form == "soft_labels" else 1.0)
 
     @classmethod
     def views_needed(cls, config: MethodConfig | None) -> int:
-        return 2 if isinstance(config, NPairsConfig) and config.form == "pairs" else cls.fewest_views
+        return (
+            2 if isinstance(config, NPairsConfig) and config.form == "pairs" else cls.fewest_views
+        )
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
-        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)  # of all ranks
+        # of all ranks
+        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)
         if self.form == "soft_labels":
             rows, chance = [z], scalar(math.log(len(z) * len(labels)), h)
         else:

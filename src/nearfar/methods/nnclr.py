@@ -1,11 +1,12 @@
 """NNCLR.
 
-Neighbours are looked up before the batch is pushed, and only projections of the first view are pushed, as in
-solo-learn.
+Neighbours are looked up before the batch is pushed, and only projections of the first view are
+pushed, as in solo-learn.
 
-Deviations: SGD instead of LARS; a neighbour finds its prediction among the batch's and the prediction its neighbour
-(both directions, as `info_nce` has for two towers); a queue of 65,536 rows (solo-learn's for CIFAR-10), or of half the
-images where those are fewer; heads of four times the encoder's width, at most 2,048; temperature .2 as in solo-learn.
+Deviations: SGD instead of LARS; a neighbour finds its prediction among the batch's and the
+prediction its neighbour (both directions, as `info_nce` has for two towers); a queue of 65,536 rows
+(solo-learn's for CIFAR-10), or of half the images where those are fewer; heads of four times the
+encoder's width, at most 2,048; temperature .2 as in solo-learn.
 """
 
 import math
@@ -29,14 +30,22 @@ from nearfar.nn.queue import Queue
 
 
 class NNCLRConfig(MethodConfig):
-    """NNCLR: a prediction from one view finds the other view's nearest neighbour of earlier batches.
+    """NNCLR: a prediction from one view finds the other view's nearest neighbour of earlier
+    batches.
 
-    A neighbour differs from its image more than any augmented view would, so that kinds draw together unlabelled.
+    A neighbour differs from its image more than any augmented view would, so that kinds draw
+    together unlabelled.
     """
 
-    temperature: float = Field(0.2, gt=0, description="divides cosine similarity; lower means harder negatives")
-    queue_size: int | None = Field(None, ge=1, description="rows of the queue (default 65536, at most half the images)")
-    hidden_dim: int | None = Field(None, gt=0, description="inside both heads (default: 4 encoder widths, max 2048)")
+    temperature: float = Field(
+        0.2, gt=0, description="divides cosine similarity; lower means harder negatives"
+    )
+    queue_size: int | None = Field(
+        None, ge=1, description="rows of the queue (default 65536, at most half the images)"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="inside both heads (default: 4 encoder widths, max 2048)"
+    )
     projection_dim: int = Field(256, gt=0, description="width D of projection and prediction")
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
@@ -49,13 +58,17 @@ class NNCLR(Method):
     needs_labels = False
     default_views = "simclr"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False)
+    optimizer = OptimizerDefaults(
+        "sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False
+    )
     paper = "Dwibedi et al. 2021, arXiv:2104.14548"
 
     def __init__(self, encoder: Encoder, config: NNCLRConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         hidden_dim, width = config.hidden_dim or min(2048, 4 * encoder.width), config.projection_dim
-        self.projector = mlp(encoder.width, hidden_dim, width, layers=3, batch_norm=True, output_norm=True)
+        self.projector = mlp(
+            encoder.width, hidden_dim, width, layers=3, batch_norm=True, output_norm=True
+        )
         self.predictor = mlp(width, hidden_dim, width, batch_norm=True)
         self.queue = Queue(queue_length(config.queue_size, data, most=65536), width)
         self.temperature = config.temperature
@@ -64,9 +77,15 @@ class NNCLR(Method):
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
         p, neighbours = self.predictor(z), self._neighbours(z)
-        pairs = [torch.stack([neighbours[v], p[w]]) for v in range(len(z)) for w in range(len(z)) if v != w]
+        pairs = [
+            torch.stack([neighbours[v], p[w]])
+            for v in range(len(z))
+            for w in range(len(z))
+            if v != w
+        ]
         losses = [
-            info_nce(pair, temperature=self.temperature, negatives="other_view", group=self.group) for pair in pairs
+            info_nce(pair, temperature=self.temperature, negatives="other_view", group=self.group)
+            for pair in pairs
         ]
         chance = scalar(math.log(shares(z.shape[1], self.group, z.device).total), h)
         remember = {"z": z[:1].detach(), "index": batch.index}

@@ -1,13 +1,14 @@
 """Self-supervised relational reasoning: which pairs of views are of one image?
 
-Positives are all K(K - 1)/2 pairs of an image's views, negatives the same pairs with the second of another image.
-Defaults are those of the authors' code: focal loss (plain BCE in their short script), concatenation, Adam at 1e-3 with
-64 images a step, a rate that stays. Deviations: K = 4 views instead of 32 (as their notebook for machines without a
-GPU), half the jitter in views of up to 40 px, the rate grows with the root of the batch, a tenth of the run is warm-up,
-and the head's first layer has no bias, which BatchNorm would take out again.
+Positives are all K(K - 1)/2 pairs of an image's views, negatives the same pairs with the second of
+another image. Defaults are those of the authors' code: focal loss (plain BCE in their short
+script), concatenation, Adam at 1e-3 with 64 images a step, a rate that stays. Deviations: K = 4
+views instead of 32 (as their notebook for machines without a GPU), half the jitter in views of up
+to 40 px, the rate grows with the root of the batch, a tenth of the run is warm-up, and the head's
+first layer has no bias, which BatchNorm would take out again.
 
-CIFAR-10, 16,000 images, Conv4, 10 epochs, one seed, the full jitter, kNN on validation: 42.3 % (plain BCE 43.6 %); with
-the rate falling to zero as by other methods 40.3 % (40.5 %).
+CIFAR-10, 16,000 images, Conv4, 10 epochs, one seed, the full jitter, kNN on validation: 42.3 %
+(plain BCE 43.6 %); with the rate falling to zero as by other methods 40.3 % (40.5 %).
 """
 
 import math
@@ -30,14 +31,23 @@ FOCUS, POSITIVE_WEIGHT = 2.0, 0.5
 class RelationalConfig(MethodConfig):
     """Relational reasoning: a head tells pairs of views of one image from pairs of two.
 
-    The encoder keeps what views of one image share and two images do not; how to compare is learnt as well.
+    The encoder keeps what views of one image share and two images do not; how to compare is learnt
+    as well.
     """
 
-    aggregation: Literal["cat", "sum", "mean", "max"] = Field("cat", description="how a pair becomes the head's input")
-    loss: Literal["focal", "bce"] = Field("focal", description="focal (2, .5) or plain binary cross-entropy")
+    aggregation: Literal["cat", "sum", "mean", "max"] = Field(
+        "cat", description="how a pair becomes the head's input"
+    )
+    loss: Literal["focal", "bce"] = Field(
+        "focal", description="focal (2, .5) or plain binary cross-entropy"
+    )
     hidden_dim: int = Field(256, gt=0, description="width inside the relation head")
     block_size: int | None = Field(
-        None, ge=2, description="images at least, among which negatives and BatchNorm stay (default: a device's batch)"
+        None,
+        ge=2,
+        description=(
+            "images at least, among which negatives and BatchNorm stay (default: a device's batch)"
+        ),
     )
 
 
@@ -48,12 +58,16 @@ class Relational(Method):
     default_views = "relational"
     default_count = 4
     fewest_views = 2
-    optimizer = OptimizerDefaults("adam", lr_per_256=2e-3, weight_decay=0.0, scaling="sqrt", decay="constant")
+    optimizer = OptimizerDefaults(
+        "adam", lr_per_256=2e-3, weight_decay=0.0, scaling="sqrt", decay="constant"
+    )
     paper = "Patacchiola & Storkey 2020, arXiv:2006.05849"
 
     def __init__(self, encoder: Encoder, config: RelationalConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.relation = RelationHead(encoder.width, config.hidden_dim, aggregation=config.aggregation)
+        self.relation = RelationHead(
+            encoder.width, config.hidden_dim, aggregation=config.aggregation
+        )
         self.form, self.block_size = config.loss, config.block_size
         self.chance = math.log(2) * (POSITIVE_WEIGHT * 0.5**FOCUS if config.loss == "focal" else 1)
 
@@ -64,10 +78,16 @@ class Relational(Method):
         if samples < 2:
             raise NothingToCompareError("want at least two images, got one: no pair of two exists")
         blocks = max(1, samples // (self.block_size or samples))
-        scores = torch.cat([self.relation(part) for part in h.tensor_split(blocks, dim=1)], dim=2)  # (2, P, B)
+        # (2, P, B)
+        scores = torch.cat([self.relation(part) for part in h.tensor_split(blocks, dim=1)], dim=2)
         targets = torch.tensor([1.0, 0.0], device=h.device)[:, None, None].expand_as(scores)
         loss = relation(
-            scores, targets, form=self.form, focus=FOCUS, positive_weight=POSITIVE_WEIGHT, group=self.group
+            scores,
+            targets,
+            form=self.form,
+            focus=FOCUS,
+            positive_weight=POSITIVE_WEIGHT,
+            group=self.group,
         )
         together, apart = ((scores.detach() > 0) == (targets > 0)).float().mean(dim=(1, 2))
         logs = {

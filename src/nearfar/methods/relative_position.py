@@ -1,14 +1,16 @@
 """Relative position: which of its eight neighbours is the second patch of the first?
 
-As published: gap and jitter by the patch's side (48 and 7 of 96), against edges that go on; green - magenta taken out
-of colours, or one channel kept, against the fringes of lenses; a patch shrunk and enlarged again a third of the time.
-The form for 32 px is ours: a patch is 3/8 of the view (12 px of 32), and the pair lies anywhere in it, which leaves
-room for two patches instead of nine; four pairs an image. CIFAR-10, 20,000 images, Conv4, 10 epochs, two seeds: linear
-probe 42.8 and 45.3 % (untrained 41.1 and 39.6), kNN 38.5 and 38.6 % (32.9 and 32.3). The first seed with one pair: 41.6
+As published: gap and jitter by the patch's side (48 and 7 of 96), against edges that go on; green -
+magenta taken out of colours, or one channel kept, against the fringes of lenses; a patch shrunk and
+enlarged again a third of the time. The form for 32 px is ours: a patch is 3/8 of the view (12 px of
+32), and the pair lies anywhere in it, which leaves room for two patches instead of nine; four pairs
+an image. CIFAR-10, 20,000 images, Conv4, 10 epochs, two seeds: linear probe 42.8 and 45.3 %
+(untrained 41.1 and 39.6), kNN 38.5 and 38.6 % (32.9 and 32.3). The first seed with one pair: 41.6
 and 35.0 %; with one channel kept instead 40.2 and 33.9 %.
 
-Further deviations: each patch is brought to mean 0 and deviation 1 by itself (Kolesnikov et al. 2019, arXiv:1901.09005)
-instead of by its RMS; channels that are not kept are 0 instead of faint noise; features meet after pooling.
+Further deviations: each patch is brought to mean 0 and deviation 1 by itself (Kolesnikov et al.
+2019, arXiv:1901.09005) instead of by its RMS; channels that are not kept are 0 instead of faint
+noise; features meet after pooling.
 """
 
 from typing import Literal, final
@@ -25,18 +27,22 @@ from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
 from nearfar.views import tiles
 
-NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))  # (down, right) of the first patch
+# (down, right) of the first patch
+NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 COARSE, COARSEST = 0.33, 10  # how often, and the least side in px
 
 
 class RelativePositionConfig(MethodConfig):
-    """Relative position: the encoder is to tell in which of eight directions a second patch of the view lies.
+    """Relative position: the encoder is to tell in which of eight directions a second patch of the
+    view lies.
 
     To tell it, one has to know which parts things have and how these lie to each other.
     """
 
     hidden_dim: int = Field(512, gt=0, description="width inside the head on the pair")
-    colour: Literal["project", "drop"] = Field("project", description="no green - magenta, or one channel kept")
+    colour: Literal["project", "drop"] = Field(
+        "project", description="no green - magenta, or one channel kept"
+    )
 
 
 @final
@@ -56,7 +62,10 @@ class RelativePosition(Method):
         self.position = mlp(2 * encoder.width, config.hidden_dim, len(NEIGHBOURS))
 
     def step(self, batch: Batch) -> StepResult:
-        posed = [self._pose(group, u) for group, u in zip(batch.views, draws(batch, "pair", 12), strict=True)]
+        posed = [
+            self._pose(group, u)
+            for group, u in zip(batch.views, draws(batch, "pair", 12), strict=True)
+        ]
         h = encode_tiles(self.encoder, tuple(pair for pair, _ in posed))  # (2, V, B, E)
         labels = torch.cat([label for _, label in posed])
         loss, logs = answered(self.position(torch.cat([h[0], h[1]], dim=-1)), labels, self.group)
@@ -71,7 +80,12 @@ class RelativePosition(Method):
             views = tiles.without_green_magenta(views, self.data)
         pair = tiles.standardised(tiles.cut(views, top[..., None], left[..., None], side))
         bank = tiles.coarsenings(side, min(COARSEST, side))
-        coarser = (u[..., 7:9] / COARSE * (len(bank) - 1)).to(torch.int64).clamp(max=len(bank) - 1).movedim(-1, 0)
+        coarser = (
+            (u[..., 7:9] / COARSE * (len(bank) - 1))
+            .to(torch.int64)
+            .clamp(max=len(bank) - 1)
+            .movedim(-1, 0)
+        )
         pair = tiles.resampled(pair, bank, coarser)
         if self.colour == "drop":
             kept = F.one_hot((u[..., 9:11] * 3).to(torch.int64), 3).movedim(2, 0)
@@ -86,7 +100,9 @@ def pair_places(labels: Tensor, u: Tensor, size: int) -> tuple[Tensor, Tensor]:
     room = size - side - step.abs() - 2 * stray
     first = stray + (-step).clamp(min=0) + (u[..., :2] * (room + 1)).to(torch.int64)
     places = torch.stack([first, first + step], dim=-1)  # (V, B, axis, patch)
-    places = places + (u[..., 2:].view(*u.shape[:2], 2, 2) * (2 * stray + 1)).to(torch.int64) - stray
+    places = (
+        places + (u[..., 2:].view(*u.shape[:2], 2, 2) * (2 * stray + 1)).to(torch.int64) - stray
+    )
     return places[..., 0, :], places[..., 1, :]
 
 

@@ -1,8 +1,9 @@
-"""Predicting rotations: each image is shown in its four turns, and the encoder is to tell which is which.
+"""Predicting rotations: each image is shown in its four turns, and the encoder is to tell which is
+which.
 
-Turned are whole views, by exact quarter turns and after everything else: a mirror image after the turn would make 90
-and 270 degrees one task. The four turns of an image pass in one batch, as in the authors' code. Deviation: optimiser
-and rate are those of cross_entropy.
+Turned are whole views, by exact quarter turns and after everything else: a mirror image after the
+turn would make 90 and 270 degrees one task. The four turns of an image pass in one batch, as in the
+authors' code. Deviation: optimiser and rate are those of cross_entropy.
 """
 
 from typing import final
@@ -39,7 +40,10 @@ class Rotation(Method):
         self.turns = nn.Linear(encoder.width, TURNS)
 
     def step(self, batch: Batch) -> StepResult:
-        turned = (torch.cat([group.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)]) for group in batch.views)
+        turned = (
+            torch.cat([group.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)])
+            for group in batch.views
+        )
         parts = [torch.stack(encode_views(self.encoder, (group,)).chunk(TURNS)) for group in turned]
         h = torch.cat(parts, dim=1)  # (4, V, B, E)
         labels = torch.arange(TURNS, device=h.device)[:, None, None].expand(h.shape[:3])

@@ -1,10 +1,12 @@
 """SimSiam.
 
-A network that maps everything to one point has the loss -1, the best, so no chance level is stated; what keeps it from
-there is the stopped gradient and the predictor, whose rate stays at its peak, as published.
+A network that maps everything to one point has the loss -1, the best, so no chance level is stated;
+what keeps it from there is the stopped gradient and the predictor, whose rate stays at its peak, as
+published.
 
-Deviations: the rate .5 for 256 images, as solo-learn has for CIFAR-10, instead of .05; heads of four times the
-encoder's width, at most the paper's 2,048, the predictor's inside a quarter of the projection; Nesterov momentum.
+Deviations: the rate .5 for 256 images, as solo-learn has for CIFAR-10, instead of .05; heads of
+four times the encoder's width, at most the paper's 2,048, the predictor's inside a quarter of the
+projection; Nesterov momentum.
 """
 
 from typing import final
@@ -20,15 +22,19 @@ from nearfar.nn.heads import mlp
 
 
 class SimSiamConfig(MethodConfig):
-    """SimSiam: a prediction from one view meets the other view's projection, whose gradient is stopped.
+    """SimSiam: a prediction from one view meets the other view's projection, whose gradient is
+    stopped.
 
-    The stopped gradient and the predictor keep it from collapse without negatives, target network or queue.
+    The stopped gradient and the predictor keep it from collapse without negatives, target network
+    or queue.
     """
 
     projection_dim: int | None = Field(
         None, gt=3, description="width D of the projection (default: 4 encoder widths, max 2048)"
     )
-    predictor_dim: int | None = Field(None, gt=0, description="width inside the predictor (default: D / 4)")
+    predictor_dim: int | None = Field(
+        None, gt=0, description="width inside the predictor (default: D / 4)"
+    )
 
 
 @final
@@ -44,7 +50,9 @@ class SimSiam(Method):
     def __init__(self, encoder: Encoder, config: SimSiamConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         width = config.projection_dim or min(2048, 4 * encoder.width)
-        self.projector = mlp(encoder.width, width, width, layers=3, batch_norm=True, output_norm=True)
+        self.projector = mlp(
+            encoder.width, width, width, layers=3, batch_norm=True, output_norm=True
+        )
         self.predictor = mlp(width, config.predictor_dim or width // 4, width, batch_norm=True)
 
     def step(self, batch: Batch) -> StepResult:

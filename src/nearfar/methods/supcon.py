@@ -1,11 +1,13 @@
 """Supervised contrastive learning.
 
-The representation is normalised before the projector, as in the paper's section 3 and its ImageNet code; its CIFAR
-code leaves that out. Without it a deep network can be stuck from its first steps on, all projections equal: ResNet-18
-on 1,372 photographs (8 epochs, rate .09) stayed at its chance level, 5.541, and reaches 5.496 with it.
+The representation is normalised before the projector, as in the paper's section 3 and its ImageNet
+code; its CIFAR code leaves that out. Without it a deep network can be stuck from its first steps
+on, all projections equal: ResNet-18 on 1,372 photographs (8 epochs, rate .09) stayed at its chance
+level, 5.541, and reaches 5.496 with it.
 
-Deviation: the projector's hidden width is a setting; the paper's equals the encoder's width (the default). The
-default rate is SupContrast's .5 at 1,024 images times the factor .1 / .07 by which its loss is larger than ours.
+Deviation: the projector's hidden width is a setting; the paper's equals the encoder's width (the
+default). The default rate is SupContrast's .5 at 1,024 images times the factor .1 / .07 by which
+its loss is larger than ours.
 """
 
 import math
@@ -27,15 +29,26 @@ from nearfar.nn.heads import projector
 class SupConConfig(MethodConfig):
     """SupCon: the views of a class find each other among all others (L_out).
 
-    All images of the class are positives at once, so that a class draws together instead of only away from others.
+    All images of the class are positives at once, so that a class draws together instead of only
+    away from others.
     """
 
-    temperature: float = Field(0.1, gt=0, description="divides cosine similarity; lower means harder negatives")
-    projector: Literal["linear", "mlp"] = Field("mlp", description="from the representation to the projection")
-    hidden_dim: int | None = Field(None, gt=0, description="width inside an mlp projector (default: the encoder's)")
+    temperature: float = Field(
+        0.1, gt=0, description="divides cosine similarity; lower means harder negatives"
+    )
+    projector: Literal["linear", "mlp"] = Field(
+        "mlp", description="from the representation to the projection"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+    )
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
-    normalise_representation: bool = Field(True, description="the projector sees representations of length 1")
-    loss_scale: float = Field(1.0, gt=0, description="factor on the loss: a recipe's temperature / base temperature")
+    normalise_representation: bool = Field(
+        True, description="the projector sees representations of length 1"
+    )
+    loss_scale: float = Field(
+        1.0, gt=0, description="factor on the loss: a recipe's temperature / base temperature"
+    )
 
 
 @final
@@ -48,23 +61,32 @@ class SupCon(Method):
 
     def __init__(self, encoder: Encoder, config: SupConConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(config.projector, encoder.width, config.hidden_dim, config.projection_dim)
+        self.projector = projector(
+            config.projector, encoder.width, config.hidden_dim, config.projection_dim
+        )
         self.temperature, self.loss_scale = config.temperature, config.loss_scale
         self.normalise_representation = config.normalise_representation
 
     def step(self, batch: Batch) -> StepResult:
-        """TrainingStoppedError: one view, and no two samples of a class, so that no row has a positive."""
+        """TrainingStoppedError: one view, and no two samples of a class, so that no row has a
+        positive.
+        """
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
-        z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)  # (V, B, D)
-        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)  # of all ranks
+        # (V, B, D)
+        z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)
+        # of all ranks
+        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)
         alone = count_anchors_without_positive(len(z), labels)
         if len(z) == 1 and int(alone) == len(labels):
             raise TrainingStoppedError(
-                f"training stopped: a batch of {len(labels)} holds no two samples of a class, so with one view "
-                "nothing has a positive; set views.count=2, a larger train.batch_size, or data.balanced=true; the "
-                "last complete epoch's checkpoint stays"
+                f"training stopped: a batch of {len(labels)} holds no two samples of a class, so"
+                " with one view nothing has a positive; set views.count=2, a larger"
+                " train.batch_size, or data.balanced=true; the last complete epoch's checkpoint"
+                " stays"
             )
-        loss = self.loss_scale * sup_con(z, batch.labels, temperature=self.temperature, group=self.group)
+        loss = self.loss_scale * sup_con(
+            z, batch.labels, temperature=self.temperature, group=self.group
+        )
         logs = {
             "chance": scalar(self.loss_scale * math.log(max(len(z) * len(labels) - 1, 1)), h),
             "anchors_without_positive": alone,

@@ -1,11 +1,12 @@
 """SupCon with a queue: the form with a memory that the paper offers for small batches.
 
-The first view is the query and the only anchor; the target network's keys of the other views, and a labelled queue of
-earlier keys, are what it is set against. BatchNorm is kept from telling a batch as in MoCo (nn/groups.py).
+The first view is the query and the only anchor; the target network's keys of the other views, and a
+labelled queue of earlier keys, are what it is set against. BatchNorm is kept from telling a batch
+as in MoCo (nn/groups.py).
 
-Deviations: the other queries of the batch are candidates too; target momentum .99 instead of MoCo's .999 (the paper
-names none); a queue of 8,192 rows as in the paper, or of half the images where those are fewer; the representation is
-normalised before the projector, as by `supcon`.
+Deviations: the other queries of the batch are candidates too; target momentum .99 instead of MoCo's
+.999 (the paper names none); a queue of 8,192 rows as in the paper, or of half the images where
+those are fewer; the representation is normalised before the projector, as by `supcon`.
 """
 
 import math
@@ -30,17 +31,26 @@ from nearfar.nn.target import TargetNetwork
 
 
 class SupConMoCoConfig(MethodConfig):
-    """SupCon with a queue: a view finds its class among the target network's keys of this and earlier batches.
+    """SupCon with a queue: a view finds its class among the target network's keys of this and
+    earlier batches.
 
     The queue gives a small batch the positives and negatives of thousands of images.
     """
 
-    temperature: float = Field(0.1, gt=0, description="divides cosine similarity; lower means harder negatives")
+    temperature: float = Field(
+        0.1, gt=0, description="divides cosine similarity; lower means harder negatives"
+    )
     momentum: float = Field(0.99, ge=0, le=1, description="of the target network, constant")
-    queue_size: int | None = Field(None, ge=1, description="rows of the queue (default 8192, at most half the images)")
-    hidden_dim: int | None = Field(None, gt=0, description="width inside the projector (default: the encoder's)")
+    queue_size: int | None = Field(
+        None, ge=1, description="rows of the queue (default 8192, at most half the images)"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="width inside the projector (default: the encoder's)"
+    )
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
-    batch_norm_group: int = Field(32, ge=2, description="samples that BatchNorm normalises together")
+    batch_norm_group: int = Field(
+        32, ge=2, description="samples that BatchNorm normalises together"
+    )
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
         return too_short(self.queue_size, batch_size)
@@ -57,28 +67,44 @@ class SupConMoCo(Method):
 
     def __init__(self, encoder: Encoder, config: SupConMoCoConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = mlp(encoder.width, config.hidden_dim or encoder.width, config.projection_dim)
+        self.projector = mlp(
+            encoder.width, config.hidden_dim or encoder.width, config.projection_dim
+        )
         self.target = TargetNetwork(encoder, self.projector)
         self.queue = Queue(queue_length(config.queue_size, data, most=8192), config.projection_dim)
-        self.temperature, self.momentum, self.size = config.temperature, config.momentum, config.batch_norm_group
+        self.temperature, self.momentum, self.size = (
+            config.temperature,
+            config.momentum,
+            config.batch_norm_group,
+        )
 
     def step(self, batch: Batch) -> StepResult:
         first, *rest = batch.views
         others = tuple(part for part in (first[1:], *rest) if len(part))
         order = batch.uniform("order of keys", 1)[:, 0]
         h = encode_queries(self.encoder, (first[:1],), size=self.size, group=self.group)
-        h_keys = encode_keys(self.target.encoder, others, size=self.size, order=order, group=self.group)
+        h_keys = encode_keys(
+            self.target.encoder, others, size=self.size, order=order, group=self.group
+        )
         query = self.projector(F.normalize(h, dim=-1))
         with torch.no_grad():
             keys = self.target.projector(F.normalize(h_keys, dim=-1))
         z = torch.cat([query, keys])  # (V, B, D)
         queue = self.queue
         loss = sup_con(
-            z, batch.labels, temperature=self.temperature, contrast="one_view", queue=queue.rows,
-            queue_labels=queue.labels, group=self.group,
-        )  # fmt: skip
+            z,
+            batch.labels,
+            temperature=self.temperature,
+            contrast="one_view",
+            queue=queue.rows,
+            queue_labels=queue.labels,
+            group=self.group,
+        )
         samples = shares(z.shape[1], self.group, z.device).total
-        logs = {"chance": scalar(math.log(len(z) * samples - 1 + len(queue)), h), "queue_age": queue.age}
+        logs = {
+            "chance": scalar(math.log(len(z) * samples - 1 + len(queue)), h),
+            "queue_age": queue.age,
+        }
         remember = {"keys": keys, "index": batch.index, "labels": batch.labels}
         return StepResult(loss, torch.cat([h, h_keys]), z, logs, remember)
 

@@ -1,18 +1,20 @@
 """SwAV.
 
-Views of the first group give assignments, balanced over the batch and a queue of earlier projections; every view
-predicts those of the others. Prototypes get no gradient at first and are brought back to length 1 after each step; what
-would only stretch them is left out of their gradient already.
+Views of the first group give assignments, balanced over the batch and a queue of earlier
+projections; every view predicts those of the others. Prototypes get no gradient at first and are
+brought back to length 1 after each step; what would only stretch them is left out of their gradient
+already.
 
-Deviations: SGD instead of LARS; 3,000 prototypes belong to ImageNet's 1.28 million images, and fewer images have fewer
-by the root of their number (596 for CIFAR-10); the projector is four times the encoder's width inside, at most the
-paper's 2,048.
+Deviations: SGD instead of LARS; 3,000 prototypes belong to ImageNet's 1.28 million images, and
+fewer images have fewer by the root of their number (596 for CIFAR-10); the projector is four times
+the encoder's width inside, at most the paper's 2,048.
 
-Short runs get stuck at the loss ln K, all prototypes as good as each other. So prototypes rest for three tenths of the
-run instead of the first epoch of hundreds, and there is no queue unless one is asked for (the authors', of 3,840 rows
-for batches of 256, is used after 15 epochs; here one for the assigning views instead of one each). CIFAR-10, 16,000
-images, Conv4, 10 epochs, one seed, kNN on validation: 32.3 %; at rest for a hundredth, views of `relational`, 30.8 %,
-and 31.6 % with a queue; at rest for a tenth with a queue 26.5 %, stuck. Fewer prototypes than z has dimensions (64 for
+Short runs get stuck at the loss ln K, all prototypes as good as each other. So prototypes rest for
+three tenths of the run instead of the first epoch of hundreds, and there is no queue unless one is
+asked for (the authors', of 3,840 rows for batches of 256, is used after 15 epochs; here one for the
+assigning views instead of one each). CIFAR-10, 16,000 images, Conv4, 10 epochs, one seed, kNN on
+validation: 32.3 %; at rest for a hundredth, views of `relational`, 30.8 %, and 31.6 % with a queue;
+at rest for a tenth with a queue 26.5 %, stuck. Fewer prototypes than z has dimensions (64 for
 128) were stuck too: z can lie across all of them.
 """
 
@@ -38,17 +40,26 @@ from nearfar.nn.queue import Queue
 class SwAVConfig(MethodConfig):
     """SwAV: each view predicts the other views' assignments to prototypes, balanced over the batch.
 
-    The balance keeps images from all falling on one prototype, so that no pairs have to be compared.
+    The balance keeps images from all falling on one prototype, so that no pairs have to be
+    compared.
     """
 
     temperature: float = Field(0.1, gt=0, description="of the prediction")
     epsilon: float = Field(0.05, gt=0, description="of the assignment: lower is sharper")
     rounds: int = Field(3, ge=1, description="of balancing")
-    prototypes: int | None = Field(None, ge=2, description="K (default 3000 for ImageNet, fewer for fewer images)")
-    frozen_until: float = Field(0.3, ge=0, le=1, description="part of the run in which prototypes do not move")
+    prototypes: int | None = Field(
+        None, ge=2, description="K (default 3000 for ImageNet, fewer for fewer images)"
+    )
+    frozen_until: float = Field(
+        0.3, ge=0, le=1, description="part of the run in which prototypes do not move"
+    )
     queue_size: int = Field(0, ge=0, description="rows that join the balancing; 0: none")
-    queue_from: float = Field(0.1, ge=0, le=1, description="part of the run after which the queue is used, once full")
-    hidden_dim: int | None = Field(None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)")
+    queue_from: float = Field(
+        0.1, ge=0, le=1, description="part of the run after which the queue is used, once full"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)"
+    )
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
@@ -70,7 +81,11 @@ class SwAV(Method):
         self.projector = mlp(encoder.width, hidden_dim, width, batch_norm=True)
         self.prototypes = Prototypes(width, config.prototypes or default_prototypes(data.n_images))
         self.queue = Queue(config.queue_size, width) if config.queue_size else None
-        self.temperature, self.epsilon, self.rounds = config.temperature, config.epsilon, config.rounds
+        self.temperature, self.epsilon, self.rounds = (
+            config.temperature,
+            config.epsilon,
+            config.rounds,
+        )
         self.frozen_until, self.queue_from = config.frozen_until, config.queue_from
 
     def step(self, batch: Batch) -> StepResult:
@@ -78,11 +93,20 @@ class SwAV(Method):
         z = F.normalize(self.projector(h), dim=-1)  # (V, B, D)
         assigning, earlier = len(batch.views[0]), None
         if self.queue is not None and batch.progress >= self.queue_from and bool(self.queue.full):
-            earlier = self.prototypes(own_part(self.queue.rows, self.group)).detach().expand(assigning, -1, -1)
+            earlier = (
+                self.prototypes(own_part(self.queue.rows, self.group))
+                .detach()
+                .expand(assigning, -1, -1)
+            )
         loss = swapped_prediction(
-            self.prototypes(z), temperature=self.temperature, epsilon=self.epsilon, rounds=self.rounds,
-            assigning_views=assigning, queue=earlier, group=self.group,
-        )  # fmt: skip
+            self.prototypes(z),
+            temperature=self.temperature,
+            epsilon=self.epsilon,
+            rounds=self.rounds,
+            assigning_views=assigning,
+            queue=earlier,
+            group=self.group,
+        )
         remember = {"z": z[:assigning].detach(), "index": batch.index}
         count = len(self.prototypes)
         logs = {"chance": scalar(math.log(count), h), "prototypes": scalar(count, h)}

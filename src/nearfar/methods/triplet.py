@@ -1,11 +1,13 @@
 """Triplet loss: an image is nearer to those of its class than to others, by a margin.
 
-Deviations: all triplets of a batch or a mined part of them, within the batch (FaceNet mines over 1,800 images); plain
-batches instead of P classes with K images each (data.balanced=true is nearest). Optimiser and rate are nearfar's own.
+Deviations: all triplets of a batch or a mined part of them, within the batch (FaceNet mines over
+1,800 images); plain batches instead of P classes with K images each (data.balanced=true is
+nearest). Optimiser and rate are nearfar's own.
 
-"hard" can collapse onto one point, where its loss is the margin, if it is what a new encoder starts with; its authors'
-soft margin, or "semi_hard", does so less. Digits, Conv4, 30 epochs, 3 seeds, linear probe: all 96.9 %, semi-hard
-97.0 %, hard 92.3 %, hard with a soft margin 93.8 %, untrained 91.6 %.
+"hard" can collapse onto one point, where its loss is the margin, if it is what a new encoder starts
+with; its authors' soft margin, or "semi_hard", does so less. Digits, Conv4, 30 epochs, 3 seeds,
+linear probe: all 96.9 %, semi-hard 97.0 %, hard 92.3 %, hard with a soft margin 93.8 %, untrained
+91.6 %.
 """
 
 import math
@@ -24,15 +26,24 @@ from nearfar.nn.heads import projector
 class TripletConfig(MethodConfig):
     """Triplet loss: a positive shall be nearer to its anchor than a negative, by a margin.
 
-    Only the order of distances counts, not their size, so that a class may be as wide as it needs to be.
+    Only the order of distances counts, not their size, so that a class may be as wide as it needs
+    to be.
     """
 
-    mining: Literal["all", "semi_hard", "hard"] = Field("all", description="which triplets of a batch are counted")
+    mining: Literal["all", "semi_hard", "hard"] = Field(
+        "all", description="which triplets of a batch are counted"
+    )
     margin: float = Field(0.2, ge=0, le=4, description="by which a negative shall be farther")
-    soft_margin: bool = Field(False, description="log(1 + exp(d_ap - d_an)) instead of the margin; not with all")
+    soft_margin: bool = Field(
+        False, description="log(1 + exp(d_ap - d_an)) instead of the margin; not with all"
+    )
     squared: bool = Field(True, description="distances are squared")
-    projector: Literal["linear", "mlp"] = Field("linear", description="from the representation to the embedding")
-    hidden_dim: int | None = Field(None, gt=0, description="width inside an mlp projector (default: the encoder's)")
+    projector: Literal["linear", "mlp"] = Field(
+        "linear", description="from the representation to the embedding"
+    )
+    hidden_dim: int | None = Field(
+        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+    )
     projection_dim: int = Field(128, gt=0, description="width D of the embedding z")
 
     @model_validator(mode="after")
@@ -48,11 +59,16 @@ class Triplet(Method):
     needs_labels = True
     default_views = "supcon"
     optimizer = OptimizerDefaults("adam", lr_per_256=2e-3, weight_decay=0.0, scaling="sqrt")
-    paper = "Schroff, Kalenichenko & Philbin 2015, arXiv:1503.03832; hard: Hermans et al. 2017, arXiv:1703.07737"
+    paper = (
+        "Schroff, Kalenichenko & Philbin 2015, arXiv:1503.03832; hard: Hermans et al. 2017,"
+        " arXiv:1703.07737"
+    )
 
     def __init__(self, encoder: Encoder, config: TripletConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(config.projector, encoder.width, config.hidden_dim, config.projection_dim)
+        self.projector = projector(
+            config.projector, encoder.width, config.hidden_dim, config.projection_dim
+        )
         self.mining, self.squared = config.mining, config.squared
         self.margin = None if config.soft_margin else config.margin
 
@@ -60,7 +76,12 @@ class Triplet(Method):
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
         loss = triplet(
-            z, batch.labels, margin=self.margin, mining=self.mining, squared=self.squared, group=self.group
+            z,
+            batch.labels,
+            margin=self.margin,
+            mining=self.mining,
+            squared=self.squared,
+            group=self.group,
         )
         chance = math.log(2) if self.margin is None else self.margin
         return StepResult(loss, h, z, {"chance": scalar(chance, h)})

@@ -2,8 +2,8 @@
 
 The terms are weighed as in the authors' code; their equation has the variance term twice as large.
 
-Deviations: SGD instead of LARS; the projector is four times the encoder's width, at most 2,048 (solo-learn's for
-CIFAR-10), instead of 8,192.
+Deviations: SGD instead of LARS; the projector is four times the encoder's width, at most 2,048
+(solo-learn's for CIFAR-10), instead of 8,192.
 """
 
 from typing import final
@@ -21,14 +21,19 @@ from nearfar.nn.heads import mlp
 class VICRegConfig(MethodConfig):
     """VICReg: views agree, every dimension varies, and no two dimensions vary together.
 
-    Each of the three is a term of its own, so that collapse is kept off without negatives or normalisation.
+    Each of the three is a term of its own, so that collapse is kept off without negatives or
+    normalisation.
     """
 
     invariance_weight: float = Field(25.0, gt=0, description="of the squared difference of views")
     variance_weight: float = Field(25.0, gt=0, description="of dimensions that vary too little")
     covariance_weight: float = Field(1.0, gt=0, description="of dimensions that vary together")
-    hidden_dim: int | None = Field(None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)")
-    projection_dim: int | None = Field(None, gt=1, description="width D of the projection (default: hidden_dim)")
+    hidden_dim: int | None = Field(
+        None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)"
+    )
+    projection_dim: int | None = Field(
+        None, gt=1, description="width D of the projection (default: hidden_dim)"
+    )
 
 
 @final
@@ -37,7 +42,9 @@ class VICReg(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
-    optimizer = OptimizerDefaults("sgd", lr_per_256=0.05, weight_decay=1e-4, decay_norms_and_biases=False)
+    optimizer = OptimizerDefaults(
+        "sgd", lr_per_256=0.05, weight_decay=1e-4, decay_norms_and_biases=False
+    )
     paper = "Bardes et al. 2022, arXiv:2105.04906"
 
     def __init__(self, encoder: Encoder, config: VICRegConfig, data: DataFacts) -> None:
@@ -46,7 +53,10 @@ class VICReg(Method):
         width = config.projection_dim or hidden_dim
         self.projector = mlp(encoder.width, hidden_dim, width, layers=3, batch_norm=True)
         self.invariance_weight = config.invariance_weight
-        self.variance_weight, self.covariance_weight = config.variance_weight, config.covariance_weight
+        self.variance_weight, self.covariance_weight = (
+            config.variance_weight,
+            config.covariance_weight,
+        )
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)

@@ -18,9 +18,17 @@ from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
 
 SMALL_STEM_UP_TO_PX = 40
-DAMAGED = (  # what torch.load was seen to raise for files with bytes changed or cut off, beside UnpicklingError
-    RuntimeError, EOFError, ValueError, LookupError, AssertionError, AttributeError, TypeError, struct.error
-)  # fmt: skip
+# what torch.load was seen to raise for files with bytes changed or cut off, beside UnpicklingError
+DAMAGED = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AssertionError,
+    AttributeError,
+    TypeError,
+    struct.error,
+)
 Stem = Literal["auto", "own", "small"]
 
 
@@ -29,12 +37,15 @@ def encoder_names() -> list[str]:
     return ["conv4", *timm.list_models()]
 
 
-def build_encoder(name: str, *, size: int, stem: Stem = "auto", pretrained: bool = False) -> Encoder:
-    """The encoder of that name for views of `size` px. UserError: no weights to be had, or a size it cannot take.
+def build_encoder(
+    name: str, *, size: int, stem: Stem = "auto", pretrained: bool = False
+) -> Encoder:
+    """The encoder of that name for views of `size` px. UserError: no weights to be had, or a size
+    it cannot take.
 
-    Inputs of at most 40 px get a stem that keeps their resolution: the first convolution becomes 3x3 with
-    stride 1, a max-pool behind it goes (the usual CIFAR stem of ResNets). `stem` = "own" or "small" decides
-    otherwise. Networks whose first layer cuts patches keep it.
+    Inputs of at most 40 px get a stem that keeps their resolution: the first convolution becomes
+    3x3 with stride 1, a max-pool behind it goes (the usual CIFAR stem of ResNets). `stem` = "own"
+    or "small" decides otherwise. Networks whose first layer cuts patches keep it.
     """
     try:
         if name == "conv4":
@@ -43,7 +54,9 @@ def build_encoder(name: str, *, size: int, stem: Stem = "auto", pretrained: bool
         net, create = _timm_net(name, size, pretrained)
         edits = _small_stem(net) if small else ()
         if stem == "small" and not edits:
-            raise UserError(f"encoder.stem: {name} has no stem that could be made small; leave it at auto")
+            raise UserError(
+                f"encoder.stem: {name} has no stem that could be made small; leave it at auto"
+            )
         return Encoder(net, size=size, architecture=name, library="timm", create=create, stem=edits)
     except ValueError as error:
         raise UserError(f"encoder.name: {error}") from error
@@ -54,15 +67,17 @@ def _timm_net(name: str, size: int, pretrained: bool) -> tuple[nn.Module, dict[s
     create: dict[str, Any] = {}
     if fixed is not None and fixed.fixed_input_size and tuple(fixed.input_size)[1:] != (size, size):
         create["img_size"] = size
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries would drown the one message
+    # its retries would drown the one message
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **create), create
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if not pretrained:
             raise ValueError(f"{name} cannot be built for {size} px: {error}") from error
         raise UserError(
-            f"encoder.pretrained: no weights of {name} could be had from the hub ({_first_line(error)}); "
-            "without a connection give a file instead: --set encoder.weights=FILE.safetensors"
+            f"encoder.pretrained: no weights of {name} could be had from the hub"
+            f" ({_first_line(error)}); without a connection give a file instead: --set"
+            " encoder.weights=FILE.safetensors"
         ) from error
 
 
@@ -91,7 +106,8 @@ def _small_stem(net: nn.Module) -> tuple[str, ...]:
         nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     net.set_submodule(path, new)
     edits = [
-        f"{path} = nn.Conv2d({old.in_channels}, {old.out_channels}, 3, stride=1, padding=1, bias={keeps_bias})"
+        f"{path} = nn.Conv2d({old.in_channels}, {old.out_channels}, 3, stride=1, padding=1,"
+        f" bias={keeps_bias})"
     ]
     if isinstance(getattr(net, "maxpool", None), nn.MaxPool2d):
         net.maxpool = nn.Identity()
@@ -100,25 +116,35 @@ def _small_stem(net: nn.Module) -> tuple[str, ...]:
 
 
 def load_weights(encoder: Encoder, path: Path) -> tuple[str, ...]:
-    """Fills the encoder from a file; returns the names that were left as they were (an edited stem).
+    """Fills the encoder from a file; returns the names that were left as they were (an edited
+    stem).
 
-    Reads safetensors, or anything that `torch.load(weights_only=True)` reads: no code of the file runs.
-    Classifier weights in the file are ignored. UserError: unreadable, or a file of another network.
+    Reads safetensors, or anything that `torch.load(weights_only=True)` reads: no code of the file
+    runs. Classifier weights in the file are ignored. UserError: unreadable, or a file of another
+    network.
     """
     state = _read_state(path)
     own = encoder.net.state_dict()
     stem = {edit.split(" = ")[0] + ".weight" for edit in encoder.stem}
-    left = tuple(sorted(k for k in own if k in stem and k in state and state[k].shape != own[k].shape))
+    left = tuple(
+        sorted(k for k in own if k in stem and k in state and state[k].shape != own[k].shape)
+    )
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     misfit = [k for k in own if k in state and state[k].shape != own[k].shape and k not in left]
     surplus = [k for k in state if k not in own and not _is_classifier(encoder.net, k)]
     if missing or misfit or surplus:
-        faults = [f"{len(missing)} missing", f"{len(misfit)} of another shape", f"{len(surplus)} unknown"]
+        faults = [
+            f"{len(missing)} missing",
+            f"{len(misfit)} of another shape",
+            f"{len(surplus)} unknown",
+        ]
         raise UserError(
-            f"encoder.weights: {path} does not fit {encoder.architecture}: {', '.join(faults)} "
-            f"(the first: {(missing + misfit + surplus)[0]}); name the network that it was saved from"
+            f"encoder.weights: {path} does not fit {encoder.architecture}: {', '.join(faults)} (the"
+            f" first: {(missing + misfit + surplus)[0]}); name the network that it was saved from"
         )
-    encoder.net.load_state_dict({k: state[k] for k in own if k in state and k not in left}, strict=False)
+    encoder.net.load_state_dict(
+        {k: state[k] for k in own if k in state and k not in left}, strict=False
+    )
     return left
 
 
@@ -126,13 +152,18 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings():  # of another pickle protocol: it either loads or is refused below
+        # of another pickle protocol: it either loads or is refused below
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise UserError(f"encoder.weights: {path} cannot be read ({error.strerror or error})") from error
+        raise UserError(
+            f"encoder.weights: {path} cannot be read ({error.strerror or error})"
+        ) from error
     except (SafetensorError, *DAMAGED) as error:
-        raise UserError(f"encoder.weights: {path} holds no weights: {_first_line(error)}") from error
+        raise UserError(
+            f"encoder.weights: {path} holds no weights: {_first_line(error)}"
+        ) from error
     except pickle.UnpicklingError as error:
         raise UserError(
             f"encoder.weights: {path} is damaged or holds more than weights, and is not opened; "
@@ -146,7 +177,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 
 def _is_classifier(net: nn.Module, key: str) -> bool:
     names: Any = getattr(net, "default_cfg", {}).get("classifier") or ()
-    return any(key.startswith(f"{name}.") for name in ([names] if isinstance(names, str) else names))
+    return any(
+        key.startswith(f"{name}.") for name in ([names] if isinstance(names, str) else names)
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,10 +10,10 @@ WIDTHS = (8, 16, 32, 64)
 def conv4(channels: int = 3) -> nn.Sequential:
     """(R, channels, H, W) -> (R, 64); 24,648 parameters with three channels.
 
-    Patacchiola & Storkey 2020, arXiv:2006.05849, and its public code: four times 3x3 convolution (padding 1,
-    no bias), BatchNorm, ReLU; 2x2 average pooling after the first three, global average pooling after the
-    fourth. Convolutions start from N(0, sqrt(2 / (9 * out))). Not the 64-64-64-64 net of the few-shot
-    literature. Sides from 8 px, because three poolings halve them.
+    Patacchiola & Storkey 2020, arXiv:2006.05849, and its public code: four times 3x3 convolution
+    (padding 1, no bias), BatchNorm, ReLU; 2x2 average pooling after the first three, global average
+    pooling after the fourth. Convolutions start from N(0, sqrt(2 / (9 * out))). Not the 64-64-64-64
+    net of the few-shot literature. Sides from 8 px, because three poolings halve them.
     """
     layers: list[nn.Module] = []
     for before, after in zip((channels, *WIDTHS), WIDTHS, strict=False):

@@ -1,8 +1,8 @@
-"""The encoder: any timm network, conv4, or the user's own module; and the doors to it, `encode_views` and
-`encode_maps`.
+"""The encoder: any timm network, conv4, or the user's own module; and the doors to it,
+`encode_views` and `encode_maps`.
 
-The encoder alone owns autocast, the memory format and the row chunks. What leaves it is at least float32.
-Letters: V views, B samples, R rows of one call, E representation width.
+The encoder alone owns autocast, the memory format and the row chunks. What leaves it is at least
+float32. Letters: V views, B samples, R rows of one call, E representation width.
 """
 
 from collections.abc import Callable, Iterator
@@ -49,32 +49,43 @@ class Encoder(nn.Module):
         self.micro_batch_size: int | None = None
         self.width = self.width_at(size)
 
-    def forward(self, rows: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row embed"]:
-        """The representation of each row, at least float32. Training goes by the encoder's precision; evaluation is in
-        float32, so that what is measured is what a loaded encoder gives, on this machine and on others.
+    def forward(
+        self, rows: Float[Tensor, "row channel height width"]
+    ) -> Float[Tensor, "row embed"]:
+        """The representation of each row, at least float32. Training goes by the encoder's
+        precision; evaluation is in float32, so that what is measured is what a loaded encoder
+        gives, on this machine and on others.
         """
         with self._autocast(rows):
             return _at_least_float32(self.net(rows.contiguous(memory_format=self.memory_format)))
 
-    def feature_map(self, rows: Float[Tensor, "row channel height width"]) -> Float[Tensor, "row feature h w"]:
+    def feature_map(
+        self, rows: Float[Tensor, "row channel height width"]
+    ) -> Float[Tensor, "row feature h w"]:
         """What stands before pooling. Raises ValueError where the network offers none."""
         rows, net = rows.contiguous(memory_format=self.memory_format), self.net
         with self._autocast(rows):
             if isinstance(net, nn.Sequential) and _ends_in_pooling(net):
                 return _at_least_float32(net[:-2](rows))
             if not hasattr(net, "forward_features"):
-                raise ValueError(f"{self.architecture}: want a method forward_features for a feature map")
+                raise ValueError(
+                    f"{self.architecture}: want a method forward_features for a feature map"
+                )
             offering: Any = net
             features: Tensor = offering.forward_features(rows)
         if features.ndim != 4:
-            raise ValueError(f"{self.architecture}: its features have shape {tuple(features.shape)}, no map")
+            raise ValueError(
+                f"{self.architecture}: its features have shape {tuple(features.shape)}, no map"
+            )
         return _at_least_float32(features)
 
     def pool(self, features: Float[Tensor, "row feature h w"]) -> Float[Tensor, "row embed"]:
         """The representations of rows with these feature maps."""
         net: Any = self.net
         with self._autocast(features):
-            return _at_least_float32(net[-2:](features) if _ends_in_pooling(net) else net.forward_head(features))
+            return _at_least_float32(
+                net[-2:](features) if _ends_in_pooling(net) else net.forward_head(features)
+            )
 
     def features_at(self, size: int) -> int:
         """How many features a map has, for images of that side. ValueError: there is none."""
@@ -86,14 +97,20 @@ class Encoder(nn.Module):
 
     def _autocast(self, rows: Tensor) -> AbstractContextManager[Any]:
         enabled = self.precision == "bf16" and self.training and rows.dtype == torch.float32
-        return torch.autocast(rows.device.type, torch.bfloat16, enabled=True) if enabled else nullcontext()
+        return (
+            torch.autocast(rows.device.type, torch.bfloat16, enabled=True)
+            if enabled
+            else nullcontext()
+        )
 
     def width_at(self, size: int) -> int:
         """E for images of that side. ValueError: the network cannot take them."""
         out = self._probe(self.net, size)
         if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-            raise ValueError(f"{self.architecture}: want (rows, width) for 2 rows of images, got {got}")
+            raise ValueError(
+                f"{self.architecture}: want (rows, width) for 2 rows of images, got {got}"
+            )
         return int(out.shape[1])
 
     def _probe(self, forward: Callable[[Tensor], Any], size: int) -> Any:
@@ -106,21 +123,28 @@ class Encoder(nn.Module):
             with torch.no_grad():
                 return forward(rows)
         except (RuntimeError, AssertionError, TypeError) as error:
-            raise ValueError(f"{self.architecture}: cannot take images of {size} x {size} px: {error}") from error
+            raise ValueError(
+                f"{self.architecture}: cannot take images of {size} x {size} px: {error}"
+            ) from error
         finally:
             self.net.train(was_training)
 
 
 def _ends_in_pooling(net: nn.Module) -> bool:
     """Whether it is layers in a row, of which the last two pool what is before them."""
-    return isinstance(net, nn.Sequential) and len(net) > 2 and isinstance(net[-2], nn.AdaptiveAvgPool2d)
+    return (
+        isinstance(net, nn.Sequential)
+        and len(net) > 2
+        and isinstance(net[-2], nn.AdaptiveAvgPool2d)
+    )
 
 
 def _memory_format(net: nn.Module) -> torch.memory_format:
     """Channels last, but for networks that begin narrow.
 
-    torch's BatchNorm backward takes a row of channels at a time: with conv4's 8 it is half a step. Conv4, 512 rows of
-    32 px, forward and backward, two cores with AVX-512: bf16 52 ms against 76 channels last, float32 98 against 94.
+    torch's BatchNorm backward takes a row of channels at a time: with conv4's 8 it is half a step.
+    Conv4, 512 rows of 32 px, forward and backward, two cores with AVX-512: bf16 52 ms against 76
+    channels last, float32 98 against 94.
     """
     norms = [module.num_features for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     return torch.contiguous_format if norms and min(norms) < _NARROW else torch.channels_last
@@ -129,31 +153,41 @@ def _memory_format(net: nn.Module) -> torch.memory_format:
 def encode_views(
     encoder: Encoder, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
 ) -> Float[Tensor, "views batch embed"]:
-    """The representations of all views of all groups, (V, B, E): with `encode_maps` the only door to the encoder in a
-    step.
+    """The representations of all views of all groups, (V, B, E): with `encode_maps` the only door
+    to the encoder in a step.
 
-    With `encoder.micro_batch_size` the rows pass in chunks of nearly equal size whose activations are
-    recomputed in the backward (gradient caching, Gao et al. 2021, arXiv:2101.06983): the gradient of the
-    whole batch with the memory of one chunk. With BatchNorm in the encoder each chunk is its own
-    normalisation group, as on a device of its own, and running statistics move once a chunk, in the first
-    pass only; a chunk of one row, which BatchNorm cannot take, joins the others (one may be a row larger).
+    With `encoder.micro_batch_size` the rows pass in chunks of nearly equal size whose activations
+    are recomputed in the backward (gradient caching, Gao et al. 2021, arXiv:2101.06983): the
+    gradient of the whole batch with the memory of one chunk. With BatchNorm in the encoder each
+    chunk is its own normalisation group, as on a device of its own, and running statistics move
+    once a chunk, in the first pass only; a chunk of one row, which BatchNorm cannot take, joins the
+    others (one may be a row larger).
     """
-    encoded = [_in_chunks(encoder, encoder, group.flatten(0, 1)).view(*group.shape[:2], -1) for group in views]
+    encoded = [
+        _in_chunks(encoder, encoder, group.flatten(0, 1)).view(*group.shape[:2], -1)
+        for group in views
+    ]
     return torch.cat(encoded)
 
 
 def encode_tiles(
     encoder: Encoder, tiles: tuple[Float[Tensor, "tile _ batch channel _ _"], ...]
 ) -> Float[Tensor, "tile views batch embed"]:
-    """The representations of the tiles that each group's views were cut into, (T, V, B, E), by `encode_views`."""
+    """The representations of the tiles that each group's views were cut into, (T, V, B, E), by
+    `encode_views`.
+    """
     parts = [encode_views(encoder, (group.flatten(0, 1),)) for group in tiles]
-    return torch.cat([h.view(len(group), -1, *h.shape[1:]) for h, group in zip(parts, tiles, strict=True)], dim=1)
+    return torch.cat(
+        [h.view(len(group), -1, *h.shape[1:]) for h, group in zip(parts, tiles, strict=True)], dim=1
+    )
 
 
 def encode_maps(
     encoder: Encoder, group: Float[Tensor, "views batch channel height width"]
 ) -> Float[Tensor, "views batch feature h w"]:
-    """The feature maps before pooling of one group's views, in chunks as `encode_views` has them."""
+    """The feature maps before pooling of one group's views, in chunks as `encode_views` has
+    them.
+    """
     maps = _in_chunks(encoder, encoder.feature_map, group.flatten(0, 1))
     return maps.view(*group.shape[:2], *maps.shape[1:])
 
@@ -163,21 +197,29 @@ def _in_chunks(encoder: Encoder, forward: Callable[[Tensor], Tensor], rows: Tens
     if size is None or len(rows) <= size:
         return forward(rows)
     count = -(-len(rows) // size)
-    chunks = rows.tensor_split(max(1, min(count, len(rows) // 2)) if encoder.has_batch_norm else count)
+    chunks = rows.tensor_split(
+        max(1, min(count, len(rows) // 2)) if encoder.has_batch_norm else count
+    )
     if not torch.is_grad_enabled():
         return torch.cat([forward(chunk) for chunk in chunks])
     contexts: Callable[[], tuple[Any, Any]] = lambda: (nullcontext(), _statistics_at_rest(encoder))  # noqa: E731
-    return torch.cat([checkpoint(forward, chunk, use_reentrant=False, context_fn=contexts) for chunk in chunks])
+    return torch.cat(
+        [checkpoint(forward, chunk, use_reentrant=False, context_fn=contexts) for chunk in chunks]
+    )
 
 
 @contextmanager
 def _statistics_at_rest(encoder: nn.Module) -> Iterator[None]:
-    """BatchNorm normalises by its batch, as in training, and moves copies of its running statistics.
+    """BatchNorm normalises by its batch, as in training, and moves copies of its running
+    statistics.
 
-    Copies, because a BatchNorm without statistics saves fewer tensors, which the checkpoint refuses.
+    Copies, because a BatchNorm without statistics saves fewer tensors, which the checkpoint
+    refuses.
     """
     norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
-    kept = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers(recurse=False)]
+    kept = [
+        (norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers(recurse=False)
+    ]
     for norm, name, buffer in kept:
         setattr(norm, name, buffer.clone())
     try:

@@ -1,9 +1,11 @@
-"""BatchNorm in groups, so that a query cannot know its key by the statistics of the batch they share.
+"""BatchNorm in groups, so that a query cannot know its key by the statistics of the batch they
+share.
 
-A key and its query would be normalised by the same batch, the queue's rows by others; a network can learn to match the
-batch instead of the image (He et al. 2020, arXiv:1911.05722, section 3.3). So queries are normalised in groups of
-samples, as on devices of their own, and keys in groups of another order. Without BatchNorm nothing is grouped. As with
-chunks of rows, running statistics move once a group.
+A key and its query would be normalised by the same batch, the queue's rows by others; a network can
+learn to match the batch instead of the image (He et al. 2020, arXiv:1911.05722, section 3.3). So
+queries are normalised in groups of samples, as on devices of their own, and keys in groups of
+another order. Without BatchNorm nothing is grouped. As with chunks of rows, running statistics move
+once a group.
 
 Letters: V views, B samples, E representation width.
 """
@@ -21,7 +23,9 @@ Views = tuple[Float[Tensor, "_ batch channel _ _"], ...]
 def encode_queries(
     encoder: Encoder, views: Views, *, size: int, group: Group = None
 ) -> Float[Tensor, "views batch embed"]:
-    """The representations of all views, normalised in groups of about `size` consecutive samples."""
+    """The representations of all views, normalised in groups of about `size` consecutive
+    samples.
+    """
     samples = views[0].shape[1]
     count = _count(samples, size, group) if encoder.has_batch_norm else 1
     parts = zip(*(shown.tensor_split(count, dim=1) for shown in views), strict=True)
@@ -30,11 +34,18 @@ def encode_queries(
 
 @torch.no_grad()
 def encode_keys(
-    encoder: Encoder, views: Views, *, size: int, order: Float[Tensor, " batch"], group: Group = None
+    encoder: Encoder,
+    views: Views,
+    *,
+    size: int,
+    order: Float[Tensor, " batch"],
+    group: Group = None,
 ) -> Float[Tensor, "views batch embed"]:
-    """The same without gradient, in groups of samples in the order of the numbers `order`, of all ranks.
+    """The same without gradient, in groups of samples in the order of the numbers `order`, of all
+    ranks.
 
-    What comes back is in the batch's order. Collective: every rank is sent all images and encodes its share.
+    What comes back is in the batch's order. Collective: every rank is sent all images and encodes
+    its share.
     """
     if not encoder.has_batch_norm:
         return encode_views(encoder, views)

@@ -31,9 +31,11 @@ def mlp(
     output_norm: bool = False,
     activation: Literal["relu", "gelu"] = "relu",
 ) -> Head:
-    """`layers` - 1 times Linear - [BatchNorm] - ReLU, then Linear - [BatchNorm without shift or scale].
+    """`layers` - 1 times Linear - [BatchNorm] - ReLU, then Linear - [BatchNorm without shift or
+    scale].
 
-    BatchNorm sees all rows of all views as one group. One layer is a linear head, two are the usual projector.
+    BatchNorm sees all rows of all views as one group. One layer is a linear head, two are the usual
+    projector.
     """
     built: list[nn.Module] = []
     widths = [in_dim, *[hidden_dim] * (layers - 1)]
@@ -45,14 +47,18 @@ def mlp(
     return Head(*built, *([nn.BatchNorm1d(out_dim, affine=False)] if output_norm else []))
 
 
-def projector(kind: Projector, in_dim: int, hidden_dim: int | None, out_dim: int, *, batch_norm: bool = False) -> Head:
+def projector(
+    kind: Projector, in_dim: int, hidden_dim: int | None, out_dim: int, *, batch_norm: bool = False
+) -> Head:
     """A linear layer, or an MLP whose hidden width is `hidden_dim`, else `in_dim`."""
     if kind == "linear":
         return Head(nn.Linear(in_dim, out_dim))
     return mlp(in_dim, hidden_dim or in_dim, out_dim, batch_norm=batch_norm)
 
 
-def classifier_head(kind: ClassifierKind, in_dim: int, n_classes: int, *, hidden_dim: int, dropout: float) -> Head:
+def classifier_head(
+    kind: ClassifierKind, in_dim: int, n_classes: int, *, hidden_dim: int, dropout: float
+) -> Head:
     """Scores of the classes: a linear layer, or dropout - Linear - ReLU - dropout - Linear."""
     if kind == "linear":
         return Head(nn.Linear(in_dim, n_classes))

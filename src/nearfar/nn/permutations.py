@@ -8,14 +8,15 @@ import numpy as np
 
 @cache
 def distant_permutations(length: int, count: int) -> tuple[tuple[int, ...], ...]:
-    """`count` permutations of 0 ... length - 1, chosen greedily by Hamming distance: each next one is farthest from the
-    nearest of those chosen, of such the farthest on average, of such the first in lexicographic order; the first is
-    0 ... length - 1.
+    """`count` permutations of 0 ... length - 1, chosen greedily by Hamming distance: each next one
+    is farthest from the nearest of those chosen, of such the farthest on average, of such the first
+    in lexicographic order; the first is 0 ... length - 1.
 
-    Noroozi & Favaro 2016, arXiv:1603.09246, algorithm 1, which looks at the average alone: its sets hold pairs that
-    differ in two places. ValueError: there are not so many.
+    Noroozi & Favaro 2016, arXiv:1603.09246, algorithm 1, which looks at the average alone: its sets
+    hold pairs that differ in two places. ValueError: there are not so many.
     """
-    every = np.array(list(permutations(range(length))), np.int8).T.copy()  # (length, n): sums run along rows
+    # (length, n): sums run along rows
+    every = np.array(list(permutations(range(length))), np.int8).T.copy()
     if not 1 <= count <= every.shape[1]:
         raise ValueError(f"count: want 1 to {every.shape[1]} permutations of {length}, got {count}")
     chosen, weight = [0], length * count + 1

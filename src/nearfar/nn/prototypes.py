@@ -15,8 +15,9 @@ from torch.nn import functional as F
 class Prototypes(nn.Module):
     """K directions; rows (..., D) become their cosines (..., K), in at least float32.
 
-    A prototype's length never matters, so gradients turn it and cannot stretch it. A step along them still makes it
-    longer, and a longer one turns more slowly: `renormalise` brings all back to length 1.
+    A prototype's length never matters, so gradients turn it and cannot stretch it. A step along
+    them still makes it longer, and a longer one turns more slowly: `renormalise` brings all back to
+    length 1.
     """
 
     def __init__(self, width: int, count: int) -> None:

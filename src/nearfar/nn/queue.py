@@ -16,10 +16,12 @@ from nearfar.core.ranks import Group, gather, shares
 
 @final
 class Queue(nn.Module):
-    """The newest `size` rows that were pushed, at length 1, with their samples' labels and indexes: a ring.
+    """The newest `size` rows that were pushed, at length 1, with their samples' labels and indexes:
+    a ring.
 
-    It begins full of directions that belong to no sample (label and index -1), as MoCo's public code does: the same on
-    every rank and in every run, because they are a hash. `filled` counts how many of them have been replaced.
+    It begins full of directions that belong to no sample (label and index -1), as MoCo's public
+    code does: the same on every rank and in every run, because they are a hash. `filled` counts how
+    many of them have been replaced.
     """
 
     rows: Float[Tensor, "queue dim"]
@@ -28,7 +30,8 @@ class Queue(nn.Module):
     pointer: Int64[Tensor, ""]  # where the next row goes
     filled: Int64[Tensor, ""]
     pushes: Int64[Tensor, ""]
-    pushed_at: Int64[Tensor, " queue"]  # each row's push, counted from 0; -1 for those it began with
+    # each row's push, counted from 0; -1 for those it began with
+    pushed_at: Int64[Tensor, " queue"]
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -51,7 +54,9 @@ class Queue(nn.Module):
 
     @property
     def age(self) -> Float[Tensor, ""]:
-        """The mean age of samples' rows in pushes, that is in steps: 1 for those of the last one; 0 of no rows."""
+        """The mean age of samples' rows in pushes, that is in steps: 1 for those of the last one; 0
+        of no rows.
+        """
         ages = torch.where(self.pushed_at >= 0, self.pushes - self.pushed_at, 0)
         return ages.sum() / self.filled.clamp(min=1)
 
@@ -64,9 +69,11 @@ class Queue(nn.Module):
         *,
         group: Group = None,
     ) -> None:
-        """Puts all views of the samples of all ranks over the oldest rows; of more than Q rows the last Q stay.
+        """Puts all views of the samples of all ranks over the oldest rows; of more than Q rows the
+        last Q stay.
 
-        View by view, and the samples of ranks one after another, so that all ranks hold what one would hold.
+        View by view, and the samples of ranks one after another, so that all ranks hold what one
+        would hold.
         """
         of = shares(len(index), group, z.device)
         labels = torch.full_like(index, -1) if labels is None else labels

@@ -18,11 +18,13 @@ ROWS_AT_ONCE = 8192  # of pairs whose maximum exists at a time
 
 @final
 class RelationHead(nn.Module):
-    """Linear - BatchNorm - LeakyReLU - Linear on two representations that are joined by `aggregation`.
+    """Linear - BatchNorm - LeakyReLU - Linear on two representations that are joined by
+    `aggregation`.
 
-    Patacchiola & Storkey 2020, arXiv:2006.05849. The first layer is linear, so that of joined rows it is a sum over
-    the two: W[a; b] = W1 a + W2 b, and W(a + b) = Wa + Wb. It runs on the V * B rows and pairs are added behind it:
-    the inputs of all pairs never exist. Only "max" needs them, some thousand at a time, made again in the backward.
+    Patacchiola & Storkey 2020, arXiv:2006.05849. The first layer is linear, so that of joined rows
+    it is a sum over the two: W[a; b] = W1 a + W2 b, and W(a + b) = Wa + Wb. It runs on the V * B
+    rows and pairs are added behind it: the inputs of all pairs never exist. Only "max" needs them,
+    some thousand at a time, made again in the backward.
     """
 
     def __init__(self, width: int, hidden_dim: int, *, aggregation: Aggregation) -> None:
@@ -33,10 +35,12 @@ class RelationHead(nn.Module):
         self.last = nn.Linear(hidden_dim, 1)
 
     def forward(self, h: Float[Tensor, "view batch embed"]) -> Float[Tensor, "2 pair batch"]:
-        """Logits of all pairs of views of each sample, and of the same pairs with the second view of another sample.
+        """Logits of all pairs of views of each sample, and of the same pairs with the second view
+        of another sample.
 
-        The other sample is `shift` places before in the batch; shifts run through 1 ... B - 1 over the pairs, so that
-        it is never the sample itself. Wants two views and two samples. BatchNorm sees all pairs as one group.
+        The other sample is `shift` places before in the batch; shifts run through 1 ... B - 1 over
+        the pairs, so that it is never the sample itself. Wants two views and two samples. BatchNorm
+        sees all pairs as one group.
         """
         one, other = _pairs(h.shape[0], h.shape[1], h.device)
         rows = self._hidden(h.flatten(0, 1), one.flatten(), other.flatten())
@@ -45,7 +49,9 @@ class RelationHead(nn.Module):
         return scores.view(other.shape)
 
     def _hidden(self, h: Tensor, one: Tensor, other: Tensor) -> Tensor:
-        """The first layer's output for the rows `one` with the rows `other`, which are twice as many."""
+        """The first layer's output for the rows `one` with the rows `other`, which are twice as
+        many.
+        """
         if self.aggregation == "max":
             pairs = torch.stack([one.repeat(2), other])
             parts = pairs.tensor_split(list(range(ROWS_AT_ONCE, len(other), ROWS_AT_ONCE)), dim=1)
@@ -68,7 +74,9 @@ class RelationHead(nn.Module):
 def _pairs(
     views: int, samples: int, device: torch.device
 ) -> tuple[Int64[Tensor, "pair {samples}"], Int64[Tensor, "2 pair {samples}"]]:
-    """Row numbers (view * B + sample) of the first and of the second: of the same sample, and of the rolled one."""
+    """Row numbers (view * B + sample) of the first and of the second: of the same sample, and of
+    the rolled one.
+    """
     one, other = torch.triu_indices(views, views, 1, device=device)
     shift = 1 + torch.arange(len(one), device=device) % (samples - 1)
     same = torch.arange(samples, device=device).expand(len(one), -1)

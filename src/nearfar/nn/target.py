@@ -16,10 +16,12 @@ from nearfar.nn.encoders import Encoder, encode_views
 
 @final
 class TargetNetwork(nn.Module):
-    """A copy of an encoder, a projector and what else is named, without gradient; `move` brings it nearer to them.
+    """A copy of an encoder, a projector and what else is named, without gradient; `move` brings it
+    nearer to them.
 
-    Only parameters are averaged, as in the public code of DINO, MoCo v3 and solo-learn. BatchNorm's buffers move by
-    the target's own forward: in training mode it normalises by its own batch, as the online network does.
+    Only parameters are averaged, as in the public code of DINO, MoCo v3 and solo-learn. BatchNorm's
+    buffers move by the target's own forward: in training mode it normalises by its own batch, as
+    the online network does.
     """
 
     encoder: Encoder
@@ -32,8 +34,12 @@ class TargetNetwork(nn.Module):
         self.requires_grad_(False)
 
     @torch.no_grad()  # nothing is kept for a backward, whatever the views came from
-    def forward(self, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]) -> Float[Tensor, "views batch dim"]:
-        """All views through all parts in their order, without gradient: their projections, where no more is named."""
+    def forward(
+        self, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
+    ) -> Float[Tensor, "views batch dim"]:
+        """All views through all parts in their order, without gradient: their projections, where no
+        more is named.
+        """
         out = encode_views(self.encoder, views)
         for part in list(self.children())[1:]:
             out = part(out)
@@ -53,6 +59,7 @@ class TargetNetwork(nn.Module):
 def rising_momentum(base: float, progress: float) -> float:
     """From `base` at the start of a run to 1 at its end, by a half cosine.
 
-    Grill et al. 2020 (BYOL), arXiv:2006.07733, section 3.2: 1 - (1 - base) (cos(pi progress) + 1) / 2.
+    Grill et al. 2020 (BYOL), arXiv:2006.07733, section 3.2: 1 - (1 - base) (cos(pi progress) + 1) /
+    2.
     """
     return 1 - (1 - base) * (math.cos(math.pi * progress) + 1) / 2

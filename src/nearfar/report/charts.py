@@ -44,8 +44,8 @@ class Chart:
 
 @dataclass(frozen=True)
 class Curves:
-    """Loss, validation kNN, the online probe, the classifier stage and the doctor's monitors of one method, seeds as
-    thin lines.
+    """Loss, validation kNN, the online probe, the classifier stage and the doctor's monitors of one
+    method, seeds as thin lines.
     """
 
     label: str
@@ -71,8 +71,12 @@ def learning_curves(groups: Sequence[Group]) -> list[Curves]:
     curves = []
     for group in groups:
         loss = _series(group, _loss)
-        chance = next((e.chance for run in group.runs for e in run.metrics if _finite(e.chance)), None)
-        around = [y for _, points in loss for _, y in points] + ([chance] if chance is not None else [])
+        chance = next(
+            (e.chance for run in group.runs for e in run.metrics if _finite(e.chance)), None
+        )
+        around = [y for _, points in loss for _, y in points] + (
+            [chance] if chance is not None else []
+        )
         accuracy = _series(group, _knn)
         xs = [x for _, points in loss + accuracy for x, _ in points]
         epochs = (min(xs), max(xs)) if xs else (0.0, 1.0)
@@ -82,7 +86,9 @@ def learning_curves(groups: Sequence[Group]) -> list[Curves]:
                 _chart(f"loss of {group.label}", loss, _padded(around), epochs, dashed=chance)
                 if loss
                 else None,
-                _chart(f"validation kNN of {group.label}", accuracy, knn_range, epochs, percent=True)
+                _chart(
+                    f"validation kNN of {group.label}", accuracy, knn_range, epochs, percent=True
+                )
                 if accuracy
                 else None,
                 _online_probe(group, epochs),
@@ -98,7 +104,13 @@ def _online_probe(group: Group, epochs: Point) -> Chart | None:
     if not series:
         return None
     values = [y for _, points in series for _, y in points]
-    return _chart(f"online probe on training views of {group.label}", series, _padded(values), epochs, percent=True)
+    return _chart(
+        f"online probe on training views of {group.label}",
+        series,
+        _padded(values),
+        epochs,
+        percent=True,
+    )
 
 
 def _classifier(group: Group) -> Chart | None:
@@ -115,7 +127,12 @@ def _monitors(group: Group, epochs: Point) -> Iterator[tuple[str, Chart]]:
     for title, get in _MONITORS:
         if series := _series(group, get):
             values = [y for _, points in series for _, y in points]
-            yield title, _chart(f"{title.partition(' (')[0]}, {group.label}", series, _padded(values), epochs)
+            yield (
+                title,
+                _chart(
+                    f"{title.partition(' (')[0]}, {group.label}", series, _padded(values), epochs
+                ),
+            )
 
 
 def _loss(epoch: EpochMetrics) -> float | None:
@@ -137,7 +154,9 @@ def _series(
 ) -> list[tuple[str, list[Point]]]:
     series = []
     for run in group.runs:
-        points = [(float(e.epoch), v) for e in rows(run) if (v := get(e)) is not None and isfinite(v)]
+        points = [
+            (float(e.epoch), v) for e in rows(run) if (v := get(e)) is not None and isfinite(v)
+        ]
         if points:
             series.append((f"seed {run.results.seed}", points))
     return series
@@ -187,7 +206,9 @@ def _chart(
     summary = f"{label}, by epoch; " + "; ".join(line.title for line in lines)
     if dashed is not None:
         summary += f"; chance level {dashed:.3f}"
-    return Chart(label, summary, x_ticks, y_ticks, lines, y_px(dashed) if dashed is not None else None)
+    return Chart(
+        label, summary, x_ticks, y_ticks, lines, y_px(dashed) if dashed is not None else None
+    )
 
 
 def _step(low: float, high: float, count: int) -> float:

@@ -1,4 +1,6 @@
-"""Confusion matrices: figures while they can be read, a picture beyond that; the commonest in words."""
+"""Confusion matrices: figures while they can be read, a picture beyond that; the commonest in
+words.
+"""
 
 import io
 from collections.abc import Sequence
@@ -42,25 +44,40 @@ def confusion_matrices(groups: Sequence[Group]) -> list[Matrix]:
             if confusion is None or not classes:
                 continue
             counts = np.array(confusion.counts, np.int64).reshape(len(classes), -1)
-            matrices.append(_matrix(group.label, run.results.seed, confusion.split, classes, counts))
+            matrices.append(
+                _matrix(group.label, run.results.seed, confusion.split, classes, counts)
+            )
             break
     return matrices
 
 
-def _matrix(label: str, seed: int, split: str, classes: tuple[str, ...], counts: np.ndarray) -> Matrix:
+def _matrix(
+    label: str, seed: int, split: str, classes: tuple[str, ...], counts: np.ndarray
+) -> Matrix:
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
     small = len(classes) <= READABLE
     rows = tuple(
-        tuple(MatrixCell(int(c), float(s), i == j) for j, (c, s) in enumerate(zip(cs, ss, strict=True)))
+        tuple(
+            MatrixCell(int(c), float(s), i == j)
+            for j, (c, s) in enumerate(zip(cs, ss, strict=True))
+        )
         for i, (cs, ss) in enumerate(zip(counts, shares, strict=True))
     )
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:8]
     pairs = [divmod(int(at), len(classes)) for at in order]
-    commonest = tuple((classes[i], classes[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j] > 1)
+    commonest = tuple(
+        (classes[i], classes[j], int(wrong[i, j])) for i, j in pairs if wrong[i, j] > 1
+    )
     return Matrix(
-        label, seed, split, classes, rows if small else (), "" if small else _picture(shares), commonest
+        label,
+        seed,
+        split,
+        classes,
+        rows if small else (),
+        "" if small else _picture(shares),
+        commonest,
     )
 
 

@@ -1,4 +1,5 @@
-"""The files of a run folder as the report relies on them: checked once on reading, plain values after that.
+"""The files of a run folder as the report relies on them: checked once on reading, plain values
+after that.
 
 Keys that are not named here are ignored, so that other rooms may write more than the report shows.
 """
@@ -17,7 +18,9 @@ class Record(BaseModel):
 
 
 class Measurement(Record):
-    """One number, or one a class, with what it takes to read it. Accuracies are fractions in [0, 1]."""
+    """One number, or one a class, with what it takes to read it. Accuracies are fractions in [0,
+    1].
+    """
 
     name: str
     split: str | None = None
@@ -100,7 +103,11 @@ class Results(Record):
     @model_validator(mode="after")
     def _confusion_is_square(self) -> "Results":
         n = len(self.data.classes)
-        if self.confusion is not None and n and [len(row) for row in self.confusion.counts] != [n] * n:
+        if (
+            self.confusion is not None
+            and n
+            and [len(row) for row in self.confusion.counts] != [n] * n
+        ):
             raise ValueError(f"confusion: want {n} x {n} counts, one row and one column a class")
         return self
 
@@ -121,7 +128,9 @@ class EpochMetrics(Record):
 
 
 class TableEntry(Record):
-    """One number of the table: over `seeds` runs of a method, or of one run with its own interval."""
+    """One number of the table: over `seeds` runs of a method, or of one run with its own
+    interval.
+    """
 
     method: str
     name: str
@@ -134,7 +143,9 @@ class TableEntry(Record):
 
 
 class Comparison(Record):
-    """The difference a − b of two methods' means, and whether the seeds alone could have made it."""
+    """The difference a − b of two methods' means, and whether the seeds alone could have made
+    it.
+    """
 
     name: str
     a: str

@@ -1,4 +1,6 @@
-"""The differences between methods: sentences while they are few, a triangle of figures beyond that."""
+"""The differences between methods: sentences while they are few, a triangle of figures beyond
+that.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,14 +51,17 @@ def _sentence(c: Comparison) -> str:
     """Its own words where it has some."""
     if c.text or c.difference is None:
         return c.text
-    noise = {True: "larger than", False: "no larger than", None: "not to be told from"}[c.larger_than_noise]
+    noise = {True: "larger than", False: "no larger than", None: "not to be told from"}[
+        c.larger_than_noise
+    ]
     sign = "above" if c.difference >= 0 else "below"
     return f"{c.a} is {points(c.difference)} {sign} {c.b}: {noise} the seeds’ noise."
 
 
 def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
     by = {frozenset((c.a, c.b)): c for c in known}
-    compared = dict.fromkeys([*(c.a for c in known), *(c.b for c in known)])  # equal scores keep this order
+    # equal scores keep this order
+    compared = dict.fromkeys([*(c.a for c in known), *(c.b for c in known)])
     names = sorted(compared, key=lambda name: -_score(found, name))
     rows = tuple(
         tuple(
@@ -66,11 +71,19 @@ def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
         for at, better in enumerate(names[:-1])
     )
     judged = [c for c in known if c.larger_than_noise is not None]
-    return Triangle(tuple(names), rows, len(known), len(judged), sum(c.larger_than_noise is True for c in judged))
+    return Triangle(
+        tuple(names),
+        rows,
+        len(known),
+        len(judged),
+        sum(c.larger_than_noise is True for c in judged),
+    )
 
 
 def _score(found: Findings, method: str) -> float:
-    entry = found.entry(method, _MAIN, reported_split(found), None if method == UNTRAINED else "last")
+    entry = found.entry(
+        method, _MAIN, reported_split(found), None if method == UNTRAINED else "last"
+    )
     return entry.mean if entry is not None and entry.mean is not None else 0.0
 
 

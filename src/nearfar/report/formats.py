@@ -60,11 +60,19 @@ def plural(n: int, one: str, many: str | None = None) -> str:
 
 def spoken_list(words: list[str]) -> str:
     """["a", "b", "c"] → "a, b and c"."""
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
+    return (
+        words[0]
+        if len(words) == 1
+        else ", ".join(words[:-1]) + " and " + words[-1]
+        if words
+        else ""
+    )
 
 
 def images_of_each(images: Mapping[str, int]) -> str:
-    """"trained on 38 images (cross_entropy), 68 images (supcon, simclr)"; nothing where all are equal."""
+    """ "trained on 38 images (cross_entropy), 68 images (supcon, simclr)"; nothing where all are
+    equal.
+    """
     methods: dict[int, list[str]] = {}
     for method, n in images.items():
         methods.setdefault(n, []).append(method)

@@ -1,4 +1,6 @@
-"""Runs that differ in nothing but their seed are one group: a row of the table, a column of the maps."""
+"""Runs that differ in nothing but their seed are one group: a row of the table, a column of the
+maps.
+"""
 
 import tomllib
 from collections.abc import Sequence
@@ -14,7 +16,9 @@ UNTRAINED = "untrained"
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method (and one configuration) over the seeds; `label` is what the page calls it."""
+    """The runs of one method (and one configuration) over the seeds; `label` is what the page calls
+    it.
+    """
 
     label: str
     runs: tuple[Run, ...]
@@ -39,9 +43,16 @@ class Findings:
     command: str = ""
     same_data: bool = True
 
-    def entry(self, method: str, name: str, split: str | None, selection: str | None) -> TableEntry | None:
+    def entry(
+        self, method: str, name: str, split: str | None, selection: str | None
+    ) -> TableEntry | None:
         for entry in self.table:
-            if (entry.method, entry.name, entry.split, entry.selection) == (method, name, split, selection):
+            if (entry.method, entry.name, entry.split, entry.selection) == (
+                method,
+                name,
+                split,
+                selection,
+            ):
                 return entry
         return None
 
@@ -73,14 +84,18 @@ def _by_method(runs: Sequence[Run]) -> tuple[Group, ...]:
 
 
 def _by_configuration(runs: Sequence[Run]) -> tuple[Group, ...]:
-    """Equal but for the seed → one group. Where a method has several groups, the folder tells them apart."""
+    """Equal but for the seed → one group. Where a method has several groups, the folder tells them
+    apart.
+    """
     by: dict[str, list[Run]] = {}
     for run in runs:
         by.setdefault(repr((run.method, data_key(run), _without_seed(run.config))), []).append(run)
     methods = [of[0].method for of in by.values()]
     return tuple(
         Group(
-            of[0].method if methods.count(of[0].method) == 1 else f"{of[0].method} ({of[0].path.name})",
+            of[0].method
+            if methods.count(of[0].method) == 1
+            else f"{of[0].method} ({of[0].path.name})",
             tuple(sorted(of, key=_seed)),
         )
         for of in by.values()
@@ -107,7 +122,9 @@ def settings(config: str | None) -> dict[str, dict[str, Any]]:
 
 
 def gather(groups: Sequence[Group]) -> list[TableEntry]:
-    """Mean and sd over each group's complete runs, then over the untrained encoders, each counted once."""
+    """Mean and sd over each group's complete runs, then over the untrained encoders, each counted
+    once.
+    """
     table: list[TableEntry] = []
     for group in groups:
         runs = group.complete
@@ -124,7 +141,9 @@ def gather(groups: Sequence[Group]) -> list[TableEntry]:
 
 
 def _start(run: Run) -> tuple[Any, ...]:
-    """What two runs share whose encoders were equal before training, and measured on the same images."""
+    """What two runs share whose encoders were equal before training, and measured on the same
+    images.
+    """
     config = settings(run.config)
     data = config.get("data", {})
     encoder = (run.results.encoder, config.get("encoder"))
@@ -136,7 +155,10 @@ def _entries(label: str, runs: Sequence[Sequence[Measurement]]) -> list[TableEnt
     for measurement in (m for run in runs for m in run if m.number is not None):
         key = (measurement.name, measurement.split, measurement.selection)
         values.setdefault(key, []).append(measurement)
-    return [_entry(label, ms[0], [m.number for m in ms if m.number is not None]) for ms in values.values()]
+    return [
+        _entry(label, ms[0], [m.number for m in ms if m.number is not None])
+        for ms in values.values()
+    ]
 
 
 def _entry(label: str, like: Measurement, values: Sequence[float]) -> TableEntry:

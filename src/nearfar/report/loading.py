@@ -1,7 +1,8 @@
 """The lines that load an encoder without nearfar: plain torch, timm and safetensors, as text.
 
-What stands in encoder.json comes from whoever made the run folder, and a reader will copy and execute these
-lines. So strings go in as literals, and a stem edit is printed only when it is `name = nn.Layer(literals)`.
+What stands in encoder.json comes from whoever made the run folder, and a reader will copy and
+execute these lines. So strings go in as literals, and a stem edit is printed only when it is `name
+= nn.Layer(literals)`.
 """
 
 import ast
@@ -27,16 +28,20 @@ encoder = nn.Sequential(*layers, nn.Flatten())
 
 
 def loading_lines(encoder: Mapping[str, Any]) -> str:
-    """Python lines, from encoder.json's object, that leave the trained module in `encoder`, in eval mode.
+    """Python lines, from encoder.json's object, that leave the trained module in `encoder`, in eval
+    mode.
 
-    They expect encoder.safetensors in the working directory. RunError if nearfar does not write such objects.
+    They expect encoder.safetensors in the working directory. RunError if nearfar does not write
+    such objects.
     """
     try:
         file = EncoderFile.model_validate(encoder)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"encoder.json: {key}: {first['msg']}; make the run again with --force") from error
+        raise RunError(
+            f"encoder.json: {key}: {first['msg']}; make the run again with --force"
+        ) from error
     return "\n".join(
         [*_imports(file), "", _module(file).rstrip("\n"), *_weights(), "", *_transform(file), ""]
     )
@@ -58,8 +63,8 @@ def _module(file: EncoderFile) -> str:
         return _CONV4
     if file.library == "user":
         return (
-            "# This encoder is a module of your own: build it first, as it was when nearfar trained it.\n"
-            f"encoder = ...  # an instance of {file.architecture!a}\n"
+            "# This encoder is a module of your own: build it first, as it was when nearfar"
+            f" trained it.\nencoder = ...  # an instance of {file.architecture!a}\n"
         )
     arguments = [ascii(file.architecture), "num_classes=0", *_keywords(file.create)]
     lines = [f"encoder = timm.create_model({', '.join(arguments)})"]
@@ -83,14 +88,18 @@ def _stem_edit(line: str) -> str:
         target, value = node.targets[0], node.value
         if _is_attribute_path(target) and _is_layer(value):
             return f"{ast.unparse(target)} = {ast.unparse(value)}"
-    raise RunError(f"encoder.json: stem: want lines such as 'conv1 = nn.Conv2d(3, 64, 3)', got {line!r}")
+    raise RunError(
+        f"encoder.json: stem: want lines such as 'conv1 = nn.Conv2d(3, 64, 3)', got {line!r}"
+    )
 
 
 def _is_attribute_path(node: ast.expr) -> bool:
     """a, a.b or a[0].b"""
     if isinstance(node, ast.Subscript):
         return isinstance(node.slice, ast.Constant) and _is_attribute_path(node.value)
-    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_attribute_path(node.value))
+    return isinstance(node, ast.Name) or (
+        isinstance(node, ast.Attribute) and _is_attribute_path(node.value)
+    )
 
 
 def _is_layer(node: ast.expr) -> bool:
@@ -98,7 +107,9 @@ def _is_layer(node: ast.expr) -> bool:
         return False
     if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "nn"):
         return False
-    return all(_is_literal(value) for value in [*node.args, *(keyword.value for keyword in node.keywords)])
+    return all(
+        _is_literal(value) for value in [*node.args, *(keyword.value for keyword in node.keywords)]
+    )
 
 
 def _is_literal(node: ast.expr) -> bool:
@@ -121,7 +132,10 @@ def _transform(file: EncoderFile) -> list[str]:
     width = file.width if file.width is not None else "width"
     return [
         f"# An image becomes its input like this: RGB; cut out {crop};",
-        f"# resize it to {side} x {side} px; scale to 0..1; then (image - mean) / std for each channel, with",
+        (
+            f"# resize it to {side} x {side} px; scale to 0..1; then (image - mean) / std for each"
+            " channel, with"
+        ),
         f"#   mean = {_triple(file.mean)}",
         f"#   std = {_triple(file.std)}",
         f"# encoder(images) takes (batch, 3, {side}, {side}) float32 and returns (batch, {width}).",

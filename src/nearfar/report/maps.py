@@ -51,7 +51,10 @@ def map_families(groups: Sequence[Group], sheet: Sheet) -> tuple[list[MapFamily]
         if shown:
             classes = shown[0].results.data.classes
             panel = MapPanel(
-                group.label, tuple(run.results.seed for run in shown), tuple(numbers), tuple(agreements)
+                group.label,
+                tuple(run.results.seed for run in shown),
+                tuple(numbers),
+                tuple(agreements),
             )
             panels.setdefault(classes, []).append(panel)
     families = [
@@ -64,7 +67,10 @@ def map_families(groups: Sequence[Group], sheet: Sheet) -> tuple[list[MapFamily]
                 maps[number]["family"] = family.number
     payload = {
         "families": [
-            {"classes": family.classes, "styles": [[style.colour, style.shape] for style in family.styles]}
+            {
+                "classes": family.classes,
+                "styles": [[style.colour, style.shape] for style in family.styles],
+            }
             for family in families
         ],
         "shapes": [[shape.path, shape.filled] for shape in SHAPES],
@@ -75,7 +81,9 @@ def map_families(groups: Sequence[Group], sheet: Sheet) -> tuple[list[MapFamily]
     return families, payload
 
 
-def _map(group: Group, run: Run, rows: TestRows, paths: dict[str, int], sheet: Sheet) -> dict[str, Any]:
+def _map(
+    group: Group, run: Run, rows: TestRows, paths: dict[str, int], sheet: Sheet
+) -> dict[str, Any]:
     return {
         "method": group.label,
         "seed": run.results.seed,
@@ -90,7 +98,9 @@ def _map(group: Group, run: Run, rows: TestRows, paths: dict[str, int], sheet: S
 
 
 def _scaled(xy: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Both axes by the same factor, centred in the square; what is not finite goes to the centre."""
+    """Both axes by the same factor, centred in the square; what is not finite goes to the
+    centre.
+    """
     finite = np.isfinite(xy).all(axis=1)
     if not finite.any():
         return np.full(xy.shape, _EXTENT // 2, np.int64)

@@ -33,7 +33,9 @@ def worst_mistakes(groups: Sequence[Group], sheet: Sheet) -> list[Mistakes]:
     for group in groups:
         for run in group.runs:
             rows, classes = run.rows, run.results.data.classes
-            if rows is None or not (judged := int(((rows.labels >= 0) & (rows.predictions >= 0)).sum())):
+            if rows is None or not (
+                judged := int(((rows.labels >= 0) & (rows.predictions >= 0)).sum())
+            ):
                 continue
             wrong = rows.worst_mistakes(len(rows))
             shown = tuple(

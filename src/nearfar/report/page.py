@@ -1,7 +1,7 @@
 """Everything on one page that needs nothing: no network, no server, no other file.
 
-The page's own policy (Content-Security-Policy) allows its one script, by hash, and pictures that it carries;
-so even a name that slipped through escaping could neither run nor call out.
+The page's own policy (Content-Security-Policy) allows its one script, by hash, and pictures that it
+carries; so even a name that slipped through escaping could neither run nor call out.
 """
 
 import base64
@@ -37,8 +37,8 @@ from nearfar.report.views import view_sheets
 def write_report(paths: Sequence[Path], out: Path) -> Path:
     """One self-contained page about a run, several runs, or a comparison's folder; returns `out`.
 
-    A file that is merely absent is named on the page; a broken one, and an `out` that cannot be written, is a
-    RunError.
+    A file that is merely absent is named on the page; a broken one, and an `out` that cannot be
+    written, is a RunError.
     """
     source = read_source([Path(path) for path in paths])
     html = render(source, base=Path(out).resolve().parent)
@@ -66,7 +66,10 @@ def render(source: Source, *, base: Path) -> str:
         headline=words.headline(found),
         facts=_facts(found),
         encoders=[
-            (group.label, _link(run, base)) for group in found.groups for run in group.runs[:1] if run.encoder
+            (group.label, _link(run, base))
+            for group in found.groups
+            for run in group.runs[:1]
+            if run.encoder
         ],
         table=results_table(found),
         differences=differences(found),
@@ -128,18 +131,29 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
             ("test", data.n_test),
         ]
         images = ", ".join(f"{n:,} {name}" for name, n in parts if n)
-        classes = formats.plural(len(data.classes), "class", "classes") if data.classes else "no labels"
+        classes = (
+            formats.plural(len(data.classes), "class", "classes") if data.classes else "no labels"
+        )
         facts.append(("Data", f"{data.name}: {classes}; {images} images"))
     names = {run.results.encoder.name for group in found.groups for run in group.runs}
     if len(names) == 1:
-        parameters = f", {formats.count(encoder.parameters)} parameters" if encoder.parameters else ""
+        parameters = (
+            f", {formats.count(encoder.parameters)} parameters" if encoder.parameters else ""
+        )
         size = f", {encoder.size} px" if encoder.size else ""
         facts.append(
-            ("Encoder", f"{encoder.name}{size}{parameters}, {encoder.width or '?'} numbers an image")
+            (
+                "Encoder",
+                f"{encoder.name}{size}{parameters}, {encoder.width or '?'} numbers an image",
+            )
         )
     epochs = {repr(run.results.train.get("epochs")) for group in found.groups for run in group.runs}
     if len(epochs) == 1 and isinstance(train.get("epochs"), int):
-        batch = f", batches of {train['batch_size']}" if isinstance(train.get("batch_size"), int) else ""
+        batch = (
+            f", batches of {train['batch_size']}"
+            if isinstance(train.get("batch_size"), int)
+            else ""
+        )
         facts.append(("Training", f"{formats.plural(train['epochs'], 'epoch')}{batch}"))
     return facts
 
@@ -165,7 +179,11 @@ def _skipped(found: Findings) -> list[str]:
 
 def _skip_text(item: Any) -> str:
     values = (
-        item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else [item]
+        item.values()
+        if isinstance(item, Mapping)
+        else item
+        if isinstance(item, list | tuple)
+        else [item]
     )
     return ": ".join(str(value) for value in values)
 
@@ -175,20 +193,26 @@ def _commands(found: Findings) -> list[str]:
         return [found.command]
     return list(
         dict.fromkeys(
-            run.results.command for group in found.groups for run in group.runs if run.results.command
+            run.results.command
+            for group in found.groups
+            for run in group.runs
+            if run.results.command
         )
     )
 
 
 def _environments(groups: Sequence[Group]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Each different environment once, with the runs it served; the time of a run is no difference."""
+    """Each different environment once, with the runs it served; the time of a run is no
+    difference.
+    """
     seen: dict[str, tuple[list[str], list[tuple[str, str]]]] = {}
     for group in groups:
         for run in group.runs:
             if run.environment is None:
                 continue
             pairs = [
-                (k, formats.MISSING if v is None else str(v)) for k, v in run.environment.model_dump().items()
+                (k, formats.MISSING if v is None else str(v))
+                for k, v in run.environment.model_dump().items()
             ]
             key = repr([pair for pair in pairs if pair[0] != "time_utc"])
             seen.setdefault(key, ([], pairs))[0].append(f"{group.label}, seed {run.results.seed}")

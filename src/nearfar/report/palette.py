@@ -1,8 +1,10 @@
-"""How classes look on the maps: ten colours that stay apart for colour-blind eyes, times twelve shapes.
+"""How classes look on the maps: ten colours that stay apart for colour-blind eyes, times twelve
+shapes.
 
-The colours were searched for: of random sets of ten, the one whose nearest pair is farthest apart in OKLab,
-over normal, protanope and deuteranope vision alike (0.138; Okabe and Ito's eight reach 0.076), while each has
-a contrast of at least 1.75 to white and 2.2 to the page's dark ground: light and dark share one palette.
+The colours were searched for: of random sets of ten, the one whose nearest pair is farthest apart
+in OKLab, over normal, protanope and deuteranope vision alike (0.138; Okabe and Ito's eight reach
+0.076), while each has a contrast of at least 1.75 to white and 2.2 to the page's dark ground: light
+and dark share one palette.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""A picture from a run folder, which may be anyone's: bounded before it is decoded, and drawn anew for the page."""
+"""A picture from a run folder, which may be anyone's: bounded before it is decoded, and drawn anew
+for the page.
+"""
 
 import io
 import warnings
@@ -42,7 +44,9 @@ def read_picture(file: Path) -> Picture:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             opened = Image.open(io.BytesIO(file.read_bytes()), formats=["PNG"])
             if max(opened.size) > _LARGEST_PX:
-                raise ValueError(f"want at most {_LARGEST_PX} px a side, got {opened.width} x {opened.height}")
+                raise ValueError(
+                    f"want at most {_LARGEST_PX} px a side, got {opened.width} x {opened.height}"
+                )
             return Picture(opened.convert("RGB"))
     except (SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(str(error) or "damaged") from error

@@ -1,4 +1,6 @@
-"""Run folders and comparisons, read from disk. What is broken is named; what is merely absent is None."""
+"""Run folders and comparisons, read from disk. What is broken is named; what is merely absent is
+None.
+"""
 
 import json
 import shlex
@@ -76,7 +78,9 @@ def read_source(paths: Sequence[Path]) -> Source:
 
 def _runs_inside(path: Path) -> list[Path]:
     if not path.is_dir():
-        raise RunError(f"{path}: want a run folder, but there is no such folder; `nearfar train` makes one")
+        raise RunError(
+            f"{path}: want a run folder, but there is no such folder; `nearfar train` makes one"
+        )
     if (path / "results.json").is_file():
         return [path]
     if (file := path / "compare.json").is_file():
@@ -92,7 +96,9 @@ def _runs_inside(path: Path) -> list[Path]:
 
 
 def read_run(path: Path) -> Run:
-    """The run folder `path`. results.json must be there; others may be absent, none may be broken."""
+    """The run folder `path`. results.json must be there; others may be absent, none may be
+    broken.
+    """
     if not (path / "results.json").is_file():
         raise RunError(
             f"{path / 'results.json'}: missing, and a report is made from it; continue the run: "
@@ -137,7 +143,9 @@ def _json(text: str, where: str, again: str) -> Any:
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise RunError(f"{where}: want JSON, but it is cut short or damaged ({error}); {again}") from error
+        raise RunError(
+            f"{where}: want JSON, but it is cut short or damaged ({error}); {again}"
+        ) from error
 
 
 def _record(file: Path, kind: type[R], again: str = "") -> R:

@@ -8,7 +8,9 @@ from jaxtyping import Float, Int, Shaped, UInt8
 
 @dataclass(frozen=True)
 class TestRows:
-    """embeddings.npz without the embeddings themselves. −1 in `labels`, `predictions` or `neighbours` means none."""
+    """embeddings.npz without the embeddings themselves. −1 in `labels`, `predictions` or
+    `neighbours` means none.
+    """
 
     labels: Int[np.ndarray, " row"]
     predictions: Int[np.ndarray, " row"]

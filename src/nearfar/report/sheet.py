@@ -35,7 +35,9 @@ class Sheet:
         """The sheet as a JPEG of COLUMNS tiles a row."""
         pixels = np.zeros((self.rows, COLUMNS, TILE, TILE, 3), np.uint8)
         for tile, number in self._numbers.items():
-            pixels[number // COLUMNS, number % COLUMNS] = np.frombuffer(tile, np.uint8).reshape(TILE, TILE, 3)
+            pixels[number // COLUMNS, number % COLUMNS] = np.frombuffer(tile, np.uint8).reshape(
+                TILE, TILE, 3
+            )
         image = Image.fromarray(pixels.swapaxes(1, 2).reshape(self.rows * TILE, COLUMNS * TILE, 3))
         buffer = io.BytesIO()
         # not optimize=True: Pillow then fails where a noisy sheet needs more than a byte a pixel

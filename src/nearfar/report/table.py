@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from statistics import mean
 
 from nearfar.report.contract import TableEntry
-from nearfar.report.formats import MISSING, accuracy, count, images_of_each, memory, percent, plural, seconds
+from nearfar.report.formats import (
+    MISSING,
+    accuracy,
+    count,
+    images_of_each,
+    memory,
+    percent,
+    plural,
+    seconds,
+)
 from nearfar.report.groups import UNTRAINED, Findings, Group
 
 _TITLES = {
@@ -84,7 +93,9 @@ def results_table(found: Findings) -> ResultsTable | None:
     rows = [_row(found, columns, label, split) for label in labels]
     if any(e.method == UNTRAINED for e in entries):
         rows.append(_row(found, columns, UNTRAINED, split))
-    return ResultsTable(columns, tuple(rows), split, _caption(found, split), _protocols(found, columns))
+    return ResultsTable(
+        columns, tuple(rows), split, _caption(found, split), _protocols(found, columns)
+    )
 
 
 def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
@@ -92,7 +103,9 @@ def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
     for entry in entries:
         if not entry.name.endswith(".balanced_accuracy") or _says_more(entry, entries):
             found.setdefault(entry.name, set()).add(entry.selection or "last")
-    names = sorted(found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name))
+    names = sorted(
+        found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name)
+    )
     return tuple(
         Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name]))
         for name in names
@@ -100,11 +113,15 @@ def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
 
 
 def _says_more(balanced: TableEntry, entries: Sequence[TableEntry]) -> bool:
-    """Whether a balanced accuracy has a column: one a page, and only where the classes' sizes make a difference."""
+    """Whether a balanced accuracy has a column: one a page, and only where the classes' sizes make
+    a difference.
+    """
     if balanced.name not in _TITLES:
         return False
     plain = {(e.method, e.selection): e.mean for e in entries if e.name == "linear_probe.top1"}
-    pairs = [(plain.get((e.method, e.selection)), e.mean) for e in entries if e.name == balanced.name]
+    pairs = [
+        (plain.get((e.method, e.selection)), e.mean) for e in entries if e.name == balanced.name
+    ]
     return any(a is not None and b is not None and abs(a - b) > BALANCED_DIFFERS for a, b in pairs)
 
 
@@ -145,7 +162,11 @@ def _costs(found: Findings, label: str) -> tuple[str, ...]:
 
 
 def _views(group: Group) -> float | None:
-    views = [run.results.cost.views_seen for run in group.complete if run.results.cost.views_seen is not None]
+    views = [
+        run.results.cost.views_seen
+        for run in group.complete
+        if run.results.cost.views_seen is not None
+    ]
     return mean(views) if views else None
 
 
@@ -158,11 +179,14 @@ def _caption(found: Findings, split: str) -> str:
     spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "95 % interval below"
     if seeds == 1 and not any(entry.interval for entry in found.table):
         spread = "one seed, so no spread is known"
-    trained = images_of_each({group.label: group.first.results.train.get("images", 0) for group in found.groups})
+    trained = images_of_each(
+        {group.label: group.first.results.train.get("images", 0) for group in found.groups}
+    )
     others = f"The methods were {trained}. " if trained else ""
     return (
-        f"Accuracy in % on {images}; {spread}. {others}“Last epoch” and “best on validation” are two encoders of the "
-        f"same run, each scored on {word} once, at the end; “untrained” is the encoder before its first step."
+        f"Accuracy in % on {images}; {spread}. {others}“Last epoch” and “best on validation” are"
+        f" two encoders of the same run, each scored on {word} once, at the end; “untrained” is the"
+        " encoder before its first step."
     )
 
 
@@ -173,4 +197,6 @@ def _protocols(found: Findings, columns: Sequence[Column]) -> tuple[tuple[str, s
             for measurement in run.results.own:
                 if measurement.protocol:
                     by_name.setdefault(measurement.name, measurement.protocol)
-    return tuple((column.title, by_name[column.name]) for column in columns if column.name in by_name)
+    return tuple(
+        (column.title, by_name[column.name]) for column in columns if column.name in by_name
+    )

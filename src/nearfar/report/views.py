@@ -21,7 +21,9 @@ class ViewSheet:
 
 
 def view_sheets(groups: Sequence[Group]) -> list[ViewSheet]:
-    """A sheet for each policy, strength and size, of the run that shows most views. Old runs have none."""
+    """A sheet for each policy, strength and size, of the run that shows most views. Old runs have
+    none.
+    """
     sharing: dict[str, list[tuple[Group, Run, Picture]]] = {}
     for group in groups:
         with_sheet = [(run, run.views) for run in group.runs if run.views is not None]
@@ -43,12 +45,18 @@ def _sheet(members: Sequence[tuple[Group, Run, Picture]]) -> ViewSheet:
     most = max(members, key=lambda member: member[1].results.views.count or 0)
     _, run, picture = most
     shown = {group.label: member.results.views.shown for group, member, _ in members}
-    return ViewSheet(spoken_list(list(shown)), _caption(run, shown), picture.data_uri(), picture.image.width)
+    return ViewSheet(
+        spoken_list(list(shown)), _caption(run, shown), picture.data_uri(), picture.image.width
+    )
 
 
 def _caption(run: Run, shown: Mapping[str, str | None]) -> str:
     policy = run.results.views.policy
-    named = "A policy of one’s own, which stands in run.toml" if policy == "custom" else f"Policy {policy or '?'}"
+    named = (
+        "A policy of one’s own, which stands in run.toml"
+        if policy == "custom"
+        else f"Policy {policy or '?'}"
+    )
     size = f", {run.results.encoder.size} px" if run.results.encoder.size else ""
     if len(set(shown.values())) == 1:
         each = [text for text in list(shown.values())[:1] if text]
@@ -56,6 +64,7 @@ def _caption(run: Run, shown: Mapping[str, str | None]) -> str:
         each = [f"{text} for {label}" for label, text in shown.items() if text]
     often = f"; views of each image a step: {', '.join(each)}" if each else ""
     return (
-        f"{named}{size}{often}. Framed: the image as it is evaluated. Beside it: views as the encoder is shown them in "
-        f"training with seed {run.results.seed}, their normalisation undone."
+        f"{named}{size}{often}. Framed: the image as it is evaluated. Beside it: views as the"
+        f" encoder is shown them in training with seed {run.results.seed}, their normalisation"
+        " undone."
     )

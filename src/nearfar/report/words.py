@@ -1,4 +1,6 @@
-"""What was found, in plain sentences. Nothing is called a win that the seeds' noise could have made."""
+"""What was found, in plain sentences. Nothing is called a win that the seeds' noise could have
+made.
+"""
 
 from dataclasses import dataclass
 
@@ -21,13 +23,16 @@ class Headline:
 
 
 def headline(found: Findings) -> Headline:
-    """Which method won, by how much, and whether that means anything; of one method, what training bought."""
+    """Which method won, by how much, and whether that means anything; of one method, what training
+    bought.
+    """
     ranked = _ranked(found)
     if not ranked:
         return Headline(_nothing_measured(found))
     if not found.same_data:
         return Headline(
-            f"These {len(found.groups)} runs were made on different data: their numbers do not compare."
+            f"These {len(found.groups)} runs were made on different data: their numbers do not"
+            " compare."
         )
     sentence = _one(found, ranked[0]) if len(ranked) == 1 else _several(found, ranked)
     return Headline(sentence, _details(found, ranked))
@@ -75,21 +80,31 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     floor = _floor(found)
     if floor is not None and _mean(best) <= _mean(floor):
         return (
-            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets {_score(best)} "
-            f"of the {spoken_split(found)} images right, the untrained encoder {_score(floor)}."
+            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets"
+            f" {_score(best)} of the {spoken_split(found)} images right, the untrained encoder"
+            f" {_score(floor)}."
         )
     level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
     right = f"of the {spoken_split(found)} images right"
     if _larger(found, best, second) is False:
         if len(level) > LISTED:
-            others = spoken_list([*(entry.method for entry in level[1:LISTED]), f"{len(level) - LISTED} more"])
+            others = spoken_list(
+                [*(entry.method for entry in level[1:LISTED]), f"{len(level) - LISTED} more"]
+            )
             highest = f"{best.method} scored highest on {data}, {_score(best)} {right}"
-            return f"{highest}, but {others} are level with it, no more apart than the seeds’ noise."
+            return (
+                f"{highest}, but {others} are level with it, no more apart than the seeds’ noise."
+            )
         names = spoken_list([entry.method for entry in level])
         scores = spoken_list([_score(entry) for entry in level])
-        return f"{names} are level on {data}: {scores} {right}, no more apart than the seeds’ noise."
+        return (
+            f"{names} are level on {data}: {scores} {right}, no more apart than the seeds’ noise."
+        )
     if _mean(best) == _mean(second):
-        return f"{best.method} and {second.method} are level on {data}: both get {_score(best)} {right}."
+        return (
+            f"{best.method} and {second.method} are level on {data}: both get {_score(best)}"
+            f" {right}."
+        )
     scores = f"{_score(best)} {right} against {_score(second)} for {second.method}"
     if _larger(found, best, second):
         return f"{best.method} won on {data}: {scores}, which is more than the seeds’ noise."
@@ -103,7 +118,9 @@ def _details(found: Findings, ranked: list[TableEntry]) -> str:
     split = reported_split(found)
     data = found.groups[0].first.results.data
     images = plural(data.n_test if split == "test" else data.n_val, f"{spoken_split(found)} image")
-    spread = f", mean ± standard deviation over {best.seeds} seeds" if best.seeds > 1 else ", one seed"
+    spread = (
+        f", mean ± standard deviation over {best.seeds} seeds" if best.seeds > 1 else ", one seed"
+    )
     if len(ranked) == 1 and best.interval is not None:
         spread += f", 95 % interval {percent(best.interval[0])}–{percent(best.interval[1])} %"
     lines = [f"Linear probe on the last epoch’s encoder, {images}{spread}."]
@@ -111,7 +128,11 @@ def _details(found: Findings, ranked: list[TableEntry]) -> str:
         gap = f"{best.method} is {points(_mean(best) - _mean(ranked[1]))} above {ranked[1].method}"
         lines.append(f"{gap}{_interval(_comparison(found, best.method, ranked[1].method))}.")
     if (floor := _floor(found)) is not None and _mean(best) > _mean(floor):
-        above = f"; {best.method} is {points(_mean(best) - _mean(floor))} above it" if len(ranked) > 1 else ""
+        above = (
+            f"; {best.method} is {points(_mean(best) - _mean(floor))} above it"
+            if len(ranked) > 1
+            else ""
+        )
         lines.append(f"The untrained encoder gets {_score(floor)}{above}.")
     return " ".join(lines)
 
@@ -158,7 +179,9 @@ def _epochs(run: Run) -> str:
     done = max((epoch.epoch for epoch in run.metrics), default=0)
     planned = run.results.train.get("epochs")
     return (
-        f"after {done} of {planned} epochs" if isinstance(planned, int) else f"after {plural(done, 'epoch')}"
+        f"after {done} of {planned} epochs"
+        if isinstance(planned, int)
+        else f"after {plural(done, 'epoch')}"
     )
 
 
@@ -168,7 +191,11 @@ def classified_by(found: Findings) -> str:
     by = {results.confusion.by for results in runs if results.confusion is not None}
     if "classifier" not in by:
         return "the linear probe"
-    return "the classifier stage" if len(by) == 1 else "the classifier stage (the linear probe, where there was none)"
+    return (
+        "the classifier stage"
+        if len(by) == 1
+        else "the classifier stage (the linear probe, where there was none)"
+    )
 
 
 def missing(group: Group) -> list[str]:
@@ -179,16 +206,20 @@ def missing(group: Group) -> list[str]:
         data = run.results.data
         if not run.results.complete:
             lines.append(
-                f"{who}: interrupted ({_epochs(run)}); `--resume` continues it. No measurements of it yet."
+                f"{who}: interrupted ({_epochs(run)}); `--resume` continues it. No measurements of"
+                " it yet."
             )
             continue
         lines += [
-            f"{who}: {m.name} is {percent(m.number)} % on {m.data}, which is other data than the table’s."
+            f"{who}: {m.name} is {percent(m.number)} % on {m.data}, which is other data than the"
+            " table’s."
             for m in run.results.measurements
             if m.data and m.number is not None
         ]
         if not data.classes:
-            lines.append(f"{who}: the data have no labels, so there are no probes and no confusion matrix.")
+            lines.append(
+                f"{who}: the data have no labels, so there are no probes and no confusion matrix."
+            )
         elif not data.n_test:
             lines.append(f"{who}: there is no test split, so nothing is reported on test.")
         if run.rows is None:
@@ -211,6 +242,9 @@ def diagnosis(found: Findings) -> list[tuple[str, str]]:
         for text, seeds in said.items():
             partly = len(group.runs) > 1 and len(seeds) < len(group.runs)
             lines.append(
-                (f"{group.label}, seed {', '.join(map(str, seeds))}" if partly else group.label, text)
+                (
+                    f"{group.label}, seed {', '.join(map(str, seeds))}" if partly else group.label,
+                    text,
+                )
             )
     return lines

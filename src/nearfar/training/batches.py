@@ -1,4 +1,6 @@
-"""From stored images to batches of views on the device: the same batch for every number of ranks."""
+"""From stored images to batches of views on the device: the same batch for every number of
+ranks.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ class Batches:
     device: torch.device
     rank: int = 0
     world_size: int = 1
-    features: Float[Tensor, "row embed"] | None = None  # of all images: rows of it stand in place of views
+    # of all images: rows of it stand in place of views
+    features: Float[Tensor, "row embed"] | None = None
 
     @property
     def total_steps(self) -> int:
@@ -53,12 +56,17 @@ class Batches:
             at = (epoch * self.steps_per_epoch + step) / self.total_steps
             yield self._batch(index, draw, labels[index], epoch, at)
 
-    def _batch(self, index: Tensor, draw: Tensor, labels: Tensor, epoch: int, progress: float) -> Batch:
+    def _batch(
+        self, index: Tensor, draw: Tensor, labels: Tensor, epoch: int, progress: float
+    ) -> Batch:
         if self.features is None:
             stored = self.data.rows(index).to(self.device)
-            views = make_views(stored, self.plan, seed=self.seed, epoch=epoch, index=index, draw=draw)
+            views = make_views(
+                stored, self.plan, seed=self.seed, epoch=epoch, index=index, draw=draw
+            )
         else:
-            views = (self.features[index].to(self.device)[None, :, :, None, None],)  # (1, B, E, 1, 1)
+            # (1, B, E, 1, 1)
+            views = (self.features[index].to(self.device)[None, :, :, None, None],)
         index, draw = index.to(self.device), draw.to(self.device)
         shown = labels if self.with_labels else torch.full_like(labels, -1)
         return Batch(views, shown.to(self.device), index, draw, self.seed, epoch, progress)

@@ -36,7 +36,9 @@ def save_checkpoint(
     counters: Counters,
     online_probe: OnlineProbe | None = None,
 ) -> None:
-    """Writes beside and renames, so that an interrupt leaves the previous checkpoint. OSError: disk full."""
+    """Writes beside and renames, so that an interrupt leaves the previous checkpoint. OSError: disk
+    full.
+    """
     content = {
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -56,9 +58,14 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, method: nn.Module, optimizer: Optimizer | None = None, online_probe: OnlineProbe | None = None
+    path: Path,
+    method: nn.Module,
+    optimizer: Optimizer | None = None,
+    online_probe: OnlineProbe | None = None,
 ) -> Counters:
-    """Fills method, optimiser and online probe. RunError: missing, cut short, or of another configuration."""
+    """Fills method, optimiser and online probe. RunError: missing, cut short, or of another
+    configuration.
+    """
     content = _read(path)
     try:
         method.load_state_dict(content["method"])
@@ -69,16 +76,22 @@ def load_checkpoint(
         return Counters(**content["counters"])
     except DAMAGED as error:
         reason = str(error).split("\n")[0]
-        raise RunError(f"{path} does not fit this run ({reason}); start again with --force") from error
+        raise RunError(
+            f"{path} does not fit this run ({reason}); start again with --force"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: no epoch was complete; start again with --force") from error
+        raise RunError(
+            f"{path} is missing: no epoch was complete; start again with --force"
+        ) from error
     except (OSError, pickle.UnpicklingError, *DAMAGED) as error:
         raise RunError(f"{path} cannot be read (cut short?); start again with --force") from error
     if not isinstance(content, dict):
-        raise RunError(f"{path} does not fit this run (it is no checkpoint); start again with --force")
+        raise RunError(
+            f"{path} does not fit this run (it is no checkpoint); start again with --force"
+        )
     return content

@@ -1,10 +1,11 @@
-"""The classifier stage as something that the loop can train: an encoder, frozen or not, and a head on it.
+"""The classifier stage as something that the loop can train: an encoder, frozen or not, and a head
+on it.
 
-A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient; batches of its features, of shape
-(1, B, E, 1, 1), pass it by. Representations are standardised by fixed numbers before the head, so that one rate suits
-every encoder; `folded` takes them into the head's first layer, and what is left is the published head: Linear, or
-dropout - Linear - ReLU - dropout - Linear.
-Letters: V views, B samples, E representation width, H hidden width, C classes.
+A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient; batches of its
+features, of shape (1, B, E, 1, 1), pass it by. Representations are standardised by fixed numbers
+before the head, so that one rate suits every encoder; `folded` takes them into the head's first
+layer, and what is left is the published head: Linear, or dropout - Linear - ReLU - dropout -
+Linear. Letters: V views, B samples, E representation width, H hidden width, C classes.
 """
 
 from contextlib import nullcontext
@@ -24,7 +25,9 @@ from nearfar.nn.heads import Head
 
 @final
 class ClassifierStage(Method):
-    """`mean` and `scale` (E,) standardise representations. `of_features`: it is shown features, no views."""
+    """`mean` and `scale` (E,) standardise representations. `of_features`: it is shown features, no
+    views.
+    """
 
     Config = MethodConfig
     needs_labels = True
@@ -75,8 +78,9 @@ class ClassifierStage(Method):
 
     @torch.no_grad()
     def folded(self) -> dict[str, Tensor]:
-        """`weight` (C, H or E) and `bias` (C,) of the last layer, `hidden.weight` (H, E) and `hidden.bias` of the one
-        before, if there is one; float32, on the CPU: scores of representations as the encoder gives them.
+        """`weight` (C, H or E) and `bias` (C,) of the last layer, `hidden.weight` (H, E) and
+        `hidden.bias` of the one before, if there is one; float32, on the CPU: scores of
+        representations as the encoder gives them.
         """
         layers = [layer for layer in self.head if isinstance(layer, nn.Linear)]
         names = ["hidden.", ""][-len(layers) :]

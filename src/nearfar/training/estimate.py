@@ -18,7 +18,9 @@ class RowCost(NamedTuple):
 
 
 def row_cost(encoder: Encoder, *, size: int, device: torch.device) -> RowCost:
-    """Times steps of a copy of the encoder on a few rows: one to warm up, then the fastest of three."""
+    """Times steps of a copy of the encoder on a few rows: one to warm up, then the fastest of
+    three.
+    """
     probe = copy.deepcopy(encoder).to(device).train()
     rows = torch.linspace(-1, 1, 3 * size * size, device=device).view(1, 3, size, size)
     n = max(2, min(256, 2**18 // size**2))

@@ -14,13 +14,15 @@ SMALL = 1e-8  # in the denominator of the sum of norms, as lightly and solo-lear
 
 @final
 class LARS(TensorwiseOptimizer):
-    """You et al. 2017, arXiv:1708.03888: momentum on q (g + wd w), whose ratio q has two published forms.
+    """You et al. 2017, arXiv:1708.03888: momentum on q (g + wd w), whose ratio q has two published
+    forms.
 
-    `trust_ratio` "norm_of_sum": coefficient |w| / |g + wd w| (SimCLR, BYOL, Barlow Twins, VICReg, DINO).
-    "sum_of_norms": coefficient |w| / (|g| + wd |w| + 1e-8) (solo-learn, lightly), which is smaller.
-    `trust_clip`: q is replaced by min(q / lr, 1) (LARC; solo-learn on CIFAR-10). In every form q is 1 where a length is
-    0, so that tensors that start from zero move, and for tensors of one dimension (biases, norms). The rate multiplies
-    the momentum, as everywhere but in SimCLR's code, which puts it inside: the same at a constant rate. No Nesterov.
+    `trust_ratio` "norm_of_sum": coefficient |w| / |g + wd w| (SimCLR, BYOL, Barlow Twins, VICReg,
+    DINO). "sum_of_norms": coefficient |w| / (|g| + wd |w| + 1e-8) (solo-learn, lightly), which is
+    smaller. `trust_clip`: q is replaced by min(q / lr, 1) (LARC; solo-learn on CIFAR-10). In every
+    form q is 1 where a length is 0, so that tensors that start from zero move, and for tensors of
+    one dimension (biases, norms). The rate multiplies the momentum, as everywhere but in SimCLR's
+    code, which puts it inside: the same at a constant rate. No Nesterov.
     """
 
     def __init__(
@@ -35,9 +37,13 @@ class LARS(TensorwiseOptimizer):
         trust_clip: bool,
     ) -> None:
         defaults = {
-            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust_coefficient": trust_coefficient,
-            "trust_ratio": trust_ratio, "trust_clip": trust_clip,
-        }  # fmt: skip
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust_coefficient": trust_coefficient,
+            "trust_ratio": trust_ratio,
+            "trust_clip": trust_clip,
+        }
         super().__init__(params, defaults)
 
     def move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:

@@ -12,7 +12,12 @@ from lightning_fabric import Fabric
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from nearfar.core.errors import DivergedError, NotFiniteError, NothingToCompareError, TrainingStoppedError
+from nearfar.core.errors import (
+    DivergedError,
+    NotFiniteError,
+    NothingToCompareError,
+    TrainingStoppedError,
+)
 from nearfar.core.progress import Bar
 from nearfar.core.randomness import stream_seed
 from nearfar.core.types import Batch, StepResult
@@ -52,10 +57,11 @@ def fit(
 ) -> None:
     """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
 
-    Groups of the optimiser may have their own rates (`CONSTANT_RATE`, `RATE_SCALE`). `online_probe` looks at each
-    step's representation once the step is taken, detached; its time is not counted.
-    `method` and `optimizer` are changed in place, `counters` too. DivergedError: the loss or the gradient is
-    no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is taken with it.
+    Groups of the optimiser may have their own rates (`CONSTANT_RATE`, `RATE_SCALE`). `online_probe`
+    looks at each step's representation once the step is taken, detached; its time is not counted.
+    `method` and `optimizer` are changed in place, `counters` too. DivergedError: the loss or the
+    gradient is no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is
+    taken with it.
     """
     wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
     method.group = dist.group.WORLD if fabric.world_size > 1 else None
@@ -68,26 +74,41 @@ def fit(
         started = time.perf_counter()
         for batch in batches.epoch(epoch):
             factor = rate_factor(
-                counters.step, pace.schedule, total_steps=batches.total_steps, warmup_steps=warmup_steps
+                counters.step,
+                pace.schedule,
+                total_steps=batches.total_steps,
+                warmup_steps=warmup_steps,
             )
             lr = pace.lr * factor
             for group in optimizer.param_groups:
-                group["lr"] = (pace.lr if group.get(CONSTANT_RATE) else lr) * group.get(RATE_SCALE, 1.0)
+                group["lr"] = (pace.lr if group.get(CONSTANT_RATE) else lr) * group.get(
+                    RATE_SCALE, 1.0
+                )
             try:
                 with _own_randomness(batches.seed, counters.step, batches.device):
                     result: StepResult = wrapped(batch)
             except NotFiniteError as error:
-                raise _stopped(f"the loss of {name} cannot be taken ({error})", counters, batches, pace, lr) from error
+                raise _stopped(
+                    f"the loss of {name} cannot be taken ({error})", counters, batches, pace, lr
+                ) from error
             except NothingToCompareError as error:
                 raise _nothing_to_compare(name, error, counters, batches) from error
             loss = float(result.loss.detach())
             if not math.isfinite(loss):
-                raise _stopped(f"the loss of {name} is {loss}{_faulty_views(result)}", counters, batches, pace, lr)
+                raise _stopped(
+                    f"the loss of {name} is {loss}{_faulty_views(result)}",
+                    counters,
+                    batches,
+                    pace,
+                    lr,
+                )
             fabric.backward(result.loss)
             method.after_backward(batch.progress)
             norm = _gradient_norm(method, pace.gradient_clip)
             if not math.isfinite(norm):
-                raise _stopped(f"the gradient of {name} has norm {norm}", counters, batches, pace, lr)
+                raise _stopped(
+                    f"the gradient of {name} has norm {norm}", counters, batches, pace, lr
+                )
             wrapped_optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             method.after_step(result.remember, batch.progress)
@@ -127,11 +148,14 @@ class _Means:
 
 @contextmanager
 def _own_randomness(seed: int, step: int, device: torch.device) -> Iterator[None]:
-    """Dropout and its like draw from torch's generator: seeded a step, and the outer state put back."""
+    """Dropout and its like draw from torch's generator: seeded a step, and the outer state put
+    back.
+    """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         number = stream_seed(seed, "dropout", step)
-        torch.default_generator.manual_seed(number)  # torch.manual_seed formats a traceback a call: 1.8 ms a step
+        # torch.manual_seed formats a traceback a call: 1.8 ms a step
+        torch.default_generator.manual_seed(number)
         if devices:
             torch.cuda.manual_seed(number)
         yield
@@ -158,12 +182,14 @@ def what_to_try(lr: float, lr_key: str = "optimizer.lr") -> str:
     if lr_key == "optimizer.lr":
         others = ", --set train.gradient_clip=1, or a longer schedule.warmup_epochs"
     return (
-        f"The learning rate was {lr:.3g}. Try --set {lr_key}={lr / 10:.2g}{others}; the last complete epoch's "
-        "checkpoint stays"
+        f"The learning rate was {lr:.3g}. Try --set {lr_key}={lr / 10:.2g}{others}; the last"
+        " complete epoch's checkpoint stays"
     )
 
 
-def _stopped(what: str, counters: Counters, batches: Batches, pace: Pace, lr: float) -> DivergedError:
+def _stopped(
+    what: str, counters: Counters, batches: Batches, pace: Pace, lr: float
+) -> DivergedError:
     where = _place(counters, batches)
     return DivergedError(f"training stopped at {where}: {what}. {what_to_try(lr, pace.lr_key)}")
 
@@ -173,9 +199,9 @@ def _nothing_to_compare(
 ) -> TrainingStoppedError:
     balanced = ", or data.balanced=true" if batches.with_labels and not batches.balanced else ""
     return TrainingStoppedError(
-        f"training stopped at {_place(counters, batches)}: {name} finds nothing to compare in a batch of "
-        f"{batches.batch_size} images ({error}). Set a larger train.batch_size{balanced}; the last complete epoch's "
-        "checkpoint stays"
+        f"training stopped at {_place(counters, batches)}: {name} finds nothing to compare in a"
+        f" batch of {batches.batch_size} images ({error}). Set a larger train.batch_size{balanced};"
+        " the last complete epoch's checkpoint stays"
     )
 
 

@@ -1,9 +1,10 @@
-"""The online probe: a linear classifier beside training that shows, epoch by epoch, how well representations separate
-the classes. The encoder learns nothing from it: it is shown detached representations, after the step that made them,
-draws no random numbers, and finds the labels in a table of its own, so that a method without labels is still given -1.
+"""The online probe: a linear classifier beside training that shows, epoch by epoch, how well
+representations separate the classes. The encoder learns nothing from it: it is shown detached
+representations, after the step that made them, draws no random numbers, and finds the labels in a
+table of its own, so that a method without labels is still given -1.
 
-Its accuracy is of training views (mixed ones, where a method mixes), each judged before it is learnt from: no test.
-Letters: V views, B samples, E representation width, C classes.
+Its accuracy is of training views (mixed ones, where a method mixes), each judged before it is
+learnt from: no test. Letters: V views, B samples, E representation width, C classes.
 """
 
 import time
@@ -18,14 +19,19 @@ from nearfar.core.randomness import seeded
 from nearfar.training.optimizers import load_optimizer_state
 
 NAME = "online_probe.top1.train"
-FASTEST = 0.01  # rate of Adam; 1/E for a wide representation, so that a step changes a score by one at most
+# rate of Adam; 1/E for a wide representation, so that a step changes a score by one at most
+FASTEST = 0.01
 
 
 @final
 class OnlineProbe:
-    """`labels` are those of all images, -1 for none. On several ranks each has its own, of its own samples."""
+    """`labels` are those of all images, -1 for none. On several ranks each has its own, of its own
+    samples.
+    """
 
-    def __init__(self, labels: Int64[Tensor, " image"], width: int, n_classes: int, device: torch.device) -> None:
+    def __init__(
+        self, labels: Int64[Tensor, " image"], width: int, n_classes: int, device: torch.device
+    ) -> None:
         self.labels = labels.to(device)
         with seeded(0):  # so that nothing outside is drawn
             linear = nn.Linear(width, n_classes)
@@ -37,7 +43,9 @@ class OnlineProbe:
         self._right = torch.zeros((), device=device)
         self._seen = 0
 
-    def see(self, representation: Float[Tensor, "view batch embed"], index: Int64[Tensor, " batch"]) -> None:
+    def see(
+        self, representation: Float[Tensor, "view batch embed"], index: Int64[Tensor, " batch"]
+    ) -> None:
         """Judges the labelled rows of a step, then learns from them."""
         started = time.perf_counter()
         h = representation.detach().float()

@@ -1,4 +1,6 @@
-"""Optimisers by name, the groups of parameters they treat alike, and restoring their state as it was laid out."""
+"""Optimisers by name, the groups of parameters they treat alike, and restoring their state as it
+was laid out.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,16 +20,24 @@ RATE_SCALE = "rate_scale"  # of a group: the loop gives it that many times the r
 def parameter_groups(
     model: nn.Module, *, constant_rate: Sequence[str] = (), decay_norms_and_biases: bool = True
 ) -> list[dict[str, Any]]:
-    """What learns of a model: parts named in `constant_rate` apart, and tensors of one dimension (biases and norms)
-    apart without weight decay where they should have none. In the order of the model; one group where nothing differs.
+    """What learns of a model: parts named in `constant_rate` apart, and tensors of one dimension
+    (biases and norms) apart without weight decay where they should have none. In the order of the
+    model; one group where nothing differs.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (name.partition(".")[0] in constant_rate, decay_norms_and_biases or parameter.ndim > 1)
+            key = (
+                name.partition(".")[0] in constant_rate,
+                decay_norms_and_biases or parameter.ndim > 1,
+            )
             groups.setdefault(key, []).append(parameter)
     return [
-        {"params": parameters, CONSTANT_RATE: constant, **({} if decayed else {"weight_decay": 0.0})}
+        {
+            "params": parameters,
+            CONSTANT_RATE: constant,
+            **({} if decayed else {"weight_decay": 0.0}),
+        }
         for (constant, decayed), parameters in groups.items()
     ]
 
@@ -35,12 +45,14 @@ def parameter_groups(
 def build_optimizer(
     name: str, parameters: Groups, *, lr: float, weight_decay: float, momentum: float, **own: Any
 ) -> Optimizer:
-    """`sgd` with Nesterov momentum; `adamw` or `adam` (beta1 = momentum); `lars` and `rmsprop`, to which `own` goes.
-    KeyError for another name.
+    """`sgd` with Nesterov momentum; `adamw` or `adam` (beta1 = momentum); `lars` and `rmsprop`, to
+    which `own` goes. KeyError for another name.
     """
     if name == "sgd":
         nesterov = momentum > 0
-        return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+        return SGD(
+            parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
+        )
     betas = (momentum, 0.999)
     if name == "adamw":
         return AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay)
@@ -56,8 +68,8 @@ def build_optimizer(
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Like `load_state_dict`, and each tensor gets its parameter's strides.
 
-    Loaded state has the strides it was saved with; fused optimisers then walk a channels-last parameter and
-    its momentum in different orders, silently.
+    Loaded state has the strides it was saved with; fused optimisers then walk a channels-last
+    parameter and its momentum in different orders, silently.
     """
     optimizer.load_state_dict(state)
     for group in optimizer.param_groups:

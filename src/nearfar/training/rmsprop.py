@@ -15,15 +15,25 @@ DECAY = 0.9  # of the mean square, in every recipe
 class RMSProp(TensorwiseOptimizer):
     """TensorFlow's form: momentum on lr (g + wd w) / sqrt(mean square + epsilon).
 
-    The mean square begins at 1, epsilon stands inside the root, and the rate inside the momentum. Torch's begins at 0,
-    so that its first step is lr / sqrt(1 - decay) in every coordinate: .16 at SupCon's rate of .05.
-    SupCon's epsilon (google-research/supcon) is 1 where the encoder is trained and .001 for its linear stage.
+    The mean square begins at 1, epsilon stands inside the root, and the rate inside the momentum.
+    Torch's begins at 0, so that its first step is lr / sqrt(1 - decay) in every coordinate: .16 at
+    SupCon's rate of .05. SupCon's epsilon (google-research/supcon) is 1 where the encoder is
+    trained and .001 for its linear stage.
     """
 
     def __init__(
-        self, params: Iterable[Any], *, lr: float, momentum: float, weight_decay: float, epsilon: float
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        epsilon: float,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "epsilon": epsilon})
+        super().__init__(
+            params,
+            {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "epsilon": epsilon},
+        )
 
     def move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         way = gradient.add(parameter, alpha=group["weight_decay"])

@@ -9,7 +9,9 @@ Decay = Literal["cosine", "steps", "constant"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """The rate's course after its warm-up. `milestones` and `factor` are of steps, `floor` is of the cosine."""
+    """The rate's course after its warm-up. `milestones` and `factor` are of steps, `floor` is of
+    the cosine.
+    """
 
     decay: Decay
     milestones: tuple[float, ...] = ()  # parts of the whole run
@@ -20,8 +22,9 @@ class Schedule:
 def rate_factor(step: int, schedule: Schedule, *, total_steps: int, warmup_steps: int) -> float:
     """In (0, 1]: a linear rise over `warmup_steps`, then cosine to the floor, steps, or constant.
 
-    `step` counts from 0; the first step of a warm-up of n has 1/n of the peak. Cosine follows Loshchilov &
-    Hutter 2017, arXiv:1608.03983, eq. 5, without restarts; steps multiply by the factor at each milestone.
+    `step` counts from 0; the first step of a warm-up of n has 1/n of the peak. Cosine follows
+    Loshchilov & Hutter 2017, arXiv:1608.03983, eq. 5, without restarts; steps multiply by the
+    factor at each milestone.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps

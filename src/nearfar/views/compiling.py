@@ -15,7 +15,9 @@ _SIDE_PX = 8
 
 
 def compile_kernels(progress: Progress, device: torch.device | None = None) -> None:
-    """Has the kernels of that device ready (by default the CPU's), and says so where that takes long."""
+    """Has the kernels of that device ready (by default the CPU's), and says so where that takes
+    long.
+    """
     told = threading.Timer(_SILENT_SECONDS, progress.say, [COMPILING])
     told.daemon = True
     told.start()

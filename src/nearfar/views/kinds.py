@@ -1,7 +1,8 @@
 """What a policy is: a list of kinds of view, each a list of operations. Plain data; no torch.
 
-Kinds without a count of their own take turns to fill `views.count` (BYOL's two views differ); a kind with a count adds
-that many (SwAV's six small crops). Views of the same size stand in one tensor, in this order.
+Kinds without a count of their own take turns to fill `views.count` (BYOL's two views differ); a
+kind with a count adds that many (SwAV's six small crops). Views of the same size stand in one
+tensor, in this order.
 """
 
 from typing import Any, Literal
@@ -14,21 +15,30 @@ SIZE_STEP = 4  # px: smaller views have a side that is a multiple of it
 
 
 class Tiles(Data):
-    """A view is cut into grid × grid tiles, row by row, each a view of its own of the same picture."""
+    """A view is cut into grid × grid tiles, row by row, each a view of its own of the same
+    picture.
+    """
 
     grid: int = Field(default=3, ge=2, le=8)
     side: float = Field(default=64 / 85, gt=0, le=1, description="of a tile, by its cell's")
-    jitter: float = Field(default=1.0, ge=0, le=1, description="how far a tile may stray in its cell: 1 to the edge")
+    jitter: float = Field(
+        default=1.0, ge=0, le=1, description="how far a tile may stray in its cell: 1 to the edge"
+    )
 
 
 class Kind(Data):
     """One kind of view: its operations in order, its size, and how often it is made."""
 
     operations: tuple[Operation, ...] = ()
-    count: int | None = Field(default=None, ge=1, le=64, description="default: takes turns to fill views.count")
-    size: float = Field(default=1.0, gt=0, le=1, description="the side by data.size; to 4 px where below 1")
+    count: int | None = Field(
+        default=None, ge=1, le=64, description="default: takes turns to fill views.count"
+    )
+    size: float = Field(
+        default=1.0, gt=0, le=1, description="the side by data.size; to 4 px where below 1"
+    )
     outside: Literal["edge", "black", "grey"] = Field(
-        default="edge", description="what lies outside the image: its edge values go on, black, or grey (128)"
+        default="edge",
+        description="what lies outside the image: its edge values go on, black, or grey (128)",
     )
     tiles: Tiles | None = None
 
@@ -45,8 +55,14 @@ class Kind(Data):
 
     def side_px(self, size: int) -> int:
         """The side of the view where data.size is `size`; a tile's own side."""
-        side = size if self.size == 1 else max(SIZE_STEP, round(self.size * size / SIZE_STEP) * SIZE_STEP)
-        return side if self.tiles is None else max(1, round(side * self.tiles.side / self.tiles.grid))
+        side = (
+            size
+            if self.size == 1
+            else max(SIZE_STEP, round(self.size * size / SIZE_STEP) * SIZE_STEP)
+        )
+        return (
+            side if self.tiles is None else max(1, round(side * self.tiles.side / self.tiles.grid))
+        )
 
 
 class Policy(Data):
@@ -71,7 +87,8 @@ class Policy(Data):
         return tuple(dict.fromkeys(kind.side_px(size) for kind in self.views(count)))
 
     def stronger(self, strength: float) -> "Policy":
-        """The same with every jitter's amplitudes times `strength` (SimCLR's s; hue at most half a turn).
+        """The same with every jitter's amplitudes times `strength` (SimCLR's s; hue at most half a
+        turn).
 
         ValueError: a strength below 0. Amplitudes may exceed what a policy may state.
         """
@@ -90,16 +107,25 @@ class Policy(Data):
         for kind in self.views(count):
             side = kind.side_px(size)
             made[side] = made.get(side, 0) + kind.made
-        return " + ".join(f"{n}" if side == size else f"{n} of {side} px" for side, n in made.items())
+        return " + ".join(
+            f"{n}" if side == size else f"{n} of {side} px" for side, n in made.items()
+        )
 
 
 def _stronger(kind: Kind, strength: float) -> Kind:
     def times(operation: Any) -> Any:
         if isinstance(operation, OneOf):
-            return operation.model_copy(update={"among": tuple(tuple(map(times, some)) for some in operation.among)})
+            return operation.model_copy(
+                update={"among": tuple(tuple(map(times, some)) for some in operation.among)}
+            )
         if not isinstance(operation, Jitter):
             return operation
-        amplitudes = {name: strength * getattr(operation, name) for name in ("brightness", "contrast", "saturation")}
-        return operation.model_copy(update={**amplitudes, "hue": min(0.5, strength * operation.hue)})
+        amplitudes = {
+            name: strength * getattr(operation, name)
+            for name in ("brightness", "contrast", "saturation")
+        }
+        return operation.model_copy(
+            update={**amplitudes, "hue": min(0.5, strength * operation.hue)}
+        )
 
     return kind.model_copy(update={"operations": tuple(map(times, kind.operations))})

@@ -1,7 +1,8 @@
-"""Views that are part of one image and part of another, with the share of the first: mixup and CutMix.
+"""Views that are part of one image and part of another, with the share of the first: mixup and
+CutMix.
 
-Each view of each image is mixed with the same view of its neighbour in the batch, by numbers of its own.
-Letters: V views, B samples.
+Each view of each image is mixed with the same view of its neighbour in the batch, by numbers of its
+own. Letters: V views, B samples.
 """
 
 from typing import NamedTuple
@@ -28,18 +29,24 @@ def mix(
     cutmix: float,
     probability: float = 1.0,
 ) -> Mixed:
-    """Each view with `probability` mixed with its partner's, by mixup or CutMix with these alphas (0: not by this one).
+    """Each view with `probability` mixed with its partner's, by mixup or CutMix with these alphas
+    (0: not by this one).
 
-    Zhang et al. 2018, arXiv:1710.09412: the share is drawn from Beta(alpha, alpha). Yun et al. 2019, arXiv:1905.04899:
-    a rectangle of that share's area, its centre uniform, clipped at the border, and the share taken anew. Both given:
-    either, equally likely. Their code draws once a batch; here each view draws, and partners are neighbours, so that a
-    view depends on no other part of its batch. The last image of an odd batch stays as it is.
+    Zhang et al. 2018, arXiv:1710.09412: the share is drawn from Beta(alpha, alpha). Yun et al.
+    2019, arXiv:1905.04899: a rectangle of that share's area, its centre uniform, clipped at the
+    border, and the share taken anew. Both given: either, equally likely. Their code draws once a
+    batch; here each view draws, and partners are neighbours, so that a view depends on no other
+    part of its batch. The last image of an odd batch stays as it is.
     """
     happens, which, *drawn = numbers.to(views.dtype)
     partner = torch.arange(views.shape[1], device=views.device) ^ 1
     partner = torch.where(partner < views.shape[1], partner, partner ^ 1)
     other = views[:, partner]
-    by_cutting = (which < 0.5) if mixup and cutmix else torch.full_like(which, bool(cutmix), dtype=torch.bool)
+    by_cutting = (
+        (which < 0.5)
+        if mixup and cutmix
+        else torch.full_like(which, bool(cutmix), dtype=torch.bool)
+    )
     mixed, share = views, torch.ones_like(which)
     if mixup:
         share = _beta(mixup, drawn[0])
@@ -47,11 +54,15 @@ def mix(
         mixed = at * views + (1 - at) * other
     if cutmix:
         inside, left = _rectangles(_beta(cutmix, drawn[0]), drawn[1], drawn[2], views.shape[-2:])
-        mixed = torch.where(by_cutting[..., None, None, None], torch.where(inside, other, views), mixed)
+        mixed = torch.where(
+            by_cutting[..., None, None, None], torch.where(inside, other, views), mixed
+        )
         share = torch.where(by_cutting, left, share)
     happens = (happens < probability) & (partner != torch.arange(len(partner), device=views.device))
     return Mixed(
-        torch.where(happens[..., None, None, None], mixed, views), torch.where(happens, share, 1.0), partner
+        torch.where(happens[..., None, None, None], mixed, views),
+        torch.where(happens, share, 1.0),
+        partner,
     )
 
 

@@ -1,14 +1,14 @@
 """The operations that a policy is made of, as plain data with checked bounds. No torch.
 
-Each happens to each view of each sample with its own `probability` and draws what it needs uniformly from its
-ranges. Operations on geometry act on the view as the crop left it, in the order listed, and are composed into
-one resampling; the others act on its pixels afterwards, in the order listed. `either_sign` turns what was drawn
-into its opposite half of the time.
+Each happens to each view of each sample with its own `probability` and draws what it needs
+uniformly from its ranges. Operations on geometry act on the view as the crop left it, in the order
+listed, and are composed into one resampling; the others act on its pixels afterwards, in the order
+listed. `either_sign` turns what was drawn into its opposite half of the time.
 
-Where this differs from torchvision, on purpose: a crop is a window on the image, so what a later rotation brings in
-from beyond it is image, as far as there is some; hue turns in YIQ; neighbouring operations on colour are clipped to
-[0, 255] once, after the last; only operations that are defined on whole values (solarize, solarize_add, posterize,
-equalize, autocontrast, invert) round.
+Where this differs from torchvision, on purpose: a crop is a window on the image, so what a later
+rotation brings in from beyond it is image, as far as there is some; hue turns in YIQ; neighbouring
+operations on colour are clipped to [0, 255] once, after the last; only operations that are defined
+on whole values (solarize, solarize_add, posterize, equalize, autocontrast, invert) round.
 """
 
 from typing import Annotated, Literal
@@ -26,14 +26,20 @@ Bits = Annotated[int, Field(ge=1, le=8)]
 
 
 class Data(BaseModel):
-    """Frozen; unknown keys and values of another type are errors, and a pair of numbers runs upwards."""
+    """Frozen; unknown keys and values of another type are errors, and a pair of numbers runs
+    upwards.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _ranges_run_upwards(self) -> "Data":
         for name, value in self:
-            if isinstance(value, tuple) and len(value) == 2 and all(isinstance(x, (int, float)) for x in value):
+            if (
+                isinstance(value, tuple)
+                and len(value) == 2
+                and all(isinstance(x, (int, float)) for x in value)
+            ):
                 low, high = value
                 if low > high:
                     raise ValueError(f"{name}: want (low, high), got ({low}, {high})")
@@ -45,11 +51,17 @@ class _Operation(Data):
 
 
 class Crop(_Operation):
-    """A random crop in the image's true geometry, stretched to the view's square (RandomResizedCrop)."""
+    """A random crop in the image's true geometry, stretched to the view's square
+    (RandomResizedCrop).
+    """
 
     op: Literal["crop"] = "crop"
-    area: tuple[Share, Share] = Field(default=(0.08, 1.0), description="share of the image's true area")
-    aspect: tuple[Ratio, Ratio] = Field(default=(3 / 4, 4 / 3), description="width by height, log-uniform")
+    area: tuple[Share, Share] = Field(
+        default=(0.08, 1.0), description="share of the image's true area"
+    )
+    aspect: tuple[Ratio, Ratio] = Field(
+        default=(3 / 4, 4 / 3), description="width by height, log-uniform"
+    )
 
 
 class Flip(_Operation):
@@ -66,16 +78,22 @@ class Rotate(_Operation):
     """Turned about the view's centre, anticlockwise."""
 
     op: Literal["rotate"] = "rotate"
-    degrees: tuple[Annotated[float, Field(ge=-360, le=360)], Annotated[float, Field(ge=-360, le=360)]]
+    degrees: tuple[
+        Annotated[float, Field(ge=-360, le=360)], Annotated[float, Field(ge=-360, le=360)]
+    ]
     either_sign: bool = False
 
 
 class Shear(_Operation):
-    """Rows shifted in proportion to their distance from the top (x), or columns from the left (y): AutoAugment's."""
+    """Rows shifted in proportion to their distance from the top (x), or columns from the left (y):
+    AutoAugment's.
+    """
 
     op: Literal["shear"] = "shear"
     axis: Literal["x", "y"]
-    slope: tuple[Fraction, Fraction] = Field(description="shift by distance from the edge: tan of the angle")
+    slope: tuple[Fraction, Fraction] = Field(
+        description="shift by distance from the edge: tan of the angle"
+    )
     either_sign: bool = False
 
 
@@ -124,7 +142,9 @@ class Hue(_Operation):
 
 
 class Jitter(_Operation):
-    """Brightness, contrast and saturation from [max(0, 1 - a), 1 + a], hue from [-a, a] (ColorJitter)."""
+    """Brightness, contrast and saturation from [max(0, 1 - a), 1 + a], hue from [-a, a]
+    (ColorJitter).
+    """
 
     op: Literal["jitter"] = "jitter"
     brightness: Amplitude = 0.0
@@ -140,17 +160,22 @@ class Grey(_Operation):
 
 
 class Blur(_Operation):
-    """Gaussian blur, reflected at the border, its weights cut off at the kernel's edge and summing to 1."""
+    """Gaussian blur, reflected at the border, its weights cut off at the kernel's edge and summing
+    to 1.
+    """
 
     op: Literal["blur"] = "blur"
     sigma_px: tuple[Factor, Factor] = Field(default=(0.1, 2.0), description="in pixels of the view")
     kernel: Share | None = Field(
-        default=None, description="kernel's side by the view's, at least 3 px (default: three sigma each way)"
+        default=None,
+        description="kernel's side by the view's, at least 3 px (default: three sigma each way)",
     )
 
 
 class Sharpness(_Operation):
-    """Distance from a 3×3 smoothing (weight 5 in the middle, not rounded) times a factor; the border pixels stay."""
+    """Distance from a 3×3 smoothing (weight 5 in the middle, not rounded) times a factor; the
+    border pixels stay.
+    """
 
     op: Literal["sharpness"] = "sharpness"
     factor: tuple[Factor, Factor]
@@ -200,11 +225,15 @@ Fill = Literal["mean", "black", "grey"]
 
 
 class Cutout(_Operation):
-    """A square is painted over; its centre lies anywhere in the view, what would lie outside is cut off."""
+    """A square is painted over; its centre lies anywhere in the view, what would lie outside is cut
+    off.
+    """
 
     op: Literal["cutout"] = "cutout"
     side: tuple[Share, Share] = Field(description="by the view's side")
-    fill: Fill = Field(default="mean", description="mean: the normalisation's, so 0 for the encoder")
+    fill: Fill = Field(
+        default="mean", description="mean: the normalisation's, so 0 for the encoder"
+    )
 
 
 class Erase(_Operation):
@@ -212,8 +241,12 @@ class Erase(_Operation):
 
     op: Literal["erase"] = "erase"
     area: tuple[Share, Share] = Field(default=(0.02, 0.33), description="share of the view's area")
-    aspect: tuple[Ratio, Ratio] = Field(default=(0.3, 3.3), description="height by width, log-uniform")
-    fill: Fill = Field(default="mean", description="mean: the normalisation's, so 0 for the encoder")
+    aspect: tuple[Ratio, Ratio] = Field(
+        default=(0.3, 3.3), description="height by width, log-uniform"
+    )
+    fill: Fill = Field(
+        default="mean", description="mean: the normalisation's, so 0 for the encoder"
+    )
 
 
 class Noise(_Operation):
@@ -224,16 +257,36 @@ class Noise(_Operation):
 
 
 Simple = Annotated[
-    Flip | Rotate | Shear | Translate | Scale
-    | Brightness | Contrast | Saturation | Hue | Jitter | Grey
-    | Blur | Sharpness | Solarize | SolarizeAdd | Posterize | Equalize | Autocontrast | Invert
-    | Cutout | Erase | Noise,
+    Flip
+    | Rotate
+    | Shear
+    | Translate
+    | Scale
+    | Brightness
+    | Contrast
+    | Saturation
+    | Hue
+    | Jitter
+    | Grey
+    | Blur
+    | Sharpness
+    | Solarize
+    | SolarizeAdd
+    | Posterize
+    | Equalize
+    | Autocontrast
+    | Invert
+    | Cutout
+    | Erase
+    | Noise,
     Field(discriminator="op"),
-]  # fmt: skip
+]
 
 
 class OneOf(_Operation):
-    """One of several lists of operations, each equally likely; drawn `times` times, with replacement."""
+    """One of several lists of operations, each equally likely; drawn `times` times, with
+    replacement.
+    """
 
     op: Literal["one_of"] = "one_of"
     among: tuple[tuple[Simple, ...], ...] = Field(min_length=1, max_length=64)
@@ -241,7 +294,29 @@ class OneOf(_Operation):
 
 
 OPERATIONS = (
-    Crop, Flip, Rotate, Shear, Translate, Scale, Brightness, Contrast, Saturation, Hue, Jitter, Grey, Blur, Sharpness,
-    Solarize, SolarizeAdd, Posterize, Equalize, Autocontrast, Invert, Cutout, Erase, Noise, OneOf,
-)  # fmt: skip
+    Crop,
+    Flip,
+    Rotate,
+    Shear,
+    Translate,
+    Scale,
+    Brightness,
+    Contrast,
+    Saturation,
+    Hue,
+    Jitter,
+    Grey,
+    Blur,
+    Sharpness,
+    Solarize,
+    SolarizeAdd,
+    Posterize,
+    Equalize,
+    Autocontrast,
+    Invert,
+    Cutout,
+    Erase,
+    Noise,
+    OneOf,
+)
 Operation = Annotated[Crop | Simple | OneOf, Field(discriminator="op")]

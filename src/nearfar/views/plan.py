@@ -1,7 +1,7 @@
 """Views of a batch, and the evaluation view: draw the recipes, then render them.
 
-A view depends on (seed, epoch, sample, draw, view number) and on nothing else, and can be made again.
-Letters: V views, B samples, S side of a view (px).
+A view depends on (seed, epoch, sample, draw, view number) and on nothing else, and can be made
+again. Letters: V views, B samples, S side of a view (px).
 """
 
 from collections.abc import Iterator
@@ -44,8 +44,8 @@ class Group:
 class ViewPlan:
     """How many views of which side, from which policy, normalised how.
 
-    With `channels_last` the channels of a pixel lie side by side in memory, as encoders like them; shapes and
-    values are the same.
+    With `channels_last` the channels of a pixel lie side by side in memory, as encoders like them;
+    shapes and values are the same.
     """
 
     policy: Policy
@@ -59,7 +59,10 @@ class ViewPlan:
         checks = (
             (self.count >= 1, f"views.count: want at least 1, got {self.count}"),
             (self.size >= 1, f"data.size: want at least 1 px, got {self.size}"),
-            (min(self.mean) >= 0 and max(self.mean) <= 1, f"encoder.mean: want values in [0, 1], got {self.mean}"),
+            (
+                min(self.mean) >= 0 and max(self.mean) <= 1,
+                f"encoder.mean: want values in [0, 1], got {self.mean}",
+            ),
             (min(self.std) > 0, f"encoder.std: want more than 0 in each channel, got {self.std}"),
         )
         if problems := [text for fine, text in checks if not fine]:
@@ -84,10 +87,12 @@ def make_views(
     draw: Int64[Tensor, " batch"],
     backend: Backend | None = None,
 ) -> tuple[Float[Tensor, "_ batch 3 _ _"], ...]:
-    """The views of a batch, a tensor (V, B, 3, S, S) for each view group. Float32, normalised, on the images' device.
+    """The views of a batch, a tensor (V, B, 3, S, S) for each view group. Float32, normalised, on
+    the images' device.
 
-    `index` says which sample a row is, `draw` how often it was drawn before in this epoch. `backend` chooses the
-    kernels: by default compiled ones on a CPU, Triton's on a GPU; "reference" is plain torch.
+    `index` says which sample a row is, `draw` how often it was drawn before in this epoch.
+    `backend` chooses the kernels: by default compiled ones on a CPU, Triton's on a GPU; "reference"
+    is plain torch.
     """
     made = []
     for group in plan.groups:
@@ -96,10 +101,15 @@ def make_views(
         )
         made.append(
             render(
-                stored, recipe, size=group.size, mean=plan.mean, std=plan.std, channels_last=plan.channels_last,
+                stored,
+                recipe,
+                size=group.size,
+                mean=plan.mean,
+                std=plan.std,
+                channels_last=plan.channels_last,
                 backend=backend,
             )
-        )  # fmt: skip
+        )
     return tuple(made)
 
 
@@ -113,7 +123,9 @@ def draw_recipe(
     index: Int64[Tensor, " batch"],
     draw: Int64[Tensor, " batch"],
 ) -> Recipe:
-    """What is done to each view of a group. `size_px` holds true widths and heights; `mean` paints cut-outs."""
+    """What is done to each view of a group. `size_px` holds true widths and heights; `mean` paints
+    cut-outs.
+    """
     from nearfar.views.kernels import draw as drawing
 
     program, views, batch = group.program, group.views, len(index)
@@ -125,19 +137,35 @@ def draw_recipe(
     mean = (float(mean[0]), float(mean[1]), float(mean[2]))
     in_threads(
         lambda start, stop: drawing.draw(
-            first_key, *numbers, program.view, program.code, program.stream, program.probability, program.argument,
-            program.part, program.tiles, group.size, mean, start, stop, warp, stage, amount,
+            first_key,
+            *numbers,
+            program.view,
+            program.code,
+            program.stream,
+            program.probability,
+            program.argument,
+            program.part,
+            program.tiles,
+            group.size,
+            mean,
+            start,
+            stop,
+            warp,
+            stage,
+            amount,
         ),
         len(program.view) * batch,
         at_least=_VIEWS_A_THREAD,
-    )  # fmt: skip
+    )
     return Recipe(warp, stage, amount, np.repeat(program.outside.astype(np.float32), group.tiles))
 
 
 def evaluation_view(
     stored: StoredImages, *, size: int, crop: float, mean: Unit, std: Unit
 ) -> Float[Tensor, "batch 3 {size} {size}"]:
-    """The largest centred square in true geometry times `crop`, at `size` px, normalised. No randomness."""
+    """The largest centred square in true geometry times `crop`, at `size` px, normalised. No
+    randomness.
+    """
     warp = centred_squares(stored.size_px, crop)
     batch = warp.shape[1]
     nothing = np.zeros((1, batch, 1), np.uint8), np.zeros((1, batch, 1, WIDTH), np.float32)
@@ -145,7 +173,9 @@ def evaluation_view(
     return render(stored, recipe, size=size, mean=mean, std=std, channels_last=True)[0]
 
 
-def centred_squares(size_px: Int64[Tensor, "batch 2"], crop: float) -> Float32[np.ndarray, "1 batch 2 3"]:
+def centred_squares(
+    size_px: Int64[Tensor, "batch 2"], crop: float
+) -> Float32[np.ndarray, "1 batch 2 3"]:
     """The warp of the evaluation view: the largest centred square times `crop`."""
     size = size_px.cpu().numpy().astype(np.float32)
     share = crop * size.min(1, keepdims=True) / size
@@ -159,7 +189,9 @@ def show(
 ) -> Iterator[Tensor]:
     """Each view group as a person sees it: uint8 (V, B, S, S, 3) on the CPU."""
     plain = ViewPlan(plan.policy, plan.count, plan.size, plan.mean, plan.std)
-    for views in make_views(stored, plain, seed=seed, epoch=epoch, index=index, draw=torch.zeros_like(index)):
+    for views in make_views(
+        stored, plain, seed=seed, epoch=epoch, index=index, draw=torch.zeros_like(index)
+    ):
         mean, std = (torch.tensor(x).view(3, 1, 1) for x in (plan.mean, plan.std))
         values = (views.cpu() * std + mean) * 255
         yield values.round().clamp(0, 255).to(torch.uint8).permute(0, 1, 3, 4, 2)

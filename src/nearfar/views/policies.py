@@ -40,8 +40,16 @@ def _of(*operations: Operation, **more: Any) -> Policy:
     return Policy(kinds=(_kind(*operations, **more),))
 
 
-def _jitter(brightness: float, contrast: float, saturation: float, hue: float, probability: float = 0.8) -> Jitter:
-    return Jitter(probability=probability, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+def _jitter(
+    brightness: float, contrast: float, saturation: float, hue: float, probability: float = 0.8
+) -> Jitter:
+    return Jitter(
+        probability=probability,
+        brightness=brightness,
+        contrast=contrast,
+        saturation=saturation,
+        hue=hue,
+    )
 
 
 _FLIP = Flip()
@@ -53,7 +61,8 @@ _BYOL = (Crop(), _FLIP, _jitter(0.4, 0.4, 0.2, 0.1), _GREY)
 _SWAV = (_FLIP, _STRONG, _GREY)
 
 
-# Levels of 10 as in tensorflow/models' augment.py, which Khosla et al. 2020 used: their images have 224 px.
+# Levels of 10 as in tensorflow/models' augment.py, which Khosla et al. 2020 used: their images have
+# 224 px.
 def _at_level(name: str, level: float, *, shift_px: float, cutout_px: float = 40) -> Simple:
     """An operation of AutoAugment or RandAugment at a level from 0 to 10."""
     share = level / 10
@@ -62,10 +71,14 @@ def _at_level(name: str, level: float, *, shift_px: float, cutout_px: float = 40
         case "rotate":
             return Rotate(degrees=(30 * share,) * 2, either_sign=True)
         case "shear_x" | "shear_y":
-            return Shear(axis="x" if name[-1] == "x" else "y", slope=(0.3 * share,) * 2, either_sign=True)
+            return Shear(
+                axis="x" if name[-1] == "x" else "y", slope=(0.3 * share,) * 2, either_sign=True
+            )
         case "translate_x" | "translate_y":
             fraction = (shift_px / 224 * share,) * 2
-            return Translate(axis="x" if name[-1] == "x" else "y", fraction=fraction, either_sign=True)
+            return Translate(
+                axis="x" if name[-1] == "x" else "y", fraction=fraction, either_sign=True
+            )
         case "colour":
             return Saturation(factor=factor)
         case "contrast":
@@ -74,7 +87,8 @@ def _at_level(name: str, level: float, *, shift_px: float, cutout_px: float = 40
             return Brightness(factor=factor)
         case "sharpness":
             return Sharpness(factor=factor)
-        case "posterize":  # TensorFlow shifts a byte by at most 7, so one bit stays at levels 0 to 4
+        # TensorFlow shifts a byte by at most 7, so one bit stays at levels 0 to 4
+        case "posterize":
             return Posterize(bits=(max(1, int(4 * share)),) * 2)
         case "solarize":
             return Solarize(threshold=(int(256 * share),) * 2)
@@ -91,9 +105,23 @@ def _at_level(name: str, level: float, *, shift_px: float, cutout_px: float = 40
 
 
 RAND_AUGMENT = (
-    "autocontrast", "equalize", "invert", "rotate", "posterize", "solarize", "colour", "contrast", "brightness",
-    "sharpness", "shear_x", "shear_y", "translate_x", "translate_y", "cutout", "solarize_add",
-)  # fmt: skip
+    "autocontrast",
+    "equalize",
+    "invert",
+    "rotate",
+    "posterize",
+    "solarize",
+    "colour",
+    "contrast",
+    "brightness",
+    "sharpness",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+    "cutout",
+    "solarize_add",
+)
 
 
 def _rand_augment(n: int, m: float) -> OneOf:
@@ -101,19 +129,23 @@ def _rand_augment(n: int, m: float) -> OneOf:
 
     None is as likely as each: augment.py draws among 17.
     """
-    return OneOf(times=n, among=(*((_at_level(name, m, shift_px=100),) for name in RAND_AUGMENT), ()))
+    return OneOf(
+        times=n, among=(*((_at_level(name, m, shift_px=100),) for name in RAND_AUGMENT), ())
+    )
 
 
-# AutoAugment's 25 sub-policies "v0" of tensorflow/tpu: (operation, probability, level) twice. The list that
-# torchvision calls IMAGENET is the paper's, another one.
+# AutoAugment's 25 sub-policies "v0" of tensorflow/tpu: (operation, probability, level) twice. The
+# list that torchvision calls IMAGENET is the paper's, another one.
 AUTO_AUGMENT_V0 = """
-equalize .8 1 shear_y .8 4 | colour .4 9 equalize .6 3 | colour .4 1 rotate .6 8 | solarize .8 3 equalize .4 7
-solarize .4 2 solarize .6 2 | colour .2 0 equalize .8 8 | equalize .4 8 solarize_add .8 3 | shear_x .2 9 rotate .6 8
-colour .6 1 equalize 1 2 | invert .4 9 rotate .6 0 | equalize 1 9 shear_y .6 3 | colour .4 7 equalize .6 0
-posterize .4 6 autocontrast .4 7 | solarize .6 8 colour .6 9 | solarize .2 4 rotate .8 9 | rotate 1 7 translate_y .8 9
-shear_x 0 0 solarize .8 4 | shear_y .8 0 colour .6 4 | colour 1 0 rotate .6 2 | equalize .8 4 equalize 0 8
-equalize 1 4 autocontrast .6 2 | shear_y .4 7 solarize_add .6 7 | posterize .8 2 solarize .6 10
-solarize .6 8 equalize .6 1 | colour .8 6 rotate .4 5
+equalize .8 1 shear_y .8 4 | colour .4 9 equalize .6 3 | colour .4 1 rotate .6 8
+solarize .8 3 equalize .4 7 | solarize .4 2 solarize .6 2 | colour .2 0 equalize .8 8
+equalize .4 8 solarize_add .8 3 | shear_x .2 9 rotate .6 8 | colour .6 1 equalize 1 2
+invert .4 9 rotate .6 0 | equalize 1 9 shear_y .6 3 | colour .4 7 equalize .6 0
+posterize .4 6 autocontrast .4 7 | solarize .6 8 colour .6 9 | solarize .2 4 rotate .8 9
+rotate 1 7 translate_y .8 9 | shear_x 0 0 solarize .8 4 | shear_y .8 0 colour .6 4
+colour 1 0 rotate .6 2 | equalize .8 4 equalize 0 8 | equalize 1 4 autocontrast .6 2
+shear_y .4 7 solarize_add .6 7 | posterize .8 2 solarize .6 10 | solarize .6 8 equalize .6 1
+colour .8 6 rotate .4 5
 """
 
 
@@ -128,13 +160,17 @@ def _auto_augment() -> OneOf:
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
-        # Chen et al. 2020, arXiv:2002.05709, appendix A; for CIFAR-10 (B.9) at half the strength and without blur.
+        # Chen et al. 2020, arXiv:2002.05709, appendix A; for CIFAR-10 (B.9) at half the strength
+        # and without blur.
         "simclr": _of(Crop(), _FLIP, _STRONG, _GREY, _BLUR_SIMCLR),
         "simclr_cifar": _of(Crop(), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
         # main_moco.py of facebookresearch/moco, plain and with --aug-plus.
-        "moco_v1": _of(Crop(area=(0.2, 1)), _GREY, _jitter(0.4, 0.4, 0.4, 0.4, probability=1), _FLIP),
+        "moco_v1": _of(
+            Crop(area=(0.2, 1)), _GREY, _jitter(0.4, 0.4, 0.4, 0.4, probability=1), _FLIP
+        ),
         "moco_v2": _of(Crop(area=(0.2, 1)), _jitter(0.4, 0.4, 0.4, 0.1), _GREY, _BLUR, _FLIP),
-        # Grill et al. 2020, arXiv:2006.07733, table 6: the two views differ in blur and solarisation.
+        # Grill et al. 2020, arXiv:2006.07733, table 6: the two views differ in blur and
+        # solarisation.
         "byol": Policy(
             kinds=(
                 _kind(*_BYOL, Blur(kernel=0.1)),
@@ -149,11 +185,14 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
                 _kind(Crop(area=(0.05, 0.14)), *_SWAV, _BLUR, size=96 / 224, count=6),
             )
         ),
-        # For small images without the crops of 96 px (of 32 px: 12 px, with a twentieth of the image) and without blur.
+        # For small images without the crops of 96 px (of 32 px: 12 px, with a twentieth of the
+        # image) and without blur.
         "swav_cifar": _of(Crop(area=(0.14, 1)), *_SWAV),
-        # main_supcon.py of HobbitLong/SupContrast, the code of Khosla et al. 2020, arXiv:2004.11362: no blur.
+        # main_supcon.py of HobbitLong/SupContrast, the code of Khosla et al. 2020,
+        # arXiv:2004.11362: no blur.
         "supcon": _of(Crop(area=(0.2, 1)), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
-        # preprocessing.py of google-research/supcon: SimAugment's sparse warp has probability 0 there.
+        # preprocessing.py of google-research/supcon: SimAugment's sparse warp has probability 0
+        # there.
         "sim_augment": _of(Crop(), _FLIP, _STRONG, _GREY, _BLUR_SIMCLR),
         "auto_augment": _of(Crop(), _FLIP, _auto_augment(), outside="grey"),
         "rand_augment": _of(Crop(), _FLIP, _rand_augment(2, 9), outside="grey"),
@@ -162,26 +201,38 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         ),
         # Patacchiola and Storkey 2020, arXiv:2006.05849, as in their code.
         "relational": _of(Crop(), _FLIP, _STRONG, _GREY),
-        # nearfar's own numbers for the operations that classifiers of cassava leaves are trained with.
+        # nearfar's own numbers for the operations that classifiers of cassava leaves are trained
+        # with.
         "cassava": _of(
-            Crop(area=(0.5, 1)), _FLIP, Flip(axis="vertical"), Rotate(degrees=(-45, 45)),
-            Shear(axis="x", slope=(-0.1, 0.1)), Saturation(factor=(0.7, 1.3)), Contrast(factor=(0.8, 1.2)),
-            Brightness(factor=(0.9, 1.1)), Cutout(probability=0.5, side=(0.15, 0.3)),
+            Crop(area=(0.5, 1)),
+            _FLIP,
+            Flip(axis="vertical"),
+            Rotate(degrees=(-45, 45)),
+            Shear(axis="x", slope=(-0.1, 0.1)),
+            Saturation(factor=(0.7, 1.3)),
+            Contrast(factor=(0.8, 1.2)),
+            Brightness(factor=(0.9, 1.1)),
+            Cutout(probability=0.5, side=(0.15, 0.3)),
         ),
         # main_ce.py of SupContrast: what cross-entropy is trained with there.
         "basic": _of(Crop(area=(0.2, 1)), _FLIP),
         "none": _of(),
-        # nearfar's own, for characters of a few pixels, whose mirror image is another character or none.
-        # The aspect helps: SimCLR, Conv4, 30 epochs, linear probe, 3 seeds: 92.4 %, without it 90.7 %.
-        # Black outside, as their background is: SimCLR 60 epochs, 3 seeds: 96.9 %, with edges going on 95.7 %.
+        # nearfar's own, for characters of a few pixels, whose mirror image is another character or
+        # none. The aspect helps: SimCLR, Conv4, 30 epochs, linear probe, 3 seeds: 92.4 %, without
+        # it 90.7 %. Black outside, as their background is: SimCLR 60 epochs, 3 seeds: 96.9 %, with
+        # edges going on 95.7 %.
         "digits": _of(
-            Crop(area=(0.7, 1)), Rotate(degrees=(-15, 15)),
-            Translate(axis="x", fraction=(-0.1, 0.1)), Translate(axis="y", fraction=(-0.1, 0.1)), outside="black",
+            Crop(area=(0.7, 1)),
+            Rotate(degrees=(-15, 15)),
+            Translate(axis="x", fraction=(-0.1, 0.1)),
+            Translate(axis="y", fraction=(-0.1, 0.1)),
+            outside="black",
         ),
-        # Noroozi and Favaro 2016, arXiv:1603.09246: 255 px, cells of 85, tiles of 64 anywhere within.
+        # Noroozi and Favaro 2016, arXiv:1603.09246: 255 px, cells of 85, tiles of 64 anywhere
+        # within.
         "patches": _of(Crop(area=(0.5, 1), aspect=(1, 1)), tiles=Tiles()),
     }
-)  # fmt: skip
+)
 
 # Where each stands; what nearfar does otherwise is said beside the policy.
 SOURCES: Mapping[str, str] = MappingProxyType(
@@ -197,7 +248,9 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "supcon": "main_supcon.py of HobbitLong/SupContrast",
         "sim_augment": "preprocessing.py of google-research/supcon",
         "auto_augment": "v0 of tensorflow/tpu (Cubuk et al. 2018, arXiv:1805.09501)",
-        "rand_augment": "Cubuk et al. 2019, arXiv:1909.13719; this is rand_augment(2, 9), others are written so",
+        "rand_augment": (
+            "Cubuk et al. 2019, arXiv:1909.13719; this is rand_augment(2, 9), others are written so"
+        ),
         "stacked_rand_augment": "Khosla et al. 2020, arXiv:2004.11362; level 10",
         "relational": "Patacchiola and Storkey 2020, arXiv:2006.05849",
         "cassava": "nearfar's own, for leaves",
@@ -208,9 +261,10 @@ SOURCES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# What becomes of a method's policy, where none is asked for, in views of up to SMALL_UP_TO_PX: blur and strength are
-# made for 224 px, and the recipes for CIFAR-10 of SimCLR, SimSiam and MoCo's notebook are without blur. That of
-# relational reasoning jitters at full strength; at half of it validation kNN was higher (docs/benchmarks.md).
+# What becomes of a method's policy, where none is asked for, in views of up to SMALL_UP_TO_PX: blur
+# and strength are made for 224 px, and the recipes for CIFAR-10 of SimCLR, SimSiam and MoCo's
+# notebook are without blur. That of relational reasoning jitters at full strength; at half of it
+# validation kNN was higher (docs/benchmarks.md).
 SMALL: Mapping[str, str] = MappingProxyType(
     {
         "simclr": "simclr_cifar",
@@ -232,7 +286,9 @@ def default_policy(name: str, side: int) -> str:
 
 
 def named_policy(name: str, strength: float = 1.0) -> Policy:
-    """The policy of that name, or `rand_augment(N, M)`, its jitter times `strength`. KeyError: no such name."""
+    """The policy of that name, or `rand_augment(N, M)`, its jitter times `strength`. KeyError: no
+    such name.
+    """
     if (call := RAND_AUGMENT_CALL.fullmatch(name)) is None:
         return POLICIES[name].stronger(strength)
     n, m = int(call[1]), float(call[2])

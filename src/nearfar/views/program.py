@@ -1,7 +1,7 @@
 """A policy as arrays of numbers that the drawing kernel walks: one row an operation.
 
-Each operation draws from a stream named after it and counted among its like, so that a new operation shifts the
-draws of no other.
+Each operation draws from a stream named after it and counted among its like, so that a new
+operation shifts the draws of no other.
 """
 
 import math
@@ -20,7 +20,9 @@ from nearfar.views.kinds import Kind
 CROP, FLIP, ROTATE, SHEAR, TRANSLATE, SCALE = range(6)
 BRIGHTNESS, CONTRAST, SATURATION, HUE, JITTER, TO_GREY = range(10, 16)
 DRAWN_BLUR, DRAWN_SHARPNESS, DRAWN_SOLARIZE, DRAWN_SOLARIZE_ADD, DRAWN_POSTERIZE = range(20, 25)
-DRAWN_EQUALIZE, DRAWN_AUTOCONTRAST, DRAWN_INVERT, DRAWN_CUTOUT, DRAWN_ERASE, DRAWN_NOISE = range(25, 31)
+DRAWN_EQUALIZE, DRAWN_AUTOCONTRAST, DRAWN_INVERT, DRAWN_CUTOUT, DRAWN_ERASE, DRAWN_NOISE = range(
+    25, 31
+)
 ONE_OF = 40
 ARGUMENTS = 5
 _FILL = {"mean": -1.0, "black": 0.0, "grey": 128.0}
@@ -37,7 +39,8 @@ class Program(NamedTuple):
     argument: Float64[np.ndarray, "row 5"]
     part: Int64[np.ndarray, "part 2"]  # what ONE_OF chooses among: first row, rows
     outside: Float64[np.ndarray, " view"]
-    tiles: tuple[int, float, float]  # grid (1: none), half a tile's side and its jitter, by the view's half
+    # grid (1: none), half a tile's side and its jitter, by the view's half
+    tiles: tuple[int, float, float]
     stages: int  # most stages that a view can have
 
 
@@ -99,7 +102,10 @@ def _stages(operations: Iterable[ops.Operation]) -> int:
     count, merges = 0, False
     for operation in operations:
         if isinstance(operation, ops.OneOf):
-            count, merges = count + operation.times * max(_stages(among) for among in operation.among), False
+            count, merges = (
+                count + operation.times * max(_stages(among) for among in operation.among),
+                False,
+            )
         elif not isinstance(operation, geometry):
             count += not (merges and isinstance(operation, colour))
             merges = isinstance(operation, colour)
@@ -130,8 +136,11 @@ def _row(operation: ops.Crop | ops.Simple) -> tuple[int, list[float]]:
             return HUE, [2 * math.pi * x for x in turns]
         case ops.Jitter():
             return JITTER, [
-                operation.brightness, operation.contrast, operation.saturation, 2 * math.pi * operation.hue
-            ]  # fmt: skip
+                operation.brightness,
+                operation.contrast,
+                operation.saturation,
+                2 * math.pi * operation.hue,
+            ]
         case ops.Grey():
             return TO_GREY, []
         case ops.Blur(sigma_px=sigma, kernel=kernel):

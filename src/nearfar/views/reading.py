@@ -1,4 +1,6 @@
-"""A policy from a configuration: a name, or one spelt out; what is wrong with it in words. No torch."""
+"""A policy from a configuration: a name, or one spelt out; what is wrong with it in words. No
+torch.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,7 +26,8 @@ _SHORTER = (
 
 
 def read_policy(value: str | Mapping[str, Any]) -> Policy:
-    """The policy of that name, or the one that a configuration spells out: kinds, or one kind's own keys.
+    """The policy of that name, or the one that a configuration spells out: kinds, or one kind's own
+    keys.
 
     ConfigError: no such name, or what is wrong with it, by path.
     """
@@ -32,25 +35,39 @@ def read_policy(value: str | Mapping[str, Any]) -> Policy:
         try:
             return named_policy(value)
         except KeyError:
-            raise ConfigError([f'views.policy: no policy "{value}"{_policy_hint(value)}'], "configuration") from None
+            raise ConfigError(
+                [f'views.policy: no policy "{value}"{_policy_hint(value)}'], "configuration"
+            ) from None
     if not value:
         raise ConfigError(
-            ['views.policy: want operations = [...], kinds = [...] or a name ("none" for no change), got nothing'],
+            [
+                'views.policy: want operations = [...], kinds = [...] or a name ("none" for no'
+                " change), got nothing"
+            ],
             "configuration",
         )
     several = "kinds" in value
     try:
         # By way of JSON, in which a list is a tuple, but neither "0.5" nor true is a number.
-        return Policy.model_validate_json(json.dumps(dict(value) if several else {"kinds": [value]}, default=str))
+        return Policy.model_validate_json(
+            json.dumps(dict(value) if several else {"kinds": [value]}, default=str)
+        )
     except ValidationError as error:
-        problems = [_problem(details, several=several) for details in error.errors() if not _is_echo(details)]
+        problems = [
+            _problem(details, several=several)
+            for details in error.errors()
+            if not _is_echo(details)
+        ]
         raise ConfigError(problems, "configuration") from error
 
 
 def _policy_hint(name: str) -> str:
     if RAND_AUGMENT_CALL.fullmatch(name):
         return f"; want rand_augment(N, M) with N from 1 to {MOST_LAYERS} and M from 0 to 10"
-    return nearest(name, list(POLICIES)) or f"; want one of {', '.join(POLICIES)}, or a policy of your own"
+    return (
+        nearest(name, list(POLICIES))
+        or f"; want one of {', '.join(POLICIES)}, or a policy of your own"
+    )
 
 
 def _is_echo(details: ErrorDetails) -> bool:
@@ -67,7 +84,10 @@ def _problem(details: ErrorDetails, *, several: bool) -> str:
             name = str(got.get("op")) if isinstance(got, Mapping) else str(got)
             if name in _TAGGED:
                 return f"{path}.op: want neither crop nor one_of inside one_of, got {name!r}"
-            return f'{path}.op: no operation "{name}"{nearest(name, sorted(_TAGGED)) or _one_of(sorted(_TAGGED))}'
+            return (
+                f"{path}.op: no operation"
+                f' "{name}"{nearest(name, sorted(_TAGGED)) or _one_of(sorted(_TAGGED))}'
+            )
         case "union_tag_not_found":
             return f'{path}: want an operation such as {{op = "flip"}}, got {got!r}'
         case "extra_forbidden":

@@ -1,4 +1,5 @@
-"""A contact sheet: a few images, each as the evaluation view shows it and as the views of a policy show it.
+"""A contact sheet: a few images, each as the evaluation view shows it and as the views of a policy
+show it.
 
 Letters: V views, B images (rows of the sheet), S side of a view (px).
 """
@@ -34,7 +35,9 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Shown:
-    """What stands on a sheet. `rows` are their numbers in the data set, which name the images' random streams."""
+    """What stands on a sheet. `rows` are their numbers in the data set, which name the images'
+    random streams.
+    """
 
     stored: StoredImages
     rows: Int64[Tensor, " image"]
@@ -44,12 +47,17 @@ class Shown:
     epochs: int = 1  # one after another, each with all views of the plan
 
 
-def contact_sheet(shown: Shown, *, title: str, about: str, largest_px: int | None = None) -> Image.Image:
-    """The sheet under its title, what the policy does, and `about`; pictures above `largest_px` are shrunk to it.
+def contact_sheet(
+    shown: Shown, *, title: str, about: str, largest_px: int | None = None
+) -> Image.Image:
+    """The sheet under its title, what the policy does, and `about`; pictures above `largest_px` are
+    shrunk to it.
 
     At most 8 views stand on it.
     """
-    columns = few([column for epoch in range(shown.epochs) for column in view_columns(shown, epoch)])
+    columns = few(
+        [column for epoch in range(shown.epochs) for column in view_columns(shown, epoch)]
+    )
     columns = _at_readable_size([_evaluation_column(shown), *columns], largest_px)
     return _drawn(columns, title, [describe(shown.plan.policy), about])
 
@@ -63,7 +71,9 @@ def view_columns(shown: Shown, epoch: int) -> list[Column]:
         pictures = views.numpy().reshape(-1, grid * grid, *views.shape[1:])
         for number, tiles in zip(group.program.view[:, 0].tolist(), pictures, strict=True):
             found[number] = _in_their_grid(tiles, grid)
-    letter = {id(kind): name for kind, name in zip(plan.policy.kinds, letters(plan.policy), strict=True)}
+    letter = {
+        id(kind): name for kind, name in zip(plan.policy.kinds, letters(plan.policy), strict=True)
+    }
     columns = []
     for number, kind in enumerate(plan.policy.views(plan.count)):
         which = f"kind {letter[id(kind)]}" if letter[id(kind)] else ""
@@ -75,10 +85,14 @@ def view_columns(shown: Shown, epoch: int) -> list[Column]:
 
 def few(columns: Sequence[Column]) -> list[Column]:
     """At most 8 of them in their order: the first of each kind, and others spread evenly."""
-    first = list({column.kind: number for number, column in reversed(list(enumerate(columns)))}.values())
+    first = list(
+        {column.kind: number for number, column in reversed(list(enumerate(columns)))}.values()
+    )
     chosen = sorted(first)[:VIEWS]
     others = [number for number in range(len(columns)) if number not in chosen]
-    more = np.linspace(0, len(others) - 1, min(len(others), VIEWS - len(chosen))).round().astype(int)
+    more = (
+        np.linspace(0, len(others) - 1, min(len(others), VIEWS - len(chosen))).round().astype(int)
+    )
     return [columns[number] for number in sorted([*chosen, *(others[i] for i in more)])]
 
 
@@ -111,7 +125,10 @@ def _at_readable_size(columns: Sequence[Column], largest_px: int | None) -> list
     """All by the same factor: a whole number up, or down to `largest_px`."""
     side = max(column.pictures.shape[1] for column in columns)
     if (times := max(1, _CELL_PX // side)) > 1:
-        return [column._replace(pictures=column.pictures.repeat(times, 1).repeat(times, 2)) for column in columns]
+        return [
+            column._replace(pictures=column.pictures.repeat(times, 1).repeat(times, 2))
+            for column in columns
+        ]
     if largest_px is None or side <= largest_px:
         return list(columns)
     share = largest_px / side
@@ -122,14 +139,20 @@ def _shrunk(
     pictures: UInt8[np.ndarray, "image side side 3"], share: float
 ) -> UInt8[np.ndarray, "image less less 3"]:
     side = max(1, round(share * pictures.shape[1]))
-    return np.stack([np.asarray(Image.fromarray(picture).resize((side, side))) for picture in pictures])
+    return np.stack(
+        [np.asarray(Image.fromarray(picture).resize((side, side))) for picture in pictures]
+    )
 
 
 def _drawn(columns: Sequence[Column], title: str, lines: Sequence[str]) -> Image.Image:
     cell = max(_CELL_PX, *(column.pictures.shape[1] for column in columns))
     rows = len(columns[0].pictures)
     width = max(_NARROWEST, 2 * _MARGIN + len(columns) * (cell + _GAP) - _GAP + _APART)
-    wrapped = [part for line in lines for part in textwrap.wrap(_drawable(line), (width - 2 * _MARGIN) // 6)]
+    wrapped = [
+        part
+        for line in lines
+        for part in textwrap.wrap(_drawable(line), (width - 2 * _MARGIN) // 6)
+    ]
     top = _MARGIN + 22 + _LINE * len(wrapped) + 8
     first = top + 2 * _LINE + 4
     sheet = Image.new("RGB", (width, first + rows * (cell + _GAP) - _GAP + _MARGIN), _GROUND)
@@ -143,7 +166,9 @@ def _drawn(columns: Sequence[Column], title: str, lines: Sequence[str]) -> Image
             draw.text((left, top + _LINE * place), text, fill=_INK, font=_SMALL)
         for row, picture in enumerate(column.pictures):
             inset = (cell - len(picture)) // 2
-            sheet.paste(Image.fromarray(picture), (left + inset, first + row * (cell + _GAP) + inset))
+            sheet.paste(
+                Image.fromarray(picture), (left + inset, first + row * (cell + _GAP) + inset)
+            )
     box = (_MARGIN - 3, first - 3, _MARGIN + cell + 2, first + rows * (cell + _GAP) - _GAP + 2)
     draw.rectangle(box, outline=_FRAME, width=2)
     return sheet

@@ -1,4 +1,5 @@
-"""Policies in words, read off their operations, so that what is said of a policy is what it does. No torch.
+"""Policies in words, read off their operations, so that what is said of a policy is what it does.
+No torch.
 
 Plain ASCII but for ± and °: these words are also drawn, by a font that has little more.
 """
@@ -30,32 +31,48 @@ def described_policies() -> list[Described]:
 
 def as_markdown() -> str:
     """A table of all named policies."""
-    rows = [f"| `{policy.name}` | {policy.summary} | {policy.source} |" for policy in described_policies()]
-    return "\n".join(["| policy | what happens to each view | source |", "|---|---|---|", *rows]) + "\n"
+    rows = [
+        f"| `{policy.name}` | {policy.summary} | {policy.source} |"
+        for policy in described_policies()
+    ]
+    return (
+        "\n".join(["| policy | what happens to each view | source |", "|---|---|---|", *rows])
+        + "\n"
+    )
 
 
 def describe(policy: Policy) -> str:
-    """`crop 0.2-1, flip, grey at 0.2`; several kinds by their letters: taking turns, or so many more."""
+    """`crop 0.2-1, flip, grey at 0.2`; several kinds by their letters: taking turns, or so many
+    more.
+    """
     turns = sum(kind.count is None for kind in policy.kinds)
     parts = zip(letters(policy), policy.kinds, strict=True)
-    return "; ".join(f"{_share(letter, kind, turns)}{describe_kind(kind)}" for letter, kind in parts)
+    return "; ".join(
+        f"{_share(letter, kind, turns)}{describe_kind(kind)}" for letter, kind in parts
+    )
 
 
 def letters(policy: Policy) -> list[str]:
     """A name for each kind: A, B, ...; none where there is one kind only."""
     several = len(policy.kinds) > 1
-    return [string.ascii_uppercase[number] if several else "" for number in range(len(policy.kinds))]
+    return [
+        string.ascii_uppercase[number] if several else "" for number in range(len(policy.kinds))
+    ]
 
 
 def describe_kind(kind: Kind) -> str:
     """What happens to a view of this kind, in its order."""
-    parts = [_in_words(operation) for operation in kind.operations] or ["the largest centred square as it is"]
+    parts = [_in_words(operation) for operation in kind.operations] or [
+        "the largest centred square as it is"
+    ]
     if kind.outside != "edge":
         parts.append(f"{kind.outside} outside the image")
     if kind.tiles is not None:
         grid, stray = kind.tiles.grid, f"up to {_number(kind.tiles.jitter)} of the way to its edge"
         where = {0.0: "in its middle", 1.0: "anywhere in it"}.get(kind.tiles.jitter, stray)
-        parts.append(f"cut into {grid} x {grid} tiles of {_number(kind.tiles.side)} of their cell, {where}")
+        parts.append(
+            f"cut into {grid} x {grid} tiles of {_number(kind.tiles.side)} of their cell, {where}"
+        )
     return ", ".join(parts)
 
 
@@ -91,7 +108,12 @@ def _deed(operation: Operation) -> str:
             return "grey"
         case ops.Hue(turns=turns):
             return f"hue {_range(turns)}"
-        case ops.Scale(factor=x) | ops.Brightness(factor=x) | ops.Contrast(factor=x) | ops.Saturation(factor=x):
+        case (
+            ops.Scale(factor=x)
+            | ops.Brightness(factor=x)
+            | ops.Contrast(factor=x)
+            | ops.Saturation(factor=x)
+        ):
             return f"{operation.op} {_range(x)}"
         case OneOf(among=among, times=times):
             return _choice(among, times)
@@ -102,7 +124,9 @@ def _deed(operation: Operation) -> str:
 def _deed_of_pixels(operation: Operation) -> str:
     match operation:
         case ops.Blur(sigma_px=sigma, kernel=kernel):
-            return f"blur {_range(sigma)} px" + (f" within {_number(kernel)} of the side" if kernel is not None else "")
+            return f"blur {_range(sigma)} px" + (
+                f" within {_number(kernel)} of the side" if kernel is not None else ""
+            )
         case ops.Sharpness(factor=factor):
             return f"sharpness {_range(factor)}"
         case ops.Solarize(threshold=threshold):
@@ -137,7 +161,11 @@ def _range(pair: Iterable[float], *, sign: bool = False) -> str:
     low, high = pair
     if low == -high and high:
         return f"±{_number(high)}"
-    text = _number(low) if low == high else f"{_number(low)}{'-' if low >= 0 else ' to '}{_number(high)}"
+    text = (
+        _number(low)
+        if low == high
+        else f"{_number(low)}{'-' if low >= 0 else ' to '}{_number(high)}"
+    )
     return (f"±{text}" if low >= 0 else f"±({text})") if sign else text
 
 

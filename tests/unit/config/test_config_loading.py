@@ -1,4 +1,6 @@
-"""Configuration: every problem at once, each with its path, what was wanted and the nearest name."""
+"""Configuration: every problem at once, each with its path, what was wanted and the nearest
+name.
+"""
 
 import subprocess
 import sys
@@ -11,7 +13,15 @@ import pytest
 import tomli_w
 from pydantic import Field, ValidationError
 
-from nearfar.config.loading import Known, Sections, build_config, merge, nearest, parse_override, read_toml
+from nearfar.config.loading import (
+    Known,
+    Sections,
+    build_config,
+    merge,
+    nearest,
+    parse_override,
+    read_toml,
+)
 from nearfar.config.models import SECTIONS, MethodConfig, RunConfig
 from nearfar.core.errors import ConfigError, UserError
 
@@ -31,11 +41,19 @@ POLICIES = ("simclr", "supcon", "basic", "digits")
 
 def policy_problems(policy: str | Mapping[str, Any]) -> list[str]:
     """What the views would say, in short: names only."""
-    return [] if not isinstance(policy, str) or policy in POLICIES else [f'views.policy: no policy "{policy}"']
+    return (
+        []
+        if not isinstance(policy, str) or policy in POLICIES
+        else [f'views.policy: no policy "{policy}"']
+    )
 
 
 KNOWN = Known(
-    methods={"simclr": lambda: NearConfig, "supcon": lambda: NearConfig, "cross_entropy": lambda: PlainConfig},
+    methods={
+        "simclr": lambda: NearConfig,
+        "supcon": lambda: NearConfig,
+        "cross_entropy": lambda: PlainConfig,
+    },
     fewest_views=lambda name, _config: 2 if name == "simclr" else 1,
     policy_problems=policy_problems,
     encoders=lambda: ["conv4", "resnet18", "resnet50", "vit_tiny_patch16_224"],
@@ -44,7 +62,9 @@ SMALLEST: Sections = {"data": {"source": "digits"}, "method": {"name": "simclr"}
 
 
 def configured(*overrides: str, base: Sections = SMALLEST) -> RunConfig:
-    return build_config(merge(base, [parse_override(text) for text in overrides]), KNOWN, "run.toml")
+    return build_config(
+        merge(base, [parse_override(text) for text in overrides]), KNOWN, "run.toml"
+    )
 
 
 def problems_of(*overrides: str, base: Sections = SMALLEST) -> tuple[str, ...]:
@@ -88,9 +108,16 @@ def test_problems_of_every_section_come_in_one_error() -> None:
     )
     assert len(found) == 9
     assert {problem.split(":")[0] for problem in found} == {
-        "data.size", "views.count", "encoder.stem", "optimizer.lr", "schedule.decay", "train.epochs",
-        "evaluate.selections", "method.temperature", "trian",
-    }  # fmt: skip
+        "data.size",
+        "views.count",
+        "encoder.stem",
+        "optimizer.lr",
+        "schedule.decay",
+        "train.epochs",
+        "evaluate.selections",
+        "method.temperature",
+        "trian",
+    }
 
 
 @pytest.mark.parametrize(
@@ -105,12 +132,18 @@ def test_problems_of_every_section_come_in_one_error() -> None:
         ("method.name=simclear", 'method.name: no method "simclear" (did you mean "simclr"?)'),
         (
             "method.name=zzz",
-            'method.name: no method "zzz"; want one of simclr, supcon, cross_entropy, or MODULE:CLASS of yours',
+            (
+                'method.name: no method "zzz"; want one of simclr, supcon, cross_entropy, or'
+                " MODULE:CLASS of yours"
+            ),
         ),
         ("views.policy=zzz", 'views.policy: no policy "zzz"'),
         (
             "encoder.name=resnet81",
-            'encoder.name: no encoder "resnet81" (did you mean "resnet18"?); `nearfar encoders` lists them',
+            (
+                'encoder.name: no encoder "resnet81" (did you mean "resnet18"?); `nearfar encoders`'
+                " lists them"
+            ),
         ),
         ("encoder.name=zzz", 'encoder.name: no encoder "zzz"; `nearfar encoders` lists them'),
     ],
@@ -140,8 +173,14 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
         ("optimizer.lr=1e38", "optimizer.lr: want at most 1e+30, got 1e+38"),
         ("classifier.lr=1e38", "classifier.lr: want at most 1e+30, got 1e+38"),
         ("method.temperature=inf", "method.temperature: want a finite number, got inf"),
-        ("train.precision=fp16", "train.precision: want one of 'auto', 'float32' or 'bf16', got 'fp16'"),
-        ("evaluate.probes=['mlp']", "evaluate.probes.0: want one of 'linear', 'knn' or 'few_label', got 'mlp'"),
+        (
+            "train.precision=fp16",
+            "train.precision: want one of 'auto', 'float32' or 'bf16', got 'fp16'",
+        ),
+        (
+            "evaluate.probes=['mlp']",
+            "evaluate.probes.0: want one of 'linear', 'knn' or 'few_label', got 'mlp'",
+        ),
         ("evaluate.probes=linear", "evaluate.probes: want a valid tuple, got 'linear'"),
         ("encoder.mean=[0.5, 0.5]", "encoder.mean.2: is missing"),
         ("encoder.mean=[true, 0.5, 0.5]", "encoder.mean.0: want a valid number, got True"),
@@ -187,7 +226,10 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wan
         ),
         (
             ("optimizer.trust_coefficient=0.02",),
-            'optimizer.trust_coefficient: want optimizer.name = "lars" beside it, got the method\'s own',
+            (
+                'optimizer.trust_coefficient: want optimizer.name = "lars" beside it, got the'
+                " method's own"
+            ),
         ),
         (
             ("optimizer.name=lars", "optimizer.epsilon=1"),
@@ -197,7 +239,10 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wan
             ("schedule.milestones=[0.6]",),
             'schedule.milestones: want schedule.decay = "steps" beside it, got the method\'s own',
         ),
-        (("schedule.factor=0.1",), 'schedule.factor: want schedule.decay = "steps" beside it, got the method\'s own'),
+        (
+            ("schedule.factor=0.1",),
+            'schedule.factor: want schedule.decay = "steps" beside it, got the method\'s own',
+        ),
         (
             ("schedule.decay=steps", "schedule.floor=0.1"),
             'schedule.floor: want schedule.decay = "cosine" beside it, got steps',
@@ -208,15 +253,23 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wan
         ),
         (
             ("schedule.decay=steps", "schedule.milestones=[120, 160]"),
-            "schedule.milestones: want rising parts of the run, between 0 and 1, got [120.0, 160.0]",
+            (
+                "schedule.milestones: want rising parts of the run, between 0 and 1, got [120.0,"
+                " 160.0]"
+            ),
         ),
         (
             ("schedule.decay=steps", "schedule.milestones=[0.1, 0.8]", "schedule.warmup_epochs=11"),
-            "schedule.milestones: want none before the end of the warm-up (11 of 100 epochs), got 0.1",
+            (
+                "schedule.milestones: want none before the end of the warm-up (11 of 100 epochs),"
+                " got 0.1"
+            ),
         ),
     ],
 )
-def test_settings_that_contradict_each_other_are_an_error(overrides: tuple[str, ...], problem: str) -> None:
+def test_settings_that_contradict_each_other_are_an_error(
+    overrides: tuple[str, ...], problem: str
+) -> None:
     assert problems_of(*overrides) == (problem,)
 
 
@@ -232,7 +285,12 @@ def test_settings_that_contradict_each_other_are_an_error(overrides: tuple[str, 
         ("optimizer.lr=1",),
         ("optimizer.name=lars", "optimizer.trust_clip=false", "optimizer.trust_coefficient=0.02"),
         ("optimizer.name=rmsprop", "optimizer.epsilon=1"),
-        ("schedule.decay=steps", "schedule.milestones=[0.1, 0.8]", "schedule.factor=0.1", "schedule.warmup_epochs=10"),
+        (
+            "schedule.decay=steps",
+            "schedule.milestones=[0.1, 0.8]",
+            "schedule.factor=0.1",
+            "schedule.warmup_epochs=10",
+        ),
         ("schedule.decay=cosine", "schedule.floor=0.001"),
         ("evaluate.probes=[]",),
     ],
@@ -272,9 +330,13 @@ def test_a_missing_source_and_a_missing_method_are_both_reported() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["epochs=10", "train.epochs", "train.=10", ".epochs=10", "=", "", "train"])
+@pytest.mark.parametrize(
+    "text", ["epochs=10", "train.epochs", "train.=10", ".epochs=10", "=", "", "train"]
+)
 def test_a_malformed_override_says_what_one_looks_like(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"want SECTION\.KEY=VALUE, for example train\.epochs=10") as caught:
+    with pytest.raises(
+        ConfigError, match=r"want SECTION\.KEY=VALUE, for example train\.epochs=10"
+    ) as caught:
         parse_override(text)
     assert str(caught.value).startswith("--set: 1 problem")
 
@@ -299,7 +361,9 @@ def test_a_malformed_override_says_what_one_looks_like(text: str) -> None:
         ("a.b=1\nvalue2 = 2", 1),
     ],
 )
-def test_the_value_of_an_override_is_toml_or_a_number_else_a_plain_string(text: str, value: Any) -> None:
+def test_the_value_of_an_override_is_toml_or_a_number_else_a_plain_string(
+    text: str, value: Any
+) -> None:
     section, key, parsed = parse_override(text)
     assert (section, key, parsed) == ("a", "b", value)
     assert type(parsed) is type(value)
@@ -320,7 +384,9 @@ def test_a_file_is_read_as_sections(tmp_path: Path) -> None:
 
 def test_keys_outside_a_section_are_an_error_that_lists_them_all(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    path.write_text("epochs = 3\nseed = 1\n[train]\nepochs = 3\n[[views]]\ncount = 2\n", encoding="utf-8")
+    path.write_text(
+        "epochs = 3\nseed = 1\n[train]\nepochs = 3\n[[views]]\ncount = 2\n", encoding="utf-8"
+    )
     with pytest.raises(ConfigError) as caught:
         read_toml(path)
     assert caught.value.problems == tuple(
@@ -329,7 +395,9 @@ def test_keys_outside_a_section_are_an_error_that_lists_them_all(tmp_path: Path)
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"[train\na = 3", b"epochs 3", b"[train]\na = 1\na = 2", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"[train\na = 3", b"epochs 3", b"[train]\na = 1\na = 2", b"\xff\xfe"]
+)
 def test_a_file_that_is_not_toml_is_an_error_with_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.toml"
     path.write_bytes(content)
@@ -355,7 +423,11 @@ def test_every_section_is_frozen_and_so_is_the_run() -> None:
 
 
 def test_every_field_of_every_section_is_documented() -> None:
-    fields = [(name, key, field) for name, model in SECTIONS.items() for key, field in model.model_fields.items()]
+    fields = [
+        (name, key, field)
+        for name, model in SECTIONS.items()
+        for key, field in model.model_fields.items()
+    ]
     assert len(fields) == 48
     assert [f"{name}.{key}" for name, key, field in fields if not field.description] == []
 
@@ -385,14 +457,22 @@ def test_sections_leave_out_what_has_no_value() -> None:
     sections = configured().sections()
     assert "lr" not in sections["optimizer"]
     assert set(sections) == {*SECTIONS, "method"} - {"classifier"}
-    assert configured("classifier.kind=linear").sections()["classifier"].items() >= {("kind", "linear")}
+    assert configured("classifier.kind=linear").sections()["classifier"].items() >= {
+        ("kind", "linear")
+    }
 
 
 @pytest.mark.parametrize(
     ("overrides", "problem"),
     [
-        (("classifier.epochs=3",), "classifier.epochs: wants classifier.kind (linear or mlp) beside it, got none"),
-        (("classifier.lr=0.1",), "classifier.lr: wants classifier.kind (linear or mlp) beside it, got none"),
+        (
+            ("classifier.epochs=3",),
+            "classifier.epochs: wants classifier.kind (linear or mlp) beside it, got none",
+        ),
+        (
+            ("classifier.lr=0.1",),
+            "classifier.lr: wants classifier.kind (linear or mlp) beside it, got none",
+        ),
         (
             ("classifier.kind=linear", "classifier.hidden_dim=9"),
             "classifier.hidden_dim: wants classifier.kind=mlp beside it, got linear",
@@ -411,7 +491,10 @@ def test_sections_leave_out_what_has_no_value() -> None:
             "classifier.policy: want views, such as basic, for finetuned, got evaluation",
         ),
         (("classifier.kind=deep",), "classifier.kind: want one of 'linear' or 'mlp', got 'deep'"),
-        (("classifier.kind=mlp", "classifier.dropout=1.0"), "classifier.dropout: want less than 1.0, got 1.0"),
+        (
+            ("classifier.kind=mlp", "classifier.dropout=1.0"),
+            "classifier.dropout: want less than 1.0, got 1.0",
+        ),
     ],
 )
 def test_a_classifier_stage_s_keys_must_be_read(overrides: tuple[str, ...], problem: str) -> None:
@@ -419,7 +502,9 @@ def test_a_classifier_stage_s_keys_must_be_read(overrides: tuple[str, ...], prob
 
 
 def test_a_classifier_stage_survives_the_way_through_a_toml_file() -> None:
-    config = configured("classifier.kind=mlp", "classifier.encoder=finetuned", "classifier.encoder_lr=1e-4")
+    config = configured(
+        "classifier.kind=mlp", "classifier.encoder=finetuned", "classifier.encoder_lr=1e-4"
+    )
     again = build_config(tomllib.loads(tomli_w.dumps(config.sections())), KNOWN)
     assert again == config
 
@@ -434,5 +519,7 @@ def test_configuration_and_errors_are_imported_without_torch() -> None:
         "import sys; import nearfar.config.loading, nearfar.core.errors; "
         "print([name for name in ('torch', 'numpy', 'timm', 'sklearn') if name in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert shown.stdout.strip() == "[]"

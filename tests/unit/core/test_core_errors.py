@@ -33,7 +33,11 @@ def test_every_error_of_the_users_is_a_user_error_and_stopped_training_is_none()
 
 
 def test_the_docstring_draws_the_whole_tree() -> None:
-    kinds = [name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)]
+    kinds = [
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ]
     assert len(kinds) == 10
     assert all(name in errors.__doc__ for name in kinds)
 
@@ -42,10 +46,15 @@ def test_the_docstring_draws_the_whole_tree() -> None:
     ("problems", "message"),
     [
         (["a.b: is missing"], "run.toml: 1 problem\n  a.b: is missing"),
-        (["a.b: is missing", "c: unknown section"], "run.toml: 2 problems\n  a.b: is missing\n  c: unknown section"),
+        (
+            ["a.b: is missing", "c: unknown section"],
+            "run.toml: 2 problems\n  a.b: is missing\n  c: unknown section",
+        ),
     ],
 )
-def test_a_config_error_counts_its_problems_and_lists_one_a_line(problems: list[str], message: str) -> None:
+def test_a_config_error_counts_its_problems_and_lists_one_a_line(
+    problems: list[str], message: str
+) -> None:
     error = errors.ConfigError(problems, "run.toml")
     assert str(error) == message
     assert error.problems == tuple(problems)

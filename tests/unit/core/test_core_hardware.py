@@ -12,7 +12,9 @@ CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, *, avx512_bf16: bool = False, amx: bool = False) -> None:
+def pretend(
+    monkeypatch: pytest.MonkeyPatch, *, avx512_bf16: bool = False, amx: bool = False
+) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
 
@@ -27,14 +29,18 @@ def test_a_cpu_computes_in_bf16_only_with_avx512_bf16_or_amx(
     assert choose_precision("auto", CPU) == ("bf16" if native else "float32")
 
 
-def test_a_torch_that_reports_neither_capability_means_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_that_reports_neither_capability_means_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
     assert choose_precision("auto", CPU) == "float32"
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_a_gpu_computes_in_bf16_only_where_it_is_not_emulated(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+def test_a_gpu_computes_in_bf16_only_where_it_is_not_emulated(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
     def supported(including_emulation: bool = True) -> bool:
         return native or including_emulation
 
@@ -48,7 +54,9 @@ def test_another_device_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_what_the_user_asks_for_stands_whatever_the_machine(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+def test_what_the_user_asks_for_stands_whatever_the_machine(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
     pretend(monkeypatch, avx512_bf16=native)
     assert choose_precision("float32", CPU) == "float32"
     assert choose_precision("bf16", CPU) == "bf16"
@@ -59,7 +67,15 @@ def test_the_description_has_the_facts_of_environment_json() -> None:
     assert facts["device"] == "cpu"
     assert facts["threads"] == torch.get_num_threads()
     assert facts["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
-    assert set(facts) == {"platform", "cpu", "cpu_capability", "native_bf16", "cores", "threads", "device"}
+    assert set(facts) == {
+        "platform",
+        "cpu",
+        "cpu_capability",
+        "native_bf16",
+        "cores",
+        "threads",
+        "device",
+    }
 
 
 def test_the_cpus_name_is_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,10 @@ def test_the_hash_is_bit_equal_to_uint32_arithmetic(values: list[int]) -> None:
 
 def test_the_hash_is_bit_equal_to_uint32_arithmetic_at_the_ends_of_the_range() -> None:
     values = [0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1]
-    assert lowbias32(torch.tensor(values)).tolist() == lowbias32_in_uint32(values).astype(np.int64).tolist()
+    assert (
+        lowbias32(torch.tensor(values)).tolist()
+        == lowbias32_in_uint32(values).astype(np.int64).tolist()
+    )
 
 
 def test_the_hash_reads_only_the_low_32_bits() -> None:
@@ -137,7 +140,9 @@ def test_a_key_depends_on_no_other_row_of_its_batch() -> None:
     index = torch.tensor([10, 20, 30, 20])
     draw = torch.tensor([0, 0, 0, 1])
     together = sample_keys(4, "views", 2, index, draw)
-    alone = torch.cat([sample_keys(4, "views", 2, index[i : i + 1], draw[i : i + 1]) for i in range(4)])
+    alone = torch.cat(
+        [sample_keys(4, "views", 2, index[i : i + 1], draw[i : i + 1]) for i in range(4)]
+    )
     assert torch.equal(together, alone)
     assert together[1] != together[3]
 

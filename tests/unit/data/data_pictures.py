@@ -11,7 +11,9 @@ from PIL import Image
 
 def picture(number: int, width: int = 12, height: int = 10) -> Image.Image:
     """A picture that no other number has."""
-    return Image.fromarray(np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    )
 
 
 def png(number: int, width: int = 12, height: int = 10) -> bytes:

@@ -43,7 +43,9 @@ def test_unreadable_files_are_a_warning_and_with_strict_an_error(tmp_path):
 
 
 def test_too_many_unreadable_files_are_an_error(write):
-    found = findings(write(class_folders({"a": 10, "b": 10}) | {"a/x.png": b"text", "b/y.png": b"text"}))
+    found = findings(
+        write(class_folders({"a": 10, "b": 10}) | {"a/x.png": b"text", "b/y.png": b"text"})
+    )
     assert found["unreadable"].severity == "error"
     assert "a/x.png" in found["unreadable"].text
 
@@ -82,7 +84,10 @@ def test_sizes_that_differ_are_given_as_a_range(write):
 
 
 def test_files_beside_the_images_are_mentioned(write):
-    assert "LICENSE" in findings(write(class_folders({"a": 9}) | {"LICENSE": b"free"}))["ignored_files"].text
+    assert (
+        "LICENSE"
+        in findings(write(class_folders({"a": 9}) | {"LICENSE": b"free"}))["ignored_files"].text
+    )
 
 
 def test_many_classes_are_summed_up(write):

@@ -72,7 +72,9 @@ def test_transparent_entries_and_keys_are_laid_over_white():
 
 def test_cmyk_and_floating_point_are_converted():
     assert (square(flat("CMYK", (0, 0, 0, 0)), "TIFF") == 255).all()
-    assert np.abs(square(flat("CMYK", (0, 255, 255, 0)), "JPEG").astype(int) - (255, 0, 0)).max() < 5
+    assert (
+        np.abs(square(flat("CMYK", (0, 255, 255, 0)), "JPEG").astype(int) - (255, 0, 0)).max() < 5
+    )
     assert (square(Image.fromarray(np.full((4, 4), 0.5, np.float32)), "TIFF") == 128).all()
     assert (square(Image.fromarray(np.full((4, 4), 200, np.float32)), "TIFF") == 200).all()
     result = decode(encoded(Image.fromarray(np.full((4, 4), 1e6, np.float32)), "TIFF"), 4)
@@ -102,7 +104,9 @@ def test_large_jpegs_keep_their_true_size():
     assert peek_size(encoded(picture(1, 900, 600), "JPEG")) == (900, 600)
 
 
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 10_000), (10_000, 1), (20_000, 3), (20_000, 400)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1, 1), (1, 10_000), (10_000, 1), (20_000, 3), (20_000, 400)]
+)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_dots_posts_and_roads_keep_their_true_size_and_their_order(width, height, kind):
     """From black to white along the longer side."""
@@ -120,7 +124,8 @@ def test_dots_posts_and_roads_keep_their_true_size_and_their_order(width, height
 @pytest.mark.parametrize("width", [48, 256])
 def test_shrinking_is_antialiased(width):
     stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (width, width // 2)))
-    assert np.ptp(square(stripes, side=16).astype(int)) < 60  # at the border, where the window is cut off
+    # at the border, where the window is cut off
+    assert np.ptp(square(stripes, side=16).astype(int)) < 60
 
 
 @pytest.mark.parametrize(

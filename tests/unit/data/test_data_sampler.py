@@ -19,7 +19,9 @@ def epoch(**options):
 @pytest.mark.parametrize("balanced", [False, True])
 def test_ranks_together_see_the_batch_of_one(world_size, balanced):
     whole = epoch(balanced=balanced, steps=9)
-    ranks = [epoch(balanced=balanced, steps=9, rank=r, world_size=world_size) for r in range(world_size)]
+    ranks = [
+        epoch(balanced=balanced, steps=9, rank=r, world_size=world_size) for r in range(world_size)
+    ]
     assert len(whole) == 9
     for step, (rows, draw) in enumerate(whole):
         assert torch.equal(torch.cat([rank[step][0] for rank in ranks]), rows)
@@ -109,5 +111,6 @@ def test_what_cannot_be_cut_is_refused_before_the_first_batch(options):
 def test_balanced_refuses_unlabelled_samples():
     with pytest.raises(ValueError, match="label"):
         epoch_batches(POOL, LABELS - 1, batch_size=8, seed=0, epoch=0, balanced=True)
-    with pytest.raises((ValueError, TypeError), match="label"):  # TypeError where shapes are checked
+    # TypeError where shapes are checked
+    with pytest.raises((ValueError, TypeError), match="label"):
         epoch_batches(POOL, LABELS[:5], batch_size=8, seed=0, epoch=0)

@@ -70,13 +70,18 @@ def test_given_splits_are_kept_whatever_validation_is_called(write, val):
 
 
 def test_only_validation_is_cut_where_test_is_given(write):
-    listing = open_source(write(class_folders({"train/a": 10, "train/b": 10, "test/a": 3, "test/b": 3})))
+    listing = open_source(
+        write(class_folders({"train/a": 10, "train/b": 10, "test/a": 3, "test/b": 3}))
+    )
     assert counts(listing) == {"train": 16, "val": 4, "test": 6}
 
 
 def test_a_flat_folder_is_unlabelled_also_when_wrapped_in_an_archive_of_its_name(write, tmp_path):
     flat = {f"{i}.png": png(i) for i in range(5)}
-    for data in (write(flat), pack(tmp_path / "holiday.tar", {f"holiday/{k}": v for k, v in flat.items()})):
+    for data in (
+        write(flat),
+        pack(tmp_path / "holiday.tar", {f"holiday/{k}": v for k, v in flat.items()}),
+    ):
         listing = open_source(data)
         assert counts(listing) == {"unlabeled": 5}
         assert listing.class_names == ()
@@ -88,7 +93,9 @@ def test_a_folder_with_one_class_is_a_listing_with_one_class(write):
 
 
 def test_unlabelled_images_may_lie_in_subfolders_beside_class_folders(write):
-    contents = class_folders({"cat": 5, "dog": 5, "unlabeled/more/deep": 4}) | {"unlabelled/x.png": png(99)}
+    contents = class_folders({"cat": 5, "dog": 5, "unlabeled/more/deep": 4}) | {
+        "unlabelled/x.png": png(99)
+    }
     facts = open_source(write(contents)).facts(8)
     assert facts.n_unlabeled == 5
     assert facts.class_names == ("cat", "dog")
@@ -96,7 +103,12 @@ def test_unlabelled_images_may_lie_in_subfolders_beside_class_folders(write):
 
 
 def test_hidden_files_and_litter_are_ignored(write):
-    litter = {"__MACOSX/cat/._0.png": b"x", "cat/.DS_Store": b"x", "cat/Thumbs.db": b"x", ".git/config": b"x"}
+    litter = {
+        "__MACOSX/cat/._0.png": b"x",
+        "cat/.DS_Store": b"x",
+        "cat/Thumbs.db": b"x",
+        ".git/config": b"x",
+    }
     listing = open_source(write(class_folders({"cat": 5, "dog": 5}) | litter))
     assert len(listing) == 10
     assert listing.ignored == listing.strays == ()
@@ -145,7 +157,9 @@ def test_members_that_leave_the_folder_are_refused_by_name(tmp_path, name):
     assert "evil.png" in refusal(path)
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
+)
 def test_links_and_devices_in_archives_are_refused_by_name(tmp_path, kind):
     path = tmp_path / "evil.tar"
     with tarfile.open(path, "w") as archive:
@@ -159,11 +173,22 @@ def test_links_and_devices_in_archives_are_refused_by_name(tmp_path, kind):
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
 def test_an_archive_cut_anywhere_is_an_error(tmp_path, mode):
-    path = pack(tmp_path / ("cut.tar" + mode[1:].replace(":", ".")), class_folders({"a": 4, "b": 4}), mode)
+    path = pack(
+        tmp_path / ("cut.tar" + mode[1:].replace(":", ".")), class_folders({"a": 4, "b": 4}), mode
+    )
     whole = path.read_bytes()
     member = 512 + 512 * (-(-len(png(0)) // 512))
     assert len(open_source(path)) == 8
-    for size in {0, 100, 512, member, member + 200, 2 * member, len(whole) // 2, len(whole) * 4 // 5}:
+    for size in {
+        0,
+        100,
+        512,
+        member,
+        member + 200,
+        2 * member,
+        len(whole) // 2,
+        len(whole) * 4 // 5,
+    }:
         if mode != "w" or size < 8 * member + 512:
             path.write_bytes(whole[:size])
             assert "cut short" in refusal(path) or "empty" in refusal(path)
@@ -239,7 +264,8 @@ def test_every_form_of_image_of_a_dataset_becomes_the_same_pixels():
     assert data.split("unlabeled").tolist() == list(range(6))
     grey = pixels[:, :, 0]
     same = load(
-        open_source(Pairs([grey, torch.from_numpy(grey.copy())[None], Image.fromarray(grey)])), view_size=4
+        open_source(Pairs([grey, torch.from_numpy(grey.copy())[None], Image.fromarray(grey)])),
+        view_size=4,
     )
     assert (same.images == same.images[0]).all()
     assert (same.images[..., 0] == same.images[..., 2]).all()
@@ -289,15 +315,23 @@ def test_an_iterable_and_an_empty_dataset():
 def test_pixels_of_a_gif_named_png_are_read(write):
     out = io.BytesIO()
     picture(3).quantize().save(out, "GIF")
-    assert len(load(open_source(write({"a/x.png": out.getvalue(), "b/y.png": png(1)})), view_size=8)) == 2
+    assert (
+        len(load(open_source(write({"a/x.png": out.getvalue(), "b/y.png": png(1)})), view_size=8))
+        == 2
+    )
 
 
 @pytest.mark.ci
 @pytest.mark.parametrize(
     ("archive", "n", "side"),
-    [("flowers5.tar", 1920, 128), ("signdigits10.tar", 1032, 100), ("omniglot8.tar.xz", 2200, 105),
-     ("stl10_unlabeled.tar", 246, 96), ("cifar10.tar.xz", 55000, 32)],
-)  # fmt: skip
+    [
+        ("flowers5.tar", 1920, 128),
+        ("signdigits10.tar", 1032, 100),
+        ("omniglot8.tar.xz", 2200, 105),
+        ("stl10_unlabeled.tar", 246, 96),
+        ("cifar10.tar.xz", 55000, 32),
+    ],
+)
 def test_real_archives_are_read_whole(archive, n, side):
     if "NEARFAR_DATA" not in os.environ:
         pytest.skip("NEARFAR_DATA names no folder with the real archives")

@@ -56,7 +56,9 @@ def test_digits_are_stored_as_they_are():
 
 
 def test_facts_count_labelled_training_images(write):
-    facts = load(open_source(write(class_folders({"a": 10, "b": 20, "unlabeled": 4}))), view_size=4).facts(4)
+    facts = load(
+        open_source(write(class_folders({"a": 10, "b": 20, "unlabeled": 4}))), view_size=4
+    ).facts(4)
     assert facts.class_counts == (6, 13)
     assert (facts.n_train, facts.n_val, facts.n_test, facts.n_unlabeled) == (19, 5, 6, 4)
 
@@ -178,7 +180,9 @@ def broken_pair(counts: dict[str, int]) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_one_broken_file_in_a_hundred_is_skipped_by_name_and_shifts_nothing(write, tmp_path, packed):
+def test_one_broken_file_in_a_hundred_is_skipped_by_name_and_shifts_nothing(
+    write, tmp_path, packed
+):
     whole, broken = class_folders({"a": 40, "b": 60}), broken_pair({"a": 40, "b": 60})
     sources = [pack(tmp_path / "w.tar", whole), pack(tmp_path / "b.tar", broken)]
     if not packed:

@@ -8,9 +8,17 @@ from nearfar.evaluate.features import Features
 
 
 def clouds(
-    n: int, *, classes: int = 3, width: int = 5, spread: float = 1.0, seed: int = 0, present: tuple[int, ...] = ()
+    n: int,
+    *,
+    classes: int = 3,
+    width: int = 5,
+    spread: float = 1.0,
+    seed: int = 0,
+    present: tuple[int, ...] = (),
 ) -> Features:
-    """`n` rows around a centre for each class (the same for every seed), of scale and offset unlike 0 and 1."""
+    """`n` rows around a centre for each class (the same for every seed), of scale and offset unlike
+    0 and 1.
+    """
     centres = np.random.default_rng(99).normal(size=(classes, width))
     random = np.random.default_rng(seed)
     y = random.choice(np.array(present or range(classes)), n).astype(np.int64)
@@ -20,10 +28,14 @@ def clouds(
 
 
 def stored_images(n: int = 30, side: int = 16) -> ImageData:
-    """Random images: even rows train, the rest val and test in turn; the last row of each split has no label."""
+    """Random images: even rows train, the rest val and test in turn; the last row of each split has
+    no label.
+    """
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
-    splits = np.array(["train" if i % 2 == 0 else ("val" if i % 4 == 1 else "test") for i in range(n)])
+    splits = np.array(
+        ["train" if i % 2 == 0 else ("val" if i % 4 == 1 else "test") for i in range(n)]
+    )
     labels = torch.arange(n) % 3
     for name in ("train", "val", "test"):
         labels[int(np.flatnonzero(splits == name)[-1])] = -1

@@ -9,7 +9,10 @@ RANDOM = np.random.default_rng(0)
 
 
 def arrays(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
-    return {name.replace("_", "."): RANDOM.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return {
+        name.replace("_", "."): RANDOM.normal(size=shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def test_an_mlp_is_two_layers_with_a_relu_between() -> None:
@@ -21,7 +24,9 @@ def test_an_mlp_is_two_layers_with_a_relu_between() -> None:
     classifier = classifier_of(found, 4, 3)
     np.testing.assert_allclose(classifier.probabilities(x), shares, rtol=1e-12)
     assert (classifier.predict(x) == shares.argmax(axis=1)).all()
-    assert not np.allclose(shares, classifier_of(arrays(weight=(3, 4), bias=(3,)), 4, 3).probabilities(x))
+    assert not np.allclose(
+        shares, classifier_of(arrays(weight=(3, 4), bias=(3,)), 4, 3).probabilities(x)
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +49,8 @@ def test_an_mlp_is_two_layers_with_a_relu_between() -> None:
         ),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused_by_name(shapes: dict[str, tuple[int, ...]], message: str) -> None:
+def test_arrays_that_do_not_fit_are_refused_by_name(
+    shapes: dict[str, tuple[int, ...]], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         classifier_of(arrays(**shapes), 4, 3)

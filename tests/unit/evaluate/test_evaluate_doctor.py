@@ -1,4 +1,6 @@
-"""The judge on rows written by hand: when it speaks, when it waits, and what it makes of missing numbers."""
+"""The judge on rows written by hand: when it speaks, when it waits, and what it makes of missing
+numbers.
+"""
 
 import subprocess
 import sys
@@ -9,18 +11,34 @@ import pytest
 
 from nearfar.evaluate.doctor import Facts, Row, Stopped, healthy_line, judge
 
-FACTS = Facts("simclr", labelled=False, width=64, rows_a_step=256, lr=0.5, temperature=0.2, warmup_epochs=1.0)
+FACTS = Facts(
+    "simclr", labelled=False, width=64, rows_a_step=256, lr=0.5, temperature=0.2, warmup_epochs=1.0
+)
 HEALTHY = {
-    "chance": 5.5, "effective_rank": 30.0, "feature_std": 0.8, "projection_std": 0.9, "alignment": 0.4,
-    "uniformity": -3.0, "cosine_positive": 0.8, "cosine_random": 0.0,
-}  # fmt: skip
+    "chance": 5.5,
+    "effective_rank": 30.0,
+    "feature_std": 0.8,
+    "projection_std": 0.9,
+    "alignment": 0.4,
+    "uniformity": -3.0,
+    "cosine_positive": 0.8,
+    "cosine_random": 0.0,
+}
 
 
 def rows(n: int, *, steps: int = 10, **changed: Any) -> list[Row]:
-    """`n` epochs of a loss that falls; `changed` names replace a number, or drop it where they are None."""
+    """`n` epochs of a loss that falls; `changed` names replace a number, or drop it where they are
+    None.
+    """
     made = []
     for epoch in range(1, n + 1):
-        row = {"epoch": epoch, "step": epoch * steps, "loss": 5.0 - 2 * epoch / n, **HEALTHY, **changed}
+        row = {
+            "epoch": epoch,
+            "step": epoch * steps,
+            "loss": 5.0 - 2 * epoch / n,
+            **HEALTHY,
+            **changed,
+        }
         row["effective_rank"] = row["effective_rank"] and row["effective_rank"] * (1 + epoch / n)
         made.append({name: float(value) for name, value in row.items() if value is not None})
     return made
@@ -80,7 +98,8 @@ def test_an_illness_that_has_passed_or_came_once_is_none(code):
         ({"loss": 0.1, "chance": None, "feature_std": 0.09, "effective_rank": 1.3}, ["collapsed"]),
         ({"loss": 2.0, "cosine_positive": 0.3}, []),
         ({"loss": 4.5, "cosine_positive": 0.1}, []),  # less than a fifth below chance
-        ({"loss": 2.0, "cosine_positive": 0.1, "projection_std": None}, []),  # no pairs are compared
+        # no pairs are compared
+        ({"loss": 2.0, "cosine_positive": 0.1, "projection_std": None}, []),
         ({"loss": 2.0, "cosine_positive": 0.1, "chance": None}, []),  # a predictor learns first
         ({"loss": 2.0, "cosine_positive": None, "alignment": None}, []),
         ({"effective_rank": 2.5}, ["partial_collapse"]),
@@ -116,7 +135,8 @@ def test_rows_that_hardly_differ_are_a_network_that_does_not_move():
     still = [{**row, "loss": 4.0, "effective_rank": 30.0} for row in rows(10)]
     (found,) = judge(still, FACTS)
     assert (found.code, found.severity, found.since_epoch) == ("not_moving", "watch", 1)
-    assert codes([{**row, "loss": 4 + row["epoch"] / 10} for row in still]) == ["not_moving"]  # while a queue fills
+    # while a queue fills
+    assert codes([{**row, "loss": 4 + row["epoch"] / 10} for row in still]) == ["not_moving"]
     for name, step in (("loss", -0.02), ("effective_rank", 0.12), ("feature_std", 0.004)):
         moving = [{**row, name: row[name] + step * row["epoch"]} for row in still]
         assert codes(moving) == [], name
@@ -129,7 +149,9 @@ def test_a_loss_has_diverged_where_it_is_no_number_or_far_above_start_and_chance
     good = rows(3, steps=1)
     assert codes([*good, {"epoch": 4, "loss": float("nan")}]) == ["diverged"]
     assert codes([*good, {"epoch": 4, "loss": float("inf")}]) == ["diverged"]
-    assert codes([*good, {"epoch": 4, "loss": float("inf")}, {"epoch": 5, "loss": 5.0}]) == ["diverged"]
+    assert codes([*good, {"epoch": 4, "loss": float("inf")}, {"epoch": 5, "loss": 5.0}]) == [
+        "diverged"
+    ]
     assert codes([*good, {"epoch": 4, "loss": 11.9}]) == []
     assert codes([*good, {"epoch": 4, "loss": 12.1}]) == ["diverged"]
     assert codes([*good, {"epoch": 4, "loss": 12.1}, {"epoch": 5, "loss": 5.0}]) == []
@@ -137,8 +159,14 @@ def test_a_loss_has_diverged_where_it_is_no_number_or_far_above_start_and_chance
 
 
 def test_a_run_that_stopped_is_judged_by_why():
-    (found,) = judge(rows(10, loss=5.5), replace(FACTS, stopped=Stopped("diverged", 3, "the loss is nan")))
-    assert (found.code, found.since_epoch, found.text) == ("diverged", 3, "diverged: the loss is nan")
+    (found,) = judge(
+        rows(10, loss=5.5), replace(FACTS, stopped=Stopped("diverged", 3, "the loss is nan"))
+    )
+    assert (found.code, found.since_epoch, found.text) == (
+        "diverged",
+        3,
+        "diverged: the loss is nan",
+    )
 
 
 def test_the_share_of_rows_without_a_positive_is_of_a_whole_step():
@@ -146,7 +174,12 @@ def test_the_share_of_rows_without_a_positive_is_of_a_whole_step():
     (watch,) = judge(rows(2, anchors_without_positive=129.0), FACTS)
     (most,) = judge(rows(2, anchors_without_positive=230.0), FACTS)
     (ill,) = judge(rows(2, anchors_without_positive=231.0), FACTS)
-    assert (watch.code, watch.severity, most.severity, ill.severity) == ("no_positives", "watch", "watch", "ill")
+    assert (watch.code, watch.severity, most.severity, ill.severity) == (
+        "no_positives",
+        "watch",
+        "watch",
+        "ill",
+    )
     assert codes(rows(2, anchors_without_positive=255.0), rows_a_step=None) == []
 
 
@@ -159,13 +192,17 @@ def test_a_loss_at_chance_is_told_apart_by_whether_the_network_moves():
 
 def test_the_gravest_verdict_comes_first():
     both = rows(10, loss=5.5, anchors_without_positive=200.0)
-    assert [(v.code, v.severity) for v in judge(both, FACTS)] == [("at_chance", "ill"), ("no_positives", "watch")]
+    assert [(v.code, v.severity) for v in judge(both, FACTS)] == [
+        ("at_chance", "ill"),
+        ("no_positives", "watch"),
+    ]
 
 
 def test_a_healthy_run_says_so_with_the_numbers_it_has():
-    assert healthy_line(rows(10), FACTS) == (
-        "healthy: loss 3.000 (chance 5.500), effective rank 60.0 of 64, spread 0.80, alignment 0.40, uniformity -3.00 "
-        "after epoch 10"
+    assert (
+        healthy_line(rows(10), FACTS)
+        == "healthy: loss 3.000 (chance 5.500), effective rank 60.0 of 64, spread 0.80, alignment"
+        " 0.40, uniformity -3.00 after epoch 10"
     )
     assert ", queue 16.5 steps old after epoch 10" in healthy_line(rows(10, queue_age=16.5), FACTS)
     early = healthy_line([{"epoch": 1.0, "loss": 2.0}], Facts("x"))
@@ -174,6 +211,8 @@ def test_a_healthy_run_says_so_with_the_numbers_it_has():
 
 
 def test_judging_needs_no_torch():
-    code = "import sys, nearfar.evaluate.doctor; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = (
+        "import sys, nearfar.evaluate.doctor; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -22,7 +22,9 @@ def encoder() -> Encoder:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_extracting_puts_the_mode_back_and_changes_nothing(encoder: Encoder, training: bool) -> None:
+def test_extracting_puts_the_mode_back_and_changes_nothing(
+    encoder: Encoder, training: bool
+) -> None:
     encoder.train(training)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     x = extract(encoder, stored_images(), torch.arange(30), VIEW)
@@ -71,7 +73,9 @@ def test_features_need_no_gradient_and_come_from_bf16_as_float32(encoder: Encode
     assert modes == [False]
 
 
-def test_the_bar_advances_by_the_rows_of_each_call(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_advances_by_the_rows_of_each_call(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Board:
         def __init__(self) -> None:
             self.advances: list[int] = []

@@ -10,11 +10,14 @@ from nearfar.evaluate.features import Features
 from nearfar.evaluate.knn import knn_accuracy, knn_predict, neighbours_for
 
 
-def slow_vote(train: Features, query: NDArray[np.float32], classes: int, k: int) -> NDArray[np.float64]:
+def slow_vote(
+    train: Features, query: NDArray[np.float32], classes: int, k: int
+) -> NDArray[np.float64]:
     """The weight of each class for one query, in float64."""
     q = query.astype(np.float64)
     similarity = [
-        float(row @ q / np.linalg.norm(row) / np.linalg.norm(q)) for row in train.x.astype(np.float64)
+        float(row @ q / np.linalg.norm(row) / np.linalg.norm(q))
+        for row in train.x.astype(np.float64)
     ]
     votes = np.zeros(classes)
     for row in sorted(range(len(similarity)), key=lambda i: -similarity[i])[:k]:
@@ -23,7 +26,18 @@ def slow_vote(train: Features, query: NDArray[np.float32], classes: int, k: int)
 
 
 @pytest.mark.parametrize(
-    ("n", "k"), [(1, 1), (9, 1), (10, 1), (19, 1), (20, 2), (1999, 199), (2000, 200), (2010, 200), (10**6, 200)]
+    ("n", "k"),
+    [
+        (1, 1),
+        (9, 1),
+        (10, 1),
+        (19, 1),
+        (20, 2),
+        (1999, 199),
+        (2000, 200),
+        (2010, 200),
+        (10**6, 200),
+    ],
 )
 def test_k_is_a_tenth_of_the_training_rows_at_least_1_and_at_most_200(n: int, k: int) -> None:
     assert neighbours_for(n) == k
@@ -44,20 +58,30 @@ def test_predictions_are_those_of_a_float64_transcription() -> None:
 
 
 def test_nearer_rows_weigh_more_than_more_rows() -> None:
-    """One row at cosine 1 (weight 1) against two at .8 (2 exp(-2) = .27); by mere count they would win."""
+    """One row at cosine 1 (weight 1) against two at .8 (2 exp(-2) = .27); by mere count they would
+    win.
+    """
     near, far = [1.0, 0.0], [0.8, 0.6]
     rest = [[-1.0, 0.0]] * 27
-    train = Features(np.array([near, far, far, *rest], dtype=np.float32), np.array([0, 1, 1] + [2] * 27), np.arange(30))
+    train = Features(
+        np.array([near, far, far, *rest], dtype=np.float32),
+        np.array([0, 1, 1] + [2] * 27),
+        np.arange(30),
+    )
     assert knn_predict(train, np.array([[3.0, 0.0]], dtype=np.float32), 3).tolist() == [0]
 
 
 def test_the_length_of_a_row_does_not_matter() -> None:
     train, queries = clouds(100), clouds(40, seed=1)
-    scaled = Features(train.x * np.geomspace(0.01, 100, 100, dtype=np.float32)[:, None], train.y, train.rows)
+    scaled = Features(
+        train.x * np.geomspace(0.01, 100, 100, dtype=np.float32)[:, None], train.y, train.rows
+    )
     assert np.array_equal(knn_predict(train, queries.x, 3), knn_predict(scaled, queries.x * 7, 3))
 
 
-def test_predictions_do_not_depend_on_how_many_queries_go_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_do_not_depend_on_how_many_queries_go_in_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     train, queries = clouds(200, spread=2.0), clouds(50, spread=2.0, seed=1)
     whole = knn_predict(train, queries.x, 3)
     monkeypatch.setattr(knn, "QUERIES_A_CALL", 7)

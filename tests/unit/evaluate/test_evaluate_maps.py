@@ -51,13 +51,18 @@ def test_a_map_takes_as_many_iterations_as_the_module_says(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 10, 11, 12, 40])
-def test_the_nearest_rows_are_those_of_a_slow_search_and_minus_one_where_there_are_fewer(n: int) -> None:
+def test_the_nearest_rows_are_those_of_a_slow_search_and_minus_one_where_there_are_fewer(
+    n: int,
+) -> None:
     x = np.random.default_rng(0).normal(size=(n, 6)).astype(np.float32)
     found = nearest_rows(x)
     assert (found.shape, found.dtype) == ((n, 10), np.int64)
     unit = x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
     for row in range(n):
-        others = sorted((other for other in range(n) if other != row), key=lambda other: -unit[row] @ unit[other])
+        others = sorted(
+            (other for other in range(n) if other != row),
+            key=lambda other: -unit[row] @ unit[other],
+        )
         want = others[:10] + [-1] * (10 - min(10, len(others)))
         assert found[row].tolist() == want
 

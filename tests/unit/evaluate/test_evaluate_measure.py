@@ -18,7 +18,9 @@ def splits() -> dict[str, Features]:
     }
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (37, 50), (1, 1000), (870, 1000)])
+@pytest.mark.parametrize(
+    ("right", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (37, 50), (1, 1000), (870, 1000)]
+)
 def test_the_interval_is_wilsons(right: int, n: int) -> None:
     want = binomtest(right, n).proportion_ci(confidence_level=0.95, method="wilson")
     assert wilson(right / n, n) == pytest.approx((want.low, want.high), abs=1e-7)
@@ -30,9 +32,14 @@ def truth(y: list[int]) -> Features:
 
 def test_accuracies_count_per_class_and_balance_over_the_classes_present() -> None:
     predicted = np.array([0, 0, 0, 1, 1, 0])
-    top1, balanced, per_class = accuracies("knn", predicted, truth([0, 0, 0, 0, 1, 1]), 2, "last", "how")
+    top1, balanced, per_class = accuracies(
+        "knn", predicted, truth([0, 0, 0, 0, 1, 1]), 2, "last", "how"
+    )
     assert (top1.name, top1.value, top1.n) == ("knn.top1", pytest.approx(4 / 6), 6)
-    assert (balanced.name, balanced.value) == ("knn.balanced_accuracy", pytest.approx((3 / 4 + 1 / 2) / 2))
+    assert (balanced.name, balanced.value) == (
+        "knn.balanced_accuracy",
+        pytest.approx((3 / 4 + 1 / 2) / 2),
+    )
     assert (per_class.name, per_class.value) == ("knn.per_class", [3 / 4, 1 / 2])
     assert top1.interval == wilson(4 / 6, 6)
     assert balanced.interval is per_class.interval is None
@@ -41,7 +48,9 @@ def test_accuracies_count_per_class_and_balance_over_the_classes_present() -> No
 
 
 def test_a_class_without_a_test_image_has_no_accuracy_and_no_say_in_the_balance() -> None:
-    _, balanced, per_class = accuracies("knn", np.array([0, 2, 2]), truth([0, 2, 2]), 5, None, "how")
+    _, balanced, per_class = accuracies(
+        "knn", np.array([0, 2, 2]), truth([0, 2, 2]), 5, None, "how"
+    )
     assert per_class.value == [1.0, None, 1.0, None, None]
     assert balanced.value == 1.0
 
@@ -59,7 +68,15 @@ def test_measurements_have_the_names_that_results_json_promises() -> None:
     ]
     for m in found.measurements:
         assert (m.split, m.selection, m.n) == ("test", "last", 80)
-        assert set(m.as_json()) == {"name", "split", "selection", "value", "n", "interval", "protocol"}
+        assert set(m.as_json()) == {
+            "name",
+            "split",
+            "selection",
+            "value",
+            "n",
+            "interval",
+            "protocol",
+        }
     protocols = [m.protocol for m in found.measurements]
     assert "150 frozen features" in protocols[0]
     assert "60 validation images" in protocols[0]

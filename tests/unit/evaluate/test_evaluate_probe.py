@@ -1,4 +1,6 @@
-"""The linear probe is scikit-learn's logistic regression on standardised features, folded into raw ones."""
+"""The linear probe is scikit-learn's logistic regression on standardised features, folded into raw
+ones.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from nearfar.evaluate.features import Features
 from nearfar.evaluate.probe import WEIGHT_DECAYS, LinearProbe, few_label_probes, linear_probe
 
 
-def standardised_regression(train: Features, x: NDArray[np.float32], decay: float) -> NDArray[np.float64]:
+def standardised_regression(
+    train: Features, x: NDArray[np.float32], decay: float
+) -> NDArray[np.float64]:
     """scikit-learn's probabilities: mean loss + decay / 2 |w|^2 is C = 1 / (decay n)."""
     scaler = StandardScaler().fit(train.x.astype(np.float64))
     model = LogisticRegression(C=1 / (decay * len(train)), tol=1e-8, max_iter=5000)
@@ -43,7 +47,9 @@ def test_probabilities_are_of_the_raw_features_and_sum_to_one() -> None:
 
 
 @pytest.mark.parametrize(("classes", "present"), [(3, (0, 2)), (4, (1, 2, 3)), (4, (0, 1, 3))])
-def test_a_class_without_a_training_row_is_never_predicted(classes: int, present: tuple[int, ...]) -> None:
+def test_a_class_without_a_training_row_is_never_predicted(
+    classes: int, present: tuple[int, ...]
+) -> None:
     train = clouds(120, classes=classes, spread=0.5, present=present)
     everywhere = clouds(400, classes=classes, spread=5.0, seed=1)
     probe = linear_probe(train, clouds(60, classes=classes, spread=0.5, seed=2), classes)
@@ -77,7 +83,10 @@ def test_of_equally_good_weight_decays_the_largest_is_taken() -> None:
 
 def test_dead_and_constant_features_do_no_harm() -> None:
     train, test = clouds(100), clouds(50, seed=1)
-    dead = [np.c_[part.x, np.zeros(len(part)), np.full(len(part), 1e3)].astype(np.float32) for part in (train, test)]
+    dead = [
+        np.c_[part.x, np.zeros(len(part)), np.full(len(part), 1e3)].astype(np.float32)
+        for part in (train, test)
+    ]
     wide = Features(dead[0], train.y, train.rows)
     probe = linear_probe(wide, Features(dead[1], test.y, test.rows), 3)
     plain = linear_probe(train, test, 3)
@@ -85,7 +94,9 @@ def test_dead_and_constant_features_do_no_harm() -> None:
     assert np.array_equal(probe.predict(dead[1]), plain.predict(test.x))
 
 
-def recorded_draws(monkeypatch: pytest.MonkeyPatch, train: Features, **given: int) -> list[Features]:
+def recorded_draws(
+    monkeypatch: pytest.MonkeyPatch, train: Features, **given: int
+) -> list[Features]:
     drawn: list[Features] = []
 
     def remember(few: Features, _val: Features, _classes: int) -> LinearProbe:
@@ -97,7 +108,9 @@ def recorded_draws(monkeypatch: pytest.MonkeyPatch, train: Features, **given: in
     return drawn
 
 
-def test_few_label_draws_hold_at_most_so_many_labels_a_class_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_label_draws_hold_at_most_so_many_labels_a_class_and_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     train = clouds(200)
     drawn = recorded_draws(monkeypatch, train)
     assert len(drawn) == 5
@@ -111,7 +124,10 @@ def test_few_label_draws_hold_at_most_so_many_labels_a_class_and_differ(monkeypa
 
 def test_few_label_draws_repeat_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     train = clouds(200)
-    rows = [[few.rows.tolist() for few in recorded_draws(monkeypatch, train, seed=seed)] for seed in (3, 3, 4)]
+    rows = [
+        [few.rows.tolist() for few in recorded_draws(monkeypatch, train, seed=seed)]
+        for seed in (3, 3, 4)
+    ]
     assert rows[0] == rows[1]
     assert all(a != b for a, b in zip(rows[0], rows[2], strict=True))
 

@@ -18,7 +18,13 @@ from nearfar.losses.tiled import cpu
 from nearfar.losses.tiled.pairs import Over, Positives
 from nearfar.losses.words import Form
 
-SHAPES = {"against themselves": (13, None), "as many": (13, 13), "fewer": (7, 23), "more": (23, 7), "one": (1, 30)}
+SHAPES = {
+    "against themselves": (13, None),
+    "as many": (13, 13),
+    "fewer": (7, 23),
+    "more": (23, 7),
+    "one": (1, 30),
+}
 EVERY = [(over, positives) for over in Over.__args__ for positives in Positives.__args__]
 
 
@@ -33,12 +39,18 @@ def rows(count: int, seed: int, temperature: float):
 
 
 def arguments(shape: str, temperature: float):
-    """Anchors, candidates and their marks: own -1 for some that stand nowhere among the candidates."""
+    """Anchors, candidates and their marks: own -1 for some that stand nowhere among the
+    candidates.
+    """
     m, n = SHAPES[shape]
     source = torch.Generator().manual_seed(m)
     classes = torch.randint(0, 4, (n or m,), generator=source)
     own = torch.arange(m) if n is None else torch.randint(-1, n, (m,), generator=source)
-    marks = {"own": own, "anchor_classes": classes[own], "candidate_classes": None if n is None else classes}
+    marks = {
+        "own": own,
+        "anchor_classes": classes[own],
+        "candidate_classes": None if n is None else classes,
+    }
     return rows(m, 0, temperature), None if n is None else rows(n, 1, temperature), marks
 
 
@@ -48,24 +60,32 @@ def both_paths(monkeypatch, compute, inputs):
         monkeypatch.setattr(tiled, "DENSE_UP_TO", limit)
         out = torch.cat(compute())
         there = torch.isfinite(out)
-        total = (torch.where(there, out, 0.0) * torch.linspace(-1, 2, len(out), dtype=out.dtype)).sum()
+        total = (
+            torch.where(there, out, 0.0) * torch.linspace(-1, 2, len(out), dtype=out.dtype)
+        ).sum()
         yield [torch.where(there, out, -7.0).detach(), *torch.autograd.grad(total, inputs)]
 
 
 def assert_close(dense, other, tolerance=1e-10):
     for known, ours in zip(dense, other, strict=True):
-        assert float((known - ours).abs().max()) <= tolerance * float(known.abs().max().clamp(min=1e-300))
+        assert float((known - ours).abs().max()) <= tolerance * float(
+            known.abs().max().clamp(min=1e-300)
+        )
 
 
 @pytest.mark.usefixtures("_small_tiles")
 @pytest.mark.parametrize("temperature", [0.5, 0.01, 0.0012])  # the last needs running maxima
 @pytest.mark.parametrize(("over", "positives"), EVERY)
 @pytest.mark.parametrize("shape", list(SHAPES))
-def test_tiles_give_the_dense_form_s_sums_and_gradients(monkeypatch, shape, over, positives, temperature):
+def test_tiles_give_the_dense_form_s_sums_and_gradients(
+    monkeypatch, shape, over, positives, temperature
+):
     anchors, candidates, marks = arguments(shape, temperature)
     options = {"largest": 1 / temperature, "over": over, "positives": positives, **marks}
     inputs = [x for x in (anchors, candidates) if x is not None]
-    dense, ours = both_paths(monkeypatch, lambda: tiled.statistics(anchors, candidates, **options), inputs)
+    dense, ours = both_paths(
+        monkeypatch, lambda: tiled.statistics(anchors, candidates, **options), inputs
+    )
     assert_close(dense, ours)
 
 
@@ -90,7 +110,9 @@ def test_logits_of_any_size_need_no_bound(monkeypatch):
     anchors, candidates, marks = arguments("fewer", 0.5)
     long = anchors.detach().mul(2000).requires_grad_()
     options = {"largest": float("inf"), "over": "all", "positives": "mean", **marks}
-    dense, ours = both_paths(monkeypatch, lambda: tiled.statistics(long, candidates, **options), [long, candidates])
+    dense, ours = both_paths(
+        monkeypatch, lambda: tiled.statistics(long, candidates, **options), [long, candidates]
+    )
     assert_close(dense, ours)
 
 
@@ -98,7 +120,9 @@ def test_logits_of_any_size_need_no_bound(monkeypatch):
 def test_tiles_pass_gradcheck_and_refuse_second_derivatives(monkeypatch):
     monkeypatch.setattr(tiled, "DENSE_UP_TO", 0)
     labels = torch.tensor([0, 1, 0, 2, -1, 1])
-    z = torch.randn(2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    z = torch.randn(
+        2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True
+    )
     assert torch.autograd.gradcheck(lambda x: losses.sup_con(x, labels, temperature=0.5), z)
     (slope,) = torch.autograd.grad(losses.sup_con(z, labels, temperature=0.5), z, create_graph=True)
     with pytest.raises(RuntimeError, match="second derivatives of a tiled loss are not offered"):
@@ -111,13 +135,19 @@ def test_forward_mode_is_right_in_the_dense_form_and_refused_in_tiles(monkeypatc
     z = torch.randn(2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def slope():
-        return torch.func.jvp(lambda x: losses.sup_con(x, labels, temperature=0.5), (z,), (z.flip(-1),))[1]
+        return torch.func.jvp(
+            lambda x: losses.sup_con(x, labels, temperature=0.5), (z,), (z.flip(-1),)
+        )[1]
 
-    there, back = (losses.sup_con(z + step * z.flip(-1), labels, temperature=0.5) for step in (1e-6, -1e-6))
+    there, back = (
+        losses.sup_con(z + step * z.flip(-1), labels, temperature=0.5) for step in (1e-6, -1e-6)
+    )
     known = (there - back) / 2e-6
     assert float(slope()) == pytest.approx(float(known), rel=1e-6)
     monkeypatch.setattr(tiled, "DENSE_UP_TO", 0)
-    with pytest.raises(RuntimeError, match="forward-mode derivatives of a tiled loss are not offered"):
+    with pytest.raises(
+        RuntimeError, match="forward-mode derivatives of a tiled loss are not offered"
+    ):
         slope()
 
 
@@ -130,14 +160,20 @@ def test_a_cap_keeps_no_more_places_than_a_class_has():
 
 def test_the_dense_form_has_right_second_derivatives():
     labels = torch.tensor([0, 1, 0, 2, -1, 1])
-    z = torch.randn(2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    z = torch.randn(
+        2, 6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True
+    )
     for options in ({}, {"positives_cap": 2}, {"form": "inside", "denominator": "one_positive"}):
-        assert torch.autograd.gradgradcheck(lambda x, o=options: losses.sup_con(x, labels, temperature=0.5, **o), z)
+        assert torch.autograd.gradgradcheck(
+            lambda x, o=options: losses.sup_con(x, labels, temperature=0.5, **o), z
+        )
 
 
 def test_the_path_goes_by_the_number_of_pairs(monkeypatch):
     taken = []
-    monkeypatch.setattr(tiled.operators, "statistics", lambda pairs, **_: taken.append(pairs) or pairs.rows[:1] * 2)
+    monkeypatch.setattr(
+        tiled.operators, "statistics", lambda pairs, **_: taken.append(pairs) or pairs.rows[:1] * 2
+    )
     for count in (512, 513):
         tiled.statistics(rows(count, 0, 0.1), largest=10.0)
     assert len(taken) == 1
@@ -147,10 +183,12 @@ def relative(ours, known) -> float:
     return float((ours.double() - known).norm() / known.norm())
 
 
-@pytest.mark.parametrize(("temperature", "spread"), [(0.1, None), (0.5, None), (0.02, None), (0.1, 0.05), (0.01, 0.3)])
+@pytest.mark.parametrize(
+    ("temperature", "spread"), [(0.1, None), (0.5, None), (0.02, None), (0.1, 0.05), (0.01, 0.3)]
+)
 def test_float32_keeps_the_precision_that_it_promises(temperature, spread):
-    """Random rows at temperatures from .1 (spread None): 1e-6. Clustered rows or lower ones: at most twice the dense
-    form's own error.
+    """Random rows at temperatures from .1 (spread None): 1e-6. Clustered rows or lower ones: at
+    most twice the dense form's own error.
     """
     source = torch.Generator().manual_seed(0)
     views, samples, width = 2, 700, 64
@@ -164,7 +202,9 @@ def test_float32_keeps_the_precision_that_it_promises(temperature, spread):
         rows = F.normalize(x.flatten(0, 1), dim=1)
         y = labels.repeat(views)
         same = (y[:, None] == y) & ~torch.eye(len(y), dtype=torch.bool)
-        logits = (rows @ rows.T / temperature).masked_fill(torch.eye(len(y), dtype=torch.bool), -torch.inf)
+        logits = (rows @ rows.T / temperature).masked_fill(
+            torch.eye(len(y), dtype=torch.bool), -torch.inf
+        )
         logs = logits - logits.logsumexp(dim=1, keepdim=True)
         return -(torch.where(same, logs, 0.0).sum(1) / same.sum(1)).mean()
 
@@ -230,7 +270,9 @@ for limit in (10**9, 0):
 @pytest.mark.ci
 def test_losses_compile_without_a_graph_break():
     """In a process of its own, because the tests' shape checks break graphs."""
-    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(done.stdout.splitlines()) == 2 * 16
 
@@ -238,24 +280,32 @@ def test_losses_compile_without_a_graph_break():
 @pytest.mark.ci
 def test_the_triton_kernels_are_right_in_their_interpreter():
     # the interpreter of Triton 3.6 fails with the numpy of today
-    pytest.importorskip("triton", "3.7", reason="TRITON IS NOT HERE, OR TOO OLD: ITS KERNELS ARE NOT TESTED")
+    pytest.importorskip(
+        "triton", "3.7", reason="TRITON IS NOT HERE, OR TOO OLD: ITS KERNELS ARE NOT TESTED"
+    )
     script = Path(__file__).with_name("triton_in_its_interpreter.py")
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["81", "cases"]
 
 
 @pytest.mark.ci
 def test_the_triton_kernels_compile_for_gpus_and_fit_a_small_one():
-    pytest.importorskip("triton", "3.7", reason="TRITON IS NOT HERE, OR TOO OLD: ITS KERNELS ARE NOT COMPILED")
+    pytest.importorskip(
+        "triton", "3.7", reason="TRITON IS NOT HERE, OR TOO OLD: ITS KERNELS ARE NOT COMPILED"
+    )
     script = Path(__file__).with_name("triton_ahead_of_time.py")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["32", "kernels"]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU HERE: THE CUDA KERNELS ARE NOT TESTED ON ONE")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="NO GPU HERE: THE CUDA KERNELS ARE NOT TESTED ON ONE"
+)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2)])
 @pytest.mark.parametrize("form", Form.__args__)
 def test_the_gpu_agrees_with_float64(dtype, tolerance, form):
@@ -273,5 +323,15 @@ def test_the_gpu_agrees_with_float64(dtype, tolerance, form):
 
 def test_the_signature_of_sup_con_is_the_published_one():
     names = list(inspect.signature(inspect.unwrap(losses.sup_con)).parameters)
-    assert names == ["z", "labels", "temperature", "form", "contrast", "denominator", "positives_cap", "queue",
-                     "queue_labels", "group"]  # fmt: skip
+    assert names == [
+        "z",
+        "labels",
+        "temperature",
+        "form",
+        "contrast",
+        "denominator",
+        "positives_cap",
+        "queue",
+        "queue_labels",
+        "group",
+    ]

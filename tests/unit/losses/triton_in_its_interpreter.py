@@ -1,4 +1,6 @@
-"""Run with TRITON_INTERPRET=1: the float32 kernels against the tiles in float64, every kind of pairs."""
+"""Run with TRITON_INTERPRET=1: the float32 kernels against the tiles in float64, every kind of
+pairs.
+"""
 
 import torch
 from torch.nn import functional as F
@@ -9,10 +11,14 @@ from nearfar.losses.tiled.pairs import Over, Pairs, Positives
 TOLERANCE = 2e-6
 
 
-def make_pairs(m: int, n: int | None, width: int, over: str, positives: str, temperature: float) -> tuple[Pairs, Pairs]:
+def make_pairs(
+    m: int, n: int | None, width: int, over: str, positives: str, temperature: float
+) -> tuple[Pairs, Pairs]:
     """The same in float32 and in float64."""
     anchors = F.normalize(torch.randn(m, width), dim=1) * temperature**-0.5
-    candidates = None if n is None else F.normalize(torch.randn(n, width), dim=1) * temperature**-0.5
+    candidates = (
+        None if n is None else F.normalize(torch.randn(n, width), dim=1) * temperature**-0.5
+    )
     classes = torch.randint(0, 4, (n or m,))
     own = torch.arange(m) if n is None else torch.randint(-1, n, (m,))
     marks = (None if n is None else own, classes[own], classes, over, positives)
@@ -34,7 +40,12 @@ def check(given: Pairs, known: Pairs, largest: float, *, safe: bool) -> None:
         assert (mine is None) == (right is None)
         if mine is not None:
             error = float((mine - right).abs().max() / right.abs().max())
-            assert error <= TOLERANCE * max(1.0, largest / 10), (given.over, given.positives, largest, error)
+            assert error <= TOLERANCE * max(1.0, largest / 10), (
+                given.over,
+                given.positives,
+                largest,
+                error,
+            )
 
 
 if __name__ == "__main__":

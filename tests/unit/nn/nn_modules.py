@@ -26,14 +26,18 @@ class Plain(nn.Module):
         return self.layers(rows)
 
 
-def plain_encoder(*, width: int = 6, dropout: float = 0.0, dtype: torch.dtype = torch.float64) -> Encoder:
+def plain_encoder(
+    *, width: int = 6, dropout: float = 0.0, dtype: torch.dtype = torch.float64
+) -> Encoder:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = Plain(width, dropout).to(dtype)
     return Encoder(net, size=8, architecture="Plain")
 
 
-def random_views(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, ...]:
+def random_views(
+    *shape: int, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> tuple[Tensor, ...]:
     """One group of views (V, B, 3, H, W)."""
     generator = torch.Generator().manual_seed(seed)
     return (torch.randn(*shape, generator=generator, dtype=dtype),)

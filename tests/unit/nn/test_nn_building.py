@@ -43,7 +43,8 @@ def own_resnet() -> Encoder:
     return build_encoder("resnet18", size=64)
 
 
-# ---- by name -----------------------------------------------------------------------------------------------
+# ---- by name
+# -----------------------------------------------------------------------------------------------
 
 
 def test_names_begin_with_conv4_and_hold_timms() -> None:
@@ -55,8 +56,19 @@ def test_names_begin_with_conv4_and_hold_timms() -> None:
 
 def test_an_encoder_knows_how_it_was_made(own_resnet: Encoder) -> None:
     four, resnet = build_encoder("conv4", size=8), own_resnet
-    assert (four.architecture, four.library, four.create, four.stem, four.size) == ("conv4", "nearfar", {}, (), 8)
-    assert (resnet.architecture, resnet.library, resnet.create, resnet.stem) == ("resnet18", "timm", {}, ())
+    assert (four.architecture, four.library, four.create, four.stem, four.size) == (
+        "conv4",
+        "nearfar",
+        {},
+        (),
+        8,
+    )
+    assert (resnet.architecture, resnet.library, resnet.create, resnet.stem) == (
+        "resnet18",
+        "timm",
+        {},
+        (),
+    )
     assert resnet.width == 512
 
 
@@ -89,21 +101,28 @@ def test_weights_that_the_hub_does_not_give_are_the_users_error_that_names_a_way
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(UserError) as caught:
         build_encoder("resnet18", size=64, pretrained=True)
-    assert str(caught.value) == (
-        "encoder.pretrained: no weights of resnet18 could be had from the hub (We couldn't connect to the hub.); "
-        "without a connection give a file instead: --set encoder.weights=FILE.safetensors"
+    assert (
+        str(caught.value)
+        == "encoder.pretrained: no weights of resnet18 could be had from the hub (We couldn't"
+        " connect to the hub.); without a connection give a file instead: --set"
+        " encoder.weights=FILE.safetensors"
     )
 
 
-# ---- the small stem ----------------------------------------------------------------------------------------
+# ---- the small stem
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("size", "side"), [(32, 16), (40, 20), (41, 11), (64, 16)])
-def test_up_to_40_px_the_stem_keeps_the_resolution_and_above_it_is_the_networks_own(size: int, side: int) -> None:
+def test_up_to_40_px_the_stem_keeps_the_resolution_and_above_it_is_the_networks_own(
+    size: int, side: int
+) -> None:
     encoder = build_encoder("mobilenetv3_small_050", size=size)
     assert bool(encoder.stem) is (size <= 40)
     sides: list[int] = []
-    encoder.net.get_submodule("blocks.0").register_forward_hook(lambda _module, _in, out: sides.append(out.shape[-1]))
+    encoder.net.get_submodule("blocks.0").register_forward_hook(
+        lambda _module, _in, out: sides.append(out.shape[-1])
+    )
     encoder.eval()(rows(size))
     assert sides == [side]
 
@@ -120,7 +139,8 @@ def test_the_small_stem_of_a_resnet_is_3x3_with_stride_1_and_without_max_pool(
     assert own_resnet.feature_map(rows(64)).shape == (2, 512, 2, 2)
     weight = small_resnet.net.get_submodule("conv1").weight.detach()
     assert weight.shape == (64, 3, 3, 3)
-    assert float(weight.std()) == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.1)  # Kaiming: none was given
+    # Kaiming: none was given
+    assert float(weight.std()) == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.1)
 
 
 def test_the_users_choice_of_stem_stands_at_every_size() -> None:
@@ -132,7 +152,9 @@ def test_the_users_choice_of_stem_stands_at_every_size() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050"])
-def test_the_edits_applied_to_a_fresh_timm_network_make_the_same_network(name: str, small_resnet: Encoder) -> None:
+def test_the_edits_applied_to_a_fresh_timm_network_make_the_same_network(
+    name: str, small_resnet: Encoder
+) -> None:
     encoder = small_resnet if name == "resnet18" else build_encoder(name, size=32)
     encoder.eval()
     assert encoder.stem
@@ -151,11 +173,15 @@ def test_the_stem_of_conv4_is_the_small_one_already() -> None:
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto"])
 def test_networks_without_a_stem_to_edit_keep_theirs_and_refuse_small(name: str) -> None:
     assert build_encoder(name, size=32).stem == ()
-    with pytest.raises(UserError, match=rf"encoder\.stem: {name} has no stem that could be made small"):
+    with pytest.raises(
+        UserError, match=rf"encoder\.stem: {name} has no stem that could be made small"
+    ):
         build_encoder(name, size=32, stem="small")
 
 
-def test_an_edit_of_the_stride_alone_keeps_the_weights_that_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_of_the_stride_alone_keeps_the_weights_that_were_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made: list[nn.Module] = []
     create = timm.create_model
 
@@ -172,7 +198,8 @@ def test_an_edit_of_the_stride_alone_keeps_the_weights_that_were_given(monkeypat
     assert torch.equal(new.weight, made[0].weight)
 
 
-# ---- weights from files ------------------------------------------------------------------------------------
+# ---- weights from files
+# ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "pt in state_dict"])
@@ -191,10 +218,14 @@ def test_weights_come_back_from_a_file(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("name", "order"), [("conv4", torch.contiguous_format), ("resnet10t", torch.channels_last)]
 )  # fmt: skip
-def test_loaded_weights_keep_their_memory_format(name: str, order: torch.memory_format, tmp_path: Path) -> None:
+def test_loaded_weights_keep_their_memory_format(
+    name: str, order: torch.memory_format, tmp_path: Path
+) -> None:
     encoder = build_encoder(name, size=32)
     strides = [p.stride() for p in encoder.parameters()]
-    save_file({k: v.contiguous() for k, v in encoder.net.state_dict().items()}, tmp_path / "w.safetensors")
+    save_file(
+        {k: v.contiguous() for k, v in encoder.net.state_dict().items()}, tmp_path / "w.safetensors"
+    )
     load_weights(encoder, tmp_path / "w.safetensors")
     assert [p.stride() for p in encoder.parameters()] == strides
     kernels = [p for p in encoder.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
@@ -221,7 +252,10 @@ def test_the_classifier_of_a_file_is_ignored_and_an_edited_stem_is_left_and_name
 def test_a_file_without_batch_counters_is_taken(tmp_path: Path) -> None:
     """Old files have none."""
     state = build_encoder("conv4", size=8).net.state_dict()
-    save_file({k: v.contiguous() for k, v in state.items() if "tracked" not in k}, tmp_path / "w.safetensors")
+    save_file(
+        {k: v.contiguous() for k, v in state.items() if "tracked" not in k},
+        tmp_path / "w.safetensors",
+    )
     assert load_weights(build_encoder("conv4", size=8), tmp_path / "w.safetensors") == ()
 
 
@@ -232,7 +266,10 @@ def test_a_file_of_another_network_is_refused_with_counts(tmp_path: Path) -> Non
     state["head.bias"] = state["head.weight"] = torch.zeros(3)
     torch.save(state, tmp_path / "w.pt")
     message = refusal(build_encoder("conv4", size=8), tmp_path / "w.pt")
-    assert "does not fit conv4: 1 missing, 1 of another shape, 2 unknown (the first: 1.weight)" in message
+    assert (
+        "does not fit conv4: 1 missing, 1 of another shape, 2 unknown (the first: 1.weight)"
+        in message
+    )
     assert "name the network that it was saved from" in message
 
 

@@ -22,7 +22,12 @@ def test_conv4_is_four_times_convolution_norm_relu_with_average_pooling() -> Non
     pooled = [*block, "AvgPool2d"]
     assert kinds == [*pooled, *pooled, *pooled, *block, "AdaptiveAvgPool2d", "Flatten"]
     convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
-    assert [(c.in_channels, c.out_channels) for c in convolutions] == [(3, 8), (8, 16), (16, 32), (32, 64)]
+    assert [(c.in_channels, c.out_channels) for c in convolutions] == [
+        (3, 8),
+        (8, 16),
+        (16, 32),
+        (32, 64),
+    ]
     for c in convolutions:
         assert (c.kernel_size, c.stride, c.padding, c.bias) == ((3, 3), (1, 1), (1, 1), None)
     assert [layer.kernel_size for layer in layers if isinstance(layer, nn.AvgPool2d)] == [2, 2, 2]
@@ -44,7 +49,8 @@ def test_convolutions_start_from_a_normal_of_the_papers_deviation() -> None:
         want = math.sqrt(2 / (9 * nets[0][place].out_channels))
         assert float(weights.std()) == pytest.approx(want, rel=4 / math.sqrt(2 * len(weights)))
         assert abs(float(weights.mean())) < 4 * want / math.sqrt(len(weights))
-        assert float(weights.abs().max()) > 2.5 * want  # a uniform one of that deviation ends at 1.73
+        # a uniform one of that deviation ends at 1.73
+        assert float(weights.abs().max()) > 2.5 * want
 
 
 def test_conv4_takes_other_channels() -> None:

@@ -30,7 +30,9 @@ def gradients_of(encoder: Encoder, views: tuple[Tensor, ...]) -> tuple[Tensor, d
     h = encode_views(encoder, views)
     rows = h.flatten(0, 1)
     (torch.logsumexp(rows @ rows.T, dim=1).mean() + rows[0].sum()).backward()
-    return h.detach(), {name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None}
+    return h.detach(), {
+        name: p.grad.clone() for name, p in encoder.named_parameters() if p.grad is not None
+    }
 
 
 def with_chunks(encoder: Encoder, rows: int | None) -> Encoder:
@@ -38,7 +40,8 @@ def with_chunks(encoder: Encoder, rows: int | None) -> Encoder:
     return encoder
 
 
-# ---- width -------------------------------------------------------------------------------------------------
+# ---- width
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("width", "size"), [(6, 8), (11, 32)])
@@ -81,13 +84,17 @@ def test_probing_draws_no_random_number() -> None:
 def test_a_module_that_returns_no_row_of_numbers_for_each_image_is_refused(
     answer: Callable[[Tensor], object], got: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"Mine: want \\(rows, width\\) for 2 rows of images, got {got}"):
+    with pytest.raises(
+        ValueError, match=f"Mine: want \\(rows, width\\) for 2 rows of images, got {got}"
+    ):
         Encoder(Returning(answer), size=8, architecture="Mine")
 
 
 def test_a_module_that_cannot_take_the_size_is_refused_with_the_size() -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5))
-    with pytest.raises(ValueError, match=r"Linear: cannot take images of 8 x 8 px: .*mat1 and mat2"):
+    with pytest.raises(
+        ValueError, match=r"Linear: cannot take images of 8 x 8 px: .*mat1 and mat2"
+    ):
         Encoder(linear, size=8, architecture="Linear")
     with pytest.raises(ValueError, match="conv4: cannot take images of 4 x 4 px"):
         Encoder(conv4(), size=4, architecture="conv4")
@@ -99,7 +106,8 @@ def test_a_module_of_another_number_of_channels_is_refused() -> None:
         Encoder(conv4(1), size=8, architecture="grey")
 
 
-# ---- precision ---------------------------------------------------------------------------------------------
+# ---- precision
+# ---------------------------------------------------------------------------------------------
 
 
 def test_bf16_trains_in_bf16_and_returns_float32() -> None:
@@ -116,7 +124,8 @@ def test_bf16_trains_in_bf16_and_returns_float32() -> None:
     encoder.precision = "float32"
     assert encoder(rows).dtype == torch.float32
     assert seen == [torch.bfloat16, torch.float32]
-    assert 0 < (out - encoder(rows)).abs().max() < 0.1 * out.abs().max()  # BatchNorm of a small batch
+    # BatchNorm of a small batch
+    assert 0 < (out - encoder(rows)).abs().max() < 0.1 * out.abs().max()
 
 
 def test_evaluation_is_in_float32_whatever_it_was_trained_in() -> None:
@@ -164,7 +173,8 @@ def test_bf16_chunks_are_recomputed_in_bf16() -> None:
     assert {gradient.dtype for gradient in gradients.values()} == {torch.float32}
 
 
-# ---- feature maps ------------------------------------------------------------------------------------------
+# ---- feature maps
+# ------------------------------------------------------------------------------------------
 
 
 def test_the_feature_map_is_what_stands_before_pooling() -> None:
@@ -187,11 +197,14 @@ def test_a_network_without_a_feature_map_says_so() -> None:
     with pytest.raises(ValueError, match="Plain: want a method forward_features"):
         plain_encoder().feature_map(random_views(2, 3, 8, 8)[0])
     tokens = build_encoder("vit_tiny_patch16_224", size=32)
-    with pytest.raises(ValueError, match=r"vit_tiny_patch16_224: its features have shape \(1, 5, 192\), no map"):
+    with pytest.raises(
+        ValueError, match=r"vit_tiny_patch16_224: its features have shape \(1, 5, 192\), no map"
+    ):
         tokens.feature_map(torch.zeros(1, 3, 32, 32))
 
 
-# ---- views and chunks --------------------------------------------------------------------------------------
+# ---- views and chunks
+# --------------------------------------------------------------------------------------
 
 
 def test_views_of_all_groups_are_encoded_row_by_row_in_their_order() -> None:
@@ -211,11 +224,17 @@ def test_chunks_of_7_rows_give_the_whole_batchs_gradient_without_batch_norm() ->
     assert len(whole) == 4
     for name, gradient in whole.items():
         assert gradient.abs().max() > 1e-6
-        assert (gradient - chunked[name]).abs().max() <= 1e-12 * max(1.0, float(gradient.abs().max())), name
+        assert (gradient - chunked[name]).abs().max() <= 1e-12 * max(
+            1.0, float(gradient.abs().max())
+        ), name
 
 
-@pytest.mark.parametrize(("size", "sizes"), [(7, [7, 7, 6]), (20, [20]), (19, [10, 10]), (1, [1] * 20), (None, [20])])
-def test_chunks_are_of_nearly_equal_size_and_never_larger_than_asked(size: int | None, sizes: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "sizes"), [(7, [7, 7, 6]), (20, [20]), (19, [10, 10]), (1, [1] * 20), (None, [20])]
+)
+def test_chunks_are_of_nearly_equal_size_and_never_larger_than_asked(
+    size: int | None, sizes: list[int]
+) -> None:
     encoder = with_chunks(plain_encoder(), size)
     seen: list[int] = []
     encoder.register_forward_hook(lambda _module, given, _out: seen.append(len(given[0])))
@@ -224,7 +243,9 @@ def test_chunks_are_of_nearly_equal_size_and_never_larger_than_asked(size: int |
     assert seen == sizes
 
 
-@pytest.mark.parametrize(("rows", "size", "sizes"), [(3, 2, [3]), (5, 2, [3, 2]), (6, 2, [2, 2, 2]), (7, 3, [3, 2, 2])])
+@pytest.mark.parametrize(
+    ("rows", "size", "sizes"), [(3, 2, [3]), (5, 2, [3, 2]), (6, 2, [2, 2, 2]), (7, 3, [3, 2, 2])]
+)
 def test_with_batch_norm_no_chunk_is_a_single_row(rows: int, size: int, sizes: list[int]) -> None:
     encoder = with_chunks(build_encoder("conv4", size=8), size).train()
     seen: list[int] = []
@@ -242,8 +263,9 @@ def test_a_chunk_is_recomputed_once_in_the_backward() -> None:
 
 
 def test_dropout_is_recomputed_with_the_masks_of_the_first_pass() -> None:
-    """Masks are drawn chunk after chunk, so a chunked step is another draw than the whole one, and its gradient
-    is exactly that of its own draw."""
+    """Masks are drawn chunk after chunk, so a chunked step is another draw than the whole one, and
+    its gradient is exactly that of its own draw.
+    """
     views = random_views(2, 10, 3, 8, 8)
     encoder = with_chunks(plain_encoder(dropout=0.4), 7).train()
     with torch.random.fork_rng():
@@ -268,7 +290,8 @@ def test_the_recomputation_leaves_torchs_generator_where_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("name", ["conv4", "mobilenetv3_small_050"])  # the second has timm's own BatchNorm
+# the second has timm's own BatchNorm
+@pytest.mark.parametrize("name", ["conv4", "mobilenetv3_small_050"])
 def test_running_statistics_move_once_a_chunk_and_only_in_the_first_pass(name: str) -> None:
     encoder = with_chunks(build_encoder(name, size=32), 7).train()
     assert encoder.has_batch_norm
@@ -279,7 +302,9 @@ def test_running_statistics_move_once_a_chunk_and_only_in_the_first_pass(name: s
     assert {int(module.num_batches_tracked) for module in counted} == {3}
     h.square().sum().backward()
     assert {int(module.num_batches_tracked) for module in counted} == {3}
-    assert all(torch.equal(value, after_forward[key]) for key, value in encoder.state_dict().items())
+    assert all(
+        torch.equal(value, after_forward[key]) for key, value in encoder.state_dict().items()
+    )
     assert all(module.track_running_stats for module in counted)
 
 
@@ -299,9 +324,13 @@ def test_a_failing_backward_puts_the_running_statistics_back() -> None:
 
 
 def test_with_batch_norm_each_chunk_is_its_own_normalisation_group() -> None:
-    """What gradient a chunked BatchNorm has: that of three networks in a row, with the statistics of each."""
+    """What gradient a chunked BatchNorm has: that of three networks in a row, with the statistics
+    of each.
+    """
     views = random_views(2, 9, 3, 8, 8)
-    encoder = with_chunks(Encoder(conv4().double(), size=8, architecture="conv4", library="nearfar"), 6).train()
+    encoder = with_chunks(
+        Encoder(conv4().double(), size=8, architecture="conv4", library="nearfar"), 6
+    ).train()
     h, chunked = gradients_of(encoder, views)
     encoder.zero_grad()
     rows = torch.cat([encoder(part) for part in views[0].flatten(0, 1).tensor_split(3)])
@@ -322,13 +351,19 @@ def test_without_gradients_chunks_change_nothing_and_keep_nothing() -> None:
     assert torch.allclose(h, encode_views(with_chunks(encoder, None), views).detach(), atol=1e-14)
 
 
-# ---- feature maps and tiles ----------------------------------------------------------------------------------
+# ---- feature maps and tiles
+# ----------------------------------------------------------------------------------
 
 
 def test_maps_come_in_chunks_with_the_whole_batchs_gradient() -> None:
     def net() -> nn.Sequential:
         torch.manual_seed(0)
-        layers = [nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        layers = [
+            nn.Conv2d(3, 6, 3, stride=2, padding=1),
+            nn.Tanh(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        ]
         return nn.Sequential(*layers).double()
 
     (views,) = random_views(3, 5, 3, 8, 8)
@@ -340,7 +375,12 @@ def test_maps_come_in_chunks_with_the_whole_batchs_gradient() -> None:
         pooled = encoder.pool(maps.flatten(0, 1)).view(3, 5, 6)
         assert torch.allclose(pooled, encode_views(encoder, (views,)), atol=1e-12)
         (torch.logsumexp(maps.flatten(), dim=0) + pooled.square().sum()).backward()
-        found.append((maps.detach(), torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])))
+        found.append(
+            (
+                maps.detach(),
+                torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None]),
+            )
+        )
     (maps, gradient), (chunked_maps, chunked) = found
     assert (maps - chunked_maps).abs().max() <= 1e-12
     assert (gradient - chunked).norm() <= 1e-12 * gradient.norm()
@@ -361,4 +401,6 @@ def test_tiles_of_several_groups_stand_by_tile_then_view() -> None:
     h = encode_tiles(encoder, (large, small))
     assert h.shape == (4, 3, 5, 6)
     for tile in range(4):
-        assert torch.allclose(h[tile], encode_views(encoder, (large[tile], small[tile])), atol=1e-12)
+        assert torch.allclose(
+            h[tile], encode_views(encoder, (large[tile], small[tile])), atol=1e-12
+        )

@@ -38,18 +38,24 @@ def test_queries_share_statistics_with_the_samples_beside_them(size, groups):
     encoder = normalising_encoder()
     found = companions(lambda views: encode_queries(encoder, views, size=size))
     length = SAMPLES // groups
-    assert found == [set(range(at // length * length, at // length * length + length)) for at in range(SAMPLES)]
+    assert found == [
+        set(range(at // length * length, at // length * length + length)) for at in range(SAMPLES)
+    ]
 
 
 def test_keys_share_statistics_with_others_than_their_queries():
-    """Without the order the two would be equal, and the batch alone would say which key is a query's own."""
+    """Without the order the two would be equal, and the batch alone would say which key is a
+    query's own.
+    """
     encoder = normalising_encoder()
     queries = companions(lambda views: encode_queries(encoder, views, size=4))
     keys = companions(lambda views: encode_keys(encoder, views, size=4, order=order()))
     places = order().argsort().tolist()
     assert {frozenset(one) for one in keys} == {frozenset(places[at : at + 4]) for at in (0, 4, 8)}
     assert not any(key == query for key, query in zip(keys, queries, strict=True))
-    in_place = companions(lambda views: encode_keys(encoder, views, size=4, order=torch.arange(12.0)))
+    in_place = companions(
+        lambda views: encode_keys(encoder, views, size=4, order=torch.arange(12.0))
+    )
     assert in_place == queries
 
 
@@ -65,7 +71,9 @@ def test_keys_come_back_in_the_order_of_the_batch_without_gradient():
 def test_without_batch_norm_nothing_is_grouped(monkeypatch):
     encoder, views = plain_encoder(), random_views(2, SAMPLES, 3, 8, 8)
     calls = []
-    monkeypatch.setattr(encoder, "forward", lambda rows, real=encoder.forward: calls.append(len(rows)) or real(rows))
+    monkeypatch.setattr(
+        encoder, "forward", lambda rows, real=encoder.forward: calls.append(len(rows)) or real(rows)
+    )
     encode_queries(encoder, views, size=4)
     encode_keys(encoder, views, size=4, order=order())
     assert calls == [2 * SAMPLES] * 2

@@ -42,7 +42,9 @@ def test_batch_norm_sees_all_rows_of_all_views_as_one_group() -> None:
     x = torch.randn(2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x[0] += 10
     y = head(x)
-    assert torch.allclose(y.flatten(0, 1).mean(dim=0), torch.zeros(4, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(
+        y.flatten(0, 1).mean(dim=0), torch.zeros(4, dtype=torch.float64), atol=1e-12
+    )
     assert y[0].mean() > 0.9 > -0.9 > y[1].mean()
 
 

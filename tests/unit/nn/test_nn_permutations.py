@@ -8,12 +8,20 @@ from nearfar.nn.permutations import distant_permutations
 
 
 def distances(orders: tuple[tuple[int, ...], ...]) -> list[int]:
-    return [sum(a != b for a, b in zip(one, other, strict=True)) for one, other in combinations(orders, 2)]
+    return [
+        sum(a != b for a, b in zip(one, other, strict=True))
+        for one, other in combinations(orders, 2)
+    ]
 
 
-# At most 9 permutations of 9 differ in all places, 72 in 8, 504 in 7: 9!/(d - 1)! (Deza & Vanstone 1978).
-@pytest.mark.parametrize(("count", "nearest", "never"), [(9, 9, 10), (10, 8, 9), (73, 7, 8), (100, 6, 8), (1000, 5, 7)])
-def test_nine_tiles_are_as_far_apart_as_greedy_choice_makes_them(count: int, nearest: int, never: int) -> None:
+# At most 9 permutations of 9 differ in all places, 72 in 8, 504 in 7: 9!/(d - 1)! (Deza & Vanstone
+# 1978).
+@pytest.mark.parametrize(
+    ("count", "nearest", "never"), [(9, 9, 10), (10, 8, 9), (73, 7, 8), (100, 6, 8), (1000, 5, 7)]
+)
+def test_nine_tiles_are_as_far_apart_as_greedy_choice_makes_them(
+    count: int, nearest: int, never: int
+) -> None:
     orders = distant_permutations(9, count)
     assert len(set(orders)) == count
     assert all(sorted(order) == list(range(9)) for order in orders)
@@ -30,7 +38,9 @@ def test_each_is_the_farthest_from_the_nearest_of_those_before() -> None:
     for count in range(1, 24):
         before = every[:count]
 
-        def rank(order: tuple[int, ...], before: tuple[tuple[int, ...], ...] = before) -> tuple[int, int]:
+        def rank(
+            order: tuple[int, ...], before: tuple[tuple[int, ...], ...] = before
+        ) -> tuple[int, int]:
             apart = [sum(a != b for a, b in zip(order, other, strict=True)) for other in before]
             return min(apart), sum(apart)
 

@@ -17,7 +17,9 @@ def rows() -> torch.Tensor:
 def test_scores_are_cosines_whatever_the_lengths():
     prototypes = made()
     scores = prototypes(rows())
-    expected = torch.nn.functional.cosine_similarity(rows()[:, :, None], prototypes.weight[None, None], dim=-1)
+    expected = torch.nn.functional.cosine_similarity(
+        rows()[:, :, None], prototypes.weight[None, None], dim=-1
+    )
     assert scores.shape == (2, 5, 6)
     assert torch.allclose(scores, expected, atol=1e-12)
     prototypes.weight.data *= 7

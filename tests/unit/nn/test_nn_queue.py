@@ -40,7 +40,9 @@ def test_the_oldest_rows_go_first_and_labels_and_indexes_go_with_them():
 def test_of_more_rows_than_it_holds_the_last_stay(extra):
     queue = Queue(4, 2)
     queue.push(numbered(*range(4 + extra)), torch.arange(4 + extra))
-    assert sorted(numbers_in(queue)) == sorted(queue.index.tolist()) == list(range(extra, 4 + extra))
+    assert (
+        sorted(numbers_in(queue)) == sorted(queue.index.tolist()) == list(range(extra, 4 + extra))
+    )
     assert queue.labels.tolist() == [-1] * 4
     assert bool(queue.full)
     queue.push(numbered(20), torch.tensor([20]))
@@ -53,7 +55,9 @@ def test_its_age_is_the_mean_of_samples_rows_in_pushes():
     for first in (0, 3, 6, 9):
         queue.push(numbered(*range(first, first + 3)), torch.arange(3))
         ages.append(float(queue.age))
-    assert ages == pytest.approx([0, 1, (3 * 1 + 2 * 2) / 5, (3 * 1 + 2 * 2) / 5, (3 * 1 + 2 * 2) / 5])
+    assert ages == pytest.approx(
+        [0, 1, (3 * 1 + 2 * 2) / 5, (3 * 1 + 2 * 2) / 5, (3 * 1 + 2 * 2) / 5]
+    )
     small = Queue(2, 2)
     small.push(numbered(1, 2, 3), torch.arange(3))
     assert float(small.age) == 1
@@ -73,7 +77,9 @@ def test_everything_it_knows_is_in_its_state():
     twin.load_state_dict(queue.state_dict())
     for one in (queue, twin):
         one.push(numbered(3, 4), torch.arange(2))
-    assert all(torch.equal(value, twin.state_dict()[key]) for key, value in queue.state_dict().items())
+    assert all(
+        torch.equal(value, twin.state_dict()[key]) for key, value in queue.state_dict().items()
+    )
     assert not any(True for _ in queue.parameters())
 
 

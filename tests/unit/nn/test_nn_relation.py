@@ -18,7 +18,9 @@ def head_and_rows(aggregation, *, dtype=torch.float32) -> tuple[RelationHead, Te
 
 
 def as_its_authors_wrote_it(head: RelationHead, h: Tensor) -> Tensor:
-    """Pairs are joined first, in their loop over views with its running shift, and then pass the whole head."""
+    """Pairs are joined first, in their loop over views with its running shift, and then pass the
+    whole head.
+    """
     join = {
         "cat": lambda a, b: torch.cat([a, b], dim=1),
         "sum": lambda a, b: a + b,
@@ -44,7 +46,8 @@ def test_the_logits_are_those_of_joined_pairs(aggregation):
 
 @EVERY
 def test_gradients_are_those_of_joined_pairs(aggregation, monkeypatch):
-    monkeypatch.setattr(relation, "ROWS_AT_ONCE", 7)  # the maxima of few rows at a time, and a last part that is short
+    # the maxima of few rows at a time, and a last part that is short
+    monkeypatch.setattr(relation, "ROWS_AT_ONCE", 7)
     head, h = head_and_rows(aggregation, dtype=torch.float64)
     weights = torch.randn(2, VIEWS * (VIEWS - 1) // 2, SAMPLES, dtype=torch.float64)
 

@@ -62,5 +62,7 @@ def test_buffers_of_batch_norm_are_not_averaged_and_move_by_its_own_forward():
 
 
 def test_momentum_rises_by_a_half_cosine_to_one():
-    assert [rising_momentum(0.9, p) for p in (0.0, 0.5, 1.0)] == pytest.approx([0.9, 0.95, 1.0], abs=1e-12)
+    assert [rising_momentum(0.9, p) for p in (0.0, 0.5, 1.0)] == pytest.approx(
+        [0.9, 0.95, 1.0], abs=1e-12
+    )
     assert rising_momentum(0.9, 1 / 3) == pytest.approx(0.925)

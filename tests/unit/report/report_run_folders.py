@@ -1,4 +1,6 @@
-"""Run folders written by hand, as other rooms write them: numpy only, realistic enough to look at."""
+"""Run folders written by hand, as other rooms write them: numpy only, realistic enough to look
+at.
+"""
 
 import json
 from pathlib import Path
@@ -6,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
-METHODS = {"supcon": (0.992, 5.54, 2.9), "cross_entropy": (0.989, 2.303, 0.05), "simclr": (0.966, 5.54, 4.3)}
+METHODS = {
+    "supcon": (0.992, 5.54, 2.9),
+    "cross_entropy": (0.989, 2.303, 0.05),
+    "simclr": (0.966, 5.54, 4.3),
+}
 
 
 def digits_images() -> tuple[np.ndarray, np.ndarray]:
@@ -15,9 +21,9 @@ def digits_images() -> tuple[np.ndarray, np.ndarray]:
 
     digits = load_digits()
     images = np.rint(digits.images[-360:] * 255 / 16).astype(np.uint8)
-    return np.repeat(images.repeat(4, 1).repeat(4, 2)[..., None], 3, -1), digits.target[-360:].astype(
-        np.int64
-    )
+    return np.repeat(images.repeat(4, 1).repeat(4, 2)[..., None], 3, -1), digits.target[
+        -360:
+    ].astype(np.int64)
 
 
 def made_up_images(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -69,25 +75,45 @@ def write_run(
     (path / "encoder.json").write_text(json.dumps(CONV4 | {"class_names": classes}))
     (path / "encoder.safetensors").write_bytes(b"")
     (path / "run.toml").write_text(
-        f'[method]\nname = "{method}"\ntemperature = 0.1\n\n[train]\nepochs = {epochs}\nseed = {seed}\n'
+        f'[method]\nname = "{method}"\ntemperature = 0.1\n\n[train]\nepochs = {epochs}\nseed ='
+        f" {seed}\n"
     )
     (path / "environment.json").write_text(json.dumps(ENVIRONMENT))
     return path
 
 
 CONV4 = {
-    "architecture": "conv4", "library": "nearfar", "width": 64, "input_size": 8, "create": {}, "stem": [],
-    "mean": [0.305, 0.305, 0.305], "std": [0.376, 0.376, 0.376], "eval_crop": 1.0,
-}  # fmt: skip
+    "architecture": "conv4",
+    "library": "nearfar",
+    "width": 64,
+    "input_size": 8,
+    "create": {},
+    "stem": [],
+    "mean": [0.305, 0.305, 0.305],
+    "std": [0.376, 0.376, 0.376],
+    "eval_crop": 1.0,
+}
 ENVIRONMENT = {
-    "nearfar": "0.1.0", "python": "3.12.3", "torch": "2.11.0", "torchvision": "0.26.0", "timm": "1.0.22",
-    "platform": "Linux-6.8", "cpu": "a CPU with two cores", "cpu_capability": "AVX2", "threads": 2,
-    "device": "cpu",     "git": None, "time_utc": "2026-01-01T00:00:00Z",
-}  # fmt: skip
+    "nearfar": "0.1.0",
+    "python": "3.12.3",
+    "torch": "2.11.0",
+    "torchvision": "0.26.0",
+    "timm": "1.0.22",
+    "platform": "Linux-6.8",
+    "cpu": "a CPU with two cores",
+    "cpu_capability": "AVX2",
+    "threads": 2,
+    "device": "cpu",
+    "git": None,
+    "time_utc": "2026-01-01T00:00:00Z",
+}
 
 
 def _rows(
-    images: tuple[np.ndarray, np.ndarray], n_classes: int, accuracy: float, random: np.random.Generator
+    images: tuple[np.ndarray, np.ndarray],
+    n_classes: int,
+    accuracy: float,
+    random: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     thumbnails, labels = images
     n = len(labels)
@@ -107,8 +133,10 @@ def _rows(
         "embeddings": random.normal(size=(n, 4)).astype(np.float32),
         "labels": labels,
         "predictions": predictions.astype(np.int64),
-        "confidence": np.where(wrong, random.uniform(0.4, 0.97, n), random.uniform(0.8, 1, n)).astype(
-            np.float32
+        "confidence": (
+            np.where(wrong, random.uniform(0.4, 0.97, n), random.uniform(0.8, 1, n)).astype(
+                np.float32
+            )
         ),
         "split": np.array(["test"] * n),
         "paths": np.array([f"digits/{i:04d}" for i in range(n)]),
@@ -135,31 +163,78 @@ def _results(
     def measured(name: str, value: float, selection: str | None) -> dict[str, Any]:
         margin = 1.96 * (value * (1 - value) / n) ** 0.5
         return {
-            "name": name, "split": "test", "selection": selection, "value": value, "n": n,
-            "interval": [value - margin, min(1.0, value + margin)], "protocol": f"protocol of {name}",
-        }  # fmt: skip
+            "name": name,
+            "split": "test",
+            "selection": selection,
+            "value": value,
+            "n": n,
+            "interval": [value - margin, min(1.0, value + margin)],
+            "protocol": f"protocol of {name}",
+        }
 
-    values = {"linear_probe.top1": top1, "knn.top1": top1 - 0.01, "few_label_probe.top1@10": top1 - 0.04}
+    values = {
+        "linear_probe.top1": top1,
+        "knn.top1": top1 - 0.01,
+        "few_label_probe.top1@10": top1 - 0.04,
+    }
     if method == "cross_entropy":
         values["head.top1"] = top1
     return {
-        "nearfar": "0.1.0", "method": method, "seed": seed, "complete": True,
-        "data": {"name": "digits", "source": "digits", "classes": list(classes), "n_train": 1078,
-                 "n_unlabeled": 0, "n_val": 359, "n_test": n, "side": 8, "skipped": []},
-        "encoder": {"name": "conv4", "width": 64, "size": 8, "stem": [], "mean": [0.3] * 3, "std": [0.4] * 3,
-                    "parameters": 24648},
+        "nearfar": "0.1.0",
+        "method": method,
+        "seed": seed,
+        "complete": True,
+        "data": {
+            "name": "digits",
+            "source": "digits",
+            "classes": list(classes),
+            "n_train": 1078,
+            "n_unlabeled": 0,
+            "n_val": 359,
+            "n_test": n,
+            "side": 8,
+            "skipped": [],
+        },
+        "encoder": {
+            "name": "conv4",
+            "width": 64,
+            "size": 8,
+            "stem": [],
+            "mean": [0.3] * 3,
+            "std": [0.4] * 3,
+            "parameters": 24648,
+        },
         "views": {"policy": "digits", "count": 2},
         "train": {"epochs": epochs, "batch_size": 128, "optimizer": "sgd", "lr": 0.5},
-        "measurements": [measured(k, v - d, s) for k, v in values.items()
-                         for s, d in (("last", 0.0), ("validation", 0.003))]
-        + [{"name": "linear_probe.per_class", "split": "test", "selection": "last", "n": n, "interval": None,
-            "value": [0.9, None], "protocol": ""}],
+        "measurements": (
+            [
+                measured(k, v - d, s)
+                for k, v in values.items()
+                for s, d in (("last", 0.0), ("validation", 0.003))
+            ]
+            + [
+                {
+                    "name": "linear_probe.per_class",
+                    "split": "test",
+                    "selection": "last",
+                    "n": n,
+                    "interval": None,
+                    "value": [0.9, None],
+                    "protocol": "",
+                }
+            ]
+        ),
         "untrained": [measured("linear_probe.top1", 0.781, None), measured("knn.top1", 0.74, None)],
         "confusion": {"split": "test", "counts": counts.tolist()},
-        "cost": {"train_seconds": 6.1 + float(random.random()), "total_seconds": 8.0,
-                 "peak_memory_bytes": None, "views_seen": epochs * 1024 * 2, "steps": epochs * 8},
+        "cost": {
+            "train_seconds": 6.1 + float(random.random()),
+            "total_seconds": 8.0,
+            "peak_memory_bytes": None,
+            "views_seen": epochs * 1024 * 2,
+            "steps": epochs * 8,
+        },
         "diagnosis": ["The loss is far below chance and the representation uses its dimensions."],
-    }  # fmt: skip
+    }
 
 
 def write_comparison(
@@ -177,8 +252,16 @@ def write_comparison(
     for method, (accuracy, chance, loss) in METHODS.items():
         for seed in range(seeds):
             folder = path / method / f"seed{seed}"
-            write_run(folder, method=method, seed=seed, images=images, accuracy=accuracy, chance=chance,
-                      final_loss=loss, **run)  # fmt: skip
+            write_run(
+                folder,
+                method=method,
+                seed=seed,
+                images=images,
+                accuracy=accuracy,
+                chance=chance,
+                final_loss=loss,
+                **run,
+            )
             folders.append(folder.relative_to(path).as_posix())
     table = []
     for method, (accuracy, _, _) in METHODS.items():
@@ -188,28 +271,76 @@ def write_comparison(
             ("few_label_probe.top1@10", 0.06),
         ):
             for selection in ("last", "validation"):
-                table.append({"method": method, "name": name, "split": "test", "selection": selection,
-                              "mean": accuracy - offset, "sd": sd and 0.003, "seeds": seeds})  # fmt: skip
-        table.append({"method": method, "name": "cost.train_seconds", "split": None, "selection": None,
-                      "mean": 6.4, "sd": 0.2, "seeds": seeds})  # fmt: skip
-        table.append({"method": method, "name": "cost.peak_memory_bytes", "split": None, "selection": None,
-                      "mean": None, "sd": None, "seeds": seeds})  # fmt: skip
+                table.append(
+                    {
+                        "method": method,
+                        "name": name,
+                        "split": "test",
+                        "selection": selection,
+                        "mean": accuracy - offset,
+                        "sd": sd and 0.003,
+                        "seeds": seeds,
+                    }
+                )
+        table.append(
+            {
+                "method": method,
+                "name": "cost.train_seconds",
+                "split": None,
+                "selection": None,
+                "mean": 6.4,
+                "sd": 0.2,
+                "seeds": seeds,
+            }
+        )
+        table.append(
+            {
+                "method": method,
+                "name": "cost.peak_memory_bytes",
+                "split": None,
+                "selection": None,
+                "mean": None,
+                "sd": None,
+                "seeds": seeds,
+            }
+        )
     for name, value in (("linear_probe.top1", 0.781), ("knn.top1", 0.74)):
-        table.append({"method": "untrained", "name": name, "split": "test", "selection": None, "mean": value,
-                      "sd": sd and 0.012, "seeds": seeds})  # fmt: skip
+        table.append(
+            {
+                "method": "untrained",
+                "name": name,
+                "split": "test",
+                "selection": None,
+                "mean": value,
+                "sd": sd and 0.012,
+                "seeds": seeds,
+            }
+        )
     compare = {
         "table": table,
         "comparisons": [
-            {"name": "linear_probe.top1", "a": a, "b": b, "difference": METHODS[a][0] - METHODS[b][0],
-             "interval": [-0.002, 0.008], "larger_than_noise": noise, "text": ""}
-            for a, b, noise in (("supcon", "cross_entropy", larger), ("supcon", "simclr", True),
-                                ("simclr", "cross_entropy", True))
+            {
+                "name": "linear_probe.top1",
+                "a": a,
+                "b": b,
+                "difference": METHODS[a][0] - METHODS[b][0],
+                "interval": [-0.002, 0.008],
+                "larger_than_noise": noise,
+                "text": "",
+            }
+            for a, b, noise in (
+                ("supcon", "cross_entropy", larger),
+                ("supcon", "simclr", True),
+                ("simclr", "cross_entropy", True),
+            )
         ],
-        "left_out": [{"method": "jigsaw", "reason": "needs images of at least 24 px, these have 8"}],
+        "left_out": [
+            {"method": "jigsaw", "reason": "needs images of at least 24 px, these have 8"}
+        ],
         "runs": folders,
         "report": "report.html",
         "command": "nearfar demo",
         "seeds": seeds,
-    }  # fmt: skip
+    }
     (path / "compare.json").write_text(json.dumps(compare))
     return path

@@ -1,4 +1,6 @@
-"""Many methods: the first sentence, the triangle of differences and what the command prints stay readable."""
+"""Many methods: the first sentence, the triangle of differences and what the command prints stay
+readable.
+"""
 
 from itertools import combinations
 from pathlib import Path
@@ -17,23 +19,36 @@ from nearfar.report.read import read_source
 from nearfar.report.words import headline
 
 SCORES = {
-    "a": (0.70, 0.72), "b": (0.95, 0.93), "c": (0.90, 0.94), "d": (0.94, 0.92), "e": (0.92, 0.95), "f": (0.91, 0.95),
-}  # fmt: skip
+    "a": (0.70, 0.72),
+    "b": (0.95, 0.93),
+    "c": (0.90, 0.94),
+    "d": (0.94, 0.92),
+    "e": (0.92, 0.95),
+    "f": (0.91, 0.95),
+}
 FLOORS = (0.60, 0.61)
 
 
 def results() -> list[dict]:
     def measured(value: float, selection: str | None) -> dict:
-        return {"name": "linear_probe.top1", "split": "test", "selection": selection, "value": value}
+        return {
+            "name": "linear_probe.top1",
+            "split": "test",
+            "selection": selection,
+            "value": value,
+        }
 
     return [
         {
-            "method": method, "seed": seed, "measurements": [measured(values[seed], "last")],
-            "untrained": [measured(FLOORS[seed], None)], "cost": {"train_seconds": 1.0, "peak_memory_bytes": 1},
+            "method": method,
+            "seed": seed,
+            "measurements": [measured(values[seed], "last")],
+            "untrained": [measured(FLOORS[seed], None)],
+            "cost": {"train_seconds": 1.0, "peak_memory_bytes": 1},
         }
         for method, values in SCORES.items()
         for seed in range(2)
-    ]  # fmt: skip
+    ]
 
 
 def made_up(tmp_path: Path, seeds: int = 2) -> Findings:
@@ -74,9 +89,14 @@ def test_many_methods_stand_in_a_triangle_the_better_as_the_row(tmp_path):
 
 @pytest.mark.parametrize(
     ("seeds", "says"),
-    [(2, "of 21 pairs. Of pairs that differ by noise alone"), (1, "One seed cannot tell any of the 21 from noise")],
+    [
+        (2, "of 21 pairs. Of pairs that differ by noise alone"),
+        (1, "One seed cannot tell any of the 21 from noise"),
+    ],
 )
-def test_the_page_says_whether_the_seeds_can_tell_differences_from_noise(tmp_path, monkeypatch, seeds, says):
+def test_the_page_says_whether_the_seeds_can_tell_differences_from_noise(
+    tmp_path, monkeypatch, seeds, says
+):
     found = made_up(tmp_path, seeds)
     monkeypatch.setattr("nearfar.report.page.differences", lambda _: differences(found))
     source = read_source([write_comparison(tmp_path / "page")])
@@ -87,8 +107,12 @@ def test_the_page_says_whether_the_seeds_can_tell_differences_from_noise(tmp_pat
 
 def test_many_methods_that_are_level_are_not_all_listed_in_the_first_sentence(tmp_path):
     sentence = headline(made_up(tmp_path)).sentence
-    assert sentence.startswith("b scored highest on digits, 94.0 ± 1.4 % of the test images right, but ")
-    assert sentence.endswith("but e, d, f and 1 more are level with it, no more apart than the seeds’ noise.")
+    assert sentence.startswith(
+        "b scored highest on digits, 94.0 ± 1.4 % of the test images right, but "
+    )
+    assert sentence.endswith(
+        "but e, d, f and 1 more are level with it, no more apart than the seeds’ noise."
+    )
 
 
 def test_few_methods_have_sentences(tmp_path):
@@ -100,12 +124,15 @@ def test_few_methods_have_sentences(tmp_path):
 def test_the_command_tells_the_pairs_of_the_best_where_there_are_many():
     table = build_table(results())
     found = {(row["method"], row["name"], row["selection"]): row for row in table}
-    told = _differences({"comparisons": compare_pairs(results(), list(SCORES)), "methods": list(SCORES)}, found)
+    told = _differences(
+        {"comparisons": compare_pairs(results(), list(SCORES)), "methods": list(SCORES)}, found
+    )
     best = "b"
     assert len(told) == len(SCORES)
     assert all(best in line.split(":")[0].split(" minus ") for line in told[:-1])
     assert told[-1].startswith("15 pairs in all, of which those of b are shown")
-    five = ["a", "b", "c", "d", "e"]  # ten pairs, fifteen with the untrained encoder: the report draws its triangle
+    # ten pairs, fifteen with the untrained encoder: the report draws its triangle
+    five = ["a", "b", "c", "d", "e"]
     told = _differences({"comparisons": compare_pairs(results(), five), "methods": five}, found)
     assert told[-1].startswith("10 pairs in all, of which those of b are shown")
     few = ["a", "b", "c"]
@@ -113,7 +140,9 @@ def test_the_command_tells_the_pairs_of_the_best_where_there_are_many():
     assert len(told) == len(list(combinations(few, 2)))
 
 
-@pytest.mark.parametrize(("difference", "text"), [(0.0004, "0.0"), (-0.0004, "0.0"), (-0.002, "−0.2"), (0.002, "+0.2")])
+@pytest.mark.parametrize(
+    ("difference", "text"), [(0.0004, "0.0"), (-0.0004, "0.0"), (-0.002, "−0.2"), (0.002, "+0.2")]
+)
 def test_a_difference_that_rounds_to_nothing_has_no_sign(difference, text):
     assert signed(difference) == text
 

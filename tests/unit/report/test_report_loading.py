@@ -10,11 +10,19 @@ from nearfar.core.errors import RunError
 from nearfar.report import loading_lines
 
 RESNET = {
-    "architecture": "resnet18", "library": "timm", "width": 512, "input_size": 32,
+    "architecture": "resnet18",
+    "library": "timm",
+    "width": 512,
+    "input_size": 32,
     "create": {"drop_rate": 0.0},
-    "stem": ["conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)", "maxpool = nn.Identity()"],
-    "mean": [0.49, 0.48, 0.45], "std": [0.25, 0.24, 0.26], "eval_crop": 0.9,
-}  # fmt: skip
+    "stem": [
+        "conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)",
+        "maxpool = nn.Identity()",
+    ],
+    "mean": [0.49, 0.48, 0.45],
+    "std": [0.25, 0.24, 0.26],
+    "eval_crop": 0.9,
+}
 
 
 def test_the_lines_for_conv4_load_its_weights_and_give_its_outputs(
@@ -68,7 +76,9 @@ def test_the_lines_state_the_evaluation_transform() -> None:
 
 
 def test_a_module_of_the_users_own_is_asked_for_by_name() -> None:
-    lines = loading_lines(RESNET | {"library": "user", "architecture": "Mine\nimport os", "stem": []})
+    lines = loading_lines(
+        RESNET | {"library": "user", "architecture": "Mine\nimport os", "stem": []}
+    )
     assert "build it first" in lines
     assert "import os" not in lines.splitlines()
     assert 'load_state_dict(load_file("encoder.safetensors"))' in lines

@@ -122,7 +122,9 @@ def test_every_name_a_user_gives_is_escaped(tmp_path: Path) -> None:
     assert not any("onerror" in attributes for _, attributes in page.found)
     assert html.count("&lt;img src=x onerror=alert(1)&gt;") > 20
     assert _payload(html)["families"][0]["classes"] == [HOSTILE, BREAK_OUT]
-    assert {a["href"] for a in page.named("a")} == {"./javascript%3Aalert%281%29/encoder.safetensors"}
+    assert {a["href"] for a in page.named("a")} == {
+        "./javascript%3Aalert%281%29/encoder.safetensors"
+    }
 
 
 def test_json_inside_a_script_cannot_end_it() -> None:
@@ -150,7 +152,9 @@ def test_the_first_120_classes_all_look_different_and_neighbours_doubly_so() -> 
     styles = class_styles(120)
     assert len(set(styles)) == 120
     assert all(
-        a.colour != b.colour and a.shape != b.shape for a, b in pairwise(styles) if a.colour != COLOURS[-1]
+        a.colour != b.colour and a.shape != b.shape
+        for a, b in pairwise(styles)
+        if a.colour != COLOURS[-1]
     )
 
 
@@ -174,14 +178,19 @@ def test_colours_stay_apart_for_colour_blind_eyes() -> None:
 
 
 def _oklab(linear: np.ndarray) -> np.ndarray:
-    cones = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
-             [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
+    cones = [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
     lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
            [0.0259040371, 0.7827717662, -0.8086757660]]  # fmt: skip
     return np.cbrt(linear @ np.array(cones).T) @ np.array(lab).T
 
 
-def test_figures_stand_in_the_matrix_up_to_twenty_classes_and_a_picture_beyond(tmp_path: Path) -> None:
+def test_figures_stand_in_the_matrix_up_to_twenty_classes_and_a_picture_beyond(
+    tmp_path: Path,
+) -> None:
     twenty = findings(read_source([write_run(tmp_path / "a", classes=tuple(map(str, range(20))))]))
     more = findings(read_source([write_run(tmp_path / "b", classes=tuple(map(str, range(21))))]))
     (figures,), (picture,) = confusion_matrices(twenty.groups), confusion_matrices(more.groups)
@@ -196,7 +205,14 @@ def test_the_worst_mistakes_are_the_surest_wrong_ones() -> None:
     confidence = np.array([0.6, 0.99, 0.9, 1.0, 1.0], np.float32)
     text, xy = np.array(["test"] * 5), np.zeros((5, 2), np.float32)
     rows = TestRows(
-        labels, predictions, confidence, text, text, xy, np.zeros((5, 1), int), made_up_images(5, 2)[0]
+        labels,
+        predictions,
+        confidence,
+        text,
+        text,
+        xy,
+        np.zeros((5, 1), int),
+        made_up_images(5, 2)[0],
     )
     assert rows.worst_mistakes(9).tolist() == [2, 0]
     assert rows.worst_mistakes(1).tolist() == [2]
@@ -227,12 +243,17 @@ def test_a_run_without_labels_gives_a_page_that_says_so(tmp_path: Path) -> None:
     )
     (run / "embeddings.npz").unlink()
     html = _page(run)
-    assert "simclr trained on 900 images of photos; there are no labels, so no accuracy was measured." in html
+    assert (
+        "simclr trained on 900 images of photos; there are no labels, so no accuracy was measured."
+        in html
+    )
     assert "Nothing was measured, so there is no table." in html
 
 
 def test_unlabelled_test_rows_are_mapped_without_classes(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", change={"data": {"name": "photos", "n_test": 40}, "confusion": None})
+    run = write_run(
+        tmp_path / "run", change={"data": {"name": "photos", "n_test": 40}, "confusion": None}
+    )
     with np.load(run / "embeddings.npz") as arrays:
         rows = dict(arrays)
     rows["labels"] = rows["predictions"] = np.full(40, -1)
@@ -244,7 +265,9 @@ def test_unlabelled_test_rows_are_mapped_without_classes(tmp_path: Path) -> None
 
 
 def test_neighbours_that_are_not_there_are_neither_drawn_nor_counted(tmp_path: Path) -> None:
-    """Row 0 has one neighbour, of its own class; numpy would take -1 for the last row, which is of another."""
+    """Row 0 has one neighbour, of its own class; numpy would take -1 for the last row, which is of
+    another.
+    """
     run = write_run(tmp_path / "run")
     with np.load(run / "embeddings.npz") as arrays:
         rows = dict(arrays)
@@ -272,19 +295,28 @@ def test_an_unfinished_comparison_shows_the_runs_that_are_there(tmp_path: Path) 
     assert len(_payload(html)["maps"]) == 9
 
 
-@pytest.mark.parametrize("name", ["results.json", "encoder.json", "environment.json", "embeddings.npz"])
+@pytest.mark.parametrize(
+    "name", ["results.json", "encoder.json", "environment.json", "embeddings.npz"]
+)
 @pytest.mark.parametrize("keep", [0, 0.5, 0.98])
 def test_a_file_cut_short_is_named_with_what_to_do(tmp_path: Path, name: str, keep: float) -> None:
     run = write_run(tmp_path / "run")
     content = (run / name).read_bytes()
     (run / name).write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(RunError, match=rf"{name}: .*; make the run again: nearfar train .* --force"):
+    with pytest.raises(
+        RunError, match=rf"{name}: .*; make the run again: nearfar train .* --force"
+    ):
         _page(run)
     assert not list(run.glob("*report.html*"))
 
 
-def test_a_broken_line_of_metrics_is_forgiven_only_at_the_end_of_an_interrupted_run(tmp_path: Path) -> None:
-    whole, stopped = write_run(tmp_path / "a"), write_run(tmp_path / "b", change={"complete": False})
+def test_a_broken_line_of_metrics_is_forgiven_only_at_the_end_of_an_interrupted_run(
+    tmp_path: Path,
+) -> None:
+    whole, stopped = (
+        write_run(tmp_path / "a"),
+        write_run(tmp_path / "b", change={"complete": False}),
+    )
     for run in (whole, stopped):
         with (run / "metrics.jsonl").open("a") as file:
             file.write('{"epoch": 31, "lo')
@@ -367,19 +399,33 @@ def test_the_monitors_have_curves_where_the_rows_hold_them(tmp_path):
     numbers = {"effective_rank": 30.0, "alignment": 0.25, "uniformity": -2.5, "queue_age": 4.5}
     path.write_text("".join(json.dumps(row | numbers) + "\n" for row in rows))
     text = write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
-    for title in ("Effective rank of the representation", "Alignment", "Uniformity", "Age of the queue"):
+    for title in (
+        "Effective rank of the representation",
+        "Alignment",
+        "Uniformity",
+        "Age of the queue",
+    ):
         assert f'aria-label="{title}, supcon, by epoch; seed 0' in text
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "Effective rank" not in write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Effective rank" not in write_report([run], tmp_path / "page.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_classifier_stage_has_its_curve_by_its_own_epochs(tmp_path):
     run = write_run(tmp_path / "run", epochs=3)
-    rows = [{"epoch": epoch, "loss": 1 / epoch, "classifier.top1.val": 0.5 + epoch / 100} for epoch in range(1, 31)]
+    rows = [
+        {"epoch": epoch, "loss": 1 / epoch, "classifier.top1.val": 0.5 + epoch / 100}
+        for epoch in range(1, 31)
+    ]
     (run / "classifier.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
-    summary = "validation accuracy of the classifier stage of supcon, by epoch; seed 0: 51.0 % → 80.0 %"
+    summary = (
+        "validation accuracy of the classifier stage of supcon, by epoch; seed 0: 51.0 % → 80.0 %"
+    )
     assert f'aria-label="{summary}"' in text
     assert re.search(rf'aria-label="{re.escape(summary)}".*?>30</text>', text, flags=re.DOTALL)
     (run / "classifier.jsonl").unlink()
-    assert "Classifier stage" not in write_report([run], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Classifier stage" not in write_report([run], tmp_path / "page.html").read_text(
+        encoding="utf-8"
+    )

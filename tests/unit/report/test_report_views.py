@@ -1,4 +1,6 @@
-"""The sheets of training views on the page: one for runs that share them, none for old runs, no trust in the file."""
+"""The sheets of training views on the page: one for runs that share them, none for old runs, no
+trust in the file.
+"""
 
 import base64
 import io
@@ -24,7 +26,9 @@ def sheet(colour: tuple[int, int, int] = (200, 30, 30), side: int = 60, **option
     return buffer.getvalue()
 
 
-def give_views(run: Path, *, policy: str = "simclr", count: int = 2, colour=(200, 30, 30), size: int = 32) -> None:
+def give_views(
+    run: Path, *, policy: str = "simclr", count: int = 2, colour=(200, 30, 30), size: int = 32
+) -> None:
     (run / "views.png").write_bytes(sheet(colour))
     results = json.loads((run / "results.json").read_text())
     results["views"] = {"policy": policy, "count": count, "shown": str(count)}
@@ -38,7 +42,9 @@ def shown(html: str) -> list[tuple[str, tuple[int, ...]]]:
     """Caption's heading and the middle pixel of each sheet."""
     image = r'<img class="views"[^>]* src="data:image/(?:png|jpeg);base64,([^"]*)"'
     found = re.findall(rf"<figcaption>([^<]*)</figcaption>\s*{image}", html)
-    pictures = [(label, Image.open(io.BytesIO(base64.b64decode(content)))) for label, content in found]
+    pictures = [
+        (label, Image.open(io.BytesIO(base64.b64decode(content)))) for label, content in found
+    ]
     return [(label, picture.getpixel((30, 30))) for label, picture in pictures]
 
 
@@ -67,10 +73,15 @@ def test_runs_that_share_their_views_show_one_sheet_of_the_run_with_most(tmp_pat
     folder = write_comparison(tmp_path / "c")
     for number, (method, count) in enumerate((("cross_entropy", 1), ("simclr", 2), ("supcon", 2))):
         for seed in range(3):
-            give_views(folder / method / f"seed{seed}", count=count, colour=(0, 60 * number, 10 * seed))
+            give_views(
+                folder / method / f"seed{seed}", count=count, colour=(0, 60 * number, 10 * seed)
+            )
     html = page(folder)
     (only,) = shown(html)
-    assert only in (("supcon, cross_entropy and simclr", (0, 120, 0)), ("supcon, cross_entropy and simclr", (0, 60, 0)))
+    assert only in (
+        ("supcon, cross_entropy and simclr", (0, 120, 0)),
+        ("supcon, cross_entropy and simclr", (0, 60, 0)),
+    )
     assert "views of each image a step: 2 for supcon, 1 for cross_entropy, 2 for simclr." in html
 
 
@@ -103,14 +114,21 @@ def test_a_large_sheet_is_embedded_small(tmp_path):
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG that claims to be of that size."""
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 1000)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
 
 
 def of_kind(kind: str) -> bytes:
@@ -132,7 +150,10 @@ def of_kind(kind: str) -> bytes:
         (bomb(2_401, 1), "got 2401 x 1"),
         (bomb(100, 100), "truncated"),
         (bomb(0, 5), ""),
-        (sheet()[:33] + chunk(b"IDAT", sheet()[41:70]) + chunk(b"\xe5\xeb\x04?", b""), "broken PNG file"),
+        (
+            sheet()[:33] + chunk(b"IDAT", sheet()[41:70]) + chunk(b"\xe5\xeb\x04?", b""),
+            "broken PNG file",
+        ),
         (sheet() + b"\0" * 8_000_000, "want at most 8,000,000 bytes"),
     ],
     ids=range(12),
@@ -141,7 +162,10 @@ def test_a_file_that_nearfar_did_not_write_is_refused_by_name(tmp_path, content,
     run = write_run(tmp_path / "run")
     give_views(run)
     (run / "views.png").write_bytes(content)
-    with pytest.raises(RunError, match=rf"views\.png: no picture that nearfar wrote \(.*{message}.*make the run again"):
+    with pytest.raises(
+        RunError,
+        match=rf"views\.png: no picture that nearfar wrote \(.*{message}.*make the run again",
+    ):
         page(run)
     assert not list(run.glob("*report.html*"))
 

@@ -23,9 +23,10 @@ def _sentence(*paths: Path) -> str:
 
 def test_a_lead_larger_than_the_noise_is_called_a_win(tmp_path: Path) -> None:
     sentence = _sentence(write_comparison(tmp_path / "c", larger=True))
-    assert sentence == (
-        "supcon won on digits: 99.2 ± 0.3 % of the test images right against 98.9 ± 0.3 % for cross_entropy, "
-        "which is more than the seeds’ noise."
+    assert (
+        sentence
+        == "supcon won on digits: 99.2 ± 0.3 % of the test images right against 98.9 ± 0.3 % for"
+        " cross_entropy, which is more than the seeds’ noise."
     )
 
 
@@ -54,10 +55,12 @@ def test_equal_scores_of_one_seed_are_called_level(tmp_path: Path) -> None:
 
 def test_the_details_name_protocol_seeds_difference_and_the_untrained_floor(tmp_path: Path) -> None:
     found = findings(read_source([write_comparison(tmp_path / "c")]))
-    assert headline(found).details == (
-        "Linear probe on the last epoch’s encoder, 40 test images, mean ± standard deviation over 3 seeds. "
-        "supcon is 0.3 percentage points above cross_entropy (interval −0.2 to +0.8). "
-        "The untrained encoder gets 78.1 ± 1.2 %; supcon is 21.1 percentage points above it."
+    assert (
+        headline(found).details
+        == "Linear probe on the last epoch’s encoder, 40 test images, mean ± standard deviation"
+        " over 3 seeds. supcon is 0.3 percentage points above cross_entropy (interval −0.2 to"
+        " +0.8). The untrained encoder gets 78.1 ± 1.2 %; supcon is 21.1 percentage points"
+        " above it."
     )
 
 
@@ -65,11 +68,20 @@ def test_an_interval_of_the_reversed_pair_is_turned_round(tmp_path: Path) -> Non
     folder = write_comparison(tmp_path / "c")
     compare = json.loads((folder / "compare.json").read_text())
     first = compare["comparisons"][0]
-    first |= {"a": "cross_entropy", "b": "supcon", "difference": -0.003, "interval": [-0.008, 0.002]}
+    first |= {
+        "a": "cross_entropy",
+        "b": "supcon",
+        "difference": -0.003,
+        "interval": [-0.008, 0.002],
+    }
     _edit(folder / "compare.json", comparisons=compare["comparisons"])
     found = findings(read_source([folder]))
     assert "(interval −0.2 to +0.8)" in headline(found).details
-    assert differences(found).sentences[0].startswith("cross_entropy is 0.3 percentage points below supcon")
+    assert (
+        differences(found)
+        .sentences[0]
+        .startswith("cross_entropy is 0.3 percentage points below supcon")
+    )
 
 
 def test_no_method_above_untrained_is_said_first(tmp_path: Path) -> None:
@@ -85,8 +97,9 @@ def test_no_method_above_untrained_is_said_first(tmp_path: Path) -> None:
 def test_a_single_run_is_told_with_its_gain_over_untrained(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", accuracy=1.0)
     found = findings(read_source([run]))
-    assert headline(found).sentence == (
-        "On digits, the supcon encoder gets 100.0 % of the test images right, "
+    assert (
+        headline(found).sentence
+        == "On digits, the supcon encoder gets 100.0 % of the test images right, "
         "21.9 percentage points above the untrained encoder."
     )
     assert "95 % interval" in headline(found).details
@@ -106,7 +119,9 @@ def test_a_single_run_whose_interval_holds_the_floor_is_not_called_better(tmp_pa
     worse = write_run(
         tmp_path / "w", change={"untrained": [floor[0] | {"value": 0.95}], "measurements": [top]}
     )
-    assert _sentence(worse).endswith("no more than the untrained encoder (95.0 %): training did not help.")
+    assert _sentence(worse).endswith(
+        "no more than the untrained encoder (95.0 %): training did not help."
+    )
 
 
 def test_runs_on_different_data_are_not_compared(tmp_path: Path) -> None:
@@ -144,16 +159,31 @@ def _floor(value: float, **encoder: str) -> dict[str, object]:
 def test_an_untrained_encoder_that_methods_share_is_counted_once(tmp_path: Path) -> None:
     for method in ("supcon", "simclr", "cross_entropy"):
         for seed, value in enumerate((0.7, 0.8)):
-            write_run(tmp_path / "c" / method / f"seed{seed}", method=method, seed=seed, change=_floor(value))
-    floor = findings(read_source([tmp_path / "c"])).entry("untrained", "linear_probe.top1", "test", None)
+            write_run(
+                tmp_path / "c" / method / f"seed{seed}",
+                method=method,
+                seed=seed,
+                change=_floor(value),
+            )
+    floor = findings(read_source([tmp_path / "c"])).entry(
+        "untrained", "linear_probe.top1", "test", None
+    )
     assert floor is not None
-    assert (floor.mean, floor.sd, floor.seeds) == (pytest.approx(0.75), pytest.approx(0.1 / 2**0.5), 2)
+    assert (floor.mean, floor.sd, floor.seeds) == (
+        pytest.approx(0.75),
+        pytest.approx(0.1 / 2**0.5),
+        2,
+    )
 
 
 def test_untrained_encoders_that_differ_are_all_counted(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / name, change=_floor(0.7, name=name)) for name in ("conv4", "resnet18")]
+    runs = [
+        write_run(tmp_path / name, change=_floor(0.7, name=name)) for name in ("conv4", "resnet18")
+    ]
     runs.append(write_run(tmp_path / "own", change=_floor(0.7)))
-    (tmp_path / "own" / "run.toml").write_text('[encoder]\nname = "conv4"\nweights = "w.safetensors"\n')
+    (tmp_path / "own" / "run.toml").write_text(
+        '[encoder]\nname = "conv4"\nweights = "w.safetensors"\n'
+    )
     floor = findings(read_source(runs)).entry("untrained", "linear_probe.top1", "test", None)
     assert floor is not None
     assert floor.seeds == 3
@@ -196,10 +226,13 @@ def test_a_run_without_a_test_split_is_told_by_validation(tmp_path: Path) -> Non
     top = {"name": "linear_probe.top1", "split": "val", "selection": "last", "value": 0.9, "n": 359}
     data = {"name": "mine", "classes": ["a", "b"], "n_val": 359}
     run = write_run(
-        tmp_path / "r", classes=("a", "b"), change={"measurements": [top], "untrained": [], "data": data}
+        tmp_path / "r",
+        classes=("a", "b"),
+        change={"measurements": [top], "untrained": [], "data": data},
     )
     found = findings(read_source([run]))
     assert (
-        headline(found).sentence == "On mine, the supcon encoder gets 90.0 % of the validation images right."
+        headline(found).sentence
+        == "On mine, the supcon encoder gets 90.0 % of the validation images right."
     )
     assert any("no test split" in line for line in missing(found.groups[0]))

@@ -1,4 +1,6 @@
-"""Batches: labels only where they are wanted, and the same global batch for every number of ranks."""
+"""Batches: labels only where they are wanted, and the same global batch for every number of
+ranks.
+"""
 
 import torch
 from train_tiny import tiny_batches
@@ -35,7 +37,9 @@ def test_two_ranks_share_the_batch_of_one() -> None:
     for one, left, right in zip(whole, *halves, strict=True):
         assert len(left.index) == len(right.index) == 2
         for name in ("index", "draw", "labels"):
-            assert torch.equal(getattr(one, name), torch.cat([getattr(left, name), getattr(right, name)]))
+            assert torch.equal(
+                getattr(one, name), torch.cat([getattr(left, name), getattr(right, name)])
+            )
         assert torch.equal(one.views[0], torch.cat([left.views[0], right.views[0]], dim=1))
         assert one.progress == left.progress == right.progress
 

@@ -14,12 +14,16 @@ from nearfar.core.errors import RunError
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.optimizers import build_optimizer, parameter_groups
 
-COUNTERS = Counters(epoch=3, step=21, views_seen=900, train_seconds=1.5, best_epoch=2, best_value=0.7)
+COUNTERS = Counters(
+    epoch=3, step=21, views_seen=900, train_seconds=1.5, best_epoch=2, best_value=0.7
+)
 
 
 def pair(out: int = 4) -> tuple[nn.Module, Optimizer]:
     """A method of a convolution and a norm, and its optimiser after a step."""
-    net = nn.Sequential(nn.Conv2d(3, out, 3), nn.BatchNorm2d(out)).to(memory_format=torch.channels_last)
+    net = nn.Sequential(nn.Conv2d(3, out, 3), nn.BatchNorm2d(out)).to(
+        memory_format=torch.channels_last
+    )
     optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)
     net(torch.randn(2, 3, 5, 5)).square().mean().backward()
     optimizer.step()
@@ -72,7 +76,10 @@ def test_groups_go_on_bit_for_bit_with_the_rate_and_decay_of_each(path: Path, na
     step(net, optimizer, 1)
     other, other_optimizer = made()
     load_checkpoint(path, other, other_optimizer)
-    options = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    options = [
+        {key: value for key, value in group.items() if key != "params"}
+        for group in optimizer.param_groups
+    ]
     assert len(options) == 4
     for group, wanted in zip(other_optimizer.param_groups, options, strict=True):
         assert wanted.items() <= group.items()
@@ -95,7 +102,9 @@ def test_the_method_alone_can_be_restored(path: Path) -> None:
     assert torch.equal(other.state_dict()["0.weight"], net.state_dict()["0.weight"])
 
 
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), RuntimeError("write failed\nat 12")])
+@pytest.mark.parametrize(
+    "failure", [OSError(28, "No space left on device"), RuntimeError("write failed\nat 12")]
+)
 def test_a_failing_write_leaves_the_previous_checkpoint_and_no_partial_file(
     path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
@@ -108,13 +117,17 @@ def test_a_failing_write_leaves_the_previous_checkpoint_and_no_partial_file(
         raise failure
 
     monkeypatch.setattr(torch, "save", half_written)
-    with pytest.raises(OSError, match=r"No space left|last\.pt could not be written: write failed$"):
+    with pytest.raises(
+        OSError, match=r"No space left|last\.pt could not be written: write failed$"
+    ):
         save_checkpoint(path, net, optimizer, Counters(epoch=4))
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
 
 
-def test_an_interrupt_while_writing_leaves_the_previous_checkpoint(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_writing_leaves_the_previous_checkpoint(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net, optimizer = pair()
     save_checkpoint(path, net, optimizer, COUNTERS)
 
@@ -131,7 +144,9 @@ def test_an_interrupt_while_writing_leaves_the_previous_checkpoint(path: Path, m
 
 
 def test_a_missing_checkpoint_says_that_no_epoch_was_complete(path: Path) -> None:
-    with pytest.raises(RunError, match=r"last\.pt is missing: no epoch was complete; start again with --force"):
+    with pytest.raises(
+        RunError, match=r"last\.pt is missing: no epoch was complete; start again with --force"
+    ):
         load_checkpoint(path, pair()[0])
 
 
@@ -152,12 +167,16 @@ def test_a_checkpoint_cut_short_or_changed_is_refused(path: Path) -> None:
 
 def test_a_checkpoint_of_another_shape_does_not_fit(path: Path) -> None:
     save_checkpoint(path, *pair(4), COUNTERS)
-    with pytest.raises(RunError, match=r"last\.pt does not fit this run .*start again with --force") as caught:
+    with pytest.raises(
+        RunError, match=r"last\.pt does not fit this run .*start again with --force"
+    ) as caught:
         load_checkpoint(path, *pair(5))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [{}, {"method": 3}, {"method": {}, "counters": {}}, [1], torch.zeros(3)])
+@pytest.mark.parametrize(
+    "content", [{}, {"method": 3}, {"method": {}, "counters": {}}, [1], torch.zeros(3)]
+)
 def test_a_file_that_is_no_checkpoint_does_not_fit(path: Path, content: Any) -> None:
     path.parent.mkdir()
     torch.save(content, path)
@@ -168,6 +187,9 @@ def test_a_file_that_is_no_checkpoint_does_not_fit(path: Path, content: Any) -> 
 def test_counters_of_another_version_do_not_fit(path: Path) -> None:
     net, optimizer = pair()
     path.parent.mkdir()
-    torch.save({"method": net.state_dict(), "optimizer": optimizer.state_dict(), "counters": {"days": 3}}, path)
+    torch.save(
+        {"method": net.state_dict(), "optimizer": optimizer.state_dict(), "counters": {"days": 3}},
+        path,
+    )
     with pytest.raises(RunError, match="does not fit this run"):
         load_checkpoint(path, net, optimizer)

@@ -1,4 +1,6 @@
-"""The classifier stage: what is frozen stays, what learns has its own rate, and the head folds into plain layers."""
+"""The classifier stage: what is frozen stays, what learns has its own rate, and the head folds into
+plain layers.
+"""
 
 import numpy as np
 import pytest
@@ -18,14 +20,24 @@ from nearfar.training.optimizers import RATE_SCALE
 WIDTH = 6
 
 
-def made(kind: ClassifierKind = "mlp", *, finetuned: bool = False, of_features: bool = False) -> ClassifierStage:
+def made(
+    kind: ClassifierKind = "mlp", *, finetuned: bool = False, of_features: bool = False
+) -> ClassifierStage:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layers = (nn.Conv2d(3, WIDTH, 3), nn.BatchNorm2d(WIDTH), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        layers = (
+            nn.Conv2d(3, WIDTH, 3),
+            nn.BatchNorm2d(WIDTH),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
         encoder = Encoder(nn.Sequential(*layers), size=SIZE, architecture="tiny")
         head = classifier_head(kind, WIDTH, 2, hidden_dim=11, dropout=0.5)
     mean, scale = torch.linspace(-1, 1, WIDTH), torch.linspace(0.1, 3, WIDTH)
-    return ClassifierStage(encoder, FACTS, head, mean=mean, scale=scale, finetuned=finetuned, of_features=of_features)
+    return ClassifierStage(
+        encoder, FACTS, head, mean=mean, scale=scale, finetuned=finetuned, of_features=of_features
+    )
 
 
 def optimizer_of(model: ClassifierStage) -> torch.optim.Optimizer:
@@ -45,11 +57,15 @@ def test_the_published_head() -> None:
     head = classifier_head("mlp", 64, 5, hidden_dim=1000, dropout=0.5)
     assert [layer.p for layer in head if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
     assert [tuple(p.shape) for p in head.parameters()] == [(1000, 64), (1000,), (5, 1000), (5,)]
-    assert [type(layer) for layer in classifier_head("linear", 64, 5, hidden_dim=1, dropout=0.0)] == [nn.Linear]
+    assert [
+        type(layer) for layer in classifier_head("linear", 64, 5, hidden_dim=1, dropout=0.0)
+    ] == [nn.Linear]
 
 
 @pytest.mark.parametrize("of_features", [False, True])
-def test_a_frozen_encoder_does_not_move_by_one_bit_statistics_of_batch_norm_included(of_features: bool) -> None:
+def test_a_frozen_encoder_does_not_move_by_one_bit_statistics_of_batch_norm_included(
+    of_features: bool,
+) -> None:
     model = made(of_features=of_features)
     before, head = weights(model.encoder), weights(model.head)
     batches = tiny_batches(features=torch.randn(16, WIDTH) if of_features else None)
@@ -57,21 +73,34 @@ def test_a_frozen_encoder_does_not_move_by_one_bit_statistics_of_batch_norm_incl
     assert not model.encoder.training
     assert model.head.training
     assert len(before) > 5
-    assert all(torch.equal(value, model.encoder.state_dict()[name]) for name, value in before.items())
-    assert not any(torch.equal(value, model.head.state_dict()[name]) for name, value in head.items())
+    assert all(
+        torch.equal(value, model.encoder.state_dict()[name]) for name, value in before.items()
+    )
+    assert not any(
+        torch.equal(value, model.head.state_dict()[name]) for name, value in head.items()
+    )
 
 
 def test_a_finetuned_encoder_learns_at_its_own_rate_and_its_statistics_move() -> None:
     model = made(finetuned=True)
     before = weights(model)
-    tiny_fit(model, tiny_batches(epochs=1, steps_per_epoch=1), optimizer=(optimizer := optimizer_of(model)), lr=0.3)
+    tiny_fit(
+        model,
+        tiny_batches(epochs=1, steps_per_epoch=1),
+        optimizer=(optimizer := optimizer_of(model)),
+        lr=0.3,
+    )
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.3, 0.003])
-    moved = {name for name, value in before.items() if not torch.equal(value, model.state_dict()[name])}
+    moved = {
+        name for name, value in before.items() if not torch.equal(value, model.state_dict()[name])
+    }
     assert {"encoder.net.0.weight", "encoder.net.1.running_mean", "head.4.weight"} <= moved
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_the_folded_layers_give_the_scores_of_the_head_on_standardised_representations(kind: str) -> None:
+def test_the_folded_layers_give_the_scores_of_the_head_on_standardised_representations(
+    kind: str,
+) -> None:
     model = made(kind).eval()
     h = torch.randn(9, WIDTH, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -105,7 +134,9 @@ def test_a_stage_learns() -> None:
     table = torch.randn(16, WIDTH, generator=torch.Generator().manual_seed(1))
     table[:, 0] = 3 * (torch.arange(16) % 2 * 2.0 - 1)
     model = made("linear", of_features=True)
-    rows = tiny_fit(model, tiny_batches(features=table, epochs=20), optimizer=optimizer_of(model), lr=0.3)
+    rows = tiny_fit(
+        model, tiny_batches(features=table, epochs=20), optimizer=optimizer_of(model), lr=0.3
+    )
     assert rows[-1]["accuracy"] == 1.0
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
 
@@ -113,7 +144,9 @@ def test_a_stage_learns() -> None:
 def test_what_is_not_finite_stops_it_and_the_message_names_its_own_rate() -> None:
     model = made("linear", of_features=True)
     batches = tiny_batches(features=torch.full((16, WIDTH), torch.nan))
-    with pytest.raises(DivergedError, match=r"ClassifierStage is nan.*--set classifier\.lr=0\.01; the last"):
+    with pytest.raises(
+        DivergedError, match=r"ClassifierStage is nan.*--set classifier\.lr=0\.01; the last"
+    ):
         tiny_fit(model, batches, optimizer=optimizer_of(model), lr_key="classifier.lr")
 
 

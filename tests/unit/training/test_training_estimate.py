@@ -12,7 +12,8 @@ def test_the_cost_of_a_row_is_positive_and_of_the_right_order() -> None:
     encoder = build_encoder("conv4", size=16)
     cost = row_cost(encoder, size=16, device=CPU)
     assert 0 < cost.seconds < 0.1
-    # input, and convolution, norm, ReLU and pooling of four stages: at least input and two maps a stage
+    # input, and convolution, norm, ReLU and pooling of four stages: at least input and two maps a
+    # stage
     maps = [8 * 256, 16 * 64, 32 * 16, 64 * 4]
     assert 4 * (3 * 256 + 2 * sum(maps)) <= cost.saved_bytes <= 4 * (3 * 256 + 5 * sum(maps))
     assert cost.weight_bytes == 3 * 4 * 24_648

@@ -1,4 +1,6 @@
-"""The loop: rates, clipping, randomness, order of calls, and stopping where the loss is no number."""
+"""The loop: rates, clipping, randomness, order of calls, and stopping where the loss is no
+number.
+"""
 
 import pytest
 import torch
@@ -19,19 +21,33 @@ def test_a_run_learns_and_reports_a_row_of_means_an_epoch() -> None:
     method = Recording()
     rows = tiny_fit(method)
     assert len(rows) == 2
-    assert [row["loss"] for row in rows] == pytest.approx([sum(method.losses[:3]) / 3, sum(method.losses[3:]) / 3])
+    assert [row["loss"] for row in rows] == pytest.approx(
+        [sum(method.losses[:3]) / 3, sum(method.losses[3:]) / 3]
+    )
     assert rows[1]["loss"] < rows[0]["loss"]
     assert [row["step"] for row in rows] == [2.0, 5.0]
-    monitors = {"effective_rank", "feature_std", "alignment", "uniformity", "cosine_positive", "cosine_random"}
+    monitors = {
+        "effective_rank",
+        "feature_std",
+        "alignment",
+        "uniformity",
+        "cosine_positive",
+        "cosine_random",
+    }
     assert set(rows[0]) == {"loss", "grad_norm", "chance", "step", "lr", *monitors}
-    norms = [torch.cat([g.flatten() for g in gradients if g is not None]).norm() for gradients in method.gradients]
+    norms = [
+        torch.cat([g.flatten() for g in gradients if g is not None]).norm()
+        for gradients in method.gradients
+    ]
     assert rows[0]["grad_norm"] == pytest.approx(float(sum(norms[:3]) / 3), rel=1e-5)
 
 
 def test_a_step_calls_step_after_backward_and_after_step_in_this_order() -> None:
     method = Recording()
     tiny_fit(method)
-    assert method.calls == [call for n in range(1, 7) for call in ("step", "after_backward", f"after_step {n}")]
+    assert method.calls == [
+        call for n in range(1, 7) for call in ("step", "after_backward", f"after_step {n}")
+    ]
     assert method.progress == [step / 6 for step in range(6)]
     assert all(gradient is not None for gradient in method.gradients[0])
 
@@ -70,7 +86,9 @@ def test_the_rate_warms_up_over_epochs_and_then_decays() -> None:
     method = Recording()
     Rates.seen = []
     optimizer = Rates(method.parameters(), lr=123.0)
-    rows = tiny_fit(method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, schedule=Schedule("cosine"))
+    rows = tiny_fit(
+        method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, schedule=Schedule("cosine")
+    )
     assert Rates.seen == pytest.approx([0.2, 0.4, 0.6, 0.6, 0.45, 0.15])
     assert [row["lr"] for row in rows] == pytest.approx([0.6, 0.15])
 
@@ -78,9 +96,14 @@ def test_the_rate_warms_up_over_epochs_and_then_decays() -> None:
 def test_a_group_whose_rate_is_constant_stays_at_the_peak() -> None:
     method = Recording()
     layer = method.encoder.net.layers[1]
-    groups = [{"params": [layer.weight], CONSTANT_RATE: True}, {"params": [layer.bias], CONSTANT_RATE: False}]
+    groups = [
+        {"params": [layer.weight], CONSTANT_RATE: True},
+        {"params": [layer.bias], CONSTANT_RATE: False},
+    ]
     optimizer = torch.optim.SGD(groups, lr=123.0)
-    rows = tiny_fit(method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, schedule=Schedule("cosine"))
+    rows = tiny_fit(
+        method, optimizer=optimizer, lr=0.6, warmup_epochs=1.0, schedule=Schedule("cosine")
+    )
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.6, 0.15])
     assert rows[-1]["lr"] == pytest.approx(0.15)
 
@@ -136,7 +159,9 @@ def test_a_resumed_run_continues_with_the_epoch_the_rate_and_the_masks_that_come
             raise StopHereError
 
     with pytest.raises(StopHereError):
-        tiny_fit(halves, tiny_batches(epochs=4), counters=counters, after_epoch=stop_after_two, **course)
+        tiny_fit(
+            halves, tiny_batches(epochs=4), counters=counters, after_epoch=stop_after_two, **course
+        )
     assert (counters.epoch, counters.step, counters.views_seen) == (2, 6, 6 * 2 * 4)
     rows = tiny_fit(halves, tiny_batches(epochs=4), counters=counters, **course)
     assert len(rows) == 2
@@ -221,7 +246,9 @@ def test_a_gradient_that_is_no_number_stops_the_run_before_its_step() -> None:
     method = Recording()
     start = flat(method)
     method.encoder.net.layers[1].weight.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(TrainingStoppedError, match=r"stopped at step 1 of 6 .*the gradient of Recording has norm"):
+    with pytest.raises(
+        TrainingStoppedError, match=r"stopped at step 1 of 6 .*the gradient of Recording has norm"
+    ):
         tiny_fit(method)
     assert torch.equal(flat(method), start)
 
@@ -233,7 +260,9 @@ def test_a_loss_that_refuses_rows_that_are_not_finite_stops_the_run_too() -> Non
         raise NotFiniteError("z: want finite numbers, got NaN in 3 row(s)")
 
     method.step = refuse
-    with pytest.raises(TrainingStoppedError, match=r"step 1 of 6 .*Recording cannot be taken \(z: want finite"):
+    with pytest.raises(
+        TrainingStoppedError, match=r"step 1 of 6 .*Recording cannot be taken \(z: want finite"
+    ):
         tiny_fit(method)
 
 
@@ -244,5 +273,7 @@ def test_a_batch_with_nothing_to_compare_stops_the_run_and_says_what_to_set() ->
         raise NothingToCompareError("labels: want two classes, got one")
 
     method.step = refuse
-    with pytest.raises(TrainingStoppedError, match=r"step 1 of 6 .*Recording finds nothing .*want two.*batch_size"):
+    with pytest.raises(
+        TrainingStoppedError, match=r"step 1 of 6 .*Recording finds nothing .*want two.*batch_size"
+    ):
         tiny_fit(method)

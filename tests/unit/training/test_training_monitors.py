@@ -39,13 +39,16 @@ def rank_me(rows: Tensor) -> float:
 def test_the_effective_rank_is_rank_me_s(shape):
     rows = random(*shape) * torch.logspace(0, -3, shape[1])
     assert effective_rank(rows) == pytest.approx(rank_me(rows), rel=1e-5)
-    assert effective_rank(rows + 5) == pytest.approx(rank_me(rows + 5), rel=1e-5)  # as they are, not centred
+    # as they are, not centred
+    assert effective_rank(rows + 5) == pytest.approx(rank_me(rows + 5), rel=1e-5)
 
 
 def test_the_effective_rank_of_known_rows():
     basis = torch.linalg.qr(random(512, 512).double())[0].float()
     assert effective_rank(basis) == pytest.approx(512.14, abs=0.005)
-    assert effective_rank(random(600, 1) * random(1, 512, seed=1)) == pytest.approx(1.0008, abs=1e-4)
+    assert effective_rank(random(600, 1) * random(1, 512, seed=1)) == pytest.approx(
+        1.0008, abs=1e-4
+    )
     assert effective_rank(torch.zeros(10, 4)) == 1.0
 
 
@@ -64,10 +67,16 @@ def test_pairs_agree_with_a_loop_over_them():
         return sum(x * y for x, y in zip(a, b, strict=True))
 
     rows = [(v, i) for v in range(3) for i in range(7)]
-    cosines = {(a, b): cosine(unit[a[0]][a[1]], unit[b[0]][b[1]]) for a, b in itertools.combinations(rows, 2)}
+    cosines = {
+        (a, b): cosine(unit[a[0]][a[1]], unit[b[0]][b[1]])
+        for a, b in itertools.combinations(rows, 2)
+    }
     positive = [c for (a, b), c in cosines.items() if a[1] == b[1]]
     others = [c for (a, b), c in cosines.items() if a[1] != b[1]]
-    of_view = [[math.exp(4 * c - 4) for (a, b), c in cosines.items() if a[0] == b[0] == v] for v in range(3)]
+    of_view = [
+        [math.exp(4 * c - 4) for (a, b), c in cosines.items() if a[0] == b[0] == v]
+        for v in range(3)
+    ]
     assert pairs(z) == pytest.approx(
         {
             "alignment": sum(2 - 2 * c for c in positive) / len(positive),
@@ -112,11 +121,15 @@ def test_the_newest_rows_count_and_older_ones_are_let_go():
     for number in range(50):
         monitor.see(step(random(2, 6, 5, seed=number)))
     kept = -(-rows_wanted(5) // 12)
-    newest = torch.cat([random(2, 6, 5, seed=number).flatten(0, 1) for number in range(50 - kept, 50)])
+    newest = torch.cat(
+        [random(2, 6, 5, seed=number).flatten(0, 1) for number in range(50 - kept, 50)]
+    )
     assert len(monitor._kept) == kept
     row = monitor.row()
     assert row["effective_rank"] == pytest.approx(effective_rank(newest[-rows_wanted(5) :]))
-    compared = [spread(random(2, 6, 5, seed=number)) for number in range(50 - min(kept, MOST_STEPS), 50)]
+    compared = [
+        spread(random(2, 6, 5, seed=number)) for number in range(50 - min(kept, MOST_STEPS), 50)
+    ]
     assert row["feature_std"] == pytest.approx(sum(compared) / len(compared))
 
 
@@ -135,7 +148,9 @@ def test_a_large_batch_is_cut_and_its_storage_let_go():
     kept = monitor._kept[0][0]
     assert kept.shape == (2, MOST_ROWS // 2, 64)
     assert kept.untyped_storage().nbytes() == kept.numel() * 4
-    assert monitor.row()["effective_rank"] == pytest.approx(effective_rank(h[:, : MOST_ROWS // 2].flatten(0, 1)[-512:]))
+    assert monitor.row()["effective_rank"] == pytest.approx(
+        effective_rank(h[:, : MOST_ROWS // 2].flatten(0, 1)[-512:])
+    )
 
 
 def test_looking_takes_no_gradient_and_no_randomness():
@@ -143,6 +158,8 @@ def test_looking_takes_no_gradient_and_no_randomness():
     h = random(2, 6, 5).requires_grad_()
     monitor = Monitor()
     monitor.see(step(h * 2, h * 3))
-    assert not any(kept.requires_grad for pair in monitor._kept for kept in pair if kept is not None)
+    assert not any(
+        kept.requires_grad for pair in monitor._kept for kept in pair if kept is not None
+    )
     monitor.row()
     assert torch.equal(before, torch.get_rng_state())

@@ -87,7 +87,8 @@ def test_its_time_is_not_the_run_s(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(probe, "see", slow)
     tiny_fit(Recording(), counters=counters, online_probe=probe)
-    assert -6001 < counters.train_seconds < -5900  # six steps of a thousand seconds that never passed
+    # six steps of a thousand seconds that never passed
+    assert -6001 < counters.train_seconds < -5900
 
 
 def test_it_goes_on_from_a_checkpoint_bit_for_bit(tmp_path: Path) -> None:

@@ -9,7 +9,12 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from nearfar.training.lars import LARS
-from nearfar.training.optimizers import CONSTANT_RATE, build_optimizer, load_optimizer_state, parameter_groups
+from nearfar.training.optimizers import (
+    CONSTANT_RATE,
+    build_optimizer,
+    load_optimizer_state,
+    parameter_groups,
+)
 from nearfar.training.rmsprop import RMSProp
 
 KINDS = {"sgd": SGD, "adamw": AdamW, "adam": Adam, "lars": LARS, "rmsprop": RMSProp}
@@ -20,13 +25,17 @@ OWN = {"lars": TRUST, "rmsprop": {"epsilon": 0.001}}
 def weights() -> list[nn.Parameter]:
     """A channels-last convolution weight, as the encoder keeps it, and a bias."""
     generator = torch.Generator().manual_seed(0)
-    kernel = torch.randn(8, 4, 3, 3, generator=generator).contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(8, 4, 3, 3, generator=generator).contiguous(
+        memory_format=torch.channels_last
+    )
     return [nn.Parameter(kernel), nn.Parameter(torch.zeros(8))]
 
 
 def stepped(name: str) -> tuple[Optimizer, list[nn.Parameter]]:
     parameters = weights()
-    optimizer = build_optimizer(name, parameters, lr=0.1, weight_decay=0.01, momentum=0.9, **OWN.get(name, {}))
+    optimizer = build_optimizer(
+        name, parameters, lr=0.1, weight_decay=0.01, momentum=0.9, **OWN.get(name, {})
+    )
     generator = torch.Generator().manual_seed(1)
     for _ in range(2):
         for parameter in parameters:
@@ -36,7 +45,9 @@ def stepped(name: str) -> tuple[Optimizer, list[nn.Parameter]]:
 
 
 def saved_contiguously(optimizer: Optimizer) -> dict[str, object]:
-    """The state through a file, with contiguous tensors: what another library's or version's file may hold."""
+    """The state through a file, with contiguous tensors: what another library's or version's file
+    may hold.
+    """
     state = optimizer.state_dict()
     for entries in state["state"].values():
         for key, value in entries.items():
@@ -50,8 +61,12 @@ def saved_contiguously(optimizer: Optimizer) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("name", "kind"), list(KINDS.items()))
-def test_a_name_gives_its_optimiser_with_rate_and_weight_decay(name: str, kind: type[Optimizer]) -> None:
-    optimizer = build_optimizer(name, weights(), lr=0.3, weight_decay=0.02, momentum=0.8, **OWN.get(name, {}))
+def test_a_name_gives_its_optimiser_with_rate_and_weight_decay(
+    name: str, kind: type[Optimizer]
+) -> None:
+    optimizer = build_optimizer(
+        name, weights(), lr=0.3, weight_decay=0.02, momentum=0.8, **OWN.get(name, {})
+    )
     assert type(optimizer) is kind
     (group,) = optimizer.param_groups
     assert (group["lr"], group["weight_decay"], len(group["params"])) == (0.3, 0.02, 2)
@@ -62,7 +77,9 @@ def test_a_name_gives_its_optimiser_with_rate_and_weight_decay(name: str, kind: 
 
 
 def test_sgd_without_momentum_is_without_nesterov() -> None:
-    (group,) = build_optimizer("sgd", weights(), lr=0.1, weight_decay=0.0, momentum=0.0).param_groups
+    (group,) = build_optimizer(
+        "sgd", weights(), lr=0.1, weight_decay=0.0, momentum=0.0
+    ).param_groups
     assert (group["momentum"], group["nesterov"]) == (0.0, False)
 
 
@@ -100,7 +117,10 @@ def test_without_a_difference_all_that_learns_is_one_group_in_the_order_of_the_m
 def test_norms_and_biases_may_go_without_weight_decay() -> None:
     model = TwoParts()
     groups = parameter_groups(model, decay_norms_and_biases=False)
-    assert names_of(groups, model) == [["encoder.0.weight", "predictor.weight"], [*ENCODER[1:], "predictor.bias"]]
+    assert names_of(groups, model) == [
+        ["encoder.0.weight", "predictor.weight"],
+        [*ENCODER[1:], "predictor.bias"],
+    ]
     built = build_optimizer("sgd", groups, lr=0.1, weight_decay=0.02, momentum=0.9)
     assert [group["weight_decay"] for group in built.param_groups] == [0.02, 0.0]
 
@@ -117,7 +137,9 @@ def test_a_part_with_a_rate_of_its_own_is_a_group_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", list(OWN))
 def test_an_optimisers_own_settings_reach_it(name: str) -> None:
-    (group,) = build_optimizer(name, weights(), lr=0.1, weight_decay=0.02, momentum=0.8, **OWN[name]).param_groups
+    (group,) = build_optimizer(
+        name, weights(), lr=0.1, weight_decay=0.02, momentum=0.8, **OWN[name]
+    ).param_groups
     assert OWN[name].items() <= group.items()
     assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.1, 0.02, 0.8)
 

@@ -13,7 +13,9 @@ SUPCONTRAST = {"milestones": (0.6, 0.75, 0.9), "factor": 0.2}
 
 def course(decay: Decay, total: int = 100, warmup: int = 10, **own: Any) -> list[float]:
     schedule = Schedule(decay, **(SUPCONTRAST if decay == "steps" and not own else own))
-    return [rate_factor(step, schedule, total_steps=total, warmup_steps=warmup) for step in range(total)]
+    return [
+        rate_factor(step, schedule, total_steps=total, warmup_steps=warmup) for step in range(total)
+    ]
 
 
 @pytest.mark.parametrize("decay", ["cosine", "steps", "constant"])
@@ -50,10 +52,14 @@ def test_moco_v1_falls_to_a_tenth_after_120_and_160_of_200_epochs() -> None:
 
 @pytest.mark.parametrize("floor", [0.1**3, 0.0048 / 4.8])
 def test_a_cosine_may_end_at_a_floor(floor: float) -> None:
-    """HobbitLong's SupContrast and SwAV: floor + (peak - floor) (1 + cos) / 2, transcribed with a peak of 4.8."""
+    """HobbitLong's SupContrast and SwAV: floor + (peak - floor) (1 + cos) / 2, transcribed with a
+    peak of 4.8.
+    """
     factors = course("cosine", total=400, warmup=0, floor=floor)
     lowest = 4.8 * floor
-    expected = [lowest + (4.8 - lowest) * (1 + math.cos(math.pi * step / 400)) / 2 for step in range(400)]
+    expected = [
+        lowest + (4.8 - lowest) * (1 + math.cos(math.pi * step / 400)) / 2 for step in range(400)
+    ]
     assert [4.8 * factor for factor in factors] == pytest.approx(expected, rel=1e-12)
     assert floor < factors[-1] < 1.1 * floor
 
@@ -64,7 +70,9 @@ def test_constant_stays_at_the_peak() -> None:
 
 @pytest.mark.parametrize("decay", ["cosine", "steps", "constant"])
 @pytest.mark.parametrize(("total", "warmup"), [(1, 0), (1, 1), (2, 1), (7, 7), (10, 0)])
-def test_every_factor_of_a_short_run_is_above_zero_and_at_most_one(decay: Decay, total: int, warmup: int) -> None:
+def test_every_factor_of_a_short_run_is_above_zero_and_at_most_one(
+    decay: Decay, total: int, warmup: int
+) -> None:
     assert all(0 < factor <= 1 for factor in course(decay, total, warmup))
 
 

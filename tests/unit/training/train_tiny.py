@@ -46,9 +46,17 @@ def tiny_data(n: int = 16) -> ImageData:
 def tiny_batches(**changed: Any) -> Batches:
     plan = ViewPlan(named_policy("digits"), count=2, size=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)
     settings = {
-        "data": tiny_data(), "pool": torch.arange(16), "plan": plan, "batch_size": 4, "steps_per_epoch": 3, "epochs": 2,
-        "seed": 0, "balanced": False, "with_labels": True, "device": torch.device("cpu"),
-    }  # fmt: skip
+        "data": tiny_data(),
+        "pool": torch.arange(16),
+        "plan": plan,
+        "batch_size": 4,
+        "steps_per_epoch": 3,
+        "epochs": 2,
+        "seed": 0,
+        "balanced": False,
+        "with_labels": True,
+        "device": torch.device("cpu"),
+    }
     return Batches(**{**settings, **changed})
 
 
@@ -98,11 +106,15 @@ class Recording(Method):
             h = torch.cat([h[:1], h[1:] * float("nan")])
         self.losses.append(float(loss.detach()))
         step = torch.tensor(float(len(self.batches)))
-        return StepResult(loss, h, logs={"chance": torch.tensor(0.5), "step": step}, remember={"n": step})
+        return StepResult(
+            loss, h, logs={"chance": torch.tensor(0.5), "step": step}, remember={"n": step}
+        )
 
     def after_backward(self, progress: float) -> None:  # noqa: ARG002
         self.calls.append("after_backward")
-        self.gradients.append([None if p.grad is None else p.grad.clone() for p in self.parameters()])
+        self.gradients.append(
+            [None if p.grad is None else p.grad.clone() for p in self.parameters()]
+        )
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
         self.calls.append(f"after_step {int(remember['n'])}")
@@ -124,11 +136,23 @@ def tiny_fit(
     """The rows of metrics of a run of the loop."""
     rows: list[Row] = []
     optimizer = optimizer or torch.optim.SGD(method.parameters(), lr=1.0)
-    settings = {"lr": 0.1, "warmup_epochs": 0.0, "schedule": Schedule("constant"), "gradient_clip": None, **pace}
+    settings = {
+        "lr": 0.1,
+        "warmup_epochs": 0.0,
+        "schedule": Schedule("constant"),
+        "gradient_clip": None,
+        **pace,
+    }
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     fit(
-        fabric, method, optimizer, batches or tiny_batches(), Pace(**settings),
-        counters=counters or Counters(), bar=bar or Bar(), after_epoch=after_epoch or rows.append,
+        fabric,
+        method,
+        optimizer,
+        batches or tiny_batches(),
+        Pace(**settings),
+        counters=counters or Counters(),
+        bar=bar or Bar(),
+        after_epoch=after_epoch or rows.append,
         online_probe=online_probe,
-    )  # fmt: skip
+    )
     return rows

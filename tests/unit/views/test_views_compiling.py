@@ -10,7 +10,10 @@ import pytest
 from nearfar.core.progress import Progress
 from nearfar.views import compiling
 
-CODE = "from nearfar.core.progress import Progress; from nearfar.views.compiling import compile_kernels; "
+CODE = (
+    "from nearfar.core.progress import Progress; from nearfar.views.compiling import"
+    " compile_kernels; "
+)
 
 
 @pytest.mark.ci
@@ -19,8 +22,11 @@ def test_the_first_views_on_a_machine_are_announced_and_later_ones_are_not(tmp_p
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", f"{CODE}compile_kernels(Progress())"],
-            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         told.append(done.stderr)
     assert told == [f"{compiling.COMPILING}\n", ""]
     assert list(tmp_path.rglob("*.nbi"))

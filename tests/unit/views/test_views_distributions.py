@@ -1,4 +1,6 @@
-"""What operations draw is distributed as torchvision's transforms draw it, or uniformly in the range stated."""
+"""What operations draw is distributed as torchvision's transforms draw it, or uniformly in the
+range stated.
+"""
 
 import math
 from collections.abc import Callable
@@ -76,7 +78,9 @@ def assert_same_crops(size: tuple[int, int], n: int, area: tuple[float, float]) 
         room, room2 = whole - length, whole - length2
         free, free2 = room > 0, room2 > 0
         if free.any():
-            assert_same_distribution(start[free] / room[free], start2[free2] / room2[free2], f"{name} in its room")
+            assert_same_distribution(
+                start[free] / room[free], start2[free2] / room2[free2], f"{name} in its room"
+            )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -91,10 +95,16 @@ def test_many_crops_are_distributed_as_torchvisions(size, area):
     assert_same_crops(size, 12000, area)
 
 
-@pytest.mark.parametrize(("true", "area", "aspect"), [
-    ((1, 1), (0.08, 1.0), (0.75, 1.33)), ((1, 400), (0.08, 1.0), (0.75, 1.33)), ((400, 3), (0.01, 1.0), (0.1, 10.0)),
-    ((37, 23), (1e-3, 0.01), (0.0625, 16.0)), ((2, 2), (0.9, 1.0), (0.9, 1.1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("true", "area", "aspect"),
+    [
+        ((1, 1), (0.08, 1.0), (0.75, 1.33)),
+        ((1, 400), (0.08, 1.0), (0.75, 1.33)),
+        ((400, 3), (0.01, 1.0), (0.1, 10.0)),
+        ((37, 23), (1e-3, 0.01), (0.0625, 16.0)),
+        ((2, 2), (0.9, 1.0), (0.9, 1.1)),
+    ],
+)
 def test_every_crop_lies_inside_its_image_and_has_whole_pixels(true, area, aspect):
     boxes = boxes_of(recipe_of(policy(Crop(area=area, aspect=aspect)), 500, true=true), true)[0]
     whole = boxes.round()
@@ -105,12 +115,16 @@ def test_every_crop_lies_inside_its_image_and_has_whole_pixels(true, area, aspec
 
 
 def test_crops_reach_every_place_equally_often_and_their_axes_are_independent():
-    boxes = boxes_of(recipe_of(policy(Crop(area=(1 / 3, 1 / 3), aspect=(1, 1))), N, true=(4, 3)), (4, 3))[0].round()
+    boxes = boxes_of(
+        recipe_of(policy(Crop(area=(1 / 3, 1 / 3), aspect=(1, 1))), N, true=(4, 3)), (4, 3)
+    )[0].round()
     assert (boxes[:, 2:] == 2).all()
     table = np.zeros((3, 2))
     np.add.at(table, tuple(boxes[:, :2].astype(int).T), 1)
     assert stats.chisquare(table.ravel()).pvalue > P_VALUE
-    boxes = boxes_of(recipe_of(policy(Crop(area=(0.1, 0.1), aspect=(1, 1))), N, true=(500, 500)), (500, 500))[0]
+    boxes = boxes_of(
+        recipe_of(policy(Crop(area=(0.1, 0.1), aspect=(1, 1))), N, true=(500, 500)), (500, 500)
+    )[0]
     assert abs(np.corrcoef(boxes[:, 0], boxes[:, 1])[0, 1]) < 0.1
 
 
@@ -133,7 +147,9 @@ def test_where_no_try_fits_the_crop_is_centred_as_torchvisions(size, aspect, box
 
 
 def test_a_crop_that_does_not_happen_leaves_the_centred_square():
-    boxes = boxes_of(recipe_of(policy(Crop(probability=0.3, area=(0.1, 0.2))), N, true=(60, 40)), (60, 40))[0]
+    boxes = boxes_of(
+        recipe_of(policy(Crop(probability=0.3, area=(0.1, 0.2))), N, true=(60, 40)), (60, 40)
+    )[0]
     left = (np.abs(boxes - (10, 0, 40, 40)) < 1e-3).all(1)
     assert left.mean() == pytest.approx(0.7, abs=0.03)
 
@@ -169,12 +185,25 @@ def turn_of(recipe: Recipe) -> np.ndarray:
 # name: operation, what it drew, from where to where
 UNIFORM: dict[str, tuple[Operation, Callable[[Recipe], np.ndarray], float, float]] = {
     "rotate": (
-        Rotate(degrees=(-15, 40)), lambda r: np.degrees(np.arctan2(r.warp[0, :, 1, 0], r.warp[0, :, 0, 0])), -15, 40,
+        Rotate(degrees=(-15, 40)),
+        lambda r: np.degrees(np.arctan2(r.warp[0, :, 1, 0], r.warp[0, :, 0, 0])),
+        -15,
+        40,
     ),
     "shear x": (Shear(axis="x", slope=(-0.1, 0.3)), shear_of, -0.1, 0.3),
     "shear y": (Shear(axis="y", slope=(0, 0.3)), lambda r: r.warp[0, :, 1, 0], 0, 0.3),
-    "translate x": (Translate(axis="x", fraction=(-0.1, 0.2)), lambda r: -r.warp[0, :, 0, 2] / 2, -0.1, 0.2),
-    "translate y": (Translate(axis="y", fraction=(0.1, 0.2)), lambda r: -r.warp[0, :, 1, 2] / 2, 0.1, 0.2),
+    "translate x": (
+        Translate(axis="x", fraction=(-0.1, 0.2)),
+        lambda r: -r.warp[0, :, 0, 2] / 2,
+        -0.1,
+        0.2,
+    ),
+    "translate y": (
+        Translate(axis="y", fraction=(0.1, 0.2)),
+        lambda r: -r.warp[0, :, 1, 2] / 2,
+        0.1,
+        0.2,
+    ),
     "scale": (Scale(factor=(0.5, 2)), lambda r: 1 / r.warp[0, :, 0, 0], 0.5, 2),
     "brightness": (Brightness(factor=(0.3, 1.7)), red, 0.3, 1.7),
     "contrast": (Contrast(factor=(0.3, 1.7)), red, 0.3, 1.7),
@@ -190,7 +219,7 @@ UNIFORM: dict[str, tuple[Operation, Callable[[Recipe], np.ndarray], float, float
     "solarize": (Solarize(threshold=(10, 200)), red, 10, 200),
     "solarize_add": (SolarizeAdd(amount=(5, 110)), red, 5, 110),
     "noise": (Noise(sigma=(0, 0.2)), red, 0, 51),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", list(UNIFORM))
@@ -200,7 +229,10 @@ def test_an_operation_draws_uniformly_from_its_range_and_reaches_both_ends(name)
     slack = 1e-5 * max(abs(low), abs(high))
     assert low - slack <= values.min() < low + 0.01 * (high - low)
     assert high + slack >= values.max() > high - 0.01 * (high - low)
-    assert stats.kstest(values, stats.uniform(low - slack, high - low + 2 * slack).cdf).pvalue > P_VALUE
+    assert (
+        stats.kstest(values, stats.uniform(low - slack, high - low + 2 * slack).cdf).pvalue
+        > P_VALUE
+    )
 
 
 def test_jitter_draws_its_four_apart():
@@ -227,9 +259,15 @@ def test_bits_are_drawn_alike_often_with_both_ends():
 @pytest.mark.parametrize("name", ["rotate", "shear", "translate"])
 def test_either_sign_is_taken_half_of_the_time(name):
     operation, drawn = {
-        "rotate": (Rotate(degrees=(20, 30), either_sign=True), lambda r: np.degrees(np.arcsin(r.warp[0, :, 1, 0]))),
+        "rotate": (
+            Rotate(degrees=(20, 30), either_sign=True),
+            lambda r: np.degrees(np.arcsin(r.warp[0, :, 1, 0])),
+        ),
         "shear": (Shear(axis="x", slope=(0.2, 0.3), either_sign=True), shear_of),
-        "translate": (Translate(axis="x", fraction=(0.2, 0.3), either_sign=True), lambda r: -r.warp[0, :, 0, 2] / 2),
+        "translate": (
+            Translate(axis="x", fraction=(0.2, 0.3), either_sign=True),
+            lambda r: -r.warp[0, :, 0, 2] / 2,
+        ),
     }[name]
     values = drawn(recipe_of(policy(operation), N))
     assert (values > 0).mean() == pytest.approx(0.5, abs=0.05)
@@ -241,15 +279,21 @@ def test_either_sign_is_taken_half_of_the_time(name):
 @pytest.mark.parametrize("probability", [0.0, 0.1, 0.8, 1.0])
 @pytest.mark.parametrize("name", sorted(EACH))
 def test_an_operation_happens_as_often_as_it_says(name, probability):
-    """Also in a list of one_of, where each operation of the chosen list has a probability of its own."""
+    """Also in a list of one_of, where each operation of the chosen list has a probability of its
+    own.
+    """
     operation = EACH[name].model_copy(update={"probability": probability})
-    wanted = [policy(operation)] + ([] if name == "crop" else [policy(OneOf(among=((operation,),)))])
+    wanted = [policy(operation)] + (
+        [] if name == "crop" else [policy(OneOf(among=((operation,),)))]
+    )
     still = recipe_of(policy(), 1, true=(40, 32)).warp[0, 0]
     for one in wanted:
         recipe = recipe_of(one, N, true=(40, 32))
         happened = (recipe.stage[0] > 0).any(1) | (recipe.warp[0] != still).any((1, 2))
         rarely_nothing = 0.003 if name == "crop" else 0.0  # the square that lies there anyway
-        assert happened.mean() == pytest.approx(probability, abs=rarely_nothing if probability in (0, 1) else 0.03)
+        assert happened.mean() == pytest.approx(
+            probability, abs=rarely_nothing if probability in (0, 1) else 0.03
+        )
 
 
 def test_one_of_happens_as_often_as_it_says_and_chooses_alike_often():
@@ -257,13 +301,17 @@ def test_one_of_happens_as_often_as_it_says_and_chooses_alike_often():
     amounts = recipe_of(policy(OneOf(probability=0.6, times=1, among=among)), 2 * N)
     happened = amounts.stage[0, :, 0] > 0
     assert happened.mean() == pytest.approx(0.6, abs=0.03)
-    assert stats.chisquare(np.bincount(first(amounts)[happened, 0].astype(int), minlength=7)).pvalue > P_VALUE
+    assert (
+        stats.chisquare(np.bincount(first(amounts)[happened, 0].astype(int), minlength=7)).pvalue
+        > P_VALUE
+    )
 
 
 def test_one_of_carries_out_the_whole_list_in_its_order():
     pair = (Posterize(bits=(4, 4)), Invert(), Brightness(factor=(0.5, 0.5)))
     recipe = recipe_of(policy(Invert(), OneOf(times=2, among=(pair,)), Grey()), 20)
-    assert (recipe.stage[0, :, :7] == [7, 2, 7, 1, 2, 7, 1]).all()  # the last brightness and grey are one matrix
+    # the last brightness and grey are one matrix
+    assert (recipe.stage[0, :, :7] == [7, 2, 7, 1, 2, 7, 1]).all()
     assert (recipe.stage[0, :, 7:] == 0).all()
     assert recipe.amount.shape == (1, 20, 8, WIDTH)
 
@@ -313,15 +361,28 @@ def test_cutouts_lie_anywhere():
 
 
 def test_blurs_reach_as_far_as_their_kernel_says():
-    for size, kernel, radius in ((224, 0.1, 11), (96, 0.1, 4), (32, 0.1, 1), (8, 0.1, 1), (32, 1.0, 16), (10, 1.0, 5)):
-        assert set(first(recipe_of(policy(Blur(kernel=kernel)), 50, size=size))[:, 1]) == {radius}, (size, kernel)
+    for size, kernel, radius in (
+        (224, 0.1, 11),
+        (96, 0.1, 4),
+        (32, 0.1, 1),
+        (8, 0.1, 1),
+        (32, 1.0, 16),
+        (10, 1.0, 5),
+    ):
+        assert set(first(recipe_of(policy(Blur(kernel=kernel)), 50, size=size))[:, 1]) == {
+            radius
+        }, (size, kernel)
     free = first(recipe_of(policy(Blur()), 500))
     assert (free[:, 1] == np.ceil(3 * free[:, 0])).all()
-    assert set(first(recipe_of(policy(Blur(sigma_px=(9, 9))), 5, size=8))[:, 1]) == {7}  # mirrored once, no further
+    # mirrored once, no further
+    assert set(first(recipe_of(policy(Blur(sigma_px=(9, 9))), 5, size=8))[:, 1]) == {7}
 
 
 def test_operations_on_colour_between_others_are_matrices_of_their_own():
     recipe = recipe_of(
-        policy(Grey(), Brightness(factor=(0.5, 0.5)), Invert(), Grey(), Flip(), Contrast(factor=(1, 1))), 3
+        policy(
+            Grey(), Brightness(factor=(0.5, 0.5)), Invert(), Grey(), Flip(), Contrast(factor=(1, 1))
+        ),
+        3,
     )
     assert (recipe.stage[0] == [COLOUR, 7, COLOUR]).all()

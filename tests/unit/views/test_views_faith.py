@@ -1,4 +1,5 @@
-"""Each operation, by way of a policy that holds it alone, against torchvision's functional of the same name.
+"""Each operation, by way of a policy that holds it alone, against torchvision's functional of the
+same name.
 
 Stated are the largest and the mean difference in grey levels; 1 of them is 1/255.
 """
@@ -15,7 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
-from views_pictures import NORMAL, RAW, WHERE, boxes_of, pictures, policy, recipe_of, shown, store, views_of
+from views_pictures import (
+    NORMAL,
+    RAW,
+    WHERE,
+    boxes_of,
+    pictures,
+    policy,
+    recipe_of,
+    shown,
+    store,
+    views_of,
+)
 
 from nearfar.views import operations
 from nearfar.views.kernels import draw as drawing
@@ -56,7 +68,12 @@ INSIDE = (slice(None), slice(None), slice(2, -2), slice(2, -2))
 
 def fixed(name: str, at: float, **more: Any) -> Operation:
     """The operation with one number, not a range."""
-    kinds = {"brightness": Brightness, "contrast": Contrast, "saturation": Saturation, "sharpness": Sharpness}
+    kinds = {
+        "brightness": Brightness,
+        "contrast": Contrast,
+        "saturation": Saturation,
+        "sharpness": Sharpness,
+    }
     return kinds[name](factor=(at, at), **more)
 
 
@@ -80,13 +97,25 @@ OF_FLOATS: dict[str, tuple[Operation, Theirs, tuple[float, float]]] = {
     "rotate 30": (Rotate(degrees=(30, 30)), lambda x: tv.rotate(x, 30, BILINEAR), EXACT),
     "rotate -77": (Rotate(degrees=(-77, -77)), lambda x: tv.rotate(x, -77, BILINEAR), EXACT),
     "shear x": (
-        Shear(axis="x", slope=(0.3, 0.3)), lambda x: affine(x, shear=[angle(0.3), 0], center=[0, 0]), EXACT,
+        Shear(axis="x", slope=(0.3, 0.3)),
+        lambda x: affine(x, shear=[angle(0.3), 0], center=[0, 0]),
+        EXACT,
     ),
     "shear y": (
-        Shear(axis="y", slope=(-0.2, -0.2)), lambda x: affine(x, shear=[0, angle(-0.2)], center=[0, 0]), EXACT,
+        Shear(axis="y", slope=(-0.2, -0.2)),
+        lambda x: affine(x, shear=[0, angle(-0.2)], center=[0, 0]),
+        EXACT,
     ),
-    "translate x": (Translate(axis="x", fraction=(5 / 32, 5 / 32)), lambda x: affine(x, translate=[5, 0]), EXACT),
-    "translate y": (Translate(axis="y", fraction=(-9 / 32, -9 / 32)), lambda x: affine(x, translate=[0, -9]), EXACT),
+    "translate x": (
+        Translate(axis="x", fraction=(5 / 32, 5 / 32)),
+        lambda x: affine(x, translate=[5, 0]),
+        EXACT,
+    ),
+    "translate y": (
+        Translate(axis="y", fraction=(-9 / 32, -9 / 32)),
+        lambda x: affine(x, translate=[0, -9]),
+        EXACT,
+    ),
     "enlarge": (Scale(factor=(1.5, 1.5)), lambda x: affine(x, scale=1.5), EXACT),
     "shrink": (Scale(factor=(0.7, 0.7)), lambda x: affine(x, scale=0.7), EXACT),
     "brightness": (fixed("brightness", 1.4), lambda x: tv.adjust_brightness(x, 1.4), EXACT),
@@ -94,18 +123,27 @@ OF_FLOATS: dict[str, tuple[Operation, Theirs, tuple[float, float]]] = {
     "contrast": (fixed("contrast", 1.7), lambda x: tv.adjust_contrast(x, 1.7), (0.02, 0.02)),
     "less contrast": (fixed("contrast", 0.2), lambda x: tv.adjust_contrast(x, 0.2), (0.02, 0.02)),
     "saturation": (fixed("saturation", 1.8), lambda x: tv.adjust_saturation(x, 1.8), (0.03, 0.02)),
-    "less saturation": (fixed("saturation", 0.3), lambda x: tv.adjust_saturation(x, 0.3), (0.03, 0.02)),
-    "grey": (Grey(), lambda x: tv.rgb_to_grayscale(x, 3), (0.03, 0.02)),  # .2989 of red there, .299 here
+    "less saturation": (
+        fixed("saturation", 0.3),
+        lambda x: tv.adjust_saturation(x, 0.3),
+        (0.03, 0.02),
+    ),
+    # .2989 of red there, .299 here
+    "grey": (Grey(), lambda x: tv.rgb_to_grayscale(x, 3), (0.03, 0.02)),
     "blur": (Blur(sigma_px=(1.3, 1.3)), lambda x: tv.gaussian_blur(x, [9, 9], [1.3, 1.3]), EXACT),
     "blur, short kernel": (
-        Blur(sigma_px=(2, 2), kernel=0.1), lambda x: tv.gaussian_blur(x, [3, 3], [2.0, 2.0]), EXACT,
+        Blur(sigma_px=(2, 2), kernel=0.1),
+        lambda x: tv.gaussian_blur(x, [3, 3], [2.0, 2.0]),
+        EXACT,
     ),
     "blur, long kernel": (
-        Blur(sigma_px=(2, 2), kernel=0.7), lambda x: tv.gaussian_blur(x, [23, 23], [2.0, 2.0]), EXACT,
+        Blur(sigma_px=(2, 2), kernel=0.7),
+        lambda x: tv.gaussian_blur(x, [23, 23], [2.0, 2.0]),
+        EXACT,
     ),
     "sharpness": (fixed("sharpness", 1.7), lambda x: tv.adjust_sharpness(x, 1.7), EXACT),
     "softness": (fixed("sharpness", 0.1), lambda x: tv.adjust_sharpness(x, 0.1), EXACT),
-}  # fmt: skip
+}
 OF_BYTES: dict[str, tuple[Operation, Theirs, tuple[float, float]]] = {
     "solarize": (Solarize(threshold=(100, 100)), lambda x: tv.solarize(x, 100), (0, 0)),
     "solarize everything": (Solarize(threshold=(0, 0)), lambda x: tv.solarize(x, 0), (0, 0)),
@@ -115,13 +153,26 @@ OF_BYTES: dict[str, tuple[Operation, Theirs, tuple[float, float]]] = {
     "posterize to 3": (Posterize(bits=(3, 3)), lambda x: tv.posterize(x, 3), (0, 0)),
     "posterize to 8": (Posterize(bits=(8, 8)), lambda x: tv.posterize(x, 8), (0, 0)),
     "equalize": (Equalize(), tv.equalize, (0, 0)),
-    "autocontrast": (Autocontrast(), tv.autocontrast, (1, 0.02)),  # float32 there, whose whole numbers may fall short
+    # float32 there, whose whole numbers may fall short
+    "autocontrast": (Autocontrast(), tv.autocontrast, (1, 0.02)),
     "invert": (Invert(), tv.invert, (0, 0)),
     # What rounds on bytes there and not here: a smoothing, a mean grey, each result.
-    "sharpness of bytes": (fixed("sharpness", 1.7), lambda x: tv.adjust_sharpness(x, 1.7), (1.5, 0.5)),
+    "sharpness of bytes": (
+        fixed("sharpness", 1.7),
+        lambda x: tv.adjust_sharpness(x, 1.7),
+        (1.5, 0.5),
+    ),
     "contrast of bytes": (fixed("contrast", 1.7), lambda x: tv.adjust_contrast(x, 1.7), (1.8, 0.8)),
-    "saturation of bytes": (fixed("saturation", 1.8), lambda x: tv.adjust_saturation(x, 1.8), (1.01, 0.5)),
-    "brightness of bytes": (fixed("brightness", 1.4), lambda x: tv.adjust_brightness(x, 1.4), (1, 0.5)),
+    "saturation of bytes": (
+        fixed("saturation", 1.8),
+        lambda x: tv.adjust_saturation(x, 1.8),
+        (1.01, 0.5),
+    ),
+    "brightness of bytes": (
+        fixed("brightness", 1.4),
+        lambda x: tv.adjust_brightness(x, 1.4),
+        (1, 0.5),
+    ),
 }
 
 
@@ -129,7 +180,11 @@ def differ(ours: Tensor, theirs: Tensor, bounds: tuple[float, float]) -> str:
     """Empty where both bounds hold. Float32 of 255 · (x / 255) is allowed for."""
     found = (ours - theirs).abs()
     largest, mean = float(found.max()), float(found.mean())
-    return "" if largest <= bounds[0] + 1e-4 and mean <= bounds[1] + 1e-4 else f"largest {largest}, mean {mean}"
+    return (
+        ""
+        if largest <= bounds[0] + 1e-4 and mean <= bounds[1] + 1e-4
+        else f"largest {largest}, mean {mean}"
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -169,7 +224,9 @@ def test_with_a_fill_torchvision_differs_only_where_image_and_fill_are_mixed(out
     seam = (share > 1e-4) & (share < 1 - 1e-4)
     assert 0 < seam.float().mean() < 0.1
     assert (ours - theirs)[~seam].abs().max() < 0.01
-    straight = share * tv.rotate(x.float(), 30, BILINEAR) / share.clamp(min=1e-6) + outside * (1 - share)
+    straight = share * tv.rotate(x.float(), 30, BILINEAR) / share.clamp(min=1e-6) + outside * (
+        1 - share
+    )
     assert (ours - straight).abs().max() < 0.01  # one share of each
 
 
@@ -211,16 +268,24 @@ def test_a_cutout_is_a_square_cut_off_at_the_border(side):
 def test_a_crop_at_its_own_size_is_the_pixels_themselves(seed, side):
     x, wanted = pictures(4, 16), policy(Crop(area=(side**2 / 256, side**2 / 256), aspect=(1, 1)))
     where = {**WHERE, "seed": seed}
-    boxes = boxes_of(recipe_of(wanted, 4, size=side, true=(16, 16), **where), (16, 16))[0].round().astype(int)
+    boxes = (
+        boxes_of(recipe_of(wanted, 4, size=side, true=(16, 16), **where), (16, 16))[0]
+        .round()
+        .astype(int)
+    )
     for backend in BACKENDS:
-        ours = 255 * views_of(store(x), ViewPlan(wanted, 1, side, **RAW), backend=backend, **where)[0]
+        ours = (
+            255 * views_of(store(x), ViewPlan(wanted, 1, side, **RAW), backend=backend, **where)[0]
+        )
         for b, (left, top, width, height) in enumerate(boxes.tolist()):
             assert width == height == side
             assert torch.allclose(ours[b], tv.crop(x[b], top, left, side, side).float(), atol=0.01)
 
 
 def test_an_enlarged_crop_is_torchvisions_but_for_its_border():
-    """The crop is a window: its outermost half pixels mix with what lies beside them in the image."""
+    """The crop is a window: its outermost half pixels mix with what lies beside them in the
+    image.
+    """
     x, wanted = pictures(30, 64), policy(Crop(area=(0.03, 0.2)))
     boxes = boxes_of(recipe_of(wanted, 30, size=48, true=(64, 64)), (64, 64))[0].round().astype(int)
     ours = 255 * views_of(store(x), ViewPlan(wanted, 1, 48, **RAW))[0]
@@ -233,12 +298,16 @@ def test_an_enlarged_crop_is_torchvisions_but_for_its_border():
 
 
 def test_a_shrunk_crop_is_near_torchvisions_antialiased_one():
-    """From a photograph of 128 px stored at 64 and shown at 32: less than half of what aliasing makes."""
+    """From a photograph of 128 px stored at 64 and shown at 32: less than half of what aliasing
+    makes.
+    """
     photo = tv.gaussian_blur(pictures(30, 128).float(), [5, 5], [0.8, 0.8])
     small = tv.resize(photo, [64, 64], antialias=True).round().to(torch.uint8)
     stored = store(small, [(128, 128)] * 30)
     wanted = policy(Crop(area=(0.2, 1)))
-    boxes = boxes_of(recipe_of(wanted, 30, size=32, true=(128, 128)), (128, 128))[0].round().astype(int)
+    boxes = (
+        boxes_of(recipe_of(wanted, 30, size=32, true=(128, 128)), (128, 128))[0].round().astype(int)
+    )
     ours = 255 * views_of(stored, ViewPlan(wanted, 1, 32, **RAW))[0]
     ours_off = theirs_off = 0.0
     for b, (left, top, width, height) in enumerate(boxes.tolist()):
@@ -268,7 +337,9 @@ def mild(low: int = 90, high: int = 160) -> Tensor:
 
 
 def coloured(x: Tensor, b: float = 1, c: float = 1, s: float = 1, h: float = 0) -> Tensor:
-    return shown(x, fixed("brightness", b), fixed("contrast", c), fixed("saturation", s), Hue(turns=(h, h)))
+    return shown(
+        x, fixed("brightness", b), fixed("contrast", c), fixed("saturation", s), Hue(turns=(h, h))
+    )
 
 
 @settings(max_examples=15, deadline=None)
@@ -282,7 +353,9 @@ def test_hue_keeps_the_grey_value_of_each_pixel(turn):
 def test_hue_is_a_turn_in_yiq():
     """The matrices of the standard, turned by hand."""
     x = mild()
-    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]]).double()
+    yiq = torch.tensor(
+        [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]]
+    ).double()
     for turn in (-0.31, 0.05, 0.2):
         cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
         rotation = torch.tensor([[1, 0, 0], [0, cos, sin], [0, -sin, cos]]).double()
@@ -305,13 +378,17 @@ def test_the_four_commute_and_one_matrix_is_all_of_them_in_every_order(factors, 
     x = mild(100, 150)
     together = coloured(x, *factors, turn)
     single = [
-        *(fixed(name, at) for name, at in zip(("brightness", "contrast", "saturation"), factors, strict=True)),
+        *(
+            fixed(name, at)
+            for name, at in zip(("brightness", "contrast", "saturation"), factors, strict=True)
+        ),
         Hue(turns=(turn, turn)),
     ]
     orders = list(itertools.permutations(single))
     assert len(orders) == 24
     for order in orders:
-        apart = [part for one in order for part in (one, Blur(sigma_px=(0, 0), kernel=0.1))]  # a matrix each
+        # a matrix each
+        apart = [part for one in order for part in (one, Blur(sigma_px=(0, 0), kernel=0.1))]
         assert torch.allclose(shown(x, *order), together, atol=0.01)
         assert torch.allclose(shown(x, *apart), together, atol=0.01)
 
@@ -321,7 +398,9 @@ def test_torchvisions_sequence_is_ours_where_nothing_is_clipped():
     for order in itertools.permutations(range(3)):
         y = x.float() / 255
         for i in order:
-            y = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation)[i](y, (1.2, 0.7, 1.3)[i])
+            y = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation)[i](
+                y, (1.2, 0.7, 1.3)[i]
+            )
         assert (coloured(x, 1.2, 0.7, 1.3) - 255 * y).abs().max() < 0.03, order
 
 
@@ -331,7 +410,12 @@ def test_colours_are_clipped_once_after_the_last_of_neighbours():
     assert torch.allclose(dark_again, x.float(), atol=0.01)
     apart = shown(x, fixed("brightness", 2), Invert(), Invert(), fixed("brightness", 0.5))
     assert float(apart.max()) <= 127.6
-    bright = shown(x, Jitter(brightness=0, contrast=0, saturation=0), fixed("brightness", 2), fixed("contrast", 2))
+    bright = shown(
+        x,
+        Jitter(brightness=0, contrast=0, saturation=0),
+        fixed("brightness", 2),
+        fixed("contrast", 2),
+    )
     assert float(bright.max()) == pytest.approx(255)
     assert float(bright.min()) == 0
 
@@ -339,14 +423,21 @@ def test_colours_are_clipped_once_after_the_last_of_neighbours():
 def test_grey_after_contrast_has_the_mean_of_that_moment():
     """The offset of contrast passes through what comes after it."""
     x = mild()
-    y = 255 * tv.rgb_to_grayscale(tv.adjust_contrast(tv.adjust_brightness(x.float() / 255, 0.5), 0.4), 3)
-    assert (shown(x, fixed("brightness", 0.5), fixed("contrast", 0.4), Grey()) - y).abs().max() < 0.05
+    y = 255 * tv.rgb_to_grayscale(
+        tv.adjust_contrast(tv.adjust_brightness(x.float() / 255, 0.5), 0.4), 3
+    )
+    assert (
+        shown(x, fixed("brightness", 0.5), fixed("contrast", 0.4), Grey()) - y
+    ).abs().max() < 0.05
     y = tv.adjust_contrast(tv.rgb_to_grayscale(tv.adjust_brightness(x.float() / 255, 1.3), 3), 0.4)
-    assert (shown(x, fixed("brightness", 1.3), Grey(), fixed("contrast", 0.4)) - 255 * y).abs().max() < 0.05
+    assert (
+        shown(x, fixed("brightness", 1.3), Grey(), fixed("contrast", 0.4)) - 255 * y
+    ).abs().max() < 0.05
 
 
 def test_geometry_is_composed_in_the_order_listed_as_torchvision_carries_it_out():
-    x = tv.gaussian_blur(pictures(6, SIDE).float(), [9, 9], [2.5, 2.5]).round().to(torch.uint8)  # bears resampling
+    # bears resampling
+    x = tv.gaussian_blur(pictures(6, SIDE).float(), [9, 9], [2.5, 2.5]).round().to(torch.uint8)
     turn, move = Rotate(degrees=(40, 40)), Translate(axis="x", fraction=(4 / 32, 4 / 32))
     f = x.float()
     for ours, theirs in (
@@ -372,7 +463,12 @@ def test_a_rotation_brings_in_image_from_beyond_the_crop():
 
 def test_the_docstrings_say_where_torchvision_differs():
     said = " ".join(f"{operations.__doc__} {drawing.__doc__}".split())
-    for words in ("hue turns in YIQ", "clipped to [0, 255] once", "a crop is a window", "not torchvision's walk"):
+    for words in (
+        "hue turns in YIQ",
+        "clipped to [0, 255] once",
+        "a crop is a window",
+        "not torchvision's walk",
+    ):
         assert words in said
     assert "not HSV" in (Hue.__doc__ or "")
     assert "not rounded" in (Sharpness.__doc__ or "")

@@ -5,7 +5,9 @@ from nearfar.views.mixing import NUMBERS, mix
 
 
 def some_views(*, views: int = 2, batch: int = 6, side: int = 8) -> torch.Tensor:
-    return torch.randn(views, batch, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return torch.randn(
+        views, batch, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
 
 
 def some_numbers(*, views: int = 2, batch: int = 6) -> torch.Tensor:
@@ -32,7 +34,11 @@ def test_cutmix_pastes_a_rectangle_and_its_share_is_counted():
     for pasted in other.flatten(0, 1):
         rows, columns = pasted.any(dim=1), pasted.any(dim=0)
         assert torch.equal(pasted, rows[:, None] & columns)  # a rectangle
-        assert int(rows.sum()) == int(rows.nonzero().max() - rows.nonzero().min() + 1) if bool(pasted.any()) else True
+        assert (
+            int(rows.sum()) == int(rows.nonzero().max() - rows.nonzero().min() + 1)
+            if bool(pasted.any())
+            else True
+        )
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
@@ -47,7 +53,9 @@ def test_clipped_rectangles_leave_seventy_percent_at_32_px():
     """Known of the authors' code: the share is .5 before clipping, .70 after."""
     numbers = some_numbers(views=1, batch=20_000)
     views = torch.zeros(1, 20_000, 1, 32, 32)
-    assert float(mix(views, numbers, mixup=0.0, cutmix=1.0).share.mean()) == pytest.approx(0.70, abs=0.01)
+    assert float(mix(views, numbers, mixup=0.0, cutmix=1.0).share.mean()) == pytest.approx(
+        0.70, abs=0.01
+    )
 
 
 def test_both_are_equally_likely_and_probability_leaves_views_alone():
@@ -57,7 +65,8 @@ def test_both_are_equally_likely_and_probability_leaves_views_alone():
     pixels = (mixed.views == views) | (mixed.views == views[:, mixed.partner])
     cut = pixels.flatten(2).all(dim=2)
     assert float((alone & (numbers[0] >= 0.5)).double().mean()) == pytest.approx(0.5, abs=0.03)
-    assert float((cut & ~alone).double().mean()) < float((~cut).double().mean())  # small rectangles may be empty
+    # small rectangles may be empty
+    assert float((cut & ~alone).double().mean()) < float((~cut).double().mean())
     assert float((~cut).double().mean()) == pytest.approx(0.25, abs=0.03)
 
 

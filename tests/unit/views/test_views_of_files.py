@@ -1,4 +1,6 @@
-"""From the bytes of a file to the values of a view: what decoding converts arrives, upright and in its true shape."""
+"""From the bytes of a file to the values of a view: what decoding converts arrives, upright and in
+its true shape.
+"""
 
 import io
 from typing import Any
@@ -21,7 +23,9 @@ def stored(image: Image.Image, kind: str, side: int, **options: Any) -> StoredIm
     image.save(out, kind, **options)
     result = decode(out.getvalue(), side)
     assert isinstance(result, Decoded)
-    square, half = (torch.from_numpy(pixels.copy())[None] for pixels in (result.square, result.half))
+    square, half = (
+        torch.from_numpy(pixels.copy())[None] for pixels in (result.square, result.half)
+    )
     return StoredImages(square, half, torch.tensor([[result.width, result.height]]))
 
 
@@ -41,13 +45,28 @@ PALETTE = RGB.quantize(16)
         (RGB.convert("L"), "PNG", colours() @ GREY, 0.51),
         (RGB.convert("LA"), "PNG", colours() @ GREY, 0.51),
         (RGB.convert("RGBA"), "PNG", colours(), 0),
-        (Image.fromarray(np.dstack([colours(), np.full((12, 12), 51, np.uint8)])), "PNG", 0.2 * colours() + 204, 1.01),
+        (
+            Image.fromarray(np.dstack([colours(), np.full((12, 12), 51, np.uint8)])),
+            "PNG",
+            0.2 * colours() + 204,
+            1.01,
+        ),
         (Image.fromarray(colours()[..., 0].astype(np.uint16) * 257), "PNG", colours()[..., 0], 0),
         (Image.fromarray(colours()[..., 0] > 99), "PNG", 255 * (colours()[..., 0] > 99), 0),
         (PALETTE, "PNG", np.asarray(PALETTE.convert("RGB")), 0),
         (RGB.convert("CMYK"), "TIFF", colours(), 2),
     ],
-    ids=["RGB", "grey", "grey, alpha", "opaque", "transparent", "16-bit", "1-bit", "palette", "CMYK"],
+    ids=[
+        "RGB",
+        "grey",
+        "grey, alpha",
+        "opaque",
+        "transparent",
+        "16-bit",
+        "1-bit",
+        "palette",
+        "CMYK",
+    ],
 )
 def test_every_mode_arrives_in_a_view_as_documented(image, kind, wanted, tolerance):
     view = 255 * views_of(stored(image, kind, 12), ViewPlan(POLICIES["none"], 1, 12, **RAW))[0, 0]
@@ -69,16 +88,22 @@ def test_a_turned_photograph_arrives_upright_in_its_true_shape(orientation):
     assert (255 * view[:, 11:13, 7:9].mean((1, 2)) - middle).abs().max() < 20
 
 
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 10_000), (20_000, 1), (20_000, 40), (3, 2)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1, 1), (1, 10_000), (20_000, 1), (20_000, 40), (3, 2)]
+)
 @pytest.mark.parametrize("name", ["none", "simclr", "stacked_rand_augment", "patches", "swav"])
 def test_dots_posts_and_roads_make_views(width, height, name):
-    """Without colour operations the values stay those of the picture: two greys, and what lies between."""
+    """Without colour operations the values stay those of the picture: two greys, and what lies
+    between.
+    """
     pixels = np.full((height, width, 3), 90, np.uint8)
     pixels[: height // 2, : width // 2] = 160
     image = stored(Image.fromarray(pixels), "PNG", 32)
     assert image.size_px.tolist() == [[width, height]]
     zero = torch.zeros(1, dtype=torch.int64)
-    for views in make_views(image, ViewPlan(named_policy(name), 4, 16, **RAW), seed=0, epoch=0, index=zero, draw=zero):
+    for views in make_views(
+        image, ViewPlan(named_policy(name), 4, 16, **RAW), seed=0, epoch=0, index=zero, draw=zero
+    ):
         assert views.isfinite().all()
         assert views.min() >= 0
         assert views.max() <= 1 + 1e-6
@@ -88,7 +113,9 @@ def test_dots_posts_and_roads_make_views(width, height, name):
 
 
 def test_a_crop_of_a_road_is_a_stretch_of_it():
-    """20,000 x 100 px in 200 stripes: a square crop shows one of them, or two that are neighbours."""
+    """20,000 x 100 px in 200 stripes: a square crop shows one of them, or two that are
+    neighbours.
+    """
     stripes = np.repeat(np.arange(200, dtype=np.uint8), 100)
     road = stored(Image.fromarray(np.broadcast_to(stripes, (100, 20_000)).copy()), "PNG", 400)
     plan = ViewPlan(policy(Crop(area=(0.001, 0.004), aspect=(1, 1))), 20, 8, **RAW)

@@ -9,7 +9,17 @@ import pytest
 import tomli_w
 import torch
 from pydantic import ValidationError
-from views_pictures import EACH, RAW, all_views_of, pictures, policy, recipe_of, shown, store, store_of
+from views_pictures import (
+    EACH,
+    RAW,
+    all_views_of,
+    pictures,
+    policy,
+    recipe_of,
+    shown,
+    store,
+    store_of,
+)
 
 from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.operations import OPERATIONS, Blur, Crop, Flip, Jitter, OneOf, Solarize
@@ -26,8 +36,15 @@ def crop(low: float, high: float = 1.0, aspect: tuple[float, float] = ASPECT) ->
     return {"op": "crop", "probability": 1.0, "area": (low, high), "aspect": aspect}
 
 
-def jitter(brightness: float, contrast: float, saturation: float, hue: float, p: float = 0.8) -> dict[str, Any]:
-    amplitudes = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
+def jitter(
+    brightness: float, contrast: float, saturation: float, hue: float, p: float = 0.8
+) -> dict[str, Any]:
+    amplitudes = {
+        "brightness": brightness,
+        "contrast": contrast,
+        "saturation": saturation,
+        "hue": hue,
+    }
     return {"op": "jitter", "probability": p, **amplitudes}
 
 
@@ -55,7 +72,9 @@ SWAV = (FLIP, STRONG, GREY, blur(0.5))
 
 
 def rand_augment(n: int, level: float) -> dict[str, Any]:
-    """16 operations and identity at a level of 10: translate_const 100, cutout_const 40, fill 128."""
+    """16 operations and identity at a level of 10: translate_const 100, cutout_const 40, fill
+    128.
+    """
     factor = both(1.8 * level / 10 + 0.1)
     among = [
         at("autocontrast"),
@@ -103,31 +122,50 @@ def solarize_add(p: float, amount: int) -> dict[str, Any]:
 
 
 AUTO_AUGMENT = [
-    (equalize(0.8), shear("y", 0.8, 4)), (colour(0.4, 9), equalize(0.6)), (colour(0.4, 1), rotate(0.6, 8)),
-    (solarize(0.8, 76), equalize(0.4)), (solarize(0.4, 51), solarize(0.6, 51)), (colour(0.2, 0), equalize(0.8)),
-    (equalize(0.4), solarize_add(0.8, 33)), (shear("x", 0.2, 9), rotate(0.6, 8)), (colour(0.6, 1), equalize(1.0)),
-    (at("invert", 0.4), rotate(0.6, 0)), (equalize(1.0), shear("y", 0.6, 3)), (colour(0.4, 7), equalize(0.6)),
-    (at("posterize", 0.4, bits=(2, 2)), at("autocontrast", 0.4)), (solarize(0.6, 204), colour(0.6, 9)),
+    (equalize(0.8), shear("y", 0.8, 4)),
+    (colour(0.4, 9), equalize(0.6)),
+    (colour(0.4, 1), rotate(0.6, 8)),
+    (solarize(0.8, 76), equalize(0.4)),
+    (solarize(0.4, 51), solarize(0.6, 51)),
+    (colour(0.2, 0), equalize(0.8)),
+    (equalize(0.4), solarize_add(0.8, 33)),
+    (shear("x", 0.2, 9), rotate(0.6, 8)),
+    (colour(0.6, 1), equalize(1.0)),
+    (at("invert", 0.4), rotate(0.6, 0)),
+    (equalize(1.0), shear("y", 0.6, 3)),
+    (colour(0.4, 7), equalize(0.6)),
+    (at("posterize", 0.4, bits=(2, 2)), at("autocontrast", 0.4)),
+    (solarize(0.6, 204), colour(0.6, 9)),
     (solarize(0.2, 102), rotate(0.8, 9)),
     (rotate(1.0, 7), at("translate", 0.8, axis="y", fraction=both(225 / 224), either_sign=True)),
-    (shear("x", 0.0, 0), solarize(0.8, 102)), (shear("y", 0.8, 0), colour(0.6, 4)), (colour(1.0, 0), rotate(0.6, 2)),
-    (equalize(0.8), equalize(0.0)), (equalize(1.0), at("autocontrast", 0.6)),
-    (shear("y", 0.4, 7), solarize_add(0.6, 77)), (at("posterize", 0.8, bits=(1, 1)), solarize(0.6, 256)),
-    (solarize(0.6, 204), equalize(0.6)), (colour(0.8, 6), rotate(0.4, 5)),
-]  # fmt: skip
+    (shear("x", 0.0, 0), solarize(0.8, 102)),
+    (shear("y", 0.8, 0), colour(0.6, 4)),
+    (colour(1.0, 0), rotate(0.6, 2)),
+    (equalize(0.8), equalize(0.0)),
+    (equalize(1.0), at("autocontrast", 0.6)),
+    (shear("y", 0.4, 7), solarize_add(0.6, 77)),
+    (at("posterize", 0.8, bits=(1, 1)), solarize(0.6, 256)),
+    (solarize(0.6, 204), equalize(0.6)),
+    (colour(0.8, 6), rotate(0.4, 5)),
+]
 
 WANTED: dict[str, list[dict[str, Any]]] = {
     "simclr": [kind(*SIMCLR)],
     "simclr_cifar": [kind(crop(0.08), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GREY)],
     "moco_v1": [kind(crop(0.2), GREY, jitter(0.4, 0.4, 0.4, 0.4, p=1.0), FLIP)],
     "moco_v2": [kind(crop(0.2), jitter(0.4, 0.4, 0.4, 0.1), GREY, blur(0.5), FLIP)],
-    "byol": [kind(*BYOL, blur(1.0, 0.1)), kind(*BYOL, blur(0.1, 0.1), at("solarize", 0.2, threshold=both(128.0)))],
+    "byol": [
+        kind(*BYOL, blur(1.0, 0.1)),
+        kind(*BYOL, blur(0.1, 0.1), at("solarize", 0.2, threshold=both(128.0))),
+    ],
     "byol_cifar": [kind(*BYOL), kind(*BYOL, at("solarize", 0.2, threshold=both(128.0)))],
     "swav": [kind(crop(0.14), *SWAV), kind(crop(0.05, 0.14), *SWAV, size=96 / 224, count=6)],
     "swav_cifar": [kind(crop(0.14), FLIP, STRONG, GREY)],
     "supcon": [kind(crop(0.2), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GREY)],
     "sim_augment": [kind(*SIMCLR)],
-    "auto_augment": [kind(crop(0.08), FLIP, at("one_of", among=tuple(AUTO_AUGMENT), times=1), outside="grey")],
+    "auto_augment": [
+        kind(crop(0.08), FLIP, at("one_of", among=tuple(AUTO_AUGMENT), times=1), outside="grey")
+    ],
     "rand_augment": [kind(crop(0.08), FLIP, rand_augment(2, 9), outside="grey")],
     "stacked_rand_augment": [
         kind(crop(0.08), FLIP, STRONG, rand_augment(2, 10), GREY, blur(0.5, 0.1), outside="grey")
@@ -135,9 +173,14 @@ WANTED: dict[str, list[dict[str, Any]]] = {
     "relational": [kind(crop(0.08), FLIP, STRONG, GREY)],
     "cassava": [
         kind(
-            crop(0.5), FLIP, {**FLIP, "axis": "vertical"}, at("rotate", degrees=(-45, 45), either_sign=False),
-            at("shear", axis="x", slope=(-0.1, 0.1), either_sign=False), at("saturation", factor=(0.7, 1.3)),
-            at("contrast", factor=(0.8, 1.2)), at("brightness", factor=(0.9, 1.1)),
+            crop(0.5),
+            FLIP,
+            {**FLIP, "axis": "vertical"},
+            at("rotate", degrees=(-45, 45), either_sign=False),
+            at("shear", axis="x", slope=(-0.1, 0.1), either_sign=False),
+            at("saturation", factor=(0.7, 1.3)),
+            at("contrast", factor=(0.8, 1.2)),
+            at("brightness", factor=(0.9, 1.1)),
             at("cutout", 0.5, side=(0.15, 0.3), fill="mean"),
         )
     ],
@@ -145,13 +188,15 @@ WANTED: dict[str, list[dict[str, Any]]] = {
     "none": [kind()],
     "digits": [
         kind(
-            crop(0.7), at("rotate", degrees=(-15, 15), either_sign=False),
+            crop(0.7),
+            at("rotate", degrees=(-15, 15), either_sign=False),
             at("translate", axis="x", fraction=(-0.1, 0.1), either_sign=False),
-            at("translate", axis="y", fraction=(-0.1, 0.1), either_sign=False), outside="black",
+            at("translate", axis="y", fraction=(-0.1, 0.1), either_sign=False),
+            outside="black",
         )
     ],
     "patches": [kind(crop(0.5, aspect=(1, 1)), tiles={"grid": 3, "side": 64 / 85, "jitter": 1.0})],
-}  # fmt: skip
+}
 
 
 def assert_same(found: Any, wanted: Any, path: str = "") -> None:
@@ -185,14 +230,19 @@ def test_there_are_these_policies_and_no_others():
 @pytest.mark.parametrize(
     ("name", "small"),
     [
-        ("simclr", "simclr_cifar"), ("moco_v2", "supcon"), ("byol", "byol_cifar"), ("swav", "swav_cifar"),
-        ("relational", "simclr_cifar"), ("basic", "basic"), ("moco_v1", "moco_v1"),
+        ("simclr", "simclr_cifar"),
+        ("moco_v2", "supcon"),
+        ("byol", "byol_cifar"),
+        ("swav", "swav_cifar"),
+        ("relational", "simclr_cifar"),
+        ("basic", "basic"),
+        ("moco_v1", "moco_v1"),
     ],
-)  # fmt: skip
+)
 def test_up_to_40_px_the_default_is_without_blur_and_small_crops(name, small):
     assert default_policy(name, 40) == default_policy(name, 8) == small
     assert default_policy(name, 41) == default_policy(name, 224) == name
-    (kind, *others) = POLICIES[small].kinds
+    kind, *others = POLICIES[small].kinds
     for each in (kind, *others):
         assert not any(isinstance(operation, Blur) for operation in each.operations)
         assert each.count is None
@@ -202,12 +252,25 @@ def test_up_to_40_px_the_default_is_without_blur_and_small_crops(name, small):
 def test_rand_augment_takes_its_numbers_by_name(n, level):
     (found,) = named_policy(f"rand_augment({n}, {level})").model_dump()["kinds"]
     assert_same(found["operations"][2], rand_augment(n, level))
-    assert named_policy(f"rand_augment( {n},{level} )") == named_policy(f"rand_augment({n}, {level})")
+    assert named_policy(f"rand_augment( {n},{level} )") == named_policy(
+        f"rand_augment({n}, {level})"
+    )
     assert named_policy("rand_augment(2, 9)") == POLICIES["rand_augment"]
 
 
-@pytest.mark.parametrize("name", ["simclrr", "", "rand_augment(0, 5)", "rand_augment(9, 5)", "rand_augment(2, 10.5)",
-                                  "rand_augment(2)", "rand_augment(2, -1)", "supcon(2, 3)"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "simclrr",
+        "",
+        "rand_augment(0, 5)",
+        "rand_augment(9, 5)",
+        "rand_augment(2, 10.5)",
+        "rand_augment(2)",
+        "rand_augment(2, -1)",
+        "supcon(2, 3)",
+    ],
+)
 def test_an_unknown_name_is_a_key_error(name):
     with pytest.raises(KeyError):
         named_policy(name)
@@ -216,7 +279,11 @@ def test_an_unknown_name_is_a_key_error(name):
 @pytest.mark.parametrize("name", [*sorted(WANTED), "rand_augment(3, 5)", *sorted(EACH)])
 def test_a_policy_survives_the_way_through_a_toml_file(name):
     if name in EACH:
-        wanted = policy(EACH[name], *([] if name == "crop" else [OneOf(among=((EACH[name],), ()))]), outside="black")
+        wanted = policy(
+            EACH[name],
+            *([] if name == "crop" else [OneOf(among=((EACH[name],), ()))]),
+            outside="black",
+        )
     else:
         wanted = named_policy(name)
     text = tomli_w.dumps({"policy": wanted.model_dump(exclude_none=True)})
@@ -233,17 +300,33 @@ def test_one_kind_may_be_spelt_without_the_word():
 
 
 def test_strength_multiplies_the_amplitudes_of_every_jitter_and_nothing_else():
-    half, plain = (named_policy("stacked_rand_augment", s).model_dump()["kinds"][0]["operations"] for s in (0.5, 1))
+    half, plain = (
+        named_policy("stacked_rand_augment", s).model_dump()["kinds"][0]["operations"]
+        for s in (0.5, 1)
+    )
     assert_same(half[2], jitter(0.4, 0.4, 0.4, 0.1))
-    assert [a == b for a, b in zip(half, plain, strict=True)] == [True, True, False, True, True, True]
-    nested = policy(OneOf(among=((Jitter(brightness=0.4, hue=0.2), Flip()), ()), probability=0.3)).stronger(2)
-    assert nested == policy(OneOf(among=((Jitter(brightness=0.8, hue=0.4), Flip()), ()), probability=0.3))
+    assert [a == b for a, b in zip(half, plain, strict=True)] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
+    nested = policy(
+        OneOf(among=((Jitter(brightness=0.4, hue=0.2), Flip()), ()), probability=0.3)
+    ).stronger(2)
+    assert nested == policy(
+        OneOf(among=((Jitter(brightness=0.8, hue=0.4), Flip()), ()), probability=0.3)
+    )
     assert named_policy("supcon", 1) == POLICIES["supcon"]
     assert [k.count for k in named_policy("swav", 2).kinds] == [None, 6]
 
 
 def test_hue_stops_at_a_half_turn_and_the_others_nowhere():
-    strong = policy(Jitter(brightness=2.0, hue=0.2, probability=0.3)).stronger(4).kinds[0].operations[0]
+    strong = (
+        policy(Jitter(brightness=2.0, hue=0.2, probability=0.3)).stronger(4).kinds[0].operations[0]
+    )
     assert strong.model_dump() == {**jitter(8, 0, 0, 0.5), "probability": 0.3}
     recipe = recipe_of(policy(strong), 500)
     assert 8 < recipe.amount[0, :, 0, 0].max() < 9 * 3
@@ -273,7 +356,9 @@ def test_swav_makes_two_large_and_six_small_views(size, small):
     large, other = all_views_of(store_of(3, size), plan)
     assert large.shape == (2, 3, 3, size, size)
     assert other.shape == (6, 3, 3, small, small)
-    assert [int(number) for group in plan.groups for number in group.program.view[:, 0]] == list(range(8))
+    assert [int(number) for group in plan.groups for number in group.program.view[:, 0]] == list(
+        range(8)
+    )
     assert plan.policy.describe(2, size) == f"2 + 6 of {small} px"
     assert plan.policy.cost(2, size) == pytest.approx(2 + 6 * (small / size) ** 2)
     assert plan.policy.sides(2, size) == (size, small)
@@ -287,14 +372,17 @@ def test_a_kind_with_a_count_comes_after_those_that_take_turns():
 
 
 @pytest.mark.parametrize(
-    ("share", "size", "side"), [(1, 31, 31), (0.5, 32, 16), (0.5, 30, 16), (0.1, 8, 4), (0.3, 96, 28)]
+    ("share", "size", "side"),
+    [(1, 31, 31), (0.5, 32, 16), (0.5, 30, 16), (0.1, 8, 4), (0.3, 96, 28)],
 )
 def test_smaller_views_have_a_side_of_fours(share, size, side):
     assert Kind(size=share).side_px(size) == side
 
 
 def test_every_view_takes_part_in_the_description():
-    mixed = Policy(kinds=(Kind(), Kind(count=3, size=0.5), Kind(count=1, tiles=Tiles(grid=2, side=1))))
+    mixed = Policy(
+        kinds=(Kind(), Kind(count=3, size=0.5), Kind(count=1, tiles=Tiles(grid=2, side=1)))
+    )
     assert mixed.describe(2, 32) == "2 + 7 of 16 px"  # tiles have the small crops' side
     assert POLICIES["patches"].describe(1, 224) == "9 of 56 px"
     assert POLICIES["simclr"].describe(2, 32) == "2"
@@ -304,7 +392,9 @@ def test_every_view_takes_part_in_the_description():
 
 
 def tile_boxes(wanted: Policy, n: int, size: int = 224) -> torch.Tensor:
-    """(n, 9, 4): left, top, width, height of each tile in its view, which is the whole picture; view's side 1."""
+    """(n, 9, 4): left, top, width, height of each tile in its view, which is the whole picture;
+    view's side 1.
+    """
     recipe = recipe_of(wanted, n, size=size, true=(size, size))
     warp = torch.from_numpy(recipe.warp).double()
     assert len(warp) == 9
@@ -358,15 +448,23 @@ def test_a_tile_that_does_not_stray_is_that_part_of_the_whole_view(backend):
 
 def test_a_smaller_tile_is_the_middle_of_its_cell():
     x = pictures(3, 24)
-    (tiles,) = all_views_of(store(x), ViewPlan(policy(tiles=Tiles(side=0.5, jitter=0.0)), 1, 24, **RAW))
+    (tiles,) = all_views_of(
+        store(x), ViewPlan(policy(tiles=Tiles(side=0.5, jitter=0.0)), 1, 24, **RAW)
+    )
     for t in range(9):
         top, left = 8 * (t // 3) + 2, 8 * (t % 3) + 2
-        assert torch.allclose(255 * tiles[t], x[..., top : top + 4, left : left + 4].float(), atol=0.01)
+        assert torch.allclose(
+            255 * tiles[t], x[..., top : top + 4, left : left + 4].float(), atol=0.01
+        )
 
 
 def test_the_tiles_of_a_view_share_its_crop_and_colour_and_other_views_do_not():
     wanted = policy(
-        Crop(area=(0.3, 1)), Flip(), Solarize(threshold=(0, 256)), Blur(), tiles=Tiles(side=1.0, jitter=0.0)
+        Crop(area=(0.3, 1)),
+        Flip(),
+        Solarize(threshold=(0, 256)),
+        Blur(),
+        tiles=Tiles(side=1.0, jitter=0.0),
     )
     recipe = recipe_of(wanted, 50, count=2)
     for array in (recipe.amount, recipe.stage, recipe.warp[..., :2]):
@@ -381,20 +479,46 @@ def test_the_tiles_of_a_view_share_its_crop_and_colour_and_other_views_do_not():
 @pytest.mark.parametrize(
     ("op", "field", "value"),
     [
-        ("flip", "probability", 1.5), ("flip", "probability", -0.1), ("flip", "axis", "up"), ("crop", "area", (0, 1)),
-        ("crop", "area", (0.5, 0.2)), ("crop", "area", (0.5, 1.1)), ("crop", "aspect", (2, 1)),
-        ("crop", "aspect", (0, 1)), ("jitter", "brightness", -1), ("jitter", "brightness", float("nan")),
-        ("jitter", "hue", 0.6), ("rotate", "degrees", (0, 361)), ("rotate", "degrees", (1, 0)),
-        ("scale", "factor", (0, 1)), ("scale", "factor", (1, float("inf"))), ("scale", "factor", (1e-300, 1)),
-        ("translate", "fraction", (0, 3)), ("shear", "slope", (0.1, -0.1)), ("posterize", "bits", (0, 4)),
-        ("posterize", "bits", (4, 9)), ("posterize", "bits", (2.5, 4)), ("solarize", "threshold", (0, 257)),
-        ("solarize_add", "amount", (-1, 2)), ("blur", "sigma_px", (-1, 2)), ("blur", "sigma_px", (2, 1)),
-        ("blur", "kernel", 0), ("cutout", "side", (0, 0.1)), ("cutout", "fill", "red"), ("erase", "aspect", (3, 0.3)),
-        ("noise", "sigma", (0, 1.1)), ("saturation", "factor", (-0.1, 1)), ("contrast", "factor", (0, 17)),
-        ("flip", "probability", "0.5"), ("flip", "probability", True), ("rotate", "either_sign", 1),
-        ("one_of", "times", 0), ("one_of", "times", 9), ("one_of", "among", ()),
+        ("flip", "probability", 1.5),
+        ("flip", "probability", -0.1),
+        ("flip", "axis", "up"),
+        ("crop", "area", (0, 1)),
+        ("crop", "area", (0.5, 0.2)),
+        ("crop", "area", (0.5, 1.1)),
+        ("crop", "aspect", (2, 1)),
+        ("crop", "aspect", (0, 1)),
+        ("jitter", "brightness", -1),
+        ("jitter", "brightness", float("nan")),
+        ("jitter", "hue", 0.6),
+        ("rotate", "degrees", (0, 361)),
+        ("rotate", "degrees", (1, 0)),
+        ("scale", "factor", (0, 1)),
+        ("scale", "factor", (1, float("inf"))),
+        ("scale", "factor", (1e-300, 1)),
+        ("translate", "fraction", (0, 3)),
+        ("shear", "slope", (0.1, -0.1)),
+        ("posterize", "bits", (0, 4)),
+        ("posterize", "bits", (4, 9)),
+        ("posterize", "bits", (2.5, 4)),
+        ("solarize", "threshold", (0, 257)),
+        ("solarize_add", "amount", (-1, 2)),
+        ("blur", "sigma_px", (-1, 2)),
+        ("blur", "sigma_px", (2, 1)),
+        ("blur", "kernel", 0),
+        ("cutout", "side", (0, 0.1)),
+        ("cutout", "fill", "red"),
+        ("erase", "aspect", (3, 0.3)),
+        ("noise", "sigma", (0, 1.1)),
+        ("saturation", "factor", (-0.1, 1)),
+        ("contrast", "factor", (0, 17)),
+        ("flip", "probability", "0.5"),
+        ("flip", "probability", True),
+        ("rotate", "either_sign", 1),
+        ("one_of", "times", 0),
+        ("one_of", "times", 9),
+        ("one_of", "among", ()),
     ],
-)  # fmt: skip
+)
 def test_a_value_outside_its_range_is_refused_by_name(op, field, value):
     (cls,) = (cls for cls in OPERATIONS if cls.model_fields["op"].default == op)
     needed = next((each.model_dump() for each in EACH.values() if each.op == op), {"among": ((),)})
@@ -403,10 +527,15 @@ def test_a_value_outside_its_range_is_refused_by_name(op, field, value):
 
 
 def test_every_operation_has_its_example_here():
-    assert {each.op for each in EACH.values()} | {"one_of"} == {cls.model_fields["op"].default for cls in OPERATIONS}
+    assert {each.op for each in EACH.values()} | {"one_of"} == {
+        cls.model_fields["op"].default for cls in OPERATIONS
+    }
     assert len(OPERATIONS) == 24
 
 
 def test_policies_are_read_without_torch():
-    code = "import sys, nearfar.views.reading; sys.exit('torch' in sys.modules or 'numba' in sys.modules)"
+    code = (
+        "import sys, nearfar.views.reading; sys.exit('torch' in sys.modules or 'numba' in"
+        " sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

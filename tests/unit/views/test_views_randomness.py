@@ -1,4 +1,6 @@
-"""A view depends on (seed, epoch, sample, draw, view) and on nothing else; its draws are uniform and independent."""
+"""A view depends on (seed, epoch, sample, draw, view) and on nothing else; its draws are uniform
+and independent.
+"""
 
 import hashlib
 import itertools
@@ -12,7 +14,17 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from views_pictures import EACH, NORMAL, WHERE, all_views_of, policy, recipe_of, some, store_of, views_of
+from views_pictures import (
+    EACH,
+    NORMAL,
+    WHERE,
+    all_views_of,
+    policy,
+    recipe_of,
+    some,
+    store_of,
+    views_of,
+)
 
 from nearfar.core.randomness import fold, lowbias32, sample_keys, uniform
 from nearfar.views.kernels import draw as drawing
@@ -38,13 +50,25 @@ from nearfar.views.policies import POLICIES, named_policy
 from nearfar.views.recipes import INVERT
 
 BASE = (
-    Crop(), Flip(), Rotate(degrees=(-30, 30)), Jitter(probability=0.8, brightness=0.4, contrast=0.4, hue=0.1),
-    Grey(probability=0.2), Blur(probability=0.5), Solarize(probability=0.2), Erase(probability=0.5),
-)  # fmt: skip
-EVERYTHING = policy(
-    *BASE, OneOf(times=2, among=tuple((each,) for name, each in EACH.items() if name != "crop")), Noise(sigma=(0, 0.1))
+    Crop(),
+    Flip(),
+    Rotate(degrees=(-30, 30)),
+    Jitter(probability=0.8, brightness=0.4, contrast=0.4, hue=0.1),
+    Grey(probability=0.2),
+    Blur(probability=0.5),
+    Solarize(probability=0.2),
+    Erase(probability=0.5),
 )
-TRIED = {**POLICIES, "rand_augment(3, 5)": named_policy("rand_augment(3, 5)"), "everything": EVERYTHING}
+EVERYTHING = policy(
+    *BASE,
+    OneOf(times=2, among=tuple((each,) for name, each in EACH.items() if name != "crop")),
+    Noise(sigma=(0, 0.1)),
+)
+TRIED = {
+    **POLICIES,
+    "rand_augment(3, 5)": named_policy("rand_augment(3, 5)"),
+    "everything": EVERYTHING,
+}
 
 
 def plan_of(name: str, size: int, count: int = 2) -> ViewPlan:
@@ -63,7 +87,9 @@ def test_views_are_the_same_bits_in_batches_of_1_7_and_64(name):
     for batch in (1, 7):
         for start in range(0, 64 - batch + 1, 9):
             rows = torch.arange(start, start + batch)
-            assert equal(all_views_of(stored, plan, rows), tuple(views[:, rows] for views in whole)), (batch, start)
+            assert equal(
+                all_views_of(stored, plan, rows), tuple(views[:, rows] for views in whole)
+            ), (batch, start)
 
 
 @pytest.mark.parametrize("name", ["simclr", "byol", "swav", "stacked_rand_augment", "everything"])
@@ -71,7 +97,10 @@ def test_the_plain_kernels_are_the_same_bits_in_batches_of_1_and_7_too(name):
     stored, plan = store_of(14, 24), plan_of(name, 12)
     whole = all_views_of(stored, plan, backend="reference")
     for rows in (torch.tensor([3]), torch.arange(5, 12)):
-        assert equal(all_views_of(stored, plan, rows, backend="reference"), tuple(views[:, rows] for views in whole))
+        assert equal(
+            all_views_of(stored, plan, rows, backend="reference"),
+            tuple(views[:, rows] for views in whole),
+        )
 
 
 @pytest.mark.parametrize("name", ["simclr", "patches", "everything"])
@@ -126,11 +155,18 @@ def test_two_other_processes_with_other_hash_seeds_and_threads_make_the_same_bit
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", DIGEST], stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": number, "OMP_NUM_THREADS": number},
+            [sys.executable, "-c", DIGEST],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "PYTHONHASHSEED": number,
+                "OMP_NUM_THREADS": number,
+            },
         )
         for number in ("1", "2")
-    ]  # fmt: skip
+    ]
     assert [process.communicate()[0] for process in running] == [here, here]
 
 
@@ -141,11 +177,15 @@ def test_views_can_be_made_in_another_order():
 
 
 @pytest.mark.parametrize("name", sorted(TRIED))
-@pytest.mark.parametrize("change", [{"draw": 1}, {"epoch": 3}, {"seed": 2}, {"seed": 1 + 2**32}, {"sample": 1}])
+@pytest.mark.parametrize(
+    "change", [{"draw": 1}, {"epoch": 3}, {"seed": 2}, {"seed": 1 + 2**32}, {"sample": 1}]
+)
 def test_another_draw_epoch_seed_or_sample_gives_other_views(name, change):
     stored, plan = store_of(16, 16), plan_of(name, 8)
     index = torch.arange(16) + change.get("sample", 0)
-    changed = all_views_of(stored, plan, index=index, **{k: v for k, v in change.items() if k != "sample"})
+    changed = all_views_of(
+        stored, plan, index=index, **{k: v for k, v in change.items() if k != "sample"}
+    )
     for same, other in zip(all_views_of(stored, plan), changed, strict=True):
         differing = (same != other).flatten(2).any(-1).float().mean()
         assert differing == 0 if name == "none" else differing > 0.9
@@ -169,7 +209,9 @@ def test_a_further_kind_with_a_count_of_its_own_changes_no_view_of_the_others():
     stored = store_of(8, 16)
     (kind,) = TRIED["everything"].kinds
     more = Policy(kinds=(kind, kind.model_copy(update={"count": 3})))
-    (plain,), (longer,) = (all_views_of(stored, ViewPlan(p, 2, 8, **NORMAL)) for p in (Policy(kinds=(kind,)), more))
+    (plain,), (longer,) = (
+        all_views_of(stored, ViewPlan(p, 2, 8, **NORMAL)) for p in (Policy(kinds=(kind,)), more)
+    )
     assert torch.equal(longer[:2], plain)
     assert not torch.equal(longer[2:4], plain)
 
@@ -177,7 +219,9 @@ def test_a_further_kind_with_a_count_of_its_own_changes_no_view_of_the_others():
 def test_views_of_another_size_go_on_counting():
     """The small crops of SwAV are no smaller copies of its first large ones."""
     operations = (Crop(), Flip(), Jitter(brightness=0.4, hue=0.1))
-    mixed = Policy(kinds=(Kind(operations=operations), Kind(operations=operations, size=0.5, count=2)))
+    mixed = Policy(
+        kinds=(Kind(operations=operations), Kind(operations=operations, size=0.5, count=2))
+    )
     index = torch.arange(50)
     large, small = (
         draw_recipe(
@@ -199,18 +243,24 @@ def test_views_of_another_size_go_on_counting():
 
 def test_equal_images_of_different_samples_get_different_views():
     stored, twice = some(store_of(1, 16), torch.tensor([0, 0])), torch.tensor([0, 0])
-    (views,) = make_views(stored, plan_of("basic", 8), index=torch.tensor([3, 4]), draw=twice, **WHERE)
+    (views,) = make_views(
+        stored, plan_of("basic", 8), index=torch.tensor([3, 4]), draw=twice, **WHERE
+    )
     assert not torch.equal(views[:, 0], views[:, 1])
 
 
 @pytest.mark.parametrize("name", [name for name in EACH if name != "crop"])
 def test_a_new_operation_at_the_end_shifts_no_other(name):
-    plain, longer = recipe_of(policy(*BASE), 200, count=2), recipe_of(policy(*BASE, EACH[name]), 200, count=2)
+    plain, longer = (
+        recipe_of(policy(*BASE), 200, count=2),
+        recipe_of(policy(*BASE, EACH[name]), 200, count=2),
+    )
     depth = plain.stage.shape[2]
     colour = name in ("brightness", "contrast", "saturation", "hue", "jitter", "grey")
     for v, b in itertools.product(range(2), range(200)):
         used = int((plain.stage[v, b] > 0).sum())
-        same = used - 1 if colour and used and plain.stage[v, b, used - 1] == 1 else used  # one matrix with the last
+        # one matrix with the last
+        same = used - 1 if colour and used and plain.stage[v, b, used - 1] == 1 else used
         assert (longer.stage[v, b, :used] == plain.stage[v, b, :used]).all()
         assert (longer.amount[v, b, :same] == plain.amount[v, b, :same]).all()
         assert (longer.stage[v, b, used + 1 :] == 0).all()
@@ -238,19 +288,29 @@ def test_the_compiled_hash_is_that_of_the_core_bit_by_bit():
     assert [int(drawing._mix(np.int64(x))) for x in numbers] == expected
     folded = [(a, b) for a in numbers[:12] for b in [*numbers[:12], -1, -9]]
     keys, values = (torch.tensor(column) for column in zip(*folded, strict=True))
-    assert [int(drawing._fold(np.int64(a), np.int64(b))) for a, b in folded] == fold(keys, values).tolist()
+    assert [int(drawing._fold(np.int64(a), np.int64(b))) for a, b in folded] == fold(
+        keys, values
+    ).tolist()
 
 
 def test_what_is_drawn_is_what_the_core_draws_for_the_stream_of_that_name():
     index = torch.arange(500)
     keys = sample_keys(WHERE["seed"], "views", WHERE["epoch"], index, torch.full_like(index, 3))
     recipe = recipe_of(
-        policy(Solarize(probability=0.7, threshold=(0, 256)), Solarize(threshold=(0, 1)), Sharpness(factor=(0, 1))),
-        500, count=2, draw=3,
-    )  # fmt: skip
+        policy(
+            Solarize(probability=0.7, threshold=(0, 256)),
+            Solarize(threshold=(0, 1)),
+            Sharpness(factor=(0, 1)),
+        ),
+        500,
+        count=2,
+        draw=3,
+    )
     for view in (0, 1):
         streams = [zlib.crc32(name) for name in (b"solarize:1", b"solarize:2", b"sharpness:1")]
-        first, second, third = (uniform(fold(fold(keys, view), stream), 2).numpy() for stream in streams)
+        first, second, third = (
+            uniform(fold(fold(keys, view), stream), 2).numpy() for stream in streams
+        )
         happens = first[:, 0] < np.float32(0.7)
         assert 300 < happens.sum() < 400
         last = happens.astype(int)
@@ -265,7 +325,9 @@ N = 20000
 
 def drawn(n: int = N, **where: int) -> np.ndarray:
     """(4, n): what two operations draw in two views, in [0, 1)."""
-    recipe = recipe_of(policy(Sharpness(factor=(0, 1)), Solarize(threshold=(0, 1))), n, count=2, **where)
+    recipe = recipe_of(
+        policy(Sharpness(factor=(0, 1)), Solarize(threshold=(0, 1))), n, count=2, **where
+    )
     return np.concatenate([recipe.amount[:, :, 0, 0], recipe.amount[:, :, 1, 0]]).astype(np.float64)
 
 
@@ -277,7 +339,10 @@ def test_draws_are_uniform():
         assert stats.kstest(row, "uniform").pvalue > 1e-5
         counts = np.bincount((row * 64).astype(int), minlength=64)
         assert stats.chisquare(counts).pvalue > 1e-5
-        assert stats.chisquare(np.bincount((row * 2**24).astype(int) % 64, minlength=64)).pvalue > 1e-5  # low bits
+        # low bits
+        assert (
+            stats.chisquare(np.bincount((row * 2**24).astype(int) % 64, minlength=64)).pvalue > 1e-5
+        )
 
 
 def test_draws_of_neighbouring_samples_views_operations_epochs_draws_and_seeds_are_independent():
@@ -316,7 +381,9 @@ def test_draws_within_one_operation_are_independent():
 
 
 def test_one_of_draws_afresh_each_time():
-    amounts = recipe_of(policy(OneOf(times=2, among=((Solarize(threshold=(0, 256)),),))), 1000).amount[0, :, :, 0]
+    amounts = recipe_of(
+        policy(OneOf(times=2, among=((Solarize(threshold=(0, 256)),),))), 1000
+    ).amount[0, :, :, 0]
     assert (amounts[:, 0] != amounts[:, 1]).mean() > 0.99
     assert abs(np.corrcoef(amounts.T)[0, 1]) < 0.16
 

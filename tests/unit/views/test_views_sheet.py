@@ -26,7 +26,9 @@ def stored(images: int, side: int) -> StoredImages:
     return StoredImages(picture, picture[:, ::2, ::2].contiguous(), torch.full((images, 2), side))
 
 
-def shown(policy: Policy, *, count: int = 2, size: int = 16, images: int = 2, epochs: int = 1) -> Shown:
+def shown(
+    policy: Policy, *, count: int = 2, size: int = 16, images: int = 2, epochs: int = 1
+) -> Shown:
     plan = ViewPlan(policy, count, size, HALF, HALF)
     return Shown(stored(images, 2 * size), torch.arange(5, 5 + images), plan, seed=3, epochs=epochs)
 
@@ -51,7 +53,9 @@ def test_kinds_of_one_size_take_turns_in_their_own_columns():
 
 
 def test_tiles_lie_in_their_grid_and_do_not_overlap():
-    kind = Kind(operations=(Crop(area=(1, 1), aspect=(1, 1)),), tiles=Tiles(grid=3, side=0.75, jitter=1))
+    kind = Kind(
+        operations=(Crop(area=(1, 1), aspect=(1, 1)),), tiles=Tiles(grid=3, side=0.75, jitter=1)
+    )
     (column,) = view_columns(shown(Policy(kinds=(kind,)), count=1, size=96), 0)
     side, gap = 24, 3
     assert column.pictures.shape == (2, 3 * side + 2 * gap, 3 * side + 2 * gap, 3)
@@ -107,11 +111,17 @@ def test_no_more_than_eight_views_stand_on_a_sheet(count):
 def test_of_many_views_some_of_each_kind_stand_on_a_sheet():
     kinds = (Kind(), Kind(operations=(Flip(),)), Kind(operations=(Crop(),), count=10))
     chosen = few(view_columns(shown(Policy(kinds=kinds), count=2), 0))
-    assert [column.head for column in chosen[:3]] == [("view 1", "kind A"), ("view 2", "kind B"), ("view 3", "kind C")]
+    assert [column.head for column in chosen[:3]] == [
+        ("view 1", "kind A"),
+        ("view 2", "kind B"),
+        ("view 3", "kind C"),
+    ]
     assert len(chosen) == 8
     assert chosen[-1].head == ("view 12", "kind C")
     many = tuple(Kind(operations=(Flip(),) * number) for number in range(16))
-    assert [column.kind for column in few(view_columns(shown(Policy(kinds=many), count=16), 0))] == list("ABCDEFGH")
+    assert [
+        column.kind for column in few(view_columns(shown(Policy(kinds=many), count=16), 0))
+    ] == list("ABCDEFGH")
     few_enough = view_columns(shown(POLICIES["swav"], size=28), 0)
     assert [column.head for column in few(few_enough)] == [column.head for column in few_enough]
 

@@ -12,11 +12,16 @@ DATA = DataFacts("toy", 8, (), (), 0, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)
 
 
 def in_rgb(views: Tensor) -> Tensor:
-    return views * views.new_tensor(DATA.std)[:, None, None] + views.new_tensor(DATA.mean)[:, None, None]
+    return (
+        views * views.new_tensor(DATA.std)[:, None, None]
+        + views.new_tensor(DATA.mean)[:, None, None]
+    )
 
 
 def normalised(rgb: Tensor) -> Tensor:
-    return (rgb - rgb.new_tensor(DATA.mean)[:, None, None]) / rgb.new_tensor(DATA.std)[:, None, None]
+    return (rgb - rgb.new_tensor(DATA.mean)[:, None, None]) / rgb.new_tensor(DATA.std)[
+        :, None, None
+    ]
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -37,8 +42,13 @@ def test_a_tile_is_what_stands_at_its_place_channel_by_channel() -> None:
 def test_places_fill_their_cell_and_never_leave_it() -> None:
     u, at = numbers(4, 500), torch.arange(4)[:, None]
     places = tiles.grid_places(u, at, 8, 5)
-    assert [places[cell].unique().tolist() for cell in range(4)] == [list(range(8 * c, 8 * c + 4)) for c in range(4)]
-    assert tiles.grid_places(torch.tensor(1 - 1e-9, dtype=torch.float64), torch.tensor(3), 8, 5).item() == 27
+    assert [places[cell].unique().tolist() for cell in range(4)] == [
+        list(range(8 * c, 8 * c + 4)) for c in range(4)
+    ]
+    assert (
+        tiles.grid_places(torch.tensor(1 - 1e-9, dtype=torch.float64), torch.tensor(3), 8, 5).item()
+        == 27
+    )
 
 
 def test_green_magenta_is_taken_out_and_greys_stay() -> None:
@@ -49,7 +59,9 @@ def test_green_magenta_is_taken_out_and_greys_stay() -> None:
     fringe = normalised(rgb + 0.3 * a[:, None, None])  # the same picture seen through a worse lens
     assert torch.allclose(in_rgb(tiles.without_green_magenta(fringe, DATA)), out, atol=1e-12)
     grey = rgb[:, :, :1].expand_as(rgb)
-    assert torch.allclose(in_rgb(tiles.without_green_magenta(normalised(grey), DATA)), grey, atol=1e-12)
+    assert torch.allclose(
+        in_rgb(tiles.without_green_magenta(normalised(grey), DATA)), grey, atol=1e-12
+    )
 
 
 def test_grey_is_the_luma_in_three_equal_channels() -> None:
@@ -89,6 +101,12 @@ def test_coarser_ones_keep_a_flat_tile_and_lose_what_is_fine(side: int, least: i
     assert len(bank) == side - least + 1
     assert torch.equal(bank[-1], torch.eye(side))
     assert torch.allclose(bank.sum(dim=2), torch.ones(len(bank), side), atol=1e-5)
-    checks = (torch.arange(side) % 2 * 2.0 - 1).expand(side, side) * (torch.arange(side) % 2 * 2.0 - 1)[:, None]
-    left = tiles.resampled(checks[None, None], bank[:1], torch.zeros(1, dtype=torch.int64)).square().mean()
+    checks = (torch.arange(side) % 2 * 2.0 - 1).expand(side, side) * (
+        torch.arange(side) % 2 * 2.0 - 1
+    )[:, None]
+    left = (
+        tiles.resampled(checks[None, None], bank[:1], torch.zeros(1, dtype=torch.int64))
+        .square()
+        .mean()
+    )
     assert float(left) < 0.6 if side > least else float(left) == 1

@@ -63,12 +63,17 @@ def test_kinds_are_told_apart():
     assert "; B, 6 more, 0.429 of the side: crop 0.05-0.14, flip" in describe(POLICIES["swav"])
     assert describe(POLICIES["digits"]).endswith(", black outside the image")
     half = Policy(kinds=(Kind(size=0.5, tiles=Tiles(grid=2, side=0.75)),))
-    whole, tiles = "the largest centred square as it is", "cut into 2 x 2 tiles of 0.75 of their cell, anywhere in it"
+    whole, tiles = (
+        "the largest centred square as it is",
+        "cut into 2 x 2 tiles of 0.75 of their cell, anywhere in it",
+    )
     assert describe(half) == f"0.5 of the side: {whole}, {tiles}"
 
 
-@pytest.mark.parametrize(("jitter", "where"), [(1.0, "anywhere in it"), (0.0, "in its middle"),
-                                               (0.25, "up to 0.25 of the way to its edge")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("jitter", "where"),
+    [(1.0, "anywhere in it"), (0.0, "in its middle"), (0.25, "up to 0.25 of the way to its edge")],
+)
 def test_how_far_tiles_stray_is_said(jitter, where):
     tiled = Policy(kinds=(Kind(tiles=Tiles(grid=2, side=0.75, jitter=jitter)),))
     assert describe(tiled).endswith(f"cut into 2 x 2 tiles of 0.75 of their cell, {where}")

@@ -1,4 +1,6 @@
-"""The view kernel against grid_sample in float64, on the device that is named: `cpu` with TRITON_INTERPRET=1."""
+"""The view kernel against grid_sample in float64, on the device that is named: `cpu` with
+TRITON_INTERPRET=1.
+"""
 
 import itertools
 import math
@@ -20,7 +22,9 @@ LEVELS_SEEN = set()
 
 
 def turned(view: int, batch: int, zoom: float, source: torch.Generator) -> torch.Tensor:
-    """Turned, sheared, mirrored and moved; on the average `zoom` times as long as the stored square."""
+    """Turned, sheared, mirrored and moved; on the average `zoom` times as long as the stored
+    square.
+    """
     angle, shear, mirror, x, y, factor = torch.rand(6, view, batch, generator=source)
     angle, mirror = 2 * math.pi * angle, torch.where(mirror < 0.5, -1.0, 1.0)
     length = zoom * (0.8 + 0.4 * factor)
@@ -47,26 +51,41 @@ def known_view(image, half, warp, colour, *, size: int, level: int, outside: flo
         for axis, reach in enumerate(warp.abs().sum(-1).tolist()):
             if reach <= 1:
                 grid[..., axis].clamp_(-last, last)
-        view = F.grid_sample(pixels - outside, grid, padding_mode="zeros", align_corners=False)[0] + outside
+        view = (
+            F.grid_sample(pixels - outside, grid, padding_mode="zeros", align_corners=False)[0]
+            + outside
+        )
     if colour is not None:
-        mean = (torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)[:, None, None] * view).sum(0).mean()
+        mean = (
+            (torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)[:, None, None] * view)
+            .sum(0)
+            .mean()
+        )
         mixed = torch.einsum("ij,jyx->iyx", colour[:, :3].double(), view)
         view = (mixed + colour[:, 3:, None].double() * mean).clamp(0, 255)
     return view
 
 
-def check(side: int, size: int, shape: tuple[int, int], zoom: float, outside: float, *, coloured: bool) -> None:
+def check(
+    side: int, size: int, shape: tuple[int, int], zoom: float, outside: float, *, coloured: bool
+) -> None:
     source = torch.Generator().manual_seed(side * size)
     views, batch = shape
     images, half = (
-        torch.randint(0, 256, (batch, s, s, 3), dtype=torch.uint8, generator=source) for s in (side, side // 2)
+        torch.randint(0, 256, (batch, s, s, 3), dtype=torch.uint8, generator=source)
+        for s in (side, side // 2)
     )
     warp = turned(views, batch, zoom, source)
     if views * batch > 1:
         warp[0, 0] *= 0.15  # a level that another launch reads
         warp[-1, -1, :, 2] += 40 * zoom  # far outside
-        warp[0, -1] = torch.tensor([[0.25, 0.0, 0.75], [0.25, 0.5, -0.25]])  # within, touching the border
-    colour = torch.eye(3, 4) + 0.4 * torch.randn(views, batch, 3, 4, generator=source) if coloured else None
+        # within, touching the border
+        warp[0, -1] = torch.tensor([[0.25, 0.0, 0.75], [0.25, 0.5, -0.25]])
+    colour = (
+        torch.eye(3, 4) + 0.4 * torch.randn(views, batch, 3, 4, generator=source)
+        if coloured
+        else None
+    )
     level = known_levels(warp, side, size)
     LEVELS_SEEN.update(level.flatten().tolist())
     fixed = {"size": size, "outside": outside, "deepest": max(1, int(level.max())), **NORMALISED}
@@ -74,14 +93,30 @@ def check(side: int, size: int, shape: tuple[int, int], zoom: float, outside: fl
     ours = warp_colour(*inputs, **fixed)
     assert ours.is_contiguous()
 
-    scale, shift = (torch.tensor(NORMALISED[name], dtype=torch.float64)[:, None, None] for name in NORMALISED)
+    scale, shift = (
+        torch.tensor(NORMALISED[name], dtype=torch.float64)[:, None, None] for name in NORMALISED
+    )
     for v, b in itertools.product(range(views), range(batch)):
         known = known_view(
-            images[b], half[b], warp[v, b], None if colour is None else colour[v, b],
-            size=size, level=int(level[v, b]), outside=outside,
-        )  # fmt: skip
+            images[b],
+            half[b],
+            warp[v, b],
+            None if colour is None else colour[v, b],
+            size=size,
+            level=int(level[v, b]),
+            outside=outside,
+        )
         error = (((ours[v, b].cpu().double() - shift) / scale - known).abs() / 255).max()
-        assert error <= TOLERANCE, (side, size, shape, zoom, outside, coloured, (v, b), float(error))
+        assert error <= TOLERANCE, (
+            side,
+            size,
+            shape,
+            zoom,
+            outside,
+            coloured,
+            (v, b),
+            float(error),
+        )
 
     last = warp_colour(*inputs, **fixed, channels_last=True)
     assert last.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
@@ -96,20 +131,31 @@ def check_what_is_rare() -> None:
     warp = torch.eye(2, 3, device=DEVICE).expand(3, 2, 2, 3)
     plain = {"scale": (1.0, 1.0, 1.0), "shift": (0.0, 0.0, 0.0), "outside": EDGE}
     for deepest, value in ((0, 16), (1, 8)):  # a level that it is not told of is not read
-        assert bool((warp_colour(images, half, warp, None, size=4, deepest=deepest, **plain) == value).all())
+        assert bool(
+            (warp_colour(images, half, warp, None, size=4, deepest=deepest, **plain) == value).all()
+        )
     for share, value in ((1.95, 16), (1.96, 8)):
-        assert bool((warp_colour(images, half, share * warp, None, size=16, **plain) == value).all())
+        assert bool(
+            (warp_colour(images, half, share * warp, None, size=16, **plain) == value).all()
+        )
     assert warp_colour(images, half, warp[:0], None, size=4, **plain).shape == (0, 2, 3, 4, 4)
-    empty = warp_colour(images[:0], half[:0], warp[:, :0], None, size=4, channels_last=True, **plain)
+    empty = warp_colour(
+        images[:0], half[:0], warp[:, :0], None, size=4, channels_last=True, **plain
+    )
     assert empty.shape == (3, 0, 3, 4, 4)
     one = warp_colour(images[:, :1, :1], half[:, :0, :0], warp, None, size=1, deepest=3, **plain)
     assert bool((one == 16).all())
 
 
 def check_views_of_several_outsides() -> None:
-    """Each has a launch of its own; together they lie as one launch's do, and each has its own outside."""
-    images, half = (torch.full((2, s, s, 3), 200, dtype=torch.uint8, device=DEVICE) for s in (16, 8))
-    warp = np.tile(np.float32([[2, 0, 0], [0, 2, 0]]), (3, 2, 1, 1))  # a border of outside, half the view
+    """Each has a launch of its own; together they lie as one launch's do, and each has its own
+    outside.
+    """
+    images, half = (
+        torch.full((2, s, s, 3), 200, dtype=torch.uint8, device=DEVICE) for s in (16, 8)
+    )
+    # a border of outside, half the view
+    warp = np.tile(np.float32([[2, 0, 0], [0, 2, 0]]), (3, 2, 1, 1))
     nothing = np.zeros((3, 2, 1), np.uint8), np.zeros((3, 2, 1, WIDTH), np.float32)
     recipe = Recipe(warp, *nothing, np.float32([EDGE, BLACK, GREY]))
     unit = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}
@@ -126,13 +172,19 @@ if __name__ == "__main__":
     done = 0
     for (side, size, shape, zoom), outside, coloured in itertools.product(
         (
-            (8, 8, (1, 1), 0.6), (13, 9, (2, 3), 0.5), (32, 16, (2, 3), 0.6), (33, 17, (1, 4), 1.4),
-            (48, 48, (2, 1), 1.2), (64, 8, (2, 2), 0.4), (64, 9, (2, 3), 1.1), (33, 8, (3, 2), 4.0),
+            (8, 8, (1, 1), 0.6),
+            (13, 9, (2, 3), 0.5),
+            (32, 16, (2, 3), 0.6),
+            (33, 17, (1, 4), 1.4),
+            (48, 48, (2, 1), 1.2),
+            (64, 8, (2, 2), 0.4),
+            (64, 9, (2, 3), 1.1),
+            (33, 8, (3, 2), 4.0),
             (40, 70, (1, 2), 0.9),
         ),
         (EDGE, BLACK, GREY),
         (False, True),
-    ):  # fmt: skip
+    ):
         check(side, size, shape, zoom, outside, coloured=coloured)
         done += 1
     assert {0, 1, 2, 3, 4} <= LEVELS_SEEN, LEVELS_SEEN

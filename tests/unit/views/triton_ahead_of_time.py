@@ -1,4 +1,6 @@
-"""Compiles the view kernel for GPUs that need not be there; says how many, and checks what it samples how often."""
+"""Compiles the view kernel for GPUs that need not be there; says how many, and checks what it
+samples how often.
+"""
 
 import itertools
 
@@ -18,14 +20,24 @@ def compiled(capability: int, source: str, *, coloured: bool, **fixed):
     warps = constants.pop("num_warps")
     if not coloured:
         constants["colour"] = None
-    types = {**dict.fromkeys(SOURCES, source), **dict.fromkeys(INTEGERS, "i32"), **dict.fromkeys(POINTERS, "*fp32")}
+    types = {
+        **dict.fromkeys(SOURCES, source),
+        **dict.fromkeys(INTEGERS, "i32"),
+        **dict.fromkeys(POINTERS, "*fp32"),
+    }
     kernel = kernels._warp_colour_kernel
     names = [parameter.name for parameter in kernel.params]
-    signature = {name: "constexpr" if name in constants else types.get(name, "fp32") for name in names}
+    signature = {
+        name: "constexpr" if name in constants else types.get(name, "fp32") for name in names
+    }
     source = ASTSource(
-        fn=kernel, signature=signature, constexprs={(names.index(name),): value for name, value in constants.items()}
+        fn=kernel,
+        signature=signature,
+        constexprs={(names.index(name),): value for name, value in constants.items()},
     )
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+    return triton.compile(
+        source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps}
+    )
 
 
 if __name__ == "__main__":
@@ -33,9 +45,12 @@ if __name__ == "__main__":
     for capability, size, coloured, edge, channels_last in itertools.product(
         (80, 90), (8, 32, 64, 224), (True, False), (True, False), (True, False)
     ):
-        built = compiled(capability, "*u8", coloured=coloured, EDGE=edge, CHANNELS_LAST=channels_last, SIZE=size)
+        built = compiled(
+            capability, "*u8", coloured=coloured, EDGE=edge, CHANNELS_LAST=channels_last, SIZE=size
+        )
         matrices = 6 + 12 * coloured
-        samplings = (built.asm["ttir"].count("tt.load") - matrices) / 12  # four taps of three channels
+        # four taps of three channels
+        samplings = (built.asm["ttir"].count("tt.load") - matrices) / 12
         assert samplings == (2 if coloured and size == 224 else 1), (size, coloured, samplings)
         done += 1
     for edge in (True, False):

@@ -71,7 +71,8 @@ EACH: dict[str, Operation] = {
     "erase": Erase(),
     "noise": Noise(sigma=(0, 0.2)),
 }
-JUMPS = ("solarize", "solarize_add", "posterize", "equalize", "autocontrast", "invert")  # they round
+# they round
+JUMPS = ("solarize", "solarize_add", "posterize", "equalize", "autocontrast", "invert")
 
 
 def pictures(n: int, side: int, seed: int = 0) -> torch.Tensor:
@@ -88,7 +89,11 @@ def store(images: torch.Tensor, sizes: list[tuple[int, int]] | None = None) -> S
     """A store of those squares (n, 3, side, side); their true sizes are their own, unless given."""
     side = images.shape[-1]
     half = max(1, side // 2)
-    small = torch.nn.functional.interpolate(images.float(), (half, half), mode="area").round().to(torch.uint8)
+    small = (
+        torch.nn.functional.interpolate(images.float(), (half, half), mode="area")
+        .round()
+        .to(torch.uint8)
+    )
     squares, halves = (pixels.permute(0, 2, 3, 1).contiguous() for pixels in (images, small))
     return StoredImages(squares, halves, torch.tensor(sizes or [(side, side)] * len(images)))
 
@@ -107,8 +112,12 @@ def policy(*operations: Operation, **more: Any) -> Policy:
     return Policy(kinds=(Kind(operations=operations, **more),))
 
 
-def views_of(stored: StoredImages, plan: ViewPlan, rows: torch.Tensor | None = None, **where: Any) -> torch.Tensor:
-    """The views (V, B, 3, S, S) of the only group. `rows` of the store, `index` beside (default: the row)."""
+def views_of(
+    stored: StoredImages, plan: ViewPlan, rows: torch.Tensor | None = None, **where: Any
+) -> torch.Tensor:
+    """The views (V, B, 3, S, S) of the only group. `rows` of the store, `index` beside (default:
+    the row).
+    """
     (views,) = all_views_of(stored, plan, rows, **where)
     return views
 
@@ -128,14 +137,22 @@ def all_views_of(
     return make_views(some(stored, rows), plan, index=index, draw=times, **{**WHERE, **where})
 
 
-def shown(images: torch.Tensor, *operations: Operation, backend: str = "cpu", **more: Any) -> torch.Tensor:
+def shown(
+    images: torch.Tensor, *operations: Operation, backend: str = "cpu", **more: Any
+) -> torch.Tensor:
     """What the operations make of uint8 pictures (n, 3, S, S) at their own size, in [0, 255]."""
     plan = ViewPlan(policy(*operations, **more), 1, images.shape[-1], **RAW)
     return 255 * views_of(store(images), plan, backend=backend)[0]
 
 
 def recipe_of(
-    wanted: Policy, n: int, *, size: int = 32, true: tuple[int, int] = (32, 32), count: int = 1, **where: Any
+    wanted: Policy,
+    n: int,
+    *,
+    size: int = 32,
+    true: tuple[int, int] = (32, 32),
+    count: int = 1,
+    **where: Any,
 ) -> Recipe:
     """The recipes of the first group for `n` samples of that true size."""
     plan = ViewPlan(wanted, count, size, **NORMAL)

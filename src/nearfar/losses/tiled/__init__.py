@@ -1,7 +1,8 @@
-"""The core under every softmax-contrastive loss: sums over pairs of rows, without the matrix of all pairs.
+"""The core under every softmax-contrastive loss: sums over pairs of rows, without the matrix of all
+pairs.
 
-The dense form serves small batches, a Triton kernel CUDA devices, tiles in plain torch the rest. Through the dense form
-second derivatives are right, through the others they are refused.
+The dense form serves small batches, a Triton kernel CUDA devices, tiles in plain torch the rest.
+Through the dense form second derivatives are right, through the others they are refused.
 
 Letters: M anchors, N candidates, D projection width.
 """
@@ -17,7 +18,8 @@ from nearfar.losses.tiled.pairs import Over, Pairs, Positives
 __all__ = ["one_positive", "statistics"]
 
 DENSE_UP_TO = 512**2  # pairs
-LARGEST_EXPONENT = {torch.float32: 80.0, torch.float64: 700.0}  # of sums that are normal numbers, as their inverses are
+# of sums that are normal numbers, as their inverses are
+LARGEST_EXPONENT = {torch.float32: 80.0, torch.float64: 700.0}
 
 
 def statistics(
@@ -32,19 +34,24 @@ def statistics(
     candidate_classes: Tensor | None = None,
     half: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """(M,) twice: log of the sum of exp(anchor.candidate) over the candidates wanted (-inf for none); and of each
-    anchor's positives the mean logit (0 for none) or the log-sum-exp (-inf), or nothing: one gradient for both.
+    """(M,) twice: log of the sum of exp(anchor.candidate) over the candidates wanted (-inf for
+    none); and of each anchor's positives the mean logit (0 for none) or the log-sum-exp (-inf), or
+    nothing: one gradient for both.
 
-    `anchors` (M, D) and `candidates` (N, D) are float32 or float64, their products at most `largest` (inf is allowed).
-    Without `candidates` the anchors are set against themselves. `own` (M,) int64 says where among the candidates each
-    anchor itself stands (-1 or no `own`: nowhere); classes are int64 from 0 to below N. `half` allows products in bf16
-    where a CUDA kernel serves.
+    `anchors` (M, D) and `candidates` (N, D) are float32 or float64, their products at most
+    `largest` (inf is allowed). Without `candidates` the anchors are set against themselves. `own`
+    (M,) int64 says where among the candidates each anchor itself stands (-1 or no `own`: nowhere);
+    classes are int64 from 0 to below N. `half` allows products in bf16 where a CUDA kernel serves.
     """
-    pairs = _pairs(anchors, candidates, own, anchor_classes, candidate_classes, over, positives, half=half)
+    pairs = _pairs(
+        anchors, candidates, own, anchor_classes, candidate_classes, over, positives, half=half
+    )
     count = len(pairs.against)
     if len(anchors) * count <= DENSE_UP_TO:
         return reference.statistics(pairs)
-    return operators.statistics(pairs, safe=largest + math.log(count) > LARGEST_EXPONENT[anchors.dtype])
+    return operators.statistics(
+        pairs, safe=largest + math.log(count) > LARGEST_EXPONENT[anchors.dtype]
+    )
 
 
 def one_positive(
@@ -58,7 +65,9 @@ def one_positive(
     inside: bool,
 ) -> Tensor:
     """(M,): see `reference.one_positive`."""
-    pairs = _pairs(anchors, candidates, own, anchor_classes, candidate_classes, "all", "mean", half=False)
+    pairs = _pairs(
+        anchors, candidates, own, anchor_classes, candidate_classes, "all", "mean", half=False
+    )
     if len(anchors) * len(candidates) <= DENSE_UP_TO:
         return reference.one_positive(pairs, negatives, inside=inside)
     return operators.one_positive(pairs, negatives, inside=inside)

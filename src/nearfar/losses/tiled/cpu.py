@@ -1,20 +1,25 @@
-"""The core in tiles, in plain torch: never more than one tile of the M x N logits, the backward makes them again.
+"""The core in tiles, in plain torch: never more than one tile of the M x N logits, the backward
+makes them again.
 
-Where a batch is set against itself the matrix is symmetric: each tile above the diagonal serves its rows and its
-columns, forward and backward. For gradients g of l_i = log sum_j exp(s_ij) and h of m_i, the mean of |P_i| positives,
+Where a batch is set against itself the matrix is symmetric: each tile above the diagonal serves its
+rows and its columns, forward and backward. For gradients g of l_i = log sum_j exp(s_ij) and h of
+m_i, the mean of |P_i| positives,
 
-    dz_i = sum_j ( exp(s_ij) (g_i exp(-l_i) + g_j exp(-l_j)) + [j in P_i] (h_i / |P_i| + h_j / |P_j|) ) z_j .
+    dz_i = sum_j ( exp(s_ij) (g_i exp(-l_i) + g_j exp(-l_j)) + [j in P_i] (h_i / |P_i| + h_j /
+    |P_j|) ) z_j .
 
-The value of m comes from sums over classes, in O(N D). Its gradient could too, but then two sums of rows nearly cancel
-where a class lies close together; in one weight a pair they cancel before they meet a row. To keep that cheap rows are
-sorted by class: only tiles near the diagonal hold positives. (Clustered rows, deviation .05, temperature .1, N = 1,400:
-relative error of the gradient in float32 3.5e-4 by class sums, 2.3e-5 in the dense form.)
+The value of m comes from sums over classes, in O(N D). Its gradient could too, but then two sums of
+rows nearly cancel where a class lies close together; in one weight a pair they cancel before they
+meet a row. To keep that cheap rows are sorted by class: only tiles near the diagonal hold
+positives. (Clustered rows, deviation .05, temperature .1, N = 1,400: relative error of the gradient
+in float32 3.5e-4 by class sums, 2.3e-5 in the dense form.)
 
-`safe` keeps running maxima, for logits whose exponentials leave the range of numbers; else none are needed (a constant
-shift by the largest possible logit would underflow whole rows at low temperatures).
+`safe` keeps running maxima, for logits whose exponentials leave the range of numbers; else none are
+needed (a constant shift by the largest possible logit would underflow whole rows at low
+temperatures).
 
-Measured on one thread with AVX-512, N = 8,192, D = 128, forward: tiles of 256 rows 61 ms, 512 56 ms, 1,024 70 ms, of
-which the matrix products take 42.
+Measured on one thread with AVX-512, N = 8,192, D = 128, forward: tiles of 256 rows 61 ms, 512 56
+ms, 1,024 70 ms, of which the matrix products take 42.
 
 Letters: M anchors, N candidates, D projection width, T side of a tile.
 """
@@ -41,25 +46,37 @@ def forward(pairs: Pairs, *, safe: bool) -> tuple[Tensor, Tensor]:
         if positive is not None and same is not None:
             positive.add(logits.masked_fill(~same, -torch.inf), rows, columns)
         whole.add(_over(ordered, logits, same), rows, columns)
-    of_positives = mean_of_positives(pairs) if positive is None else _unsorted(positive.log(), order)
+    of_positives = (
+        mean_of_positives(pairs) if positive is None else _unsorted(positive.log(), order)
+    )
     return _unsorted(whole.log(), order), of_positives
 
 
 def mean_of_positives(pairs: Pairs) -> Tensor:
-    """(M,): the mean logit of each anchor's positives, 0 for none, from sums over classes in float64; or nothing."""
+    """(M,): the mean logit of each anchor's positives, 0 for none, from sums over classes in
+    float64; or nothing.
+    """
     if pairs.positives != "mean":
         return pairs.anchors.new_empty(0)
     assert pairs.anchor_classes is not None
     assert pairs.candidate_classes is not None
     a, b = pairs.anchors.detach(), pairs.against.detach()
-    sums = torch.zeros(int(pairs.candidate_classes.max()) + 1, b.shape[1], dtype=torch.float64, device=b.device)
+    sums = torch.zeros(
+        int(pairs.candidate_classes.max()) + 1, b.shape[1], dtype=torch.float64, device=b.device
+    )
     out = torch.empty(len(a), dtype=torch.float64, device=a.device)
     among = pairs.own_stands_among()
     for part in _slices(len(b), 8192):
         sums.index_add_(0, pairs.candidate_classes[part], b[part].double())
     for part in _slices(len(a), 8192):
         others = sums[pairs.anchor_classes[part]]
-        itself = b[part] if pairs.symmetric else b[pairs.own[part].clamp(min=0)] if pairs.own is not None else b[:1]
+        itself = (
+            b[part]
+            if pairs.symmetric
+            else b[pairs.own[part].clamp(min=0)]
+            if pairs.own is not None
+            else b[:1]
+        )
         others -= among[part, None] * itself.double()
         out[part] = (a[part] * others).sum(dim=1)
     return (out / pairs.number_of_positives().clamp(min=1)).to(a.dtype)
@@ -68,24 +85,34 @@ def mean_of_positives(pairs: Pairs) -> Tensor:
 def backward(
     pairs: Pairs, values: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor], *, safe: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Gradients of anchors and candidates (None where the anchors are the candidates) for gradients of the values."""
+    """Gradients of anchors and candidates (None where the anchors are the candidates) for gradients
+    of the values.
+    """
     ordered, order = _by_class(pairs)
     unit, whole, positive = prepared(pairs, values, grads)
     if order is not None:
         whole = whole[0][order], whole[1][order]
-        positive = (positive[0][order], positive[1][order]) if pairs.positives != "none" else positive
+        positive = (
+            (positive[0][order], positive[1][order]) if pairs.positives != "none" else positive
+        )
     a, b = ordered.anchors.detach(), ordered.against.detach()
     to_a = torch.zeros_like(a)
     to_b = to_a if pairs.symmetric else torch.zeros_like(b)
     for rows, columns, logits, same in _tiles(ordered):
         if same is None or pairs.positives == "none":
-            weights = _softmax(_over(ordered, logits, same), *whole, rows, columns, pairs.symmetric, safe=safe)
+            weights = _softmax(
+                _over(ordered, logits, same), *whole, rows, columns, pairs.symmetric, safe=safe
+            )
         else:
             if pairs.positives == "mean":
                 at_positives = _spread(positive[0], rows, columns, pairs.symmetric)
             else:
-                at_positives = _softmax(logits.clone(), *positive, rows, columns, pairs.symmetric, safe=safe)
-            weights = _softmax(_over(ordered, logits, same), *whole, rows, columns, pairs.symmetric, safe=safe)
+                at_positives = _softmax(
+                    logits.clone(), *positive, rows, columns, pairs.symmetric, safe=safe
+                )
+            weights = _softmax(
+                _over(ordered, logits, same), *whole, rows, columns, pairs.symmetric, safe=safe
+            )
             weights += torch.where(same, at_positives, 0.0)
         to_a[rows].addmm_(weights, b[columns])
         if not pairs.symmetric or columns.start > rows.start:
@@ -97,8 +124,9 @@ def backward(
 def prepared(
     pairs: Pairs, values: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """A unit that keeps weights among normal numbers, and (gradient in units, log-sum-exp) of the whole and of the
-    positives; where their mean is wanted its gradient is already divided among them. -inf becomes inf: weight 0.
+    """A unit that keeps weights among normal numbers, and (gradient in units, log-sum-exp) of the
+    whole and of the positives; where their mean is wanted its gradient is already divided among
+    them. -inf becomes inf: weight 0.
     """
     has_positives = pairs.positives != "none"
     unit = grads[0].abs().amax()
@@ -147,7 +175,8 @@ def one_positive_backward(
 
 def _ahead(logits: Tensor, negatives: Tensor) -> Tensor:
     """How far a positive is ahead of all negatives together. Overwrites `logits`."""
-    lowest = torch.finfo(negatives.dtype).min / 2  # no negatives: -inf would make NaN of -inf - -inf
+    # no negatives: -inf would make NaN of -inf - -inf
+    lowest = torch.finfo(negatives.dtype).min / 2
     return logits.sub_(negatives.clamp(min=lowest)[:, None])
 
 
@@ -156,11 +185,15 @@ class _Sums:
 
     def __init__(self, pairs: Pairs, *, safe: bool) -> None:
         self.symmetric, self.safe, self.dtype = pairs.symmetric, safe, pairs.anchors.dtype
-        self.sums = torch.zeros(len(pairs.anchors), dtype=torch.float64, device=pairs.anchors.device)
+        self.sums = torch.zeros(
+            len(pairs.anchors), dtype=torch.float64, device=pairs.anchors.device
+        )
         self.largest = torch.full_like(self.sums, -torch.inf)
 
     def add(self, logits: Tensor, rows: slice, columns: slice) -> None:
-        """A tile for its rows and, above the diagonal of a symmetric matrix, for its columns. Overwrites `logits`."""
+        """A tile for its rows and, above the diagonal of a symmetric matrix, for its columns.
+        Overwrites `logits`.
+        """
         mirrored = self.symmetric and columns.start > rows.start
         if self.safe:
             transposed = logits.T.clone() if mirrored else None
@@ -186,18 +219,33 @@ class _Sums:
 
 
 def _over(pairs: Pairs, logits: Tensor, same: Tensor | None) -> Tensor:
-    """The logits with what is not summed over at -inf; overwritten. (A row itself is there already.)"""
-    return logits.masked_fill_(same, -torch.inf) if pairs.over == "negatives" and same is not None else logits
+    """The logits with what is not summed over at -inf; overwritten. (A row itself is there
+    already.)
+    """
+    return (
+        logits.masked_fill_(same, -torch.inf)
+        if pairs.over == "negatives" and same is not None
+        else logits
+    )
 
 
 def _softmax(
-    logits: Tensor, grad: Tensor, lse: Tensor, rows: slice, columns: slice, symmetric: bool, *, safe: bool
+    logits: Tensor,
+    grad: Tensor,
+    lse: Tensor,
+    rows: slice,
+    columns: slice,
+    symmetric: bool,
+    *,
+    safe: bool,
 ) -> Tensor:
     """exp(s_ij - l_i) g_i, symmetric: + exp(s_ij - l_j) g_j. Overwrites `logits`."""
     if not safe:
         return logits.exp_().mul_(_spread(grad * (-lse).exp(), rows, columns, symmetric))
     by_row = (logits - lse[rows, None]).exp_().mul_(grad[rows, None])
-    return by_row.add_(logits.sub_(lse[columns]).exp_().mul_(grad[columns])) if symmetric else by_row
+    return (
+        by_row.add_(logits.sub_(lse[columns]).exp_().mul_(grad[columns])) if symmetric else by_row
+    )
 
 
 def _spread(of_anchor: Tensor, rows: slice, columns: slice, symmetric: bool) -> Tensor:
@@ -205,19 +253,25 @@ def _spread(of_anchor: Tensor, rows: slice, columns: slice, symmetric: bool) -> 
 
 
 def _tiles(pairs: Pairs) -> Iterator[tuple[slice, slice, Tensor, Tensor | None]]:
-    """Tiles of logits, a row and itself at -inf where it is not wanted, and which pairs are positives (None: surely
-    none, or of no interest). Each tile is overwritten by the next. Symmetric: the upper half.
+    """Tiles of logits, a row and itself at -inf where it is not wanted, and which pairs are
+    positives (None: surely none, or of no interest). Each tile is overwritten by the next.
+    Symmetric: the upper half.
     """
     a, b = pairs.anchors.detach(), pairs.against.detach()
     side = _side(a.device)
     buffer = torch.empty(min(side, len(a)) * min(side, len(b)), dtype=a.dtype, device=a.device)
-    bounds = pairs.anchor_classes.tolist() if pairs.symmetric and pairs.anchor_classes is not None else None
+    bounds = (
+        pairs.anchor_classes.tolist()
+        if pairs.symmetric and pairs.anchor_classes is not None
+        else None
+    )
     for rows in _slices(len(a), side):
         for columns in _slices(len(b), side, start=rows.start if pairs.symmetric else 0):
             shape = (rows.stop - rows.start, columns.stop - columns.start)
             logits = torch.mm(a[rows], b[columns].T, out=buffer[: shape[0] * shape[1]].view(shape))
             own = pairs.is_own(rows, columns)
-            apart = bounds is not None and bounds[rows.stop - 1] < bounds[columns.start]  # sorted by class
+            # sorted by class
+            apart = bounds is not None and bounds[rows.stop - 1] < bounds[columns.start]
             same = None
             if pairs.looks_at_classes and not apart:
                 same = pairs.is_same_class(rows, columns)

@@ -16,8 +16,8 @@ from nearfar.losses.tiled import cpu
 from nearfar.losses.tiled.pairs import Pairs
 
 PAIRS = (
-    "Tensor anchors, Tensor? candidates, Tensor? own, Tensor? anchor_classes, Tensor? candidate_classes, "
-    "str over, str positives, bool half"
+    "Tensor anchors, Tensor? candidates, Tensor? own, Tensor? anchor_classes, Tensor?"
+    " candidate_classes, str over, str positives, bool half"
 )
 N_TENSORS, N_PAIRS = 5, 8  # of PAIRS: how many are tensors, how many in all
 
@@ -42,7 +42,9 @@ def _refuse_forward_mode(*tensors: Tensor | None) -> None:
         return
     unpack: Any = forward_ad.unpack_dual  # untyped in torch
     if any(x is not None and unpack(x).tangent is not None for x in tensors):
-        raise RuntimeError("forward-mode derivatives of a tiled loss are not offered; take reverse mode")
+        raise RuntimeError(
+            "forward-mode derivatives of a tiled loss are not offered; take reverse mode"
+        )
 
 
 def _kernels(pairs: Pairs) -> ModuleType:
@@ -63,7 +65,9 @@ def _statistics(*args: Any) -> tuple[Tensor, Tensor]:
 def _statistics_backward(*args: Any) -> tuple[Tensor, Tensor]:
     pairs = Pairs(*args[:N_PAIRS])
     whole, positive, to_whole, to_positive, safe = args[N_PAIRS:]
-    to_anchors, to_candidates = _kernels(pairs).backward(pairs, (whole, positive), (to_whole, to_positive), safe=safe)
+    to_anchors, to_candidates = _kernels(pairs).backward(
+        pairs, (whole, positive), (to_whole, to_positive), safe=safe
+    )
     return to_anchors, to_anchors.new_empty(0) if to_candidates is None else to_candidates
 
 
@@ -79,18 +83,26 @@ def _one_positive_backward(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 def _like_statistics(anchors: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     positives = rest[N_TENSORS]
-    return anchors.new_empty(len(anchors)), anchors.new_empty(0 if positives == "none" else len(anchors))
+    return anchors.new_empty(len(anchors)), anchors.new_empty(
+        0 if positives == "none" else len(anchors)
+    )
 
 
-def _like_statistics_backward(anchors: Tensor, candidates: Tensor | None, *_: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(anchors), anchors.new_empty(0) if candidates is None else torch.empty_like(candidates)
+def _like_statistics_backward(
+    anchors: Tensor, candidates: Tensor | None, *_: Any
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(anchors), (
+        anchors.new_empty(0) if candidates is None else torch.empty_like(candidates)
+    )
 
 
 def _like_one_positive(anchors: Tensor, *_: Any) -> Tensor:
     return anchors.new_empty(len(anchors))
 
 
-def _like_one_positive_backward(anchors: Tensor, candidates: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _like_one_positive_backward(
+    anchors: Tensor, candidates: Tensor, *_: Any
+) -> tuple[Tensor, Tensor, Tensor]:
     return anchors.new_empty(len(anchors)), torch.empty_like(anchors), torch.empty_like(candidates)
 
 
@@ -102,7 +114,9 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) 
 def _differentiate(ctx: Any, to_whole: Tensor, to_positive: Tensor) -> tuple[Tensor | None, ...]:
     *rows, whole, positive = ctx.saved_tensors
     grads = (to_whole.contiguous(), to_positive.contiguous())
-    to_anchors, to_candidates = _STATISTICS_BACKWARD(*rows, *ctx.settings, whole, positive, *grads, ctx.safe)
+    to_anchors, to_candidates = _STATISTICS_BACKWARD(
+        *rows, *ctx.settings, whole, positive, *grads, ctx.safe
+    )
     return to_anchors, None if rows[1] is None else to_candidates, *(None,) * (N_PAIRS - 2 + 1)
 
 
@@ -131,14 +145,18 @@ _LIBRARY = _new_library("nearfar", "DEF")  # lasts as long as its operators do
 
 
 def _operator(name: str, function: Any, shapes: Any, more: str, returns: str) -> Any:
-    """Registered by hand: torch's custom_op imports the compiler at its first call, seconds and 150 MB."""
+    """Registered by hand: torch's custom_op imports the compiler at its first call, seconds and 150
+    MB.
+    """
     library.define(f"nearfar::{name}", f"({PAIRS}, {more}) -> {returns}", lib=_LIBRARY)
     library.impl(f"nearfar::{name}", "CompositeExplicitAutograd", function, lib=_LIBRARY)
     library.register_fake(f"nearfar::{name}", shapes, lib=_LIBRARY)
     return getattr(torch.ops.nearfar, name)
 
 
-_STATISTICS = _operator("statistics", _statistics, _like_statistics, "bool safe", "(Tensor, Tensor)")
+_STATISTICS = _operator(
+    "statistics", _statistics, _like_statistics, "bool safe", "(Tensor, Tensor)"
+)
 _STATISTICS_BACKWARD = _operator(
     "statistics_backward",
     _statistics_backward,
@@ -146,7 +164,9 @@ _STATISTICS_BACKWARD = _operator(
     "Tensor whole, Tensor positive, Tensor to_whole, Tensor to_positive, bool safe",
     "(Tensor, Tensor)",
 )
-_ONE_POSITIVE = _operator("one_positive", _one_positive, _like_one_positive, "Tensor negatives, bool inside", "Tensor")
+_ONE_POSITIVE = _operator(
+    "one_positive", _one_positive, _like_one_positive, "Tensor negatives, bool inside", "Tensor"
+)
 _ONE_POSITIVE_BACKWARD = _operator(
     "one_positive_backward",
     _one_positive_backward,
@@ -156,7 +176,12 @@ _ONE_POSITIVE_BACKWARD = _operator(
 )
 for _name in ("statistics_backward", "one_positive_backward"):
     library.register_autograd(f"nearfar::{_name}", _refuse, lib=_LIBRARY)
-library.register_autograd("nearfar::statistics", _differentiate, setup_context=_remember, lib=_LIBRARY)
 library.register_autograd(
-    "nearfar::one_positive", _differentiate_one_positive, setup_context=_remember_one_positive, lib=_LIBRARY
+    "nearfar::statistics", _differentiate, setup_context=_remember, lib=_LIBRARY
+)
+library.register_autograd(
+    "nearfar::one_positive",
+    _differentiate_one_positive,
+    setup_context=_remember_one_positive,
+    lib=_LIBRARY,
 )

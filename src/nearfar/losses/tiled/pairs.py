@@ -9,8 +9,10 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-Over = Literal["all", "others", "negatives"]  # every candidate; all but the anchor itself; those of other classes
-Positives = Literal["none", "mean", "log_sum_exp"]  # of the logits of an anchor's own class, without itself
+# every candidate; all but the anchor itself; those of other classes
+Over = Literal["all", "others", "negatives"]
+# of the logits of an anchor's own class, without itself
+Positives = Literal["none", "mean", "log_sum_exp"]
 Rows: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 Settings: TypeAlias = tuple[Over, Positives, bool]
 
@@ -21,7 +23,8 @@ class Pairs:
 
     anchors: Tensor  # (M, D) float32 or float64
     candidates: Tensor | None  # (N, D); None: the anchors against themselves, which is symmetric
-    own: Tensor | None  # (M,) int64: the place of each anchor among the candidates, -1 for nowhere; None if symmetric
+    # (M,) int64: the place of each anchor among the candidates, -1 for nowhere; None if symmetric
+    own: Tensor | None
     anchor_classes: Tensor | None  # (M,) int64 from 0 to below N, where classes matter
     candidate_classes: Tensor | None  # (N,)
     over: Over
@@ -52,10 +55,16 @@ class Pairs:
         """Which pairs of that block are a row and itself; None where surely none is."""
         if self.symmetric:
             n = rows.stop - rows.start
-            return torch.eye(n, dtype=torch.bool, device=self.anchors.device) if rows == columns else None
+            return (
+                torch.eye(n, dtype=torch.bool, device=self.anchors.device)
+                if rows == columns
+                else None
+            )
         if self.own is None:
             return None
-        return self.own[rows, None] == torch.arange(columns.start, columns.stop, device=self.anchors.device)
+        return self.own[rows, None] == torch.arange(
+            columns.start, columns.stop, device=self.anchors.device
+        )
 
     def is_same_class(self, rows: slice, columns: slice) -> Tensor:
         """Which pairs of that block are of one class, a row and itself included."""

@@ -1,4 +1,6 @@
-"""The core in its dense form, M x N memory: the readable definition, fast for small batches, twice differentiable."""
+"""The core in its dense form, M x N memory: the readable definition, fast for small batches, twice
+differentiable.
+"""
 
 import torch
 from torch import Tensor
@@ -8,8 +10,9 @@ from nearfar.losses.tiled.pairs import Pairs
 
 
 def statistics(pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """(M,) twice. First the log-sum-exp of an anchor's logits over the candidates wanted, -inf where there are none;
-    then the mean of its positives' logits (0 where there are none) or their log-sum-exp (-inf), or nothing.
+    """(M,) twice. First the log-sum-exp of an anchor's logits over the candidates wanted, -inf
+    where there are none; then the mean of its positives' logits (0 where there are none) or their
+    log-sum-exp (-inf), or nothing.
     """
     logits = pairs.anchors @ pairs.against.T
     if pairs.symmetric and pairs.over == "others":  # the same, with fewer passes over the matrix
@@ -38,17 +41,22 @@ def _of_positives(pairs: Pairs, logits: Tensor, positive: Tensor) -> Tensor:
 
 
 def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
-    """(M,): with log_share_p = logsigmoid(logit_p - negatives), the sum of -log_share_p over an anchor's positives p,
-    or, `inside`, the log of the sum of exp(log_share_p), -inf for none.
+    """(M,): with log_share_p = logsigmoid(logit_p - negatives), the sum of -log_share_p over an
+    anchor's positives p, or, `inside`, the log of the sum of exp(log_share_p), -inf for none.
 
-    `negatives` (M,) is the log-sum-exp over an anchor's negatives: a share is of one positive among itself and them.
+    `negatives` (M,) is the log-sum-exp over an anchor's negatives: a share is of one positive among
+    itself and them.
     """
     logits = pairs.anchors @ pairs.against.T
     own, same = _masks(pairs, logits)
     assert same is not None
     positive = same if own is None else same & ~own
     log_shares = F.logsigmoid(torch.where(positive, logits - negatives[:, None], 0.0))
-    return _log_sum_exp(log_shares, ~positive) if inside else -torch.where(positive, log_shares, 0.0).sum(dim=1)
+    return (
+        _log_sum_exp(log_shares, ~positive)
+        if inside
+        else -torch.where(positive, log_shares, 0.0).sum(dim=1)
+    )
 
 
 def _masks(pairs: Pairs, logits: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -59,4 +67,6 @@ def _masks(pairs: Pairs, logits: Tensor) -> tuple[Tensor | None, Tensor | None]:
 
 def _log_sum_exp(logits: Tensor, unwanted: Tensor | None) -> Tensor:
     """-inf for rows with nothing wanted, whose gradient torch makes 0."""
-    return (logits if unwanted is None else logits.masked_fill(unwanted, -torch.inf)).logsumexp(dim=1)
+    return (logits if unwanted is None else logits.masked_fill(unwanted, -torch.inf)).logsumexp(
+        dim=1
+    )

@@ -1,13 +1,15 @@
-"""The core for CUDA devices: two Triton kernels, each program a block of rows that walks over all columns.
+"""The core for CUDA devices: two Triton kernels, each program a block of rows that walks over all
+columns.
 
-Forward: the log-sum-exp of a block of rows. Backward: sum_j w_ij b_j, where the weight w_ij is made of the softmax of
-the row (gradient g_i), of the column (g_j), and of the positives (h), as in `cpu`. With the row's share alone it is the
-gradient of the rows, with the column's, rows and columns changed over, that of the columns, and with both at once that
-of a batch against itself: 6 N^2 D operations in all, no atomics, so that a run repeats bit for bit. float32 products
-are exact float32 (no TF32); with `half` products are bf16 with float32 sums.
+Forward: the log-sum-exp of a block of rows. Backward: sum_j w_ij b_j, where the weight w_ij is made
+of the softmax of the row (gradient g_i), of the column (g_j), and of the positives (h), as in
+`cpu`. With the row's share alone it is the gradient of the rows, with the column's, rows and
+columns changed over, that of the columns, and with both at once that of a batch against itself: 6
+N^2 D operations in all, no atomics, so that a run repeats bit for bit. float32 products are exact
+float32 (no TF32); with `half` products are bf16 with float32 sums.
 
-The float32 kernels are proven by Triton's interpreter at small sizes; bf16 and every timing need a GPU: see
-docs/benchmarks.md for what has been measured.
+The float32 kernels are proven by Triton's interpreter at small sizes; bf16 and every timing need a
+GPU: see docs/benchmarks.md for what has been measured.
 
 Letters: M rows, N columns, D width.
 """
@@ -37,9 +39,20 @@ def forward(pairs: Pairs, *, safe: bool) -> tuple[Tensor, Tensor]:
     """See `reference.statistics`."""
     a, b = _operands(pairs)
     whole = torch.empty(len(a), dtype=torch.float32, device=a.device)
-    positive = torch.empty_like(whole) if pairs.positives == "log_sum_exp" else mean_of_positives(pairs)
+    positive = (
+        torch.empty_like(whole) if pairs.positives == "log_sum_exp" else mean_of_positives(pairs)
+    )
     _log_sum_exp_kernel[_grid(pairs, a)](
-        a, b, *_marks(pairs, a), whole, positive, len(a), len(b), a.shape[1], SAFE=safe, **_fixed(pairs, a)
+        a,
+        b,
+        *_marks(pairs, a),
+        whole,
+        positive,
+        len(a),
+        len(b),
+        a.shape[1],
+        SAFE=safe,
+        **_fixed(pairs, a),
     )
     return whole, positive
 
@@ -47,14 +60,18 @@ def forward(pairs: Pairs, *, safe: bool) -> tuple[Tensor, Tensor]:
 def backward(
     pairs: Pairs, values: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor], *, safe: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Gradients of anchors and candidates (None where the anchors are the candidates) for gradients of the values."""
+    """Gradients of anchors and candidates (None where the anchors are the candidates) for gradients
+    of the values.
+    """
     a, b = _operands(pairs)
     unit, whole, positive = prepared(pairs, values, grads)
     weights = (*whole, *positive)
     to_a = _weighted(pairs, a, b, weights, safe=safe, by_row=True, by_column=pairs.symmetric)
     if pairs.symmetric:
         return to_a.mul_(unit), None
-    return to_a.mul_(unit), _weighted(pairs, b, a, weights, safe=safe, by_row=False, by_column=True).mul_(unit)
+    return to_a.mul_(unit), _weighted(
+        pairs, b, a, weights, safe=safe, by_row=False, by_column=True
+    ).mul_(unit)
 
 
 def _weighted(
@@ -69,10 +86,19 @@ def _weighted(
 ) -> Tensor:
     out = torch.empty(rows.shape, dtype=torch.float32, device=rows.device)
     _weighted_sum_kernel[_grid(pairs, rows)](
-        rows, columns, *_marks(pairs, rows), *(x.contiguous() for x in weights), out,
-        len(rows), len(columns), rows.shape[1],
-        SAFE=safe, BY_ROW=by_row, BY_COLUMN=by_column, **_fixed(pairs, rows),
-    )  # fmt: skip
+        rows,
+        columns,
+        *_marks(pairs, rows),
+        *(x.contiguous() for x in weights),
+        out,
+        len(rows),
+        len(columns),
+        rows.shape[1],
+        SAFE=safe,
+        BY_ROW=by_row,
+        BY_COLUMN=by_column,
+        **_fixed(pairs, rows),
+    )
     return out
 
 
@@ -86,12 +112,16 @@ def _marks(pairs: Pairs, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Places and classes, or something to point at where a kernel never looks."""
     nothing = like.new_empty(0, dtype=torch.int64)
     given = (pairs.own, pairs.anchor_classes, pairs.candidate_classes)
-    own, anchor_classes, candidate_classes = (nothing if x is None else x.contiguous() for x in given)
+    own, anchor_classes, candidate_classes = (
+        nothing if x is None else x.contiguous() for x in given
+    )
     return own, anchor_classes, candidate_classes
 
 
 def _side(pairs: Pairs) -> int:
-    """Of a block of logits: what it needs of shared memory stays below 100 KiB, which small GPUs have."""
+    """Of a block of logits: what it needs of shared memory stays below 100 KiB, which small GPUs
+    have.
+    """
     return 64 if pairs.half or pairs.anchors.shape[1] <= WIDEST // 2 else 32
 
 
@@ -109,7 +139,8 @@ def _fixed(pairs: Pairs, rows: Tensor) -> dict[str, Any]:
         "ROWS": _side(pairs),
         "COLUMNS": _side(pairs),
         "WIDTH": max(16, 2 ** math.ceil(math.log2(rows.shape[1]))),
-        "num_stages": 2 if pairs.half else 1,  # float32 blocks fill the shared memory of a small GPU by themselves
+        # float32 blocks fill the shared memory of a small GPU by themselves
+        "num_stages": 2 if pairs.half else 1,
     }
 
 
@@ -119,13 +150,16 @@ def _logits(
     OVER: tl.constexpr, POSITIVES: tl.constexpr, SYMMETRIC: tl.constexpr, HAS_OWN: tl.constexpr,
     SWAPPED: tl.constexpr, PRECISION: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """A block of logits in units of log 2; which pairs are summed over, which are positives; the columns' own rows.
+    """A block of logits in units of log 2; which pairs are summed over, which are positives; the
+    columns' own rows.
 
     SWAPPED: the rows here are the candidates, the columns the anchors.
     """
     dims = tl.arange(0, WIDTH)
     inside = (columns[:, None] < n_columns) & (dims[None, :] < width)
-    block = tl.load(b + columns[:, None].to(tl.int64) * width + dims[None, :], mask=inside, other=0.0)
+    block = tl.load(
+        b + columns[:, None].to(tl.int64) * width + dims[None, :], mask=inside, other=0.0
+    )
     s = tl.dot(a, tl.trans(block), input_precision=PRECISION) * 1.4426950408889634
     there = (rows[:, None] < n_rows) & (columns[None, :] < n_columns)
     other = there
@@ -178,10 +212,26 @@ def _log(sums, largest, SAFE: tl.constexpr):
 
 @triton.jit
 def _log_sum_exp_kernel(
-    a_rows, b, own, anchor_classes, candidate_classes, whole_out, positive_out, n_rows, n_columns, width,
-    SAFE: tl.constexpr, OVER: tl.constexpr, POSITIVES: tl.constexpr, SYMMETRIC: tl.constexpr, HAS_OWN: tl.constexpr,
-    PRECISION: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
+    a_rows,
+    b,
+    own,
+    anchor_classes,
+    candidate_classes,
+    whole_out,
+    positive_out,
+    n_rows,
+    n_columns,
+    width,
+    SAFE: tl.constexpr,
+    OVER: tl.constexpr,
+    POSITIVES: tl.constexpr,
+    SYMMETRIC: tl.constexpr,
+    HAS_OWN: tl.constexpr,
+    PRECISION: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     dims = tl.arange(0, WIDTH)
     inside = (rows[:, None] < n_rows) & (dims[None, :] < width)
@@ -191,9 +241,24 @@ def _log_sum_exp_kernel(
     largest_positive = tl.full((ROWS,), -float("inf"), dtype=tl.float32)
     for start in range(0, n_columns, COLUMNS):
         s, wanted, positive, _ = _logits(
-            a, start + tl.arange(0, COLUMNS), b, rows, own, anchor_classes, candidate_classes, n_rows, n_columns,
-            width, OVER, POSITIVES, SYMMETRIC, HAS_OWN, False, PRECISION, WIDTH,
-        )  # fmt: skip
+            a,
+            start + tl.arange(0, COLUMNS),
+            b,
+            rows,
+            own,
+            anchor_classes,
+            candidate_classes,
+            n_rows,
+            n_columns,
+            width,
+            OVER,
+            POSITIVES,
+            SYMMETRIC,
+            HAS_OWN,
+            False,
+            PRECISION,
+            WIDTH,
+        )
         whole, largest = _added(tl.where(wanted, s, -float("inf")), whole, largest, SAFE)
         if POSITIVES == 2:
             of_positives = tl.where(positive, s, -float("inf"))
@@ -205,9 +270,19 @@ def _log_sum_exp_kernel(
 
 @triton.jit
 def _softmax(
-    s, grad, lse, rows, columns, n_rows, n_columns, SAFE: tl.constexpr, BY_ROW: tl.constexpr, BY_COLUMN: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
+    s,
+    grad,
+    lse,
+    rows,
+    columns,
+    n_rows,
+    n_columns,
+    SAFE: tl.constexpr,
+    BY_ROW: tl.constexpr,
+    BY_COLUMN: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
     """exp(s_ij - l_i) g_i and / or exp(s_ij - l_j) g_j."""
     total = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
     if BY_ROW:
@@ -219,7 +294,10 @@ def _softmax(
             total += (g * tl.exp2(-log))[:, None]
     if BY_COLUMN:
         g = tl.load(grad + columns, mask=columns < n_columns, other=0.0)
-        log = tl.load(lse + columns, mask=columns < n_columns, other=float("inf")) * 1.4426950408889634
+        log = (
+            tl.load(lse + columns, mask=columns < n_columns, other=float("inf"))
+            * 1.4426950408889634
+        )
         if SAFE:
             total += tl.exp2(s - log[None, :]) * g[None, :]
         else:
@@ -231,12 +309,31 @@ def _softmax(
 
 @triton.jit
 def _weighted_sum_kernel(
-    a_rows, b, own, anchor_classes, candidate_classes, grad, lse, positive_grad, positive_lse, out,
-    n_rows, n_columns, width,
-    SAFE: tl.constexpr, BY_ROW: tl.constexpr, BY_COLUMN: tl.constexpr, OVER: tl.constexpr, POSITIVES: tl.constexpr,
-    SYMMETRIC: tl.constexpr, HAS_OWN: tl.constexpr, PRECISION: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
+    a_rows,
+    b,
+    own,
+    anchor_classes,
+    candidate_classes,
+    grad,
+    lse,
+    positive_grad,
+    positive_lse,
+    out,
+    n_rows,
+    n_columns,
+    width,
+    SAFE: tl.constexpr,
+    BY_ROW: tl.constexpr,
+    BY_COLUMN: tl.constexpr,
+    OVER: tl.constexpr,
+    POSITIVES: tl.constexpr,
+    SYMMETRIC: tl.constexpr,
+    HAS_OWN: tl.constexpr,
+    PRECISION: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     dims = tl.arange(0, WIDTH)
     inside = (rows[:, None] < n_rows) & (dims[None, :] < width)
@@ -246,21 +343,51 @@ def _weighted_sum_kernel(
     for start in range(0, n_columns, COLUMNS):
         columns = start + tl.arange(0, COLUMNS)
         s, wanted, positive, block = _logits(
-            a, columns, b, rows, own, anchor_classes, candidate_classes, n_rows, n_columns,
-            width, OVER, POSITIVES, SYMMETRIC, HAS_OWN, BY_COLUMN and not BY_ROW, PRECISION, WIDTH,
-        )  # fmt: skip
-        of_whole = _softmax(s, grad, lse, rows, columns, n_rows, n_columns, SAFE, BY_ROW, BY_COLUMN, ROWS, COLUMNS)
+            a,
+            columns,
+            b,
+            rows,
+            own,
+            anchor_classes,
+            candidate_classes,
+            n_rows,
+            n_columns,
+            width,
+            OVER,
+            POSITIVES,
+            SYMMETRIC,
+            HAS_OWN,
+            BY_COLUMN and not BY_ROW,
+            PRECISION,
+            WIDTH,
+        )
+        of_whole = _softmax(
+            s, grad, lse, rows, columns, n_rows, n_columns, SAFE, BY_ROW, BY_COLUMN, ROWS, COLUMNS
+        )
         weights = tl.where(wanted, of_whole, 0.0)
         if POSITIVES == 1:
             each = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
             if BY_ROW:
                 each += tl.load(positive_grad + rows, mask=rows < n_rows, other=0.0)[:, None]
             if BY_COLUMN:
-                each += tl.load(positive_grad + columns, mask=columns < n_columns, other=0.0)[None, :]
+                each += tl.load(positive_grad + columns, mask=columns < n_columns, other=0.0)[
+                    None, :
+                ]
             weights += tl.where(positive, each, 0.0)
         if POSITIVES == 2:
             of_positives = _softmax(
-                s, positive_grad, positive_lse, rows, columns, n_rows, n_columns, SAFE, BY_ROW, BY_COLUMN, ROWS, COLUMNS
+                s,
+                positive_grad,
+                positive_lse,
+                rows,
+                columns,
+                n_rows,
+                n_columns,
+                SAFE,
+                BY_ROW,
+                BY_COLUMN,
+                ROWS,
+                COLUMNS,
             )
             weights += tl.where(positive, of_positives, 0.0)
         total = tl.dot(weights.to(block.dtype), block, total, input_precision=PRECISION)

@@ -1,6 +1,8 @@
-"""From recipes to pixels: compiled on a CPU, Triton and torch on a GPU, plain torch where neither is.
+"""From recipes to pixels: compiled on a CPU, Triton and torch on a GPU, plain torch where neither
+is.
 
-`render` is the seam. Recipes are drawn on the CPU and hold no pixel; the images lie where the views are wanted.
+`render` is the seam. Recipes are drawn on the CPU and hold no pixel; the images lie where the views
+are wanted.
 """
 
 import functools
@@ -39,7 +41,8 @@ def render(
     channels_last: bool = False,
     backend: Backend | None = None,
 ) -> Float[Tensor, "view batch 3 {size} {size}"]:
-    """Views of side `size`: (value in [0, 1] - mean) / std for each channel, on the device of the images.
+    """Views of side `size`: (value in [0, 1] - mean) / std for each channel, on the device of the
+    images.
 
     With `channels_last` the channels of a pixel lie side by side in memory; the shape is the same.
     """
@@ -82,9 +85,11 @@ def _threads(count: int, _process: int) -> ThreadPoolExecutor:
 
 
 def in_threads(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -> None:
-    """work(start, stop) over all of range(n), in as many threads as torch computes with, this one among them.
+    """work(start, stop) over all of range(n), in as many threads as torch computes with, this one
+    among them.
 
-    No thread for fewer than `at_least` pieces: they would wait for each other longer than they work.
+    No thread for fewer than `at_least` pieces: they would wait for each other longer than they
+    work.
     """
     count = min(torch.get_num_threads(), n // at_least)
     if count <= 1:
@@ -104,7 +109,13 @@ def in_threads(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
 
 
 def _on_cpu(
-    stored: StoredImages, recipe: Recipe, level: NDArray[np.int64], size: int, mean: Unit, std: Unit, last: bool
+    stored: StoredImages,
+    recipe: Recipe,
+    level: NDArray[np.int64],
+    size: int,
+    mean: Unit,
+    std: Unit,
+    last: bool,
 ) -> Tensor:
     from nearfar.views.kernels import cpu
 
@@ -112,23 +123,38 @@ def _on_cpu(
     shape = (views, batch, *((size, size, 3) if last else (3, size, size)))
     out = torch.from_numpy(_pool().borrow(math.prod(shape))).view(shape)
     flat = [tensor.contiguous().flatten(2).numpy() for tensor in (stored.images, stored.half)]
-    means, scales = np.array([255 * m for m in mean], np.float32), np.array([1 / (255 * s) for s in std], np.float32)
+    means, scales = (
+        np.array([255 * m for m in mean], np.float32),
+        np.array([1 / (255 * s) for s in std], np.float32),
+    )
     into = out.flatten(2).numpy()
     in_threads(
-        lambda start, stop: cpu.render(*flat, *recipe, level, means, scales, size, last, start, stop, into),
+        lambda start, stop: cpu.render(
+            *flat, *recipe, level, means, scales, size, last, start, stop, into
+        ),
         views * batch,
     )
     return out.permute(0, 1, 4, 2, 3) if last else out
 
 
 def _by_triton(
-    stored: StoredImages, recipe: Recipe, level: NDArray[np.int64], size: int, mean: Unit, std: Unit, last: bool
+    stored: StoredImages,
+    recipe: Recipe,
+    level: NDArray[np.int64],
+    size: int,
+    mean: Unit,
+    std: Unit,
+    last: bool,
 ) -> Tensor:
-    """Warp, a first stage of colour and the normalisation in one pass; what other stages there are, by torch."""
+    """Warp, a first stage of colour and the normalisation in one pass; what other stages there are,
+    by torch.
+    """
     from nearfar.views.kernels.triton import warp_colour
 
     device, first = stored.images.device, recipe.stage[:, :, 0]
-    more = bool((recipe.stage[:, :, 1:] != NONE).any() or ((first != NONE) & (first != COLOUR)).any())
+    more = bool(
+        (recipe.stage[:, :, 1:] != NONE).any() or ((first != NONE) & (first != COLOUR)).any()
+    )
     colour = None
     if (first == COLOUR).any():
         matrices = recipe.amount[:, :, 0].reshape(*first.shape, 3, 4)
@@ -140,13 +166,22 @@ def _by_triton(
         at = list(views)
         part = slice(at[0], at[-1] + 1)
         made = warp_colour(
-            stored.images, stored.half, warp[part], None if colour is None else colour[part], size=size, scale=scale,
-            shift=shift, outside=float(outside), channels_last=last and not more, deepest=int(level.max(initial=0)),
-        )  # fmt: skip
+            stored.images,
+            stored.half,
+            warp[part],
+            None if colour is None else colour[part],
+            size=size,
+            scale=scale,
+            shift=shift,
+            outside=float(outside),
+            channels_last=last and not more,
+            deepest=int(level.max(initial=0)),
+        )
         parts.append(made)
     values = parts[0] if len(parts) == 1 else torch.cat(parts)
     if not more:
-        return _in_memory_order(values, last)  # `cat` does not keep channels last in five dimensions
+        # `cat` does not keep channels last in five dimensions
+        return _in_memory_order(values, last)
     apply_stages(values, recipe, but_first=True)
     return _normalised(values, mean, std, last)
 
@@ -160,10 +195,14 @@ def _scale_and_shift(mean: Unit, std: Unit) -> tuple[Unit, Unit]:
 
 
 def _normalised(values: Tensor, mean: Unit, std: Unit, last: bool) -> Tensor:
-    scale, shift = (torch.tensor(x, device=values.device).view(3, 1, 1) for x in _scale_and_shift(mean, std))
+    scale, shift = (
+        torch.tensor(x, device=values.device).view(3, 1, 1) for x in _scale_and_shift(mean, std)
+    )
     return _in_memory_order(values * scale + shift, last)
 
 
 def _in_memory_order(values: Tensor, last: bool) -> Tensor:
     flat = values.flatten(0, 1)
-    return flat.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format).view_as(values)
+    return flat.contiguous(
+        memory_format=torch.channels_last if last else torch.contiguous_format
+    ).view_as(values)

@@ -1,7 +1,8 @@
 """Gaussian blur in plain torch, each row with its own sigma, on any device.
 
-Sums of shifted pictures, across and then down: no convolution and no matrix product, whose algorithm a library may
-choose by the number of rows. So a row is the same bits whatever stands beside it.
+Sums of shifted pictures, across and then down: no convolution and no matrix product, whose
+algorithm a library may choose by the number of rows. So a row is the same bits whatever stands
+beside it.
 
 Letters: R rows, S side (px).
 """
@@ -17,10 +18,12 @@ _NO_SIGMA = 1e-6  # px: every weight but the middle one is 0
 def blur(
     pixels: Float[Tensor, "rows 3 size size"], sigma_px: Float[Tensor, " rows"], radius: int
 ) -> Float[Tensor, "rows 3 size size"]:
-    """Weights exp(-t² / 2σ²) for t in -radius..radius, made to sum to 1, along both sides. Sigma 0 changes nothing.
+    """Weights exp(-t² / 2σ²) for t in -radius..radius, made to sum to 1, along both sides. Sigma 0
+    changes nothing.
 
-    torchvision's `gaussian_blur` with a kernel of 2·radius + 1: the picture is mirrored at the middle of its edge
-    pixels. A radius of S or more would need pixels that are not there: S - 1 is taken instead.
+    torchvision's `gaussian_blur` with a kernel of 2·radius + 1: the picture is mirrored at the
+    middle of its edge pixels. A radius of S or more would need pixels that are not there: S - 1 is
+    taken instead.
     """
     radius = min(radius, pixels.shape[-1] - 1)
     if radius <= 0:

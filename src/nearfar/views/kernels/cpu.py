@@ -1,14 +1,15 @@
 """Rendering on a CPU, compiled: a view at a time, all of it in the cache, uint8 in and float32 out.
 
-A view is resampled into three planes of floats, its stages act on the planes, and one pass normalises and writes.
-A warp without rotation or shear, which is nearly every one, is resampled row by row: two stored rows are mixed, then
-their columns. Stages on whole values that follow one another are one table of 256 entries a channel.
+A view is resampled into three planes of floats, its stages act on the planes, and one pass
+normalises and writes. A warp without rotation or shear, which is nearly every one, is resampled row
+by row: two stored rows are mixed, then their columns. Stages on whole values that follow one
+another are one table of 256 entries a channel.
 
-`render` lets go of the interpreter's lock; `kernels.render` calls it from as many threads as torch has. No sum runs
-across views, so a view is the same bits in any batch on any number of threads.
+`render` lets go of the interpreter's lock; `kernels.render` calls it from as many threads as torch
+has. No sum runs across views, so a view is the same bits in any batch on any number of threads.
 
-numba compiles at the first call (about 20 s) and keeps the code beside this file; it does not notice edits in other
-files, so all that is called stands here.
+numba compiles at the first call (about 20 s) and keeps the code beside this file; it does not
+notice edits in other files, so all that is called stands here.
 """
 
 import math
@@ -40,10 +41,17 @@ _ZERO, _TOP, _WITHIN = np.float32(0), np.float32(255), np.float32(WITHIN)
 _HALF, _TO_WHOLE = np.float32(0.5), np.float32(HALF)
 _ONE, _TWO, _THREE = (np.uint64(x) for x in (1, 2, 3))  # unsigned: an index that counts from no end
 
-# Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what they are.
-_HOW = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
-# Parts become part of `render`: a part with a symbol of its own may be compiled twice, with and without fused
-# products, and views would differ in the last bit between the process that compiled them and later ones.
+# Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what
+# they are.
+_HOW = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+}
+# Parts become part of `render`: a part with a symbol of its own may be compiled twice, with and
+# without fused products, and views would differ in the last bit between the process that compiled
+# them and later ones.
 _part = njit(forceinline=True, **_HOW)
 
 
@@ -85,7 +93,9 @@ def _resample_straight(source, size, xs, ys, row, planes):
 
 @_part
 def _with_border(source, side, outside, texels):
-    """The level as floats with one pixel before and two behind it on each axis: its edge again, or one grey value."""
+    """The level as floats with one pixel before and two behind it on each axis: its edge again, or
+    one grey value.
+    """
     wide = side + 3
     for y in range(wide):
         into = texels[3 * wide * y : 3 * wide * (y + 1)]
@@ -103,12 +113,17 @@ def _with_border(source, side, outside, texels):
 
 @_part
 def _resample_any(texels, side, size, warp, reach_x, reach_y, at, planes):
-    """Bilinear, each pixel at its centre; points more than the reach outside the image count as that far outside."""
+    """Bilinear, each pixel at its centre; points more than the reach outside the image count as
+    that far outside.
+    """
     corner, weight_x, weight_y = at
     half, below = np.float32(side) / np.float32(2), np.uint32(3 * (side + 3))
     left_most, right_most = np.float32(1) - reach_x, np.float32(side) + reach_x
     top_most, bottom_most = np.float32(1) - reach_y, np.float32(side) + reach_y
-    step_x, step_y = warp[0, 0] * np.float32(side) / np.float32(size), warp[1, 0] * np.float32(side) / np.float32(size)
+    step_x, step_y = (
+        warp[0, 0] * np.float32(side) / np.float32(size),
+        warp[1, 0] * np.float32(side) / np.float32(size),
+    )
     for i in range(size):
         v = np.float32(2 * i + 1) / np.float32(size) - np.float32(1)
         x0 = (warp[0, 1] * v + warp[0, 2] - warp[0, 0]) * half + half + _HALF + _HALF * step_x
@@ -131,7 +146,9 @@ def _resample_any(texels, side, size, warp, reach_x, reach_y, at, planes):
 
 @_part
 def _reach(along, outside):
-    """How many pixels outside the image are seen along an axis: one, which is all of what lies there, or none."""
+    """How many pixels outside the image are seen along an axis: one, which is all of what lies
+    there, or none.
+    """
     within = abs(along[0]) + abs(along[1]) + abs(along[2]) <= _WITHIN
     return _ZERO if outside < 0 or within else np.float32(1)
 
@@ -169,7 +186,9 @@ def _colour(planes, m):
 
 @_part
 def _rewrite(kind, amount, counts, table):
-    """table ← the operation after table, for one channel; `counts` is the channel's histogram before table."""
+    """table ← the operation after table, for one channel; `counts` is the channel's histogram
+    before table.
+    """
     if kind in (EQUALIZE, AUTOCONTRAST):
         now = np.zeros(256, np.int64)
         for v in range(256):
@@ -207,7 +226,11 @@ def _rewrite(kind, amount, counts, table):
 @_part
 def _tables(planes, stage, amount, first, last):
     """Stages `first` to `last` as one table a channel, of values rounded to whole ones."""
-    table, counts, values = np.empty(256, np.int64), np.zeros(256, np.int64), np.empty(256, np.float32)
+    table, counts, values = (
+        np.empty(256, np.int64),
+        np.zeros(256, np.int64),
+        np.empty(256, np.float32),
+    )
     counted = False
     for k in range(first, last):
         counted |= stage[k] == EQUALIZE or stage[k] == AUTOCONTRAST
@@ -230,7 +253,9 @@ def _tables(planes, stage, amount, first, last):
 
 @_part
 def _sharpen(planes, factor, spare):
-    """Away from, or towards, the mean of the 3×3 neighbours, the middle counted five times; borders stay."""
+    """Away from, or towards, the mean of the 3×3 neighbours, the middle counted five times; borders
+    stay.
+    """
     size = planes.shape[1]
     for c in range(3):
         spare[:, :] = planes[c]
@@ -269,7 +294,11 @@ def _blur(planes, sigma, radius, spare, row, weight):
             for j in range(size):
                 into[j] = w * here[j]
             for k in range(1, radius + 1):
-                above, below, w = plane[_reflected(i - k, size)], plane[_reflected(i + k, size)], weight[k]
+                above, below, w = (
+                    plane[_reflected(i - k, size)],
+                    plane[_reflected(i + k, size)],
+                    weight[k],
+                )
                 for j in range(size):
                     into[j] += w * (above[j] + below[j])
         for i in range(size):
@@ -378,12 +407,26 @@ def _half(source, side, into):
 
 @njit(**_HOW)
 def render(
-    images, half, warp, stage, amount, outside, level, mean, scale, size, channels_last, start, stop, out
-):  # fmt: skip
+    images,
+    half,
+    warp,
+    stage,
+    amount,
+    outside,
+    level,
+    mean,
+    scale,
+    size,
+    channels_last,
+    start,
+    stop,
+    out,
+):
     """Writes views `start` to `stop` of all (view, sample), counted view by view.
 
-    images (B, side, 3·side) and half (B, side/2, 3·side/2) uint8; `level` says which each view reads: 0 images,
-    1 half, and so on by halves. out (V, B, 3·S·S) float32 gets (value - mean) · scale for each channel.
+    images (B, side, 3·side) and half (B, side/2, 3·side/2) uint8; `level` says which each view
+    reads: 0 images, 1 half, and so on by halves. out (V, B, 3·S·S) float32 gets (value - mean) ·
+    scale for each channel.
     """
     batch = warp.shape[1]
     side, half_side = images.shape[1], half.shape[1]
@@ -396,12 +439,16 @@ def render(
         v, b = at // batch, at % batch
         if level[v, b] < 2:
             source, deep = (images[b], side) if level[v, b] == 0 else (half[b], half_side)
-            _resample(source, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
+            _resample(
+                source, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes
+            )
         else:
             smaller = np.empty((half_side, 3 * half_side), np.float32)
             deep = _half(half[b], half_side, smaller)
             for _ in range(level[v, b] - 2):
                 deep = _half(smaller, deep, smaller)
-            _resample(smaller, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes)
+            _resample(
+                smaller, deep, size, warp[v, b], outside[v], xs, ys, row, texels, corner, planes
+            )
         _stages(planes, stage[v, b], amount[v, b], spare, row, weight)
         _write(planes, mean, scale, channels_last, out[v, b])

@@ -1,23 +1,27 @@
 """Drawing: from a policy's program and the keys of a batch to recipes, compiled for the CPU.
 
-A recipe depends on (seed, epoch, sample, draw, view number) and the image's true size, and on nothing else. It is
-drawn on the CPU whatever the device, so that a GPU renders the same views.
+A recipe depends on (seed, epoch, sample, draw, view number) and the image's true size, and on
+nothing else. It is drawn on the CPU whatever the device, so that a GPU renders the same views.
 
-**Geometry.** A warp takes a point of the view to a point of the stored square, both in [-1, 1] from edge to edge
-(not from pixel centre to pixel centre), so that it holds for any side of view and store. The crop is drawn in the
-image's true pixels and only then mapped to the squashed square, so the squash never shears a view; the one
-distortion is the wanted one: a crop of aspect a is stretched to a square, as everywhere. Without a crop the view is
-the largest centred square. Later operations act on that square.
+**Geometry.** A warp takes a point of the view to a point of the stored square, both in [-1, 1] from
+edge to edge (not from pixel centre to pixel centre), so that it holds for any side of view and
+store. The crop is drawn in the image's true pixels and only then mapped to the squashed square, so
+the squash never shears a view; the one distortion is the wanted one: a crop of aspect a is
+stretched to a square, as everywhere. Without a crop the view is the largest centred square. Later
+operations act on that square.
 
-**Colour.** Neighbouring operations on colour are one 3×4 matrix of (r, g, b, m), m being the view's mean grey:
+**Colour.** Neighbouring operations on colour are one 3×4 matrix of (r, g, b, m), m being the view's
+mean grey:
 brightness b    x ↦ b·x
 contrast c      x ↦ c·x + (1 - c)·m', where m' is the mean grey at that moment
 saturation s    x ↦ s·x + (1 - s)·grey(x)
-hue h           a turn by h about the grey axis in YIQ: linear, keeps grey(x). On purpose not torchvision's walk
+hue h           a turn by h about the grey axis in YIQ: linear, keeps grey(x). On purpose not
+                torchvision's walk
                 around the HSV hexagon, which is not linear and changes the grey value of a colour
-grey(x) = .299 r + .587 g + .114 b is the Y of YIQ, so contrast, saturation and hue leave the mean grey as it is and
-brightness multiplies it. Hence the four commute: the random order of ColorJitter has nothing to act on. In
-torchvision it acts only through the clipping to [0, 1] after each operation; here a view is clipped once.
+grey(x) = .299 r + .587 g + .114 b is the Y of YIQ, so contrast, saturation and hue leave the mean
+grey as it is and brightness multiplies it. Hence the four commute: the random order of ColorJitter
+has nothing to act on. In torchvision it acts only through the clipping to [0, 1] after each
+operation; here a view is clipped once.
 """
 
 import math
@@ -66,14 +70,16 @@ from nearfar.views.recipes import (
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
 _TRIES = 10
-_FAR = 1e9  # views, or times a value: nothing is to be seen there, and float32 can still multiply it
+# views, or times a value: nothing is to be seen there, and float32 can still multiply it
+_FAR = 1e9
 _YIQ = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _TURN = np.array([[0.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # red goes towards yellow
 _TO_GREY = np.array([GREY, GREY, GREY])
 _COLOUR = np.eye(3) - _TO_GREY  # what is left of a pixel without its grey
 _TURNED = np.linalg.inv(_YIQ) @ _TURN @ _YIQ  # the same a quarter turn on
 
-_part = njit(cache=True, nogil=True, forceinline=True)  # see `cpu`: one code, in the process that compiled it and later
+# see `cpu`: one code, in the process that compiled it and later
+_part = njit(cache=True, nogil=True, forceinline=True)
 
 
 @_part
@@ -105,7 +111,9 @@ def _between(key, number, low, high):
 
 @_part
 def _crop(key, width, height, argument, box):
-    """Left, top, width and height as torchvision's RandomResizedCrop draws them: ten tries, then the centre."""
+    """Left, top, width and height as torchvision's RandomResizedCrop draws them: ten tries, then
+    the centre.
+    """
     for attempt in range(_TRIES):
         area = width * height * _between(key, 2 * attempt + 1, argument[0], argument[1])
         ratio = math.exp(_between(key, 2 * attempt + 2, argument[2], argument[3]))
@@ -123,7 +131,9 @@ def _crop(key, width, height, argument, box):
 
 @_part
 def _append_map(local, a, b, c, d, e, f):
-    """local ← local · [[a, b, c], [d, e, f]]: what happens to the picture last acts on the point first."""
+    """local ← local · [[a, b, c], [d, e, f]]: what happens to the picture last acts on the point
+    first.
+    """
     for i in range(2):
         p, q, r = local[i, 0], local[i, 1], local[i, 2]
         local[i, 0] = min(max(p * a + q * d, -_FAR), _FAR)
@@ -133,7 +143,9 @@ def _append_map(local, a, b, c, d, e, f):
 
 @_part
 def _move(code, key, argument, local):
-    """One operation on geometry: the map from a point of the new picture to the point of the old that it shows."""
+    """One operation on geometry: the map from a point of the new picture to the point of the old
+    that it shows.
+    """
     if code == FLIP:
         if argument[0] == 0.0:
             _append_map(local, -1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -164,7 +176,8 @@ def _recolour(matrix, amount, brightness, contrast, saturation, turn):
     """amount ← the four operations after amount, in any order; `matrix` is scratch, 3×3."""
     cos, sin = math.cos(turn) * saturation, math.sin(turn) * saturation
     gain = brightness * contrast
-    mean_now = amount[0] + amount[1] + amount[2] + amount[3]  # times m: greys stay grey under what came before
+    # times m: greys stay grey under what came before
+    mean_now = amount[0] + amount[1] + amount[2] + amount[3]
     pivot = brightness * (1 - contrast) * mean_now
     for i in range(3):
         for j in range(3):
@@ -172,7 +185,9 @@ def _recolour(matrix, amount, brightness, contrast, saturation, turn):
     for j in range(4):
         r, g, b = amount[j], amount[4 + j], amount[8 + j]
         for i in range(3):
-            mixed = matrix[i, 0] * r + matrix[i, 1] * g + matrix[i, 2] * b + (pivot if j == 3 else 0.0)
+            mixed = (
+                matrix[i, 0] * r + matrix[i, 1] * g + matrix[i, 2] * b + (pivot if j == 3 else 0.0)
+            )
             amount[4 * i + j] = min(max(mixed, -_FAR), _FAR)
 
 
@@ -214,10 +229,14 @@ def _key_noise(key, amount):
 
 @_part
 def _other_stage(code, key, argument, size, mean, amount):
-    """The stage of an operation that is neither geometry nor colour, its amounts written; 0 for none."""
+    """The stage of an operation that is neither geometry nor colour, its amounts written; 0 for
+    none.
+    """
     if code == DRAWN_BLUR:
         amount[0] = _between(key, 1, argument[0], argument[1])
-        radius = max(1, int(argument[2] * size) // 2) if argument[2] > 0 else math.ceil(3 * amount[0])
+        radius = (
+            max(1, int(argument[2] * size) // 2) if argument[2] > 0 else math.ceil(3 * amount[0])
+        )
         amount[1] = min(radius, size - 1)
         return BLUR if amount[1] > 0 else 0
     if code == DRAWN_SHARPNESS:
@@ -247,8 +266,25 @@ def _other_stage(code, key, argument, size, mean, amount):
 
 
 @_part
-def _walk(first, rows, key, code, stream, probability, argument, size, mean, local, matrix, stage, amount, used):
-    """Carries out `rows` rows that are no ONE_OF from `first` on; how many stages are used afterwards."""
+def _walk(
+    first,
+    rows,
+    key,
+    code,
+    stream,
+    probability,
+    argument,
+    size,
+    mean,
+    local,
+    matrix,
+    stage,
+    amount,
+    used,
+):
+    """Carries out `rows` rows that are no ONE_OF from `first` on; how many stages are used
+    afterwards.
+    """
     for row in range(first, first + rows):
         of = _fold(key, stream[row])
         if probability[row] < 1.0 and _uniform(of, 0) >= probability[row]:
@@ -293,13 +329,31 @@ def _walk(first, rows, key, code, stream, probability, argument, size, mean, loc
 
 @njit(cache=True, nogil=True)
 def draw(
-    first_key, index, times, size_px, view, code, stream, probability, argument, part, tiles, size, mean,
-    start, stop, warp, stage, amount,
-):  # fmt: skip
-    """Writes the recipes of views `start` to `stop` of all (view, sample), counted sample by sample.
+    first_key,
+    index,
+    times,
+    size_px,
+    view,
+    code,
+    stream,
+    probability,
+    argument,
+    part,
+    tiles,
+    size,
+    mean,
+    start,
+    stop,
+    warp,
+    stage,
+    amount,
+):
+    """Writes the recipes of views `start` to `stop` of all (view, sample), counted sample by
+    sample.
 
-    `times` is how often a sample was drawn before in the epoch. `warp` (V·T, B, 2, 3), `stage` (V·T, B, L) and
-    `amount` (V·T, B, L, 12) are zero at first; T tiles of a view stand one after another.
+    `times` is how often a sample was drawn before in the epoch. `warp` (V·T, B, 2, 3), `stage`
+    (V·T, B, L) and `amount` (V·T, B, L, 12) are zero at first; T tiles of a view stand one after
+    another.
     """
     batch = len(index)
     grid, half, jitter = tiles
@@ -326,20 +380,46 @@ def draw(
                 of = _fold(key, stream[row])
                 if _uniform(of, 0) < probability[row]:
                     for time in range(int(argument[row, 0])):
-                        chosen = int(argument[row, 1]) + int(_uniform(of, time + 1) * argument[row, 2])
+                        chosen = int(argument[row, 1]) + int(
+                            _uniform(of, time + 1) * argument[row, 2]
+                        )
                         used = _walk(
-                            part[chosen, 0], part[chosen, 1], _fold(of, time + 1), code, stream, probability, argument,
-                            size, mean, local, matrix, stages, amounts, used,
-                        )  # fmt: skip
+                            part[chosen, 0],
+                            part[chosen, 1],
+                            _fold(of, time + 1),
+                            code,
+                            stream,
+                            probability,
+                            argument,
+                            size,
+                            mean,
+                            local,
+                            matrix,
+                            stages,
+                            amounts,
+                            used,
+                        )
                 row += 1
             else:
                 rows = 0
                 while row + rows < last and code[row + rows] != ONE_OF and code[row + rows] != CROP:
                     rows += 1
                 used = _walk(
-                    row, rows, key, code, stream, probability, argument, size, mean, local, matrix, stages, amounts,
+                    row,
+                    rows,
+                    key,
+                    code,
+                    stream,
+                    probability,
+                    argument,
+                    size,
+                    mean,
+                    local,
+                    matrix,
+                    stages,
+                    amounts,
                     used,
-                )  # fmt: skip
+                )
                 row += rows
         for t in range(grid * grid):
             x = y = 0.0
@@ -358,6 +438,8 @@ def draw(
                 scale = box[2 + i] / side
                 into[i, 0] = scale * local[i, 0] * half
                 into[i, 1] = scale * local[i, 1] * half
-                into[i, 2] = scale * (local[i, 0] * x + local[i, 1] * y + local[i, 2]) + (
-                    2 * box[i] + box[2 + i]
-                ) / side - 1
+                into[i, 2] = (
+                    scale * (local[i, 0] * x + local[i, 1] * y + local[i, 2])
+                    + (2 * box[i] + box[2 + i]) / side
+                    - 1
+                )

@@ -1,8 +1,9 @@
-"""Memory for views, used again: the system clears fresh pages, which costs more than making large views does.
+"""Memory for views, used again: the system clears fresh pages, which costs more than making large
+views does.
 
-A buffer is lent as a numpy array from which a tensor is made. A tensor made from an array holds a reference to it for
-as long as anything needs its memory, views and autograd's saved tensors included, so an array that only the pool refers
-to is free.
+A buffer is lent as a numpy array from which a tensor is made. A tensor made from an array holds a
+reference to it for as long as anything needs its memory, views and autograd's saved tensors
+included, so an array that only the pool refers to is free.
 """
 
 import sys
@@ -15,19 +16,24 @@ from jaxtyping import Float32
 _KEPT = 4  # buffers
 _MOST_WASTE = 2  # a buffer is used for at least this part of its size
 _probe = [np.empty(1, np.float32)]
-_ALONE = sys.getrefcount(_probe[0])  # the count of an array that only its list refers to, asked for in this way
+# the count of an array that only its list refers to, asked for in this way
+_ALONE = sys.getrefcount(_probe[0])
 
 
 @final
 class Pool:
-    """Lends arrays of float32, each to one borrower at a time; keeps the few that were used last."""
+    """Lends arrays of float32, each to one borrower at a time; keeps the few that were used
+    last.
+    """
 
     def __init__(self) -> None:
         self._buffers: list[Float32[np.ndarray, " _"]] = []
         self._lock = threading.Lock()
 
     def borrow(self, n: int) -> Float32[np.ndarray, " {n}"]:
-        """`n` numbers, whatever they are. The memory is the borrower's until nothing refers to the array any more."""
+        """`n` numbers, whatever they are. The memory is the borrower's until nothing refers to the
+        array any more.
+        """
         with self._lock:
             for at in range(len(self._buffers)):
                 fits = n <= len(self._buffers[at]) <= _MOST_WASTE * n

@@ -1,8 +1,9 @@
-"""Rendering in plain torch, stage by stage: what every kernel is compared with, and what runs where none does.
+"""Rendering in plain torch, stage by stage: what every kernel is compared with, and what runs where
+none does.
 
-Outside the image its edge values go on, or all is one grey (`recipes.WITHIN` says when that shows). A view's border
-pixels may mix in the image's pixels just outside the crop, by less than one stored pixel: the crop is a window on the
-image, not a picture.
+Outside the image its edge values go on, or all is one grey (`recipes.WITHIN` says when that shows).
+A view's border pixels may mix in the image's pixels just outside the crop, by less than one stored
+pixel: the crop is a window on the image, not a picture.
 
 Letters: V views, B samples, S side of a view (px), R rows: those views that a stage acts on.
 """
@@ -37,7 +38,9 @@ def render_reference(
     for v, outside in enumerate(recipe.outside.tolist()):
         for number in np.unique(level[v]).tolist():
             rows = torch.from_numpy(np.flatnonzero(level[v] == number)).to(device)
-            pixels = resample(read_level(stored, rows, number), warp[v, rows], size=size, outside=outside)
+            pixels = resample(
+                read_level(stored, rows, number), warp[v, rows], size=size, outside=outside
+            )
             views[v].index_copy_(0, rows, pixels)
     apply_stages(views, recipe)
     return views
@@ -56,26 +59,41 @@ def read_level(
 
 
 def resample(
-    pixels: Float[Tensor, "rows 3 side side"], warp: Float[Tensor, "rows 2 3"], *, size: int, outside: float
+    pixels: Float[Tensor, "rows 3 side side"],
+    warp: Float[Tensor, "rows 2 3"],
+    *,
+    size: int,
+    outside: float,
 ) -> Pixels:
     """Bilinear, each pixel at its centre."""
     at = (2 * torch.arange(size, device=warp.device) + 1) / size - 1
     m = warp[..., None, None]
-    grid = torch.stack([m[:, i, 0] * at + m[:, i, 1] * at[:, None] + m[:, i, 2] for i in (0, 1)], -1)
+    grid = torch.stack(
+        [m[:, i, 0] * at + m[:, i, 1] * at[:, None] + m[:, i, 2] for i in (0, 1)], -1
+    )
     if outside < 0:
-        return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return F.grid_sample(
+            pixels, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
     within = warp.abs().sum(-1) <= kind.WITHIN
     furthest = torch.where(within, 1 - 1 / pixels.shape[-1], torch.inf)[:, None, None]
     grid = grid.clamp(-furthest, furthest)
-    seen = F.grid_sample(pixels - outside, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    seen = F.grid_sample(
+        pixels - outside, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
     return seen + outside
 
 
 def apply_stages(
     views: Float[Tensor, "view batch 3 size size"], recipe: Recipe, *, but_first: bool = False
 ) -> None:
-    """Each view's stages in their order, in place. `but_first`: without colour where it stands first."""
-    stage, amount = recipe.stage.reshape(-1, recipe.stage.shape[2]), recipe.amount.reshape(-1, *recipe.amount.shape[2:])
+    """Each view's stages in their order, in place. `but_first`: without colour where it stands
+    first.
+    """
+    stage, amount = (
+        recipe.stage.reshape(-1, recipe.stage.shape[2]),
+        recipe.amount.reshape(-1, *recipe.amount.shape[2:]),
+    )
     flat = views.view(-1, *views.shape[2:])
     for k in range(stage.shape[1]):
         for number in np.unique(stage[:, k]).tolist():

@@ -1,25 +1,27 @@
-"""Views on CUDA devices: warp, colour, clip and normalise in one Triton kernel, bytes in, float32 out.
+"""Views on CUDA devices: warp, colour, clip and normalise in one Triton kernel, bytes in, float32
+out.
 
-A program makes one view. It goes over the view's pixels in blocks, twice where there is colour: once for the mean grey
-that contrast needs, once to write. The second time it samples again instead of reading back what it wrote, because a
-view's source is bytes that stay in the caches, while the 12 bytes a pixel of hundreds of programs at once do not. A
-view of up to 64 px is one block and is sampled once: the compiler sees that both times are the same (a test reads it in
-the compiled code).
+A program makes one view. It goes over the view's pixels in blocks, twice where there is colour:
+once for the mean grey that contrast needs, once to write. The second time it samples again instead
+of reading back what it wrote, because a view's source is bytes that stay in the caches, while the
+12 bytes a pixel of hundreds of programs at once do not. A view of up to 64 px is one block and is
+sampled once: the compiler sees that both times are the same (a test reads it in the compiled code).
 
-Bytes a view, with a store of twice the view's side: at most 12 S² read and 12 S² written, 24 KiB at 32 px and 1.2 MB at
-224 px. At 3.35 TB/s (H100) 8,192 views of 32 px cannot take less than 60 µs, nor 512 of 224 px less than 184 µs; views
-of one image share what they read in the L2 cache. The taps are 12 loads of a byte a pixel each time: for the 8,192
-views 3.1 million loads of a warp, for the 512, sampled twice, 19 million. If each takes three cycles of an SM's load
-unit, that is about 40 and 250 µs. So small views should be bound by memory, large ones by the load units.
+Bytes a view, with a store of twice the view's side: at most 12 S² read and 12 S² written, 24 KiB at
+32 px and 1.2 MB at 224 px. At 3.35 TB/s (H100) 8,192 views of 32 px cannot take less than 60 µs,
+nor 512 of 224 px less than 184 µs; views of one image share what they read in the L2 cache. The
+taps are 12 loads of a byte a pixel each time: for the 8,192 views 3.1 million loads of a warp, for
+the 512, sampled twice, 19 million. If each takes three cycles of an SM's load unit, that is about
+40 and 250 µs. So small views should be bound by memory, large ones by the load units.
 
-Blocks: four pixels a thread keep 1,024 pixels at 48 registers and fewer, so an SM holds five blocks of 256 threads:
-all 512 programs of the large views at once (3.9 an SM), and of those of 32 px enough to hide the latency of the taps.
-Views between 46 and 64 px have eight pixels a thread rather than be sampled twice. Fewer programs than SMs leave some
-idle: this is not made for a few large views. Channels-last views are written with a stride of 3, whose partial sectors
-the L2 cache joins.
+Blocks: four pixels a thread keep 1,024 pixels at 48 registers and fewer, so an SM holds five blocks
+of 256 threads: all 512 programs of the large views at once (3.9 an SM), and of those of 32 px
+enough to hide the latency of the taps. Views between 46 and 64 px have eight pixels a thread rather
+than be sampled twice. Fewer programs than SMs leave some idle: this is not made for a few large
+views. Channels-last views are written with a stride of 3, whose partial sectors the L2 cache joins.
 
-Proven by Triton's interpreter at small sizes and compiled ahead of time, which says the registers. Nothing has been
-measured on a GPU: times above are estimates, and blocks are chosen by them.
+Proven by Triton's interpreter at small sizes and compiled ahead of time, which says the registers.
+Nothing has been measured on a GPU: times above are estimates, and blocks are chosen by them.
 
 Letters: V views, B samples, S side of a view (px).
 """
@@ -35,7 +37,8 @@ from torch import Tensor
 
 from nearfar.views.recipes import GREY, SHRINK, WITHIN
 
-# Stored pixels to a pixel of the view above which the next smaller level is read (see `reference`); weights of grey.
+# Stored pixels to a pixel of the view above which the next smaller level is read (see `reference`);
+# weights of grey.
 _SHRINK, _WITHIN, _RED, _GREEN, _BLUE = (tl.constexpr(number) for number in (SHRINK, WITHIN, *GREY))
 _LARGEST_WHOLE = 64 * 64  # pixels of a view that is one block
 _BLOCK = 1024  # pixels at once of a larger one
@@ -57,13 +60,14 @@ def warp_colour(
 ) -> Float[Tensor, "view batch 3 {size} {size}"]:
     """Views of side `size`: value in [0, 255] times `scale` plus `shift`, for each channel.
 
-    `warp` takes a point of the view to a point of the stored square, both in [-1, 1] from edge to edge. Outside the
-    image stands the grey `outside` (`recipes.WITHIN`); where it is below 0, edge values go on. `colour` is what (r, g,
-    b, mean grey of the view) is multiplied by, before clipping. Views lie contiguous, or with `channels_last` as the
-    channels-last (V·B, 3, S, S).
+    `warp` takes a point of the view to a point of the stored square, both in [-1, 1] from edge to
+    edge. Outside the image stands the grey `outside` (`recipes.WITHIN`); where it is below 0, edge
+    values go on. `colour` is what (r, g, b, mean grey of the view) is multiplied by, before
+    clipping. Views lie contiguous, or with `channels_last` as the channels-last (V·B, 3, S, S).
 
-    `deepest` is the deepest level that a warp needs (see `reference.levels`). It is the caller's to know, who made the
-    warps on the CPU: here it would have to be fetched from the device. Warps that need a deeper level read this one.
+    `deepest` is the deepest level that a warp needs (see `reference.levels`). It is the caller's to
+    know, who made the warps on the CPU: here it would have to be fetched from the device. Warps
+    that need a deeper level read this one.
 
     More parameters than elsewhere: a kernel's launch is flat.
     """
@@ -74,7 +78,8 @@ def warp_colour(
         out = torch.empty(views, batch, 3, size, size, device=warp.device)
     if out.numel() == 0:
         return out
-    smallest = 1 + (half.shape[1] - 1).bit_length() if half.shape[1] else 0  # the level of one pixel
+    # the level of one pixel
+    smallest = 1 + (half.shape[1] - 1).bit_length() if half.shape[1] else 0
     deepest = min(deepest, smallest)
     warp, colour = warp.contiguous(), None if colour is None else colour.contiguous()
     fine, coarse = images.contiguous(), half.contiguous()
@@ -83,10 +88,24 @@ def warp_colour(
             fine = _halved(coarse)
             coarse = _halved(fine)
         _warp_colour_kernel[(batch, views)](
-            fine, coarse if level < deepest else fine, fine.shape[1], coarse.shape[1], warp, colour, out,
-            level, deepest, images.shape[1] / size, float(outside), *scale, *shift,
-            EDGE=outside < 0, CHANNELS_LAST=channels_last, SIZE=size, **_fixed(size),
-        )  # fmt: skip
+            fine,
+            coarse if level < deepest else fine,
+            fine.shape[1],
+            coarse.shape[1],
+            warp,
+            colour,
+            out,
+            level,
+            deepest,
+            images.shape[1] / size,
+            float(outside),
+            *scale,
+            *shift,
+            EDGE=outside < 0,
+            CHANNELS_LAST=channels_last,
+            SIZE=size,
+            **_fixed(size),
+        )
     return out
 
 
@@ -121,8 +140,19 @@ def _tap(source, side, x, y, mask, outside, EDGE: tl.constexpr):
 
 @triton.jit
 def _sampled(
-    source, side, pixels, x_x, x_y, x_1, y_x, y_y, y_1, outside, EDGE: tl.constexpr, SIZE: tl.constexpr,
-):  # fmt: skip
+    source,
+    side,
+    pixels,
+    x_x,
+    x_y,
+    x_1,
+    y_x,
+    y_y,
+    y_1,
+    outside,
+    EDGE: tl.constexpr,
+    SIZE: tl.constexpr,
+):
     """Bilinear samples of the view's pixels of those numbers, each at its centre."""
     there = pixels < SIZE * SIZE
     column = (2 * (pixels % SIZE) + 1).to(tl.float32) / SIZE - 1
@@ -161,21 +191,44 @@ def _sampled(
 @triton.jit
 def _mixed(colour, r, g, b, mean):
     """One row of the colour matrix, clipped."""
-    mixed = tl.load(colour) * r + tl.load(colour + 1) * g + tl.load(colour + 2) * b + tl.load(colour + 3) * mean
+    mixed = (
+        tl.load(colour) * r
+        + tl.load(colour + 1) * g
+        + tl.load(colour + 2) * b
+        + tl.load(colour + 3) * mean
+    )
     return tl.minimum(tl.maximum(mixed, 0.0), 255.0)
 
 
-# One compilation whatever the levels and sides are and however the arguments are aligned: a layout chosen by them could
-# move the last bits of a sum, and a view may not depend on its batch.
+# One compilation whatever the levels and sides are and however the arguments are aligned: a layout
+# chosen by them could move the last bits of a sum, and a view may not depend on its batch.
 @triton.jit(
     do_not_specialize=["fine_side", "coarse_side", "level_of_fine", "deepest"],
     do_not_specialize_on_alignment=["fine", "coarse", "warp", "colour", "out"],
 )
 def _warp_colour_kernel(
-    fine, coarse, fine_side, coarse_side, warp, colour, out,
-    level_of_fine, deepest, stored_by_view, outside, scale_r, scale_g, scale_b, shift_r, shift_g, shift_b,
-    EDGE: tl.constexpr, CHANNELS_LAST: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    fine,
+    coarse,
+    fine_side,
+    coarse_side,
+    warp,
+    colour,
+    out,
+    level_of_fine,
+    deepest,
+    stored_by_view,
+    outside,
+    scale_r,
+    scale_g,
+    scale_b,
+    shift_r,
+    shift_g,
+    shift_b,
+    EDGE: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    SIZE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     """Views that read the level `fine` or the next, `coarse`; others belong to another launch."""
     sample = tl.program_id(0).to(tl.int64)
     view = tl.program_id(1).to(tl.int64) * tl.num_programs(0) + sample
@@ -203,7 +256,9 @@ def _warp_colour_kernel(
         grey = tl.zeros((BLOCK,), dtype=tl.float32)
         for start in range(0, SIZE * SIZE, BLOCK):
             pixels = start + tl.arange(0, BLOCK)
-            r, g, b = _sampled(source, side, pixels, x_x, x_y, x_1, y_x, y_y, y_1, outside, EDGE, SIZE)
+            r, g, b = _sampled(
+                source, side, pixels, x_x, x_y, x_1, y_x, y_y, y_1, outside, EDGE, SIZE
+            )
             grey += tl.where(pixels < SIZE * SIZE, _RED * r + _GREEN * g + _BLUE * b, 0.0)
         mean = tl.sum(grey) / (SIZE * SIZE)
     for start in range(0, SIZE * SIZE, BLOCK):
