@@ -110,7 +110,7 @@ def _read(source: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def start(out: Path, images: str, method: str, seed: int) -> None:
-    """One run as a process on one thread, so that a busy neighbour costs it little."""
+    """One run as a process on one thread, so that a busy neighbor costs it little."""
     arguments = [str(out), "--images", images, "--one", method, str(seed)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -5,8 +5,8 @@ through the head.
     [--workers 0]
 
 Both train Conv4 with Adam on the same made-up 32 px images: views, encoder, head, plain loss,
-backward, optimiser. The plain form is written as the authors of arXiv:2006.05849 did: for each
-image K times RandomResizedCrop, flip, ColorJitter and grey by torchvision on PIL images, in a
+backward, optimizer. The plain form is written as the authors of arXiv:2006.05849 did: for each
+image K times RandomResizedCrop, flip, ColorJitter and gray by torchvision on PIL images, in a
 DataLoader; all pairs concatenated in a Python loop, negatives by torch.roll, and the whole head on
 the joined rows. Ours: the views of the `simclr` policy on the batch, the factorised head. Each
 measurement is a process of its own, the two take turns, and the median is quoted. Writes
@@ -33,7 +33,7 @@ WARM_UP_STEPS = 3
 
 
 def images(count: int) -> Any:
-    """uint8 (count, 32, 32, 3): smooth noise, so that crops and colours have something to
+    """uint8 (count, 32, 32, 3): smooth noise, so that crops and colors have something to
     change.
     """
     import torch

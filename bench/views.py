@@ -5,7 +5,7 @@ memory copy.
     [--policies supcon,simclr,rand_augment]
                               [--cores 1,2] [--repeats 5] [--seconds 1]
 
-Everybody starts from the same images, decoded and in memory, and ends at float32, normalised,
+Everybody starts from the same images, decoded and in memory, and ends at float32, normalized,
 channels first. Each measurement is a process of its own, bound to as many cores as it may use; all
 candidates take turns, `--repeats` times over, and the median is quoted. A process warms up first
 (compilation is not measured), then makes views for `--seconds` and at least FEWEST of them. The
@@ -17,7 +17,7 @@ settings, each the fastest for the peer that its documentation allows:
   the cache (KORNIA_BATCH; on a GPU nearfar's), as many threads as cores. It draws RandAugment's
   operations for the batch, not for each sample.
 - torchvision v2, per sample, from PIL images (a tensor from the blur on) or from uint8 tensors
-  (float from the colours
+  (float from the colors
   on; RandAugment works in uint8); albumentations, per sample, from arrays, OpenCV on one thread;
   lightly's `SimCLRTransform`, per sample, from PIL images. As many processes as cores, one thread
   each. They keep what they make: no DataLoader, no collation, no transfer between processes counts
@@ -75,7 +75,7 @@ class Policy:
     area: tuple[float, float]
     # brightness, contrast, saturation, hue; probability .8
     jitter: tuple[float, float, float, float] | None = None
-    grey: float = 0.0
+    gray: float = 0.0
     blur: bool = False  # probability .5, sigma .1 to 2 px
     rand_augment: bool = False  # two operations of magnitude 9
 
@@ -105,7 +105,7 @@ def kernel_px(size: int) -> int:
 
 
 def pictures(n: int, side: int) -> Any:
-    """Smooth colours under noise, uint8 (n, 3, side, side)."""
+    """Smooth colors under noise, uint8 (n, 3, side, side)."""
     import torch
     from torch.nn import functional as F
 
@@ -153,8 +153,8 @@ def _kornia(policy: str, size: int, device: str) -> Maker:
     steps = [K.RandomResizedCrop((size, size), scale=setting.area), K.RandomHorizontalFlip(p=0.5)]
     if setting.jitter is not None:
         steps.append(K.ColorJitter(*setting.jitter, p=0.8))
-    if setting.grey:
-        steps.append(K.RandomGrayscale(p=setting.grey))
+    if setting.gray:
+        steps.append(K.RandomGrayscale(p=setting.gray))
     if setting.blur:
         steps.append(K.RandomGaussianBlur((kernel_px(size),) * 2, (0.1, 2.0), p=0.5))
     if setting.rand_augment:
@@ -177,8 +177,8 @@ def _torchvision(policy: str, size: int, start: str) -> Maker:
         steps.append(to_float)
     if setting.jitter is not None:
         steps.append(v2.RandomApply([v2.ColorJitter(*setting.jitter)], p=0.8))
-    if setting.grey:
-        steps.append(v2.RandomGrayscale(p=setting.grey))
+    if setting.gray:
+        steps.append(v2.RandomGrayscale(p=setting.gray))
     if setting.rand_augment:
         steps.append(v2.RandAugment(num_ops=2, magnitude=9))
     if start == "PIL":
@@ -203,7 +203,7 @@ def _lightly(policy: str, size: int) -> Maker:
         cj_sat=saturation,
         cj_hue=hue,
         min_scale=setting.area[0],
-        random_gray_scale=setting.grey,
+        random_gray_scale=setting.gray,
         gaussian_blur=0.5 if setting.blur else 0.0,
         normalize={"mean": list(MEAN), "std": list(STD)},
     )
@@ -220,8 +220,8 @@ def _albumentations(policy: str, size: int) -> Maker:
     steps = [A.RandomResizedCrop(size=(size, size), scale=setting.area), A.HorizontalFlip(p=0.5)]
     if setting.jitter is not None:
         steps.append(A.ColorJitter(*setting.jitter, p=0.8))
-    if setting.grey:
-        steps.append(A.ToGray(p=setting.grey))
+    if setting.gray:
+        steps.append(A.ToGray(p=setting.gray))
     if setting.blur:
         steps.append(
             A.GaussianBlur(blur_limit=(kernel_px(size),) * 2, sigma_limit=(0.1, 2.0), p=0.5)
@@ -478,13 +478,13 @@ def draw(result: dict[str, Any], path: Path) -> None:
             for at, name in enumerate(names):
                 if (views := found.get((policy, size, n, name))) is None:
                     continue
-                colour = "#1b6ca8" if name == OURS else "#8a8f98"
+                color = "#1b6ca8" if name == OURS else "#8a8f98"
                 y = at + (c - (len(cores) - 1) / 2) * high
                 axis.barh(
                     y,
                     views,
                     height=0.92 * high,
-                    color=colour,
+                    color=color,
                     alpha=1 if c == len(cores) - 1 else 0.5,
                 )
                 axis.text(views * 1.08, y, f"{views:,.0f}", va="center", fontsize=7)

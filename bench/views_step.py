@@ -9,7 +9,7 @@ Both sides train the same encoder (channels last; ResNet-18 with the small-image
 of the same shape, NT-Xent, and SGD with momentum, two views an image, on the same pixels of
 CIFAR-10 (FOLDER/cifar10.tar.xz, decoded once), on all the cores (leave OMP_NUM_THREADS unset).
 
-- nearfar: `Batches`, `SimCLR.step`, backward, its optimiser, freed memory kept, in float32, and in
+- nearfar: `Batches`, `SimCLR.step`, backward, its optimizer, freed memory kept, in float32, and in
   bf16 where the CPU
   has it. `--policy` names the views; for equal work it has to be without blur.
 - lightly: the loop of its SimCLR example: `SimCLRTransform(input_size=32, gaussian_blur=0.0)` from
@@ -248,7 +248,7 @@ def settings(policy: str) -> dict[str, str]:
         ),
         "lightly": (
             "SimCLRTransform(input_size=32, gaussian_blur=0.0): crop .08 to 1, flip .5, jitter"
-            " .8/.8/.8/.2 with probability .8, grey .2; DataLoader(shuffle, drop_last, persistent"
+            " .8/.8/.8/.2 with probability .8, gray .2; DataLoader(shuffle, drop_last, persistent"
             " workers)"
         ),
         "bf16": "autocast of the encoder",

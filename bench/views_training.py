@@ -3,13 +3,13 @@ comparisons, paired by seed.
 
     NEARFAR_DATA=FOLDER python bench/views_training.py OUT [faith aliasing] [--seeds 3]
 
-`faith`: SimCLR with the full `simclr` policy (crop, flip, jitter, grey, blur), Conv4, CIFAR-10 at
+`faith`: SimCLR with the full `simclr` policy (crop, flip, jitter, gray, blur), Conv4, CIFAR-10 at
 32 px: our views against torchvision's transforms of the same parameters, one image at a time.
 `aliasing`: SimCLR on photographs of 128 px shown at 32 px: nearfar as it is (stored at 64 px with a
 half beside); stored at 128 px with the half beside; stored at 128 px without any smaller level,
 which aliases; and torchvision's antialiased resize of the 128 px.
 
-Everything else is the same in all arms: encoder, loss, optimiser, steps, evaluation. Each arm and
+Everything else is the same in all arms: encoder, loss, optimizer, steps, evaluation. Each arm and
 seed is a process; what is done already is not done again. Appends to OUT/views_training.jsonl and
 prints mean ± sd.
 """

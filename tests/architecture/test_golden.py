@@ -34,6 +34,7 @@ def losses(name: str) -> list[float]:
     ).double()
     for key, parameter in method.named_parameters():
         key = key.removeprefix("target.")  # a target network begins as a copy
+        key = key.replace("colors.", "colours.")  # numbers by the names that they were hashed by
         parameter.data = numbers(key, *parameter.shape) * (1 / max(parameter[0].numel(), 1)) ** 0.5
     optimizer = build_optimizer(
         "sgd", method.parameters(), lr=0.05, weight_decay=1e-4, momentum=0.9

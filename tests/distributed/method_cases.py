@@ -74,9 +74,9 @@ class NormOverRanks(nn.Module):
         over = [at for at in range(x.ndim) if at != 1]
         rows = torch.tensor(x.numel() / x.shape[1], dtype=x.dtype)
         count = all_sum(rows, self.group)
-        centred = x - all_sum(x.sum(dim=over, keepdim=True), self.group) / count
-        variance = all_sum(centred.square().sum(dim=over, keepdim=True), self.group) / count
-        out = centred * (variance + self.eps).rsqrt()
+        centered = x - all_sum(x.sum(dim=over, keepdim=True), self.group) / count
+        variance = all_sum(centered.square().sum(dim=over, keepdim=True), self.group) / count
+        out = centered * (variance + self.eps).rsqrt()
         if self.weight is None:
             return out
         shape = [-1 if at == 1 else 1 for at in range(x.ndim)]

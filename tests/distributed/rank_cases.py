@@ -211,10 +211,10 @@ CASES: dict[str, Case] = {
     "negative_cosine": lambda s, g: losses.negative_cosine(s.z, s.z.flip(-1), group=g),
     "swapped_prediction": _swapped(),
     "swapped_prediction, multi-crop and a queue": _swapped(assigning_views=2, queue=True),
-    "centred_prediction": lambda s, g: losses.centred_prediction(
+    "centered_prediction": lambda s, g: losses.centered_prediction(
         s.z @ s.net.prototypes.T,
         s.z[:2] @ s.net.prototypes.T,
-        centre=s.batch["queue"][0, :CLASSES],
+        center=s.batch["queue"][0, :CLASSES],
         group=g,
     ),
     "redundancy": lambda s, g: losses.redundancy(s.z, group=g),
@@ -227,7 +227,7 @@ CASES: dict[str, Case] = {
     "alignment": lambda s, g: losses.alignment(s.z, exponent=1.5, group=g),
     "uniformity": lambda s, g: losses.uniformity(s.z, group=g),
     "counting": lambda s, g: losses.counting(s.z.relu(), s.z[None].abs() / 2, margin=20, group=g),
-    "colour_prediction": lambda s, g: losses.colour_prediction(
+    "color_prediction": lambda s, g: losses.color_prediction(
         s.z.repeat(1, 1, 63)[..., :313],
         50 * s.z[..., :2].detach(),
         torch.arange(313) / 156.0,

@@ -1,5 +1,5 @@
 """Two ranks train each method as one does: losses, gradients after DDP's averaging, targets, queues
-and centres.
+and centers.
 """
 
 import pytest

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from nearfar.losses import centred_prediction, sinkhorn, swapped_prediction
+from nearfar.losses import centered_prediction, sinkhorn, swapped_prediction
 
 ROUNDS = st.integers(1, 5)
 EPSILONS = st.floats(0.03, 1.0)
@@ -106,10 +106,10 @@ def test_the_defaults_are_those_of_the_paper():
 def test_samples_sum_to_1_and_prototypes_to_their_share_within_2_percent(samples, prototypes):
     """Random unit rows of width 128 and three rounds at ε = .05, as in SwAV."""
     source = torch.Generator().manual_seed(0)
-    rows, centres = (
+    rows, centers = (
         F.normalize(torch.randn(n, 128, generator=source), dim=-1) for n in (samples, prototypes)
     )
-    q = sinkhorn(rows @ centres.T, epsilon=0.05, rounds=3)
+    q = sinkhorn(rows @ centers.T, epsilon=0.05, rounds=3)
     torch.testing.assert_close(q.sum(1), torch.ones(samples), rtol=0, atol=1e-5)
     share = q.sum(0) * prototypes / samples
     assert float((share - 1).abs().max()) < 0.02
@@ -245,8 +245,8 @@ def test_sinkhorn_refuses_what_it_cannot_compute_by_name(scores, changed, messag
         inspect.unwrap(sinkhorn)(scores, **{"epsilon": 0.05, "rounds": 3, **changed})
 
 
-def transcription_of_centred_prediction(
-    scores, target_scores, centre, temperature, target_temperature
+def transcription_of_centered_prediction(
+    scores, target_scores, center, temperature, target_temperature
 ):
     """Caron et al. 2021, eq. 1 to 3: the mean of -sum_k softmax((target_v - c) / t_t) log
     softmax(scores_w / t).
@@ -258,7 +258,7 @@ def transcription_of_centred_prediction(
                 if v != w:
                     sharp = [
                         (s - c) / target_temperature
-                        for s, c in zip(target_row, centre.tolist(), strict=True)
+                        for s, c in zip(target_row, center.tolist(), strict=True)
                     ]
                     whole = sum(math.exp(s) for s in sharp)
                     below = math.log(sum(math.exp(s / temperature) for s in row))
@@ -273,22 +273,22 @@ def transcription_of_centred_prediction(
 
 @settings(deadline=None, max_examples=60)
 @given(batches(), st.floats(0.05, 1.0), st.floats(0.04, 1.0), st.integers(0, 2**31))
-def test_centred_prediction_is_equations_1_to_3(batch, temperature, target_temperature, seed):
+def test_centered_prediction_is_equations_1_to_3(batch, temperature, target_temperature, seed):
     scores = batch[0]
     assigning = 1 + seed % len(scores)
-    target, centre = (
+    target, center = (
         cosines((assigning, *scores.shape[1:]), seed),
         cosines(scores.shape[2:], seed + 1),
     )
-    loss = centred_prediction(
+    loss = centered_prediction(
         scores,
         target,
-        centre=centre,
+        center=center,
         temperature=temperature,
         target_temperature=target_temperature,
     )
-    expected = transcription_of_centred_prediction(
-        scores, target, centre, temperature, target_temperature
+    expected = transcription_of_centered_prediction(
+        scores, target, center, temperature, target_temperature
     )
     assert float(loss) == pytest.approx(expected, rel=1e-9)
 
@@ -298,19 +298,19 @@ def test_a_target_that_tells_nothing_apart_costs_log_of_the_prototypes_and_gets_
         torch.zeros(2, 3, 7, requires_grad=True),
         torch.ones(2, 3, 7, requires_grad=True),
     )
-    loss = centred_prediction(scores, target, centre=torch.zeros(7))
+    loss = centered_prediction(scores, target, center=torch.zeros(7))
     loss.backward()
     assert float(loss.detach()) == pytest.approx(math.log(7), rel=1e-6)
     assert target.grad is None
 
 
-def test_what_every_target_prefers_is_taken_away_by_the_centre():
+def test_what_every_target_prefers_is_taken_away_by_the_center():
     target = cosines((2, 5, 4), 0)
     scores = cosines((2, 5, 4), 1)
     alike = torch.tensor([5.0, 0, 0, 0], dtype=torch.float64)
-    with_centre = centred_prediction(scores, target + alike, centre=alike)
-    assert float(with_centre) == pytest.approx(
-        float(centred_prediction(scores, target, centre=0 * alike)), rel=1e-12
+    with_center = centered_prediction(scores, target + alike, center=alike)
+    assert float(with_center) == pytest.approx(
+        float(centered_prediction(scores, target, center=0 * alike)), rel=1e-12
     )
 
 
@@ -319,20 +319,20 @@ def test_what_every_target_prefers_is_taken_away_by_the_centre():
     [
         ({"target_scores": torch.zeros(3, 3, 4)}, "target_scores: want shape"),
         ({"target_scores": torch.zeros(1, 2, 4)}, "target_scores: want shape"),
-        ({"centre": torch.zeros(5)}, "centre: want .4,."),
+        ({"center": torch.zeros(5)}, "center: want .4,."),
         ({"target_temperature": 0.0}, "target_temperature"),
         ({"scores": torch.zeros(1, 3, 4)}, "at least 2 views"),
         ({"scores": torch.full((2, 3, 4), torch.nan)}, "scores: want finite"),
         ({"target_scores": torch.full((2, 3, 4), torch.inf)}, "target_scores: want finite"),
     ],
 )
-def test_centred_prediction_refuses_what_cannot_be(changed, message):
+def test_centered_prediction_refuses_what_cannot_be(changed, message):
     given_ = {
         "scores": torch.zeros(2, 3, 4),
         "target_scores": torch.zeros(2, 3, 4),
-        "centre": torch.zeros(4),
+        "center": torch.zeros(4),
     } | changed
     with pytest.raises(ValueError, match=message):
-        inspect.unwrap(centred_prediction)(
+        inspect.unwrap(centered_prediction)(
             given_.pop("scores"), given_.pop("target_scores"), **given_
         )

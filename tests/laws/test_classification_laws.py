@@ -24,7 +24,7 @@ def psi(angle, margin):
 
 
 def transcription_of_large_margin_softmax(h, weight, labels, margin, softness):
-    """Eq. 7: cross-entropy whose true logit is |w||h| (λ cos θ + ψ(θ)) / (1 + λ), over labelled
+    """Eq. 7: cross-entropy whose true logit is |w||h| (λ cos θ + ψ(θ)) / (1 + λ), over labeled
     rows.
     """
     terms = []
@@ -147,7 +147,7 @@ def test_the_gradient_is_that_of_finite_differences(batch, margin, softness):
     )
 
 
-def test_an_unlabelled_sample_gets_no_gradient():
+def test_an_unlabeled_sample_gets_no_gradient():
     h = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     large_margin_softmax(h, torch.eye(4), torch.tensor([0, -1, 3]), margin=2).backward()
     assert bool((h.grad[:, 1] == 0).all())

@@ -97,9 +97,11 @@ EVERY_LOSS = {
     "uniformity": lambda z: losses.uniformity(z),
     "redundancy": lambda z: losses.redundancy(z),
     "variance_covariance": lambda z: losses.variance_covariance(z),
-    "centred_prediction": lambda z: losses.centred_prediction(z, z, centre=torch.zeros(z.shape[2])),
+    "centered_prediction": lambda z: losses.centered_prediction(
+        z, z, center=torch.zeros(z.shape[2])
+    ),
     "counting": lambda z: losses.counting(z, z[None]),
-    "colour_prediction": lambda z: losses.colour_prediction(
+    "color_prediction": lambda z: losses.color_prediction(
         z.repeat(1, 1, 20)[..., :313], 50 * z[..., :2].detach().float(), torch.ones(313)
     ),
 }

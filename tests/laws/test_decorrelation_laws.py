@@ -45,10 +45,10 @@ def transcription_of_variance_covariance(z, weights):
     for v in range(views):
         for w in range(v + 1, views):
             differences.append(float((z[v] - z[w]).square().sum()) / (samples * width))
-        centred = columns(z[v])
-        for i, a in enumerate(centred):
+        centered = columns(z[v])
+        for i, a in enumerate(centered):
             still.append(max(0.0, 1 - math.sqrt(sum(x * x for x in a) / (samples - 1) + 1e-4)))
-            for j, b in enumerate(centred):
+            for j, b in enumerate(centered):
                 if i != j:
                     together.append(
                         (sum(x * y for x, y in zip(a, b, strict=True)) / (samples - 1)) ** 2 / width

@@ -67,11 +67,11 @@ def batches(draw, views=(1, 3)):
 
 @settings(deadline=None, max_examples=60)
 @given(batches(views=(2, 2)), TEMPERATURES, st.booleans(), st.sampled_from([0.0, 0.02]))
-def test_pairs_is_the_loss_of_sohn(batch, temperature, normalise, length_weight):
+def test_pairs_is_the_loss_of_sohn(batch, temperature, normalize, length_weight):
     z, labels = batch
-    options = {"temperature": temperature, "normalise": normalise, "length_weight": length_weight}
+    options = {"temperature": temperature, "normalize": normalize, "length_weight": length_weight}
     ours = float(n_pairs(z, labels, form="pairs", **options))
-    z = F.normalize(z, dim=-1) if normalise else z
+    z = F.normalize(z, dim=-1) if normalize else z
     assert ours == pytest.approx(
         transcription_of_pairs(z, labels, temperature, length_weight), rel=1e-9
     )
@@ -79,12 +79,12 @@ def test_pairs_is_the_loss_of_sohn(batch, temperature, normalise, length_weight)
 
 @settings(deadline=None, max_examples=60)
 @given(batches(), TEMPERATURES, st.booleans())
-def test_soft_labels_is_npairs_loss_with_the_diagonal_kept(batch, temperature, normalise):
+def test_soft_labels_is_npairs_loss_with_the_diagonal_kept(batch, temperature, normalize):
     z, labels = batch
     ours = float(
-        n_pairs(z, labels, form="soft_labels", temperature=temperature, normalise=normalise)
+        n_pairs(z, labels, form="soft_labels", temperature=temperature, normalize=normalize)
     )
-    z = F.normalize(z, dim=-1) if normalise else z
+    z = F.normalize(z, dim=-1) if normalize else z
     assert ours == pytest.approx(transcription_of_soft_labels(z, labels, temperature), rel=1e-9)
 
 
@@ -93,7 +93,7 @@ def test_soft_labels_is_npairs_loss_with_the_diagonal_kept(batch, temperature, n
 def test_pairs_leaves_rows_as_they_are_and_soft_labels_does_not_unless_told(batch):
     z, labels = batch
     for form, usual in (("pairs", False), ("soft_labels", True)):
-        assert n_pairs(z, labels, form=form) == n_pairs(z, labels, form=form, normalise=usual)
+        assert n_pairs(z, labels, form=form) == n_pairs(z, labels, form=form, normalize=usual)
     assert n_pairs(3 * z, labels, form="soft_labels") == pytest.approx(
         float(n_pairs(z, labels, form="soft_labels"))
     )
@@ -124,11 +124,11 @@ def test_a_row_alone_in_its_class_is_purely_pushed_away(batch, temperature):
 
 @settings(deadline=None, max_examples=30)
 @given(batches(views=(2, 2)))
-def test_normalised_pairs_of_distinct_classes_are_info_nce_in_one_direction(batch):
+def test_normalized_pairs_of_distinct_classes_are_info_nce_in_one_direction(batch):
     z, labels = batch
     distinct = torch.arange(len(labels))
-    there = n_pairs(z, distinct, form="pairs", normalise=True)
-    back = n_pairs(z.flip(0), distinct, form="pairs", normalise=True)
+    there = n_pairs(z, distinct, form="pairs", normalize=True)
+    back = n_pairs(z.flip(0), distinct, form="pairs", normalize=True)
     logits = F.normalize(z[0], dim=-1) @ F.normalize(z[1], dim=-1).T
     assert float(there) == pytest.approx(float(F.cross_entropy(logits, distinct)), rel=1e-9)
     both = info_nce(z, temperature=1.0, negatives="other_view")

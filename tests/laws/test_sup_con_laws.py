@@ -56,7 +56,7 @@ def queues(draw):
 
 @settings(deadline=None, max_examples=100)
 @given(batches(), TEMPERATURES, st.fixed_dictionaries(OPTIONS), queues())
-def test_a_labelled_queue_joins_what_every_row_is_set_against(batch, temperature, options, queue):
+def test_a_labeled_queue_joins_what_every_row_is_set_against(batch, temperature, options, queue):
     agrees(*batch, temperature, **options, **queue)
 
 
@@ -251,7 +251,7 @@ def test_the_gradient_is_the_closed_form_of_the_paper(seed):
         share = torch.softmax(logits[i][others], 0)[0]
         mine = mine - (share - 0.5) * rows[i] / t
     known_gradient = gradient_at_anchor(rows, labels, t)
-    # through the normalisation
+    # through the normalization
     known_gradient = known_gradient - (known_gradient @ rows[0]) * rows[0]
     mine = mine - (mine @ rows[0]) * rows[0]
     assert float((mine - known_gradient).norm() / known_gradient.norm()) < 1e-12

@@ -107,11 +107,11 @@ def test_views_of_later_groups_predict_and_are_not_predicted(kind):
     )
 
 
-def test_the_centre_is_a_moving_mean_of_what_the_target_said():
-    method, batch = made(DINO, centre_momentum=0.75), a_batch()
+def test_the_center_is_a_moving_mean_of_what_the_target_said():
+    method, batch = made(DINO, center_momentum=0.75), a_batch()
     said = method.target(batch.views).mean(dim=(0, 1))
     method.after_step(method(batch).remember, 0.0)
-    assert torch.allclose(method.centre, 0.25 * said, atol=1e-7)
+    assert torch.allclose(method.center, 0.25 * said, atol=1e-7)
 
 
 def test_nnclr_takes_the_nearest_row_of_its_queue_and_pushes_the_first_view():
@@ -124,15 +124,15 @@ def test_nnclr_takes_the_nearest_row_of_its_queue_and_pushes_the_first_view():
         torch.nn.functional.normalize(z, dim=-1).flatten(0, 1), method.queue.rows
     )
     expected = method.queue.rows[distances.argmin(dim=1)].view_as(z)
-    assert torch.equal(method._neighbours(z), expected)
+    assert torch.equal(method._neighbors(z), expected)
     method.after_step(method(batch).remember, 0.0)
     assert method.queue.index.tolist() == [*batch.index.tolist(), *range(108, 124)]
     assert torch.allclose(method.queue.rows[:8], torch.nn.functional.normalize(z[0], dim=-1))
 
 
 def test_a_queue_that_holds_the_projections_themselves_makes_nnclr_a_comparison_of_views():
-    """Then each neighbour is the projection itself."""
+    """Then each neighbor is the projection itself."""
     method, batch = made(NNCLR, queue_size=8), a_batch()
     z = method(batch).projection.detach()
     method.queue.push(z[:1], batch.index)
-    assert torch.allclose(method._neighbours(z)[0], torch.nn.functional.normalize(z[0], dim=-1))
+    assert torch.allclose(method._neighbors(z)[0], torch.nn.functional.normalize(z[0], dim=-1))

@@ -147,7 +147,7 @@ def test_one_step_teaches_the_encoder(name):
 
 @EVERY
 def test_the_loss_falls_when_a_batch_is_repeated(name):
-    """A target, a queue or a centre stands still meanwhile: what is learnt is to predict what it
+    """A target, a queue or a center stands still meanwhile: what is learnt is to predict what it
     says.
     """
     method, batch = make(name), make_batch(name)
@@ -266,8 +266,8 @@ def test_it_states_its_paper_views_and_summary(name):
     assert kind.paper
     assert kind.default_views in POLICIES
     assert kind.default_count >= kind.fewest_views
-    summary, empty, *idea = inspect.getdoc(kind.Config).splitlines()
-    assert summary.endswith(".") and not empty and " ".join(idea).endswith(".")
+    summary, _, idea = inspect.getdoc(kind.Config).partition("\n\n")
+    assert summary.endswith(".") and idea.endswith(".")
     assert all(field.description for field in kind.Config.model_fields.values())
 
 

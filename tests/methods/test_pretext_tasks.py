@@ -12,7 +12,7 @@ from nearfar.core.errors import NothingToCompareError, UserError
 from nearfar.core.types import Batch, DataFacts
 from nearfar.losses import counting
 from nearfar.methods import method_class
-from nearfar.methods.relative_position import NEIGHBOURS, pair_places
+from nearfar.methods.relative_position import NEIGHBORS, pair_places
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
 
@@ -20,7 +20,7 @@ SIDE, SAMPLES = 32, 24
 
 
 class Watched(nn.Module):
-    """A pooled colour, and what it was given."""
+    """A pooled color, and what it was given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def test_pairs_lie_in_the_view_apart_and_on_the_side_that_their_label_says(size)
     assert int(max(top.max(), left.max())) <= size - side
     for places, direction in ((top, 0), (left, 1)):
         step = places[..., 1] - places[..., 0]
-        wanted = torch.tensor(NEIGHBOURS)[labels][..., direction] * (side + side // 2)
+        wanted = torch.tensor(NEIGHBORS)[labels][..., direction] * (side + side // 2)
         assert int((step - wanted).abs().max()) <= 2 * stray
         assert len((step - wanted).unique()) > 1  # they stray
     gap = (
@@ -142,7 +142,7 @@ def test_only_the_pair_is_encoded():
 
 def test_one_channel_is_kept_where_so_asked():
     net = Watched()
-    make("relative_position", net, colour="drop")(make_batch(noise()))
+    make("relative_position", net, color="drop")(make_batch(noise()))
     (rows,) = net.seen
     alive = rows.flatten(2).abs().sum(dim=2) > 0
     assert bool((alive.sum(dim=1) == 1).all())
@@ -175,7 +175,7 @@ def test_relative_position_is_told_from_a_ramp_and_not_from_noise():
 
 
 def painted(grid: int) -> torch.Tensor:
-    """Each cell has its own slope, which standardising leaves."""
+    """Each cell has its own slope, which standardizing leaves."""
     cell = SIDE // grid
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, cell, dtype=torch.float64)] * 2, indexing="ij")
     view = torch.zeros(3, SIDE, SIDE, dtype=torch.float64)
@@ -188,9 +188,9 @@ def painted(grid: int) -> torch.Tensor:
 
 def slopes(rows: torch.Tensor) -> torch.Tensor:
     """The direction in which a tile grows brighter, of (..., C, s, s)."""
-    grey = rows.mean(dim=-3)
+    gray = rows.mean(dim=-3)
     return torch.atan2(
-        (grey[..., -1, :] - grey[..., 0, :]).mean(-1), (grey[..., :, -1] - grey[..., :, 0]).mean(-1)
+        (gray[..., -1, :] - gray[..., 0, :]).mean(-1), (gray[..., :, -1] - gray[..., :, 0]).mean(-1)
     )
 
 
@@ -230,23 +230,23 @@ def test_below_64_px_a_puzzle_has_four_tiles_and_from_there_nine():
     assert make("jigsaw", Watched(), side=64, grid=2).grid == 2
 
 
-def test_grey_puzzles_are_grey_as_a_whole_and_as_often_as_asked():
+def test_gray_puzzles_are_gray_as_a_whole_and_as_often_as_asked():
     shares = []
     for asked in (0.0, 0.3, 1.0):
         net = Watched()
-        make("jigsaw", net, grey=asked)(make_batch(noise(views=20)))
+        make("jigsaw", net, gray=asked)(make_batch(noise(views=20)))
         rows = net.seen[0].view(4, 20 * SAMPLES, 3, 12, 12)
-        grey = (rows[:, :, 0] - rows[:, :, 1]).flatten(2).abs().amax(dim=2) < 1e-9
-        assert bool((grey == grey[0]).all())
-        shares.append(float(grey.double().mean()))
+        gray = (rows[:, :, 0] - rows[:, :, 1]).flatten(2).abs().amax(dim=2) < 1e-9
+        assert bool((gray == gray[0]).all())
+        shares.append(float(gray.double().mean()))
     assert shares == pytest.approx([0, 0.3, 1], abs=0.08)
     assert (shares[0], shares[2]) == (0, 1)
 
 
 def test_channels_are_cut_apart_where_tiles_are_large_enough_for_a_pixel():
-    """Of grey puzzles, so that channels are equal but for their place; up to 1 px of 24."""
+    """Of gray puzzles, so that channels are equal but for their place; up to 1 px of 24."""
     net = Watched()
-    make("jigsaw", net, side=96, grey=1.0)(make_batch(noise(side=96, samples=8)))
+    make("jigsaw", net, side=96, gray=1.0)(make_batch(noise(side=96, samples=8)))
     rows = net.seen[0]
     one, other = rows[:, 0], rows[:, 1]
     together = (one - other).flatten(1).abs().amax(dim=1) < 1e-9
@@ -263,7 +263,7 @@ def test_channels_are_cut_apart_where_tiles_are_large_enough_for_a_pixel():
 
 def test_the_whole_at_half_size_and_its_quarters_are_counted():
     net = Watched()
-    method = make("counting", net, grey=0.0)
+    method = make("counting", net, gray=0.0)
     views = noise(views=2)
     result = method(make_batch(views))
     rows = net.seen[0].view(5, 2, SAMPLES, 3, 16, 16)
@@ -284,13 +284,13 @@ def test_the_whole_at_half_size_and_its_quarters_are_counted():
     )
 
 
-def test_two_thirds_are_grey_with_their_quarters():
+def test_two_thirds_are_gray_with_their_quarters():
     net = Watched()
     make("counting", net)(make_batch(noise(views=20)))
     rows = net.seen[0].view(5, 20 * SAMPLES, 3, 16, 16)
-    grey = (rows[..., 0, :, :] - rows[..., 1, :, :]).flatten(2).abs().amax(dim=2) < 1e-9
-    assert bool((grey == grey[0]).all())
-    assert float(grey[0].double().mean()) == pytest.approx(0.67, abs=0.08)
+    gray = (rows[..., 0, :, :] - rows[..., 1, :, :]).flatten(2).abs().amax(dim=2) < 1e-9
+    assert bool((gray == gray[0]).all())
+    assert float(gray[0].double().mean()) == pytest.approx(0.67, abs=0.08)
 
 
 def test_a_single_image_has_no_other():
@@ -302,7 +302,7 @@ def test_a_single_image_has_no_other():
 # --------------------------------------------------------------------------------------------
 
 
-def test_the_encoder_sees_lightness_alone_and_colours_it_cannot_see_do_not_matter():
+def test_the_encoder_sees_lightness_alone_and_colors_it_cannot_see_do_not_matter():
     seen = []
     net = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     net[0].register_forward_pre_hook(lambda _module, args: seen.append(args[0].detach()))
@@ -312,11 +312,11 @@ def test_the_encoder_sees_lightness_alone_and_colours_it_cannot_see_do_not_matte
     (rows,) = seen
     assert torch.equal(rows[:, 0], rows[:, 1])
     assert torch.equal(rows[:, 0], rows[:, 2])
-    # L / 100 in [0, 1], normalised by .5, .5
+    # L / 100 in [0, 1], normalized by .5, .5
     assert -1 - 1e-9 <= float(rows.min()) < float(rows.max()) <= 1 + 1e-9
 
 
-def test_a_grey_batch_costs_nothing_moves_nothing_and_stays_finite():
+def test_a_gray_batch_costs_nothing_moves_nothing_and_stays_finite():
     method = make("colorization")
     views = noise()[:, :, :1].expand(1, SAMPLES, 3, SIDE, SIDE)
     before = method.frequency.clone()
@@ -326,21 +326,21 @@ def test_a_grey_batch_costs_nothing_moves_nothing_and_stays_finite():
     assert (
         float(result.loss.detach())
         == float(result.logs["chance"])
-        == float(result.logs["coloured"])
+        == float(result.logs["colored"])
         == 0
     )
     assert all(bool((p.grad == 0).all()) for p in method.parameters() if p.grad is not None)
     assert torch.equal(method.frequency, before)
 
 
-def test_data_without_any_colour_are_refused():
-    facts = DataFacts("scans", 8, ("a", "b"), (9, 9), 18, coloured=False)
+def test_data_without_any_color_are_refused():
+    facts = DataFacts("scans", 8, ("a", "b"), (9, 9), 18, colored=False)
     kind = method_class("colorization")
-    assert kind.why_not(facts) == "needs images with colours, and all of scans are grey"
-    assert kind.why_not(replace(facts, coloured=True)) is None
+    assert kind.why_not(facts) == "needs images with colors, and all of scans are gray"
+    assert kind.why_not(replace(facts, colored=True)) is None
 
 
-def test_grey_images_do_not_count_beside_coloured_ones():
+def test_gray_images_do_not_count_beside_colored_ones():
     method = make(
         "colorization", nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     )
@@ -348,7 +348,7 @@ def test_grey_images_do_not_count_beside_coloured_ones():
     half[:, ::2] = half[:, ::2, :1]
     mixed, alone = method(make_batch(half)), method(make_batch(half[:, 1::2]))
     assert float(mixed.loss.detach()) == pytest.approx(float(alone.loss.detach()))
-    assert float(mixed.logs["coloured"]) == 0.5
+    assert float(mixed.logs["colored"]) == 0.5
     assert torch.allclose(mixed.remember["seen"], alone.remember["seen"])
 
 
@@ -361,11 +361,11 @@ def test_the_frequencies_move_to_those_of_the_data_and_stay_shares():
         result = method(make_batch(red))
         method.after_step(result.remember, 0.0)
     assert float(method.frequency.sum()) == pytest.approx(1)
-    assert int((method.frequency > 1e-4).sum()) == 10  # the soft code of one colour
-    assert float(result.logs["chance"]) < math.log(313)  # a colour that is so common weighs little
+    assert int((method.frequency > 1e-4).sum()) == 10  # the soft code of one color
+    assert float(result.logs["chance"]) < math.log(313)  # a color that is so common weighs little
 
 
-def test_colours_are_learnt_from_the_lightness():
+def test_colors_are_learnt_from_the_lightness():
     """Dark images are blue and bright ones yellow."""
     bright = (torch.arange(SAMPLES) % 2).double()[:, None, None]
     views = (

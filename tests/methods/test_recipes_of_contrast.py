@@ -52,13 +52,13 @@ def test_the_projector_is_linear_or_an_mlp_of_any_width(name):
 
 
 @BOTH
-@pytest.mark.parametrize("normalised", [True, False])
-def test_the_projector_sees_the_representation_or_its_direction(name, normalised):
-    method, batch = make(name, normalise_representation=normalised), make_batch(2)
+@pytest.mark.parametrize("normalized", [True, False])
+def test_the_projector_sees_the_representation_or_its_direction(name, normalized):
+    method, batch = make(name, normalize_representation=normalized), make_batch(2)
     result = method(batch)
     h = result.representation
     assert torch.allclose(
-        result.projection, method.projector(F.normalize(h, dim=-1) if normalised else h)
+        result.projection, method.projector(F.normalize(h, dim=-1) if normalized else h)
     )
 
 

@@ -22,11 +22,11 @@ class Scaled(nn.Module):
         return self.scale * self.linear(rows.flatten(1))
 
 
-@pytest.mark.parametrize("normalised", [True, False])
-def test_the_projector_sees_the_direction_of_a_representation_alone(normalised):
+@pytest.mark.parametrize("normalized", [True, False])
+def test_the_projector_sees_the_direction_of_a_representation_alone(normalized):
     torch.manual_seed(0)
     net = Scaled()
-    config = SupConConfig(normalise_representation=normalised)
+    config = SupConConfig(normalize_representation=normalized)
     facts = DataFacts("toy", 8, ("a", "b"), (8, 8), 16)
     method = SupCon(Encoder(net, size=8, architecture="scaled"), config, facts)
     index = torch.arange(6)
@@ -36,7 +36,7 @@ def test_the_projector_sees_the_direction_of_a_representation_alone(normalised):
     before = float(method(batch).loss.detach())
     method.encoder.net.scale = 20.0
     after = float(method(batch).loss.detach())
-    assert (after == pytest.approx(before, rel=1e-5)) == normalised
+    assert (after == pytest.approx(before, rel=1e-5)) == normalized
 
 
 def test_one_view_of_samples_that_share_no_class_stops_training_with_what_to_set():

@@ -54,7 +54,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three class folders of 20 coloured pictures, 24 x 16 px, one name hostile to
+    """A folder of three class folders of 20 colored pictures, 24 x 16 px, one name hostile to
     HTML.
     """
     root = tmp_path_factory.mktemp("data") / "photos"

@@ -14,10 +14,10 @@ from nearfar.methods import METHODS
 QUICK = ("--epochs", "1", "--encoder", "conv4")
 
 
-def pictures(folder: Path, n: int, colour: int = 90) -> None:
+def pictures(folder: Path, n: int, color: int = 90) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(n):
-        Image.new("RGB", (20, 20), (colour, number, 0)).save(folder / f"{number:03d}.png")
+        Image.new("RGB", (20, 20), (color, number, 0)).save(folder / f"{number:03d}.png")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def refused(tmp_path, nearfar_command):
     return check
 
 
-def test_a_missing_path_suggests_its_neighbour(tmp_path, refused):
+def test_a_missing_path_suggests_its_neighbor(tmp_path, refused):
     pictures(tmp_path / "flowers" / "rose", 3)
     assert "flowers" in refused(tmp_path / "flower")
 
@@ -224,8 +224,8 @@ def test_as_many_prototypes_as_images_and_a_queue_as_long_as_the_batch_are_taken
 def test_a_batch_larger_than_what_can_be_read(tmp_path, refused):
     """Of 150 training images one turns out unreadable: that is known only after decoding."""
     for split, n in (("train", 75), ("val", 5), ("test", 5)):
-        for colour, name in enumerate(("rose", "tulip")):
-            pictures(tmp_path / "data" / split / name, n, colour=90 * colour)
+        for color, name in enumerate(("rose", "tulip")):
+            pictures(tmp_path / "data" / split / name, n, color=90 * color)
     (tmp_path / "data" / "train" / "rose" / "007.png").write_bytes(b"torn")
     message = refused(tmp_path / "data", "--batch-size", "150", *QUICK)
     assert (
@@ -237,7 +237,7 @@ def test_a_batch_larger_than_what_can_be_read(tmp_path, refused):
 def test_a_class_left_with_a_single_image_that_can_be_read(tmp_path, refused, nearfar_command):
     for split, n in (("train", 98), ("val", 1), ("test", 1)):
         pictures(tmp_path / "data" / split / "rose", n)
-    pictures(tmp_path / "data" / "train" / "tulip", 2, colour=200)
+    pictures(tmp_path / "data" / "train" / "tulip", 2, color=200)
     (tmp_path / "data" / "train" / "tulip" / "001.png").write_bytes(b"torn")
     want = "want at least 2 training images of each class, got fewer of tulip"
     assert want in refused(tmp_path / "data", "--batch-size", "10", *QUICK)
@@ -253,8 +253,8 @@ def test_a_class_left_with_a_single_image_that_can_be_read(tmp_path, refused, ne
 )
 def test_balanced_batches_where_they_cannot_be(tmp_path, refused, method, why):
     pictures(tmp_path / "data" / "rose", 10)
-    pictures(tmp_path / "data" / "tulip", 10, colour=200)
-    pictures(tmp_path / "data" / "unlabeled", 5, colour=30)
+    pictures(tmp_path / "data" / "tulip", 10, color=200)
+    pictures(tmp_path / "data" / "unlabeled", 5, color=30)
     message = refused(tmp_path / "data", "--method", method, "--set", "data.balanced=true", *QUICK)
     assert "data.balanced: " in message
     assert why in message
@@ -268,14 +268,14 @@ def test_chunks_of_one_row_for_batch_norm(refused):
 
 def test_a_class_with_a_single_sample_is_named(tmp_path, refused):
     pictures(tmp_path / "data" / "rose", 20)
-    pictures(tmp_path / "data" / "tulip", 20, colour=150)
-    pictures(tmp_path / "data" / "orchid", 1, colour=200)
+    pictures(tmp_path / "data" / "tulip", 20, color=150)
+    pictures(tmp_path / "data" / "orchid", 1, color=200)
     assert "orchid" in refused(tmp_path / "data", *QUICK)
 
 
 def test_too_many_unreadable_files_are_named(tmp_path, refused):
     for name in ("rose", "tulip"):
-        pictures(tmp_path / "data" / name, 20, colour=len(name))
+        pictures(tmp_path / "data" / name, 20, color=len(name))
     Image.effect_noise((64, 64), 50).save(tmp_path / "data" / "rose" / "cut.jpg")
     whole = (tmp_path / "data" / "rose" / "cut.jpg").read_bytes()
     (tmp_path / "data" / "rose" / "cut.jpg").write_bytes(whole[: len(whole) // 2])

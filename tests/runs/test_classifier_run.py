@@ -88,7 +88,7 @@ def test_predict_gets_right_what_was_measured(staged, test_images, form):
     top1 = found["classifier.top1"]
     assert (top1["split"], top1["selection"], top1["n"]) == ("test", "last", 360)
     assert top1["protocol"].startswith(form[0])
-    assert "1077 labelled training images" in top1["protocol"]
+    assert "1077 labeled training images" in top1["protocol"]
     assert ("frozen" if form[1] == "frozen" else "fine-tuned copy") in top1["protocol"]
     assert {"classifier.balanced_accuracy", "classifier.per_class"} <= set(found)
     images, labels = test_images
@@ -306,7 +306,7 @@ def flat_folder(photographs: Path, flat: Path) -> Path:
     [
         (
             ("--classifier", "linear"),
-            "classifier.kind: wants labelled training images of at least 2 classes, and flat",
+            "classifier.kind: wants labeled training images of at least 2 classes, and flat",
         ),
         (
             ("--set", "evaluate.online_probe=true"),

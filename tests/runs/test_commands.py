@@ -234,13 +234,13 @@ def test_a_comparison_that_stops_names_its_own_folder_and_resumes(
 def test_all_methods_lists_those_that_do_not_fit_with_their_reason(
     tmp_path, photographs, nearfar_command
 ):
-    unlabelled = tmp_path / "flat"
-    unlabelled.mkdir()
+    unlabeled = tmp_path / "flat"
+    unlabeled.mkdir()
     for number, path in enumerate(sorted(photographs.rglob("*.png"))):
-        (unlabelled / f"{number}.png").write_bytes(path.read_bytes())
+        (unlabeled / f"{number}.png").write_bytes(path.read_bytes())
     ended = nearfar_command(
         "compare",
-        unlabelled,
+        unlabeled,
         "--methods",
         "all",
         "--seeds",
@@ -263,8 +263,8 @@ def test_all_methods_lists_those_that_do_not_fit_with_their_reason(
         ) in reason
 
 
-def test_colorization_is_refused_or_left_out_where_all_images_are_grey(tmp_path, nearfar_command):
-    reason = "colorization needs images with colours, and all of digits are grey"
+def test_colorization_is_refused_or_left_out_where_all_images_are_gray(tmp_path, nearfar_command):
+    reason = "colorization needs images with colors, and all of digits are gray"
     out = ("--out", tmp_path / "run")
     checked = nearfar_command("check", "digits")
     assert f"note     {reason}" in checked.out
@@ -303,7 +303,7 @@ def test_colorization_is_refused_or_left_out_where_all_images_are_grey(tmp_path,
 
 
 @pytest.fixture
-def partly_labelled(tmp_path, photographs) -> Path:
+def partly_labeled(tmp_path, photographs) -> Path:
     """Photographs in three uneven classes, and 30 without a label beside them."""
     root = tmp_path / "partly"
     paths = sorted(photographs.rglob("*.png"))
@@ -320,12 +320,12 @@ def partly_labelled(tmp_path, photographs) -> Path:
 
 
 def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_so(
-    tmp_path, partly_labelled, nearfar_command
+    tmp_path, partly_labeled, nearfar_command
 ):
     out = tmp_path / "out"
     ended = nearfar_command(
         "compare",
-        partly_labelled,
+        partly_labeled,
         "--seeds",
         "1",
         "--encoder",
@@ -346,11 +346,11 @@ def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_s
 
 
 def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_they_can(
-    tmp_path, partly_labelled, nearfar_command
+    tmp_path, partly_labeled, nearfar_command
 ):
     ended = nearfar_command(
         "compare",
-        partly_labelled,
+        partly_labeled,
         "--methods",
         "all",
         "--seeds",
@@ -370,18 +370,18 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
     left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
     kinds = {name: method_class(name) for name in METHODS}
     assert set(left) == {
-        name for name, kind in kinds.items() if kind.takes_unlabelled or not kind.needs_labels
+        name for name, kind in kinds.items() if kind.takes_unlabeled or not kind.needs_labels
     }
     assert all(
         reason.startswith("data.balanced: ") for name, reason in left.items() if name not in CUT_UP
     )
 
     def advice() -> str:
-        found = json.loads(nearfar_command("check", partly_labelled, "--json").out)["findings"]
+        found = json.loads(nearfar_command("check", partly_labeled, "--json").out)["findings"]
         return next(f["text"] for f in found if f["code"] == "balanced_advised")
 
     assert advice().endswith(f"(for {', '.join(name for name in METHODS if name not in left)})")
-    shutil.rmtree(partly_labelled / "unlabeled")
+    shutil.rmtree(partly_labeled / "unlabeled")
     assert advice().endswith(
         f"(for {', '.join(name for name, kind in kinds.items() if kind.needs_labels)})"
     )

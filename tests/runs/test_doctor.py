@@ -95,7 +95,7 @@ def test_each_planted_illness_is_named_as_itself(tmp_path, method, settings, cod
 
 
 AT_ONCE = ("simclr", "siamese", "assigning")
-# digits are too small or grey for them
+# digits are too small or gray for them
 OF_PHOTOGRAPHS = ("relative_position", "jigsaw", "counting", "colorization")
 HEALTHY = [
     *AT_ONCE,

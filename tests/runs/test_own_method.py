@@ -188,7 +188,7 @@ def test_a_name_that_leads_nowhere_is_refused_in_words(
     assert not (here / "run").exists()
 
 
-def test_a_misspelt_optimiser_is_refused_by_name(here):
+def test_a_misspelt_optimizer_is_refused_by_name(here):
     page = (here / "align.py").read_text(encoding="utf-8")
     (here / "align.py").write_text(page.replace('"sgd"', '"sgdd"'), encoding="utf-8")
     ended = in_a_process("train", "digits", "--method", "align:Align")  # no hook checks types there
@@ -226,7 +226,7 @@ def test_the_doctor_knows_whether_it_learns_from_labels(nearfar_command):
             "nearfar.experiment.check_run.judge", lambda _rows, facts: seen.append(facts) or []
         )
         nearfar_command("check", "run")
-    assert not seen[0].labelled
+    assert not seen[0].labeled
 
 
 def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):

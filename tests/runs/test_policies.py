@@ -275,7 +275,7 @@ def test_small_crops_of_swav_train_where_the_encoder_can_take_them(
 
 
 def test_hostile_pictures_of_every_kind_train_or_are_left_out_by_name(tmp_path, nearfar_command):
-    """Grey, transparent, deep, flat, CMYK, turned, 1 x 1, 1 x 10,000 and 20,000 px wide, in two
+    """Gray, transparent, deep, flat, CMYK, turned, 1 x 1, 1 x 10,000 and 20,000 px wide, in two
     classes.
     """
     random = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from nearfar.report import write_report
 pytestmark = pytest.mark.ci
 HOSTILE = "<img src=x onerror=document.title='broken-into'>"
 
-COLOURS_IN_MAPS = """[...document.querySelectorAll("canvas.map")].map(canvas => {
+COLORS_IN_MAPS = """[...document.querySelectorAll("canvas.map")].map(canvas => {
   const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data, seen = new Set();
   for (let i = 0; i < pixels.length; i += 4) if (pixels[i + 3]) seen.add(pixels.slice(i, i + 3).join());
   return seen.size;
@@ -62,9 +62,9 @@ def test_the_page_opens_without_a_console_error_and_without_the_network(browser,
 
 def test_the_maps_are_drawn(browser, page):
     browser.open(page)
-    colours = browser.evaluate(COLOURS_IN_MAPS)
-    assert len(colours) == 2
-    assert min(colours) >= 3
+    colors = browser.evaluate(COLORS_IN_MAPS)
+    assert len(colors) == 2
+    assert min(colors) >= 3
 
 
 def test_the_results_fit_a_window_of_1280_px_without_scrolling(browser, page):
@@ -95,11 +95,11 @@ POINT_AT_THE_FIRST_MAP = """(() => {
 })()"""
 
 
-def test_pointing_at_a_map_shows_the_image_its_class_and_its_neighbours(browser, page):
+def test_pointing_at_a_map_shows_the_image_its_class_and_its_neighbors(browser, page):
     browser.open(page)
-    text, neighbours = browser.evaluate(POINT_AT_THE_FIRST_MAP)
+    text, neighbors = browser.evaluate(POINT_AT_THE_FIRST_MAP)
     assert "predicted" in text
-    assert neighbours == 10
+    assert neighbors == 10
     assert browser.evaluate("document.title") != "broken-into"
 
 
@@ -108,4 +108,4 @@ def test_the_page_of_a_single_run_opens_too(browser, page):
     browser.errors.clear()
     browser.open(write_report([run], run / "report.html"))
     assert browser.errors == []
-    assert len(browser.evaluate(COLOURS_IN_MAPS)) == 1
+    assert len(browser.evaluate(COLORS_IN_MAPS)) == 1

@@ -95,7 +95,7 @@ def test_results_name_every_measurement_with_its_split_and_selection(tiny_run):
     assert np.trace(counts) / 360 == pytest.approx(top1["value"])
 
 
-def test_embeddings_hold_the_test_images_with_map_and_neighbours(tiny_run):
+def test_embeddings_hold_the_test_images_with_map_and_neighbors(tiny_run):
     with np.load(tiny_run / "embeddings.npz") as file:
         held = dict(file)
     assert held["embeddings"].shape == (360, 64)
@@ -103,8 +103,8 @@ def test_embeddings_hold_the_test_images_with_map_and_neighbours(tiny_run):
     assert held["thumbnails"].shape == (360, 32, 32, 3)
     assert held["xy"].shape == (360, 2)
     assert bool(np.isfinite(held["xy"]).all())
-    assert held["neighbours"].shape == (360, 10)
-    assert not bool((held["neighbours"] == np.arange(360)[:, None]).any())
+    assert held["neighbors"].shape == (360, 10)
+    assert not bool((held["neighbors"] == np.arange(360)[:, None]).any())
     assert set(held["split"]) == {"test"}
 
 
@@ -505,7 +505,7 @@ def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypat
     assert runs[0].results["measurements"] != runs[1].results["measurements"]
 
 
-def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(
+def test_unlabeled_images_train_simclr_and_give_a_map_without_probes(
     tmp_path, photographs, nearfar_command
 ):
     flat = tmp_path / "flat"
@@ -519,7 +519,7 @@ def test_unlabelled_images_train_simclr_and_give_a_map_without_probes(
     assert ended.code == 0, ended.err
     results = read(out / "results.json")
     assert results["measurements"] == []
-    why = "no labels: nothing measured; probe it with `nearfar probe RUN --data LABELLED`"
+    why = "no labels: nothing measured; probe it with `nearfar probe RUN --data LABELED`"
     assert results["diagnosis"] == [why]
     assert ended.out.splitlines() == [why, f"report: {out / 'report.html'}"]
     assert (out / "embeddings.npz").exists()
@@ -608,7 +608,7 @@ def test_balanced_batches_hold_each_class_equally_likely(tmp_path, photographs, 
     assert float((counts / counts.sum() - 1 / 3).abs().max()) < 0.07
 
 
-def test_the_plan_says_data_encoder_views_optimiser_and_estimate_in_six_lines(
+def test_the_plan_says_data_encoder_views_optimizer_and_estimate_in_six_lines(
     tmp_path, nearfar_command
 ):
     ended = nearfar_command("train", "digits", "--out", tmp_path / "run", *QUICK)
@@ -670,15 +670,15 @@ def test_smoke_takes_two_steps(tmp_path, nearfar_command):
     assert json.loads(ended.out)["cost"]["steps"] == 2
 
 
-def test_a_test_set_of_fewer_images_than_neighbours_is_reported(tmp_path, nearfar_command):
+def test_a_test_set_of_fewer_images_than_neighbors_is_reported(tmp_path, nearfar_command):
     out = tmp_path / "run"
     ended = nearfar_command(
         "train", "digits", "--out", out, "--smoke", "--set", "evaluate.map_rows=3"
     )
     assert ended.code == 0, ended.err
     with np.load(out / "embeddings.npz") as file:
-        assert file["neighbours"].shape == (3, 10)
-        assert (file["neighbours"][:, 2:] == -1).all()
+        assert file["neighbors"].shape == (3, 10)
+        assert (file["neighbors"][:, 2:] == -1).all()
     assert (out / "report.html").exists()
 
 

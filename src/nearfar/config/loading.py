@@ -23,6 +23,7 @@ from nearfar.config.models import (
     RunConfig,
     Section,
 )
+from nearfar.config.renamed import KEYS
 from nearfar.core.errors import ConfigError, UserError
 
 Sections = dict[str, dict[str, Any]]
@@ -135,6 +136,8 @@ def _problem(section: str, details: ErrorDetails, names: Sequence[str]) -> str:
     got = details["input"]
     match details["type"]:
         case "extra_forbidden":
+            if (new := KEYS.get((section, str(details["loc"][0])))) is not None:
+                return f"{path}: is called {section}.{new} now"
             return f"{path}: unknown key{nearest(str(details['loc'][0]), names)}"
         case "missing":
             return f"{path}: is missing"

@@ -42,7 +42,7 @@ class DataConfig(Section):
     size: int | None = Field(
         None, ge=4, le=4096, description="side of the views, px (default 64, or less)"
     )
-    eval_crop: float = Field(1.0, gt=0, le=1, description="fraction of the largest centred square")
+    eval_crop: float = Field(1.0, gt=0, le=1, description="fraction of the largest centered square")
     balanced: bool = Field(False, description="each class equally likely in every batch")
     strict: bool = Field(False, description="no unreadable file is allowed")
 
@@ -61,7 +61,7 @@ class ViewsConfig(Section):
             "one that nearfar methods lists, or your own (default: the source's, else the method's)"
         ),
     )
-    strength: float = Field(1.0, ge=0, le=4, description="multiplies the colour jitter")
+    strength: float = Field(1.0, ge=0, le=4, description="multiplies the color jitter")
     count: int | None = Field(
         None, ge=1, le=64, description="views of each image (default: the method's)"
     )
@@ -180,7 +180,7 @@ class ClassifierConfig(Section):
     kind: Literal["linear", "mlp"] | None = Field(
         None,
         description=(
-            "trained on the labelled training images, projector dropped (unset: the linear probe"
+            "trained on the labeled training images, projector dropped (unset: the linear probe"
             " serves)"
         ),
     )
@@ -243,7 +243,7 @@ class RunConfig(Section):
         return dumped
 
 
-# What one optimiser or decay alone reads: (section, key, its value) with the other keys and what
+# What one optimizer or decay alone reads: (section, key, its value) with the other keys and what
 # they are by default.
 OWN_KEYS: Mapping[tuple[str, str, str], Mapping[str, Any]] = MappingProxyType({
     ("optimizer", "name", "lars"): {

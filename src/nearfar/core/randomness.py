@@ -73,7 +73,7 @@ def uniform(keys: Int64[Tensor, "*shape"], n: int) -> Float[Tensor, "*shape {n}"
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """torch's own generator seeded, and put back after: for what draws from it alone, such as
-    initialisation.
+    initialization.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -22,16 +22,16 @@ class DataFacts:
     name: str
     side: int  # px: the side of the views that are made of it
     class_names: tuple[str, ...]  # () where there are no labels
-    class_counts: tuple[int, ...]  # labelled training images of each class
-    n_train: int  # labelled training images
+    class_counts: tuple[int, ...]  # labeled training images of each class
+    n_train: int  # labeled training images
     n_unlabeled: int = 0
     n_val: int = 0
     n_test: int = 0
-    val_counts: tuple[int, ...] = ()  # labelled validation images of each class
-    # what views are normalised by: (value in [0, 1] - mean) / std
+    val_counts: tuple[int, ...] = ()  # labeled validation images of each class
+    # what views are normalized by: (value in [0, 1] - mean) / std
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    coloured: bool = True  # some pixel is not grey; True also where nothing is decoded yet
+    colored: bool = True  # some pixel is not gray; True also where nothing is decoded yet
 
     @property
     def n_classes(self) -> int:

@@ -41,7 +41,7 @@ class Seen:
     digests: dict[int, bytes]
     sizes: Int64[np.ndarray, "readable 2"]
     unreadable: list[Unreadable]
-    coloured: bool  # some readable image is not grey
+    colored: bool  # some readable image is not gray
 
     def facts(self, side: int) -> DataFacts:
         """Of the readable images, as training will find them."""
@@ -50,7 +50,7 @@ class Seen:
         facts = facts_of(
             listing.name, listing.class_names, listing.labels[rows], listing.splits[rows], side
         )
-        return replace(facts, coloured=self.coloured)
+        return replace(facts, colored=self.colored)
 
 
 def check(
@@ -83,12 +83,12 @@ def _examine(raw: Raw) -> tuple[bytes, int, int, bool] | Broken:
     result = decode(raw, _LOOK_PX)
     if isinstance(result, Broken):
         return result
-    coloured = bool((result.square != result.square[..., :1]).any())
+    colored = bool((result.square != result.square[..., :1]).any())
     return (
         hashlib.blake2b(raw_bytes(raw), digest_size=16).digest(),
         result.width,
         result.height,
-        coloured,
+        colored,
     )
 
 
@@ -97,7 +97,7 @@ def look(listing: Listing, progress: Progress) -> Seen:
     digests: dict[int, bytes] = {}
     sizes: list[tuple[int, int]] = []
     unreadable: list[Unreadable] = []
-    coloured = False
+    colored = False
     with pillow_is_quiet():
         for row, result in for_each_image(listing, _examine, progress, title="checking"):
             if isinstance(result, Broken):
@@ -105,9 +105,9 @@ def look(listing: Listing, progress: Progress) -> Seen:
             else:
                 digests[row] = result[0]
                 sizes.append(result[1:3])
-                coloured |= result[3]
+                colored |= result[3]
     return Seen(
-        listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable, coloured
+        listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable, colored
     )
 
 

@@ -1,9 +1,9 @@
 """From the bytes of an image file to an RGB square of the store.
 
 What conversion means, so that nobody has to guess:
-- 1-bit and grey become three equal channels; 16-bit grey is scaled by 255/65535, not cut off.
-- Transparency (alpha, palettes, colour keys) is laid over white.
-- CMYK, YCbCr and HSV go through Pillow's conversion; an embedded colour profile is not applied.
+- 1-bit and gray become three equal channels; 16-bit gray is scaled by 255/65535, not cut off.
+- Transparency (alpha, palettes, color keys) is laid over white.
+- CMYK, YCbCr and HSV go through Pillow's conversion; an embedded color profile is not applied.
 - Floating-point TIFF has to lie in [0, 1] or in [0, 255].
 - EXIF orientation is applied, and true width and height are those of the picture as it is looked
   at.
@@ -104,7 +104,7 @@ def half_side(side: int) -> int:
 
 
 def raw_bytes(raw: Raw) -> bytes:
-    """What a duplicate is recognised by: the file's content, or shape and pixels. Raises
+    """What a duplicate is recognized by: the file's content, or shape and pixels. Raises
     OSError.
     """
     if isinstance(raw, bytes):

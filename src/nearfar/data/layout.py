@@ -2,7 +2,7 @@
 
 - [WRAPPER/] train|val|test / CLASS / ... / FILE: the splits are given.
 - [WRAPPER/] unlabeled / ... / FILE: no labels; may stand beside the splits or beside class folders.
-- [WRAPPER/] CLASS / ... / FILE: labelled, splits are cut.
+- [WRAPPER/] CLASS / ... / FILE: labeled, splits are cut.
 - [WRAPPER/] FILE: no labels.
 """
 
@@ -171,7 +171,7 @@ def _in_split_folders(place: Place, splits: set[str]) -> Place:
 
 
 def _flat_training(places: list[Place]) -> list[Place]:
-    """Images lying in a train/ without class folders are unlabelled ones."""
+    """Images lying in a train/ without class folders are unlabeled ones."""
     if any(place.split == "train" and place.class_name is not None for place in places):
         return places
     return [replace(p, split="unlabeled", stray="") if p.split == "train" else p for p in places]

@@ -56,7 +56,7 @@ class Listing:
     default_policy: str | None
     reader: Reader
     strays: tuple[Unreadable, ...] = ()  # images in a place that gives them neither class nor split
-    ignored: tuple[str, ...] = ()  # files beside the images, such as a licence
+    ignored: tuple[str, ...] = ()  # files beside the images, such as a license
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -73,7 +73,7 @@ def facts_of(
     splits: Shaped[np.ndarray, " n"],
     side: int,
 ) -> DataFacts:
-    """Counted from labels and splits; class counts are of labelled training images only."""
+    """Counted from labels and splits; class counts are of labeled training images only."""
     train, val = (labels[(splits == name) & (labels >= 0)] for name in ("train", "val"))
     class_counts, val_counts = (
         np.bincount(part, minlength=len(class_names)).tolist() for part in (train, val)

@@ -38,8 +38,8 @@ def digits() -> Listing:
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    grey = np.rint(data.images * (255 / 16)).astype(np.uint8)
-    images = [np.repeat(image[:, :, None], 3, axis=2) for image in grey]
+    gray = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    images = [np.repeat(image[:, :, None], 3, axis=2) for image in gray]
     labels = data.target.astype(np.int64)
     paths = tuple(f"digits/{row:04d}" for row in range(len(images)))
     splits = cut(labels, np.full(len(images), "train", dtype="<U9"), paths, val_of_all=True)
@@ -111,7 +111,7 @@ def rgb_pixels(image: Any, where: str) -> Pixels:
     if np.issubdtype(array.dtype, np.floating):
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise _wrong_image(
-                where, f"numbers in [{array.min():g}, {array.max():g}] (normalised already?)"
+                where, f"numbers in [{array.min():g}, {array.max():g}] (normalized already?)"
             )
         array = np.rint(array * 255).astype(np.uint8)
     if array.dtype != np.uint8:
@@ -125,7 +125,7 @@ def rgb_pixels(image: Any, where: str) -> Pixels:
 def _wrong_image(where: str, got: str) -> DataError:
     return DataError(
         f"{where}: want an image as PIL, uint8 array (H, W, 3) or tensor (3, H, W), uint8 or "
-        f"float in [0, 1], got {got}; give it before any normalisation"
+        f"float in [0, 1], got {got}; give it before any normalization"
     )
 
 

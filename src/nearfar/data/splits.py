@@ -63,7 +63,7 @@ def move_out(
     to: str,
     total: int,
 ) -> Shaped[np.ndarray, " n"]:
-    """A copy of `splits` in which `total` labelled training files, stratified by class, belong to
+    """A copy of `splits` in which `total` labeled training files, stratified by class, belong to
     `to`.
     """
     rows = np.flatnonzero((splits == "train") & (labels >= 0))
@@ -86,7 +86,7 @@ def cut(
 ) -> Shaped[np.ndarray, " n"]:
     """Splits with a test and a validation part cut from train where none is given.
 
-    Test: 20 % of the labelled training files. Validation: 20 % of what remains, at most 5,000 (with
+    Test: 20 % of the labeled training files. Validation: 20 % of what remains, at most 5,000 (with
     `val_of_all`: 20 % of what there was before, which makes 60/20/20). Parts are rounded up, and
     every class keeps at least one training file.
     """

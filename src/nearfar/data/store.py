@@ -29,7 +29,7 @@ from nearfar.data.listing import SPLITS, Listing, Unreadable, facts_of
 from nearfar.data.reading import for_each_image, skip_or_refuse
 
 _MARGIN_BYTES = 64 * 2**20  # left free on the disk
-_LOOKED_AT = 2000  # images, for whether there are colours
+_LOOKED_AT = 2000  # images, for whether there are colors
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -77,11 +77,11 @@ class ImageData:
     def facts(self, side: int) -> DataFacts:
         """The facts with views of `side` px."""
         facts = facts_of(self.name, self.class_names, self.labels.numpy(), self.splits, side)
-        return replace(facts, coloured=self.coloured)
+        return replace(facts, colored=self.colored)
 
     @cached_property
-    def coloured(self) -> bool:
-        """Whether a pixel of at most 2,000 images, spread evenly, is not grey."""
+    def colored(self) -> bool:
+        """Whether a pixel of at most 2,000 images, spread evenly, is not gray."""
         few = np.linspace(0, max(len(self) - 1, 0), min(len(self), _LOOKED_AT)).astype(np.int64)
         return any(bool((self.images[row] != self.images[row, ..., :1]).any()) for row in few)
 

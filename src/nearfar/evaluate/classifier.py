@@ -32,8 +32,8 @@ class Classifier:
             rows = np.maximum(rows @ self.hidden_weight.T + self.hidden_bias, 0)
         scores = rows @ self.weight.T + self.bias
         shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        normalised: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
-        return normalised
+        normalized: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
+        return normalized
 
     def predict(self, x: Array) -> NDArray[np.int64]:
         classes: NDArray[np.int64] = self.probabilities(x).argmax(axis=1)

@@ -59,7 +59,7 @@ class Facts:
     """What is known of a run beside its rows; None where it is not."""
 
     method: str
-    labelled: bool = True  # whether the method learns from labels
+    labeled: bool = True  # whether the method learns from labels
     width: int | None = None  # of the representation
     rows_a_step: int | None = None  # images times views
     lr: float | None = None
@@ -245,7 +245,7 @@ def _collapsed(case: _Case) -> Iterator[Verdict]:
     if "chance" in last:
         why = f"the loss is {last['loss']:.3f} at a chance level of {last['chance']:.3f}"
         remedy = (
-            f"{case.lower_rate()}, a longer schedule.warmup_epochs, or a normalised representation"
+            f"{case.lower_rate()}, a longer schedule.warmup_epochs, or a normalized representation"
         )
     else:
         why = f"the loss {last['loss']:.3g} is that of a network that says the same of everything"
@@ -338,7 +338,7 @@ def _low_rank(case: _Case) -> Iterator[Verdict]:
     """
     ranks = [row.get("effective_rank", math.inf) for row in case.settled]
     projected = "projection_std" in case.last
-    if case.facts.labelled or not projected or (case.facts.width or 0) < LOW_RANK_WIDTH:
+    if case.facts.labeled or not projected or (case.facts.width or 0) < LOW_RANK_WIDTH:
         return
     if sum(ranks) / len(ranks) < LOW_RANK:
         since = case.since(lambda row: row.get("effective_rank", math.inf) < LOW_RANK) or _epoch(

@@ -22,7 +22,7 @@ Unit = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class EvaluationView:
-    """How an image is shown to a frozen encoder: centred square, resized, normalised."""
+    """How an image is shown to a frozen encoder: centered square, resized, normalized."""
 
     size: int
     crop: float
@@ -35,7 +35,7 @@ class EvaluationView:
 
 @dataclass(frozen=True)
 class Features:
-    """Labelled rows of one split: x (n, E) float32, y (n,) int64."""
+    """Labeled rows of one split: x (n, E) float32, y (n,) int64."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]
@@ -75,7 +75,7 @@ def extract(
 def extract_splits(
     encoder: Encoder, data: ImageData, view: EvaluationView, bar: Bar | None = None
 ) -> dict[str, Features]:
-    """The labelled images of train, val and test; a split without any is left out."""
+    """The labeled images of train, val and test; a split without any is left out."""
     found = {}
     labels = np.asarray(data.labels)
     for name in SPLITS:

@@ -1,4 +1,4 @@
-"""Weighted nearest neighbours by cosine, the probe that trains nothing."""
+"""Weighted nearest neighbors by cosine, the probe that trains nothing."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ TEMPERATURE = 0.1
 QUERIES_A_CALL = 1024
 
 
-def neighbours_for(n_train: int) -> int:
+def neighbors_for(n_train: int) -> int:
     """k = 200, at most a tenth of the training rows, at least 1."""
     return max(1, min(K, n_train // 10))
 
@@ -25,7 +25,7 @@ def knn_predict(train: Features, queries: NDArray[np.float32], n_classes: int) -
     """
     bank = torch.nn.functional.normalize(torch.from_numpy(train.x), dim=1)
     votes = torch.nn.functional.one_hot(torch.from_numpy(train.y), n_classes).float()
-    k = neighbours_for(len(train))
+    k = neighbors_for(len(train))
     predicted = []
     for start in range(0, len(queries), QUERIES_A_CALL):
         part = torch.from_numpy(queries[start : start + QUERIES_A_CALL])

@@ -8,9 +8,9 @@ from sklearn.manifold import TSNE
 
 from nearfar.core.randomness import stream_seed
 
-NEIGHBOURS = 10
+NEIGHBORS = 10
 PERPLEXITY = 30.0
-# of which 250 exaggerate; 1,000 place neighbours as well on 1,797 rows and take twice as long
+# of which 250 exaggerate; 1,000 place neighbors as well on 1,797 rows and take twice as long
 ITERATIONS = 500
 PCA_DIMENSIONS = 50
 
@@ -43,8 +43,8 @@ def nearest_rows(x: NDArray[np.float32]) -> NDArray[np.int64]:
     rows = torch.from_numpy(_unit(x))
     similarity = rows @ rows.T
     similarity.fill_diagonal_(-torch.inf)
-    k = min(NEIGHBOURS, len(rows) - 1)
-    found = np.full((len(rows), NEIGHBOURS), -1, dtype=np.int64)
+    k = min(NEIGHBORS, len(rows) - 1)
+    found = np.full((len(rows), NEIGHBORS), -1, dtype=np.int64)
     if k > 0:
         found[:, :k] = similarity.topk(k, dim=1).indices.numpy()
     return found

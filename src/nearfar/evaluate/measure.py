@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.evaluate.features import Features
-from nearfar.evaluate.knn import TEMPERATURE, knn_predict, neighbours_for
+from nearfar.evaluate.knn import TEMPERATURE, knn_predict, neighbors_for
 from nearfar.evaluate.probe import FEW_LABEL_DRAWS, LinearProbe, few_label_probes, linear_probe
 
 Selection = Literal["last", "validation"]
@@ -123,9 +123,9 @@ def linear_measurements(
 def knn_measurements(
     splits: dict[str, Features], n_classes: int, selection: Selection | None
 ) -> list[Measurement]:
-    """The nearest neighbours' accuracies."""
+    """The nearest neighbors' accuracies."""
     train, test = splits["train"], splits["test"]
-    k = neighbours_for(len(train))
+    k = neighbors_for(len(train))
     protocol = f"cosine, k = {k}, temperature {TEMPERATURE}, {len(train)} training images"
     return accuracies(
         "knn", knn_predict(train, test.x, n_classes), test, n_classes, selection, protocol

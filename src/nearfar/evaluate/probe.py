@@ -1,6 +1,6 @@
 """Linear probes: multinomial logistic regression on frozen features.
 
-Features are standardised by the training rows; the scaling is folded into the weights, so that what
+Features are standardized by the training rows; the scaling is folded into the weights, so that what
 is returned maps raw representations to scores. Letters: n rows, E width, C classes.
 """
 
@@ -43,17 +43,17 @@ def linear_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:
     """The probe of the weight decay (1e-5 ... 1e-1 per mean loss) that is best on `val`; ties to
     the larger.
 
-    Minimises mean cross-entropy + decay/2 * |weight|^2 by L-BFGS (scikit-learn). A class without a
+    Minimizes mean cross-entropy + decay/2 * |weight|^2 by L-BFGS (scikit-learn). A class without a
     training row is never predicted. Raises ValueError where `train` holds fewer than two classes.
     """
     mean = train.x.mean(axis=0, dtype=np.float64)
     scale = train.x.std(axis=0, dtype=np.float64) + 1e-6
-    standardised = (train.x - mean) / scale
+    standardized = (train.x - mean) / scale
     model = LogisticRegression(max_iter=MAX_ITERATIONS, tol=1e-4, warm_start=True)
     best: LinearProbe | None = None
     best_accuracy = -1.0
     for decay in sorted(WEIGHT_DECAYS, reverse=True):
-        _fit_quietly(model.set_params(C=1 / (decay * len(train))), standardised, train.y)
+        _fit_quietly(model.set_params(C=1 / (decay * len(train))), standardized, train.y)
         probe = _fold(model, mean, scale, n_classes, decay)
         accuracy = float((probe.predict(val.x) == val.y).mean())
         if accuracy > best_accuracy:

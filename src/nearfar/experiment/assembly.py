@@ -23,10 +23,10 @@ def make_online_probe(
 
 
 def training_pool(data: ImageData, method: type[Method]) -> torch.Tensor:
-    """The rows that a method trains on: train, and unlabelled ones where it can use them."""
+    """The rows that a method trains on: train, and unlabeled ones where it can use them."""
     parts = (
         [data.split("train"), data.split("unlabeled")]
-        if method.takes_unlabelled
+        if method.takes_unlabeled
         else [data.split("train")]
     )
     return torch.cat(parts)

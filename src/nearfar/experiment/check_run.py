@@ -39,8 +39,8 @@ def check_run(path: str | Path) -> Checked:
     folder = Path(path).expanduser()
     rows = read_rows(folder)
     sections = files.read_toml(folder / files.RUN_TOML)
-    labelled = _labelled(folder, str(sections.get("method", {}).get("name", "")))
-    facts = facts_of(sections, _width(folder), read_stopped(folder), labelled=labelled)
+    labeled = _labeled(folder, str(sections.get("method", {}).get("name", "")))
+    facts = facts_of(sections, _width(folder), read_stopped(folder), labeled=labeled)
     return Checked(judge(rows, facts), healthy_line(rows, facts))
 
 
@@ -50,7 +50,7 @@ def _width(folder: Path) -> int | None:
     return width if isinstance(width, int) else None
 
 
-def _labelled(folder: Path, method: str) -> bool:
+def _labeled(folder: Path, method: str) -> bool:
     """Whether the method learns from labels. One of the user's own is not imported: results.json
     says it, if there.
     """

@@ -1,5 +1,5 @@
 """The classifier stage: after pretraining the projector is dropped, and a head is trained on the
-encoder with the labelled training images alone.
+encoder with the labeled training images alone.
 
 A frozen encoder's features are taken once, of images as they are evaluated; views of a policy, made
 anew each epoch, are there for the asking, and for an encoder that learns on. (mlp on a frozen conv4
@@ -52,7 +52,7 @@ def train_classifier(stage: Stage, encoder: Encoder, fabric: Fabric, out: Path) 
     assert chosen.epochs is not None
     assert chosen.lr is not None
     seed = stream_seed(config.train.seed, "classifier stage")
-    pool = _labelled(stage, "train")
+    pool = _labeled(stage, "train")
     of_features = chosen.policy == AS_EVALUATED
     seen = pool if of_features else spread(pool, SELECTION_BANK)
     with stage.progress.bar(len(seen), "features for the classifier") as bar:
@@ -99,7 +99,7 @@ def train_classifier(stage: Stage, encoder: Encoder, fabric: Fabric, out: Path) 
     return _finish(stage, model, counters, len(pool), out)
 
 
-def _labelled(stage: Stage, split: str) -> Tensor:
+def _labeled(stage: Stage, split: str) -> Tensor:
     rows = stage.data.split(split)
     return rows[torch.as_tensor(stage.data.labels)[rows] >= 0]
 
@@ -107,7 +107,7 @@ def _labelled(stage: Stage, split: str) -> Tensor:
 def _model(
     stage: Stage, encoder: Encoder, x: NDArray[np.float32], seed: int, *, of_features: bool
 ) -> ClassifierStage:
-    """Head on a copy of the encoder; standardised by training images `x` as the pretrained encoder
+    """Head on a copy of the encoder; standardized by training images `x` as the pretrained encoder
     represents them.
     """
     chosen = stage.config.classifier
@@ -186,7 +186,7 @@ class _Judge:
 
     def __init__(self, stage: Stage, model: ClassifierStage) -> None:
         self.stage, self.model = stage, model
-        rows = _labelled(stage, "val")
+        rows = _labeled(stage, "val")
         self.rows = spread(rows, SELECTION_BANK) if len(rows) else rows
         self.labels = torch.as_tensor(stage.data.labels)[self.rows].numpy()
         self.x = None if model.finetuned else self._features()
@@ -227,7 +227,7 @@ def _finish(stage: Stage, model: ClassifierStage, counters: Counters, n: int, ou
     )
     protocol = (
         f"{shape} classifier on the last encoder, {encoder}; {chosen.epochs} epochs over {n}"
-        f" labelled training images, {shown}, AdamW at rate {chosen.lr:g}; nothing chosen on"
+        f" labeled training images, {shown}, AdamW at rate {chosen.lr:g}; nothing chosen on"
         " validation"
     )
     own = model.encoder if model.finetuned else None

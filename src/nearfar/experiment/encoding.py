@@ -17,7 +17,7 @@ from nearfar.core.randomness import seeded, stream_seed
 from nearfar.data.store import ImageData
 from nearfar.evaluate.features import EvaluationView, Unit
 from nearfar.methods import method_class
-from nearfar.nn.building import build_encoder, hub_normalisation, load_weights
+from nearfar.nn.building import build_encoder, hub_normalization, load_weights
 from nearfar.nn.encoders import Encoder
 from nearfar.views.reading import read_policy
 
@@ -25,7 +25,7 @@ STATISTICS_ROWS = 2000
 
 
 def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
-    """The encoder before training, initialised from the run's seed alone; torch's own generator is
+    """The encoder before training, initialized from the run's seed alone; torch's own generator is
     put back.
 
     `module`, the user's own, is copied: training does not change it. UserError: it does not fit, or
@@ -52,7 +52,7 @@ def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
     if config.train.micro_batch_size == 1 and encoder.has_batch_norm:
         raise UserError(
             f"train.micro_batch_size: want at least 2 with {encoder.architecture} (BatchNorm"
-            " normalises over the rows of a chunk), got 1"
+            " normalizes over the rows of a chunk), got 1"
         )
     if config.encoder.weights is not None:
         load_weights(encoder, Path(config.encoder.weights).expanduser())
@@ -87,14 +87,14 @@ def _refuse_views(config: RunConfig, encoder: Encoder) -> None:
 
 
 def make_evaluation_view(config: RunConfig, data: ImageData) -> EvaluationView:
-    """How frozen encoders see an image: the user's normalisation, else the hub's, else the train
+    """How frozen encoders see an image: the user's normalization, else the hub's, else the train
     split's.
     """
     mean, std = config.encoder.mean, config.encoder.std
     if mean is None or std is None:
         assert config.encoder.name is not None
         found = (
-            hub_normalisation(config.encoder.name)
+            hub_normalization(config.encoder.name)
             if config.encoder.pretrained
             else channel_statistics(data)
         )

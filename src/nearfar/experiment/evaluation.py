@@ -27,7 +27,7 @@ from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
 from nearfar.training.loop import what_to_try
 
-SELECTION_BANK = 5000  # training images among which a selection looks for neighbours
+SELECTION_BANK = 5000  # training images among which a selection looks for neighbors
 THUMBNAIL_PX = 32
 # training images by which an epoch's encoder is judged to be finite: an overflow spares none
 JUDGED_ROWS = 8
@@ -47,7 +47,7 @@ class Stage:
         return len(self.data.class_names)
 
     def measurable(self) -> bool:
-        """Whether there are labelled images in train, val and test, in train of at least two
+        """Whether there are labeled images in train, val and test, in train of at least two
         classes.
         """
         return self.unmeasurable() is None
@@ -64,7 +64,7 @@ class Stage:
             return (
                 "no labels"
                 if len(without) == len(classes)
-                else f"no labelled images in {' and '.join(without)}"
+                else f"no labeled images in {' and '.join(without)}"
             )
         if len(classes["train"]) == 1:
             return f"one class only in train ({self.data.class_names[classes['train'][0]]})"
@@ -152,7 +152,7 @@ def evaluate_run(
     unless a classifier stage has `trained` one: predictions are that one's then.
     """
     if not stage.measurable():
-        _write_unlabelled(stage, method.encoder, out)
+        _write_unlabeled(stage, method.encoder, out)
         return Evaluated([], None, trained)
     splits = stage.features(method.encoder, "features, last epoch")
     last = stage.measure(splits, "last")
@@ -220,7 +220,7 @@ def _head(
     return accuracies("head", predicted, test, n_classes, selection, protocol)
 
 
-def _write_unlabelled(stage: Stage, encoder: Encoder, out: Path) -> None:
+def _write_unlabeled(stage: Stage, encoder: Encoder, out: Path) -> None:
     """Without labels to probe with there is still a map: of test, else of what was trained on."""
     names = [name for name in ("test", "unlabeled", "train") if len(stage.data.split(name))]
     rows = spread(stage.data.split(names[0]), stage.config.evaluate.map_rows)
@@ -241,7 +241,7 @@ def write_embeddings(
     confidence: NDArray[np.float64] | None,
     out: Path,
 ) -> None:
-    """embeddings.npz: at most `evaluate.map_rows` rows, with their map, neighbours and
+    """embeddings.npz: at most `evaluate.map_rows` rows, with their map, neighbors and
     thumbnails.
     """
     chosen = spread(torch.arange(len(features)), stage.config.evaluate.map_rows).numpy()
@@ -265,7 +265,7 @@ def write_embeddings(
         "split": np.asarray(stage.data.splits)[rows].astype(str),
         "paths": np.asarray([stage.data.paths[row] for row in rows], dtype=str),
         "xy": tsne(x, seed=stage.config.train.seed),
-        "neighbours": nearest_rows(x),
+        "neighbors": nearest_rows(x),
         "thumbnails": np.stack(thumbnails),
     }
     buffer = io.BytesIO()

@@ -91,7 +91,7 @@ class Model:
             raise RunError(
                 f"{self._path} has no {files.CLASSIFIER}: it was trained without labels, or"
                 " interrupted before its probe; train it to the end, or fit one by `nearfar probe"
-                f" {self._path} --data LABELLED`"
+                f" {self._path} --data LABELED`"
             )
         return self._classifier
 

@@ -10,7 +10,7 @@ from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
 from nearfar.experiment.evaluation import SELECTION_BANK
-from nearfar.experiment.optimisation import default_rate, starts_from_weights
+from nearfar.experiment.optimization import default_rate, starts_from_weights
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
 from nearfar.training.estimate import row_cost
@@ -26,7 +26,7 @@ def steps_per_epoch(config: RunConfig, pool: int) -> int:
 
 
 def classifier_batch(config: RunConfig, pool: int) -> int:
-    """Images a step of the classifier stage, of a pool of labelled ones."""
+    """Images a step of the classifier stage, of a pool of labeled ones."""
     assert config.train.batch_size is not None
     return min(config.train.batch_size, pool)
 
@@ -53,7 +53,7 @@ def plan_lines(
     lr_given: bool,
     runs: int = 1,
 ) -> list[str]:
-    """Data, encoder, views, optimiser, estimate (of all `runs`), where it goes."""
+    """Data, encoder, views, optimizer, estimate (of all `runs`), where it goes."""
     return [
         _data_line(config, listing),
         _encoder_line(config, encoder),
@@ -75,7 +75,7 @@ def _data_line(config: RunConfig, listing: Listing) -> str:
     facts = listing.facts(size)
     parts = [f"{facts.n_train:,} train", f"{facts.n_val:,} val", f"{facts.n_test:,} test"]
     if facts.n_unlabeled:
-        parts.append(f"{facts.n_unlabeled:,} unlabelled")
+        parts.append(f"{facts.n_unlabeled:,} unlabeled")
     classes = f"{facts.n_classes} classes" if facts.n_classes else "no labels"
     side = store_side(listing, size)
     return (

@@ -50,7 +50,7 @@ def probe_run(
         splits = extract_splits(model.encoder, stored, model.view, bar)
     if missing := [name for name in ("train", "val", "test") if name not in splits]:
         raise DataError(
-            f"{listing.source}: want labelled images in train, val and test, got none in"
+            f"{listing.source}: want labeled images in train, val and test, got none in"
             f" {missing[0]}"
         )
     if len(present := np.unique(splits["train"].y)) < 2:

@@ -65,7 +65,7 @@ def _diagnosis(stage: Stage, counters: Counters, *, complete: bool) -> list[str]
     found = []
     if (reason := stage.unmeasurable()) is not None:
         found.append(
-            f"{reason}: nothing measured; probe it with `nearfar probe RUN --data LABELLED`"
+            f"{reason}: nothing measured; probe it with `nearfar probe RUN --data LABELED`"
         )
     elif not stage.config.evaluate.probes:
         found.append(

@@ -32,7 +32,7 @@ from nearfar.experiment.evaluation import (
 )
 from nearfar.experiment.folder import append_metrics
 from nearfar.experiment.memory import kept_memory, peak_memory_bytes, reset_peak_memory
-from nearfar.experiment.optimisation import make_optimizer, make_pace
+from nearfar.experiment.optimization import make_optimizer, make_pace
 from nearfar.experiment.plan import selection_interval, views_a_sample
 from nearfar.experiment.results import results_json
 from nearfar.experiment.views import run_sheet

@@ -14,7 +14,7 @@ from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import ImageData
-from nearfar.experiment.optimisation import (
+from nearfar.experiment.optimization import (
     GIVEN_WEIGHTS_RATE,
     resolved_optimizer,
     resolved_schedule,
@@ -145,7 +145,7 @@ def refuse_labels_missing(config: RunConfig, facts: DataFacts) -> None:
     if config.classifier.kind is not None and sum(count > 0 for count in facts.class_counts) < 2:
         got = f"1 ({facts.class_names[0]})" if facts.n_classes else "none"
         raise DataError(
-            "classifier.kind: wants labelled training images of at least 2 classes, and"
+            "classifier.kind: wants labeled training images of at least 2 classes, and"
             f" {facts.name} has {got}; leave the classifier out, or give labels (folders of"
             " classes)"
         )
@@ -198,17 +198,17 @@ def _refuse_balanced(method: str, facts: DataFacts) -> None:
             f"data.balanced: {method} learns without labels, and batches composed by class would"
             " show it some; leave data.balanced out"
         )
-    if kind.takes_unlabelled and facts.n_unlabeled:
+    if kind.takes_unlabeled and facts.n_unlabeled:
         raise DataError(
             f"data.balanced: wants a class for each image, and {method} would train on"
-            f" {facts.n_unlabeled:,} images without one; leave data.balanced out, or the unlabelled"
+            f" {facts.n_unlabeled:,} images without one; leave data.balanced out, or the unlabeled"
             " images"
         )
 
 
 def pool_size(method: str, facts: DataFacts) -> int:
     """How many images a method trains on."""
-    return facts.n_train + (facts.n_unlabeled if method_class(method).takes_unlabelled else 0)
+    return facts.n_train + (facts.n_unlabeled if method_class(method).takes_unlabeled else 0)
 
 
 def batch_size(config: RunConfig, pool: int) -> int:

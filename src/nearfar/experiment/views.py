@@ -103,7 +103,7 @@ def write_check_sheet(data: Data, chosen: Chosen, progress: Progress) -> Path:
         title=chosen.name,
         about=(
             f"{len(rows)} training images of {stored.name}; data.size {size} px, seed 0;"
-            " normalisation undone"
+            " normalization undone"
         ),
     )
     return _save_under_a_free_name(sheet, chosen.name)
@@ -149,7 +149,7 @@ def run_sheet(
         title=f"{name} x {plan.policy.describe(plan.count, plan.size)}{strength}",
         about=(
             f"{len(rows)} training images of {data.name}; data.size {plan.size} px{shrunk}, seed "
-            f"{config.train.seed}; normalisation undone"
+            f"{config.train.seed}; normalization undone"
         ),
         largest_px=RUN_LARGEST_PX,
     )
@@ -157,7 +157,7 @@ def run_sheet(
 
 
 def few_rows(data: ImageData, pool: Int64[Tensor, " image"]) -> Int64[Tensor, " image"]:
-    """At most eight of the rows, spread evenly over the classes and within each; the unlabelled are
+    """At most eight of the rows, spread evenly over the classes and within each; the unlabeled are
     one more.
     """
     labels = data.labels[pool]

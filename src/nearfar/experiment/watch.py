@@ -25,8 +25,8 @@ class Watch:
     ) -> None:
         self.out = out
         self.progress = progress
-        labelled = method_class(str(sections["method"]["name"])).needs_labels
-        self.facts = facts_of(sections, width, None, labelled=labelled)
+        labeled = method_class(str(sections["method"]["name"])).needs_labels
+        self.facts = facts_of(sections, width, None, labeled=labeled)
         self.rows: list[Row] = []
         self.verdicts: list[Verdict] = []
         self.told: set[str] = set()
@@ -65,7 +65,7 @@ def facts_of(
     width: int | None,
     stopped: Stopped | None,
     *,
-    labelled: bool,
+    labeled: bool,
 ) -> Facts:
     """What the judge is told of a run: its configuration as it stands in run.toml, whether it
     learns from labels.
@@ -78,7 +78,7 @@ def facts_of(
     )
     return Facts(
         name,
-        labelled=labelled,
+        labeled=labeled,
         width=width,
         rows_a_step=batch * views if batch and views else None,
         lr=sections.get("optimizer", {}).get("lr"),

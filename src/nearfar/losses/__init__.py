@@ -5,9 +5,9 @@ the whole batch and DDP's averaged gradient is that of one rank with all of it. 
 which loss to take and why.
 """
 
-from nearfar.losses.assignment import centred_prediction, sinkhorn, swapped_prediction
+from nearfar.losses.assignment import centered_prediction, sinkhorn, swapped_prediction
 from nearfar.losses.classification import large_margin_softmax
-from nearfar.losses.colour import colour_prediction
+from nearfar.losses.color import color_prediction
 from nearfar.losses.contrastive import count_anchors_without_positive, info_nce, sup_con
 from nearfar.losses.counting import counting
 from nearfar.losses.decorrelation import redundancy, variance_covariance
@@ -19,8 +19,8 @@ from nearfar.losses.uniformity import uniformity
 
 __all__ = [
     "alignment",
-    "centred_prediction",
-    "colour_prediction",
+    "centered_prediction",
+    "color_prediction",
     "count_anchors_without_positive",
     "counting",
     "info_nce",

@@ -1,5 +1,5 @@
 """Losses on assignments to prototypes, predicted from the other views: balanced by Sinkhorn-Knopp,
-or by a centre.
+or by a center.
 
 Letters: V views, B samples, K prototypes, Q rows of a queue.
 """
@@ -73,25 +73,25 @@ def swapped_prediction(
         return mean_over(torch.stack(terms), None, group)
 
 
-def centred_prediction(
+def centered_prediction(
     scores: Float[Tensor, "view batch proto"],
     target_scores: Float[Tensor, "assigning batch proto"],
     *,
-    centre: Float[Tensor, " proto"],
+    center: Float[Tensor, " proto"],
     temperature: float = 0.1,
     target_temperature: float = 0.04,
     group: Group = None,
 ) -> Float[Tensor, ""]:
-    """Each view predicts a target network's sharp and centred assignment of every other view. In
+    """Each view predicts a target network's sharp and centered assignment of every other view. In
     [0, inf), nats.
 
     Caron et al. 2021 (DINO), arXiv:2104.14294, eq. 1 to 3: the mean over assigning views v (the
     first views, whose `target_scores` are given) and other views w of -sum_k q_v,k log
-    softmax(scores_w / t)_k with q_v = softmax((target_scores_v - centre) / target t), which gets no
+    softmax(scores_w / t)_k with q_v = softmax((target_scores_v - center) / target t), which gets no
     gradient. Chance is log K.
 
     Raises ValueError: wrong rank, a single view, other samples or prototypes in the target or its
-    centre, more assigning views than views, temperatures that are not positive, a score that is not
+    center, more assigning views than views, temperatures that are not positive, a score that is not
     finite.
     """
     check_views(scores, name="scores", fewest_views=2)
@@ -103,15 +103,15 @@ def centred_prediction(
             f"target_scores: want shape {shape} or fewer views of it, got"
             f" {tuple(target_scores.shape)}"
         )
-    if centre.shape != scores.shape[2:]:
+    if center.shape != scores.shape[2:]:
         raise ValueError(
-            f"centre: want ({scores.shape[2]},), one for each prototype, got {tuple(centre.shape)}"
+            f"center: want ({scores.shape[2]},), one for each prototype, got {tuple(center.shape)}"
         )
     with full_precision(scores):
         scores, known = at_least_float32(scores), at_least_float32(target_scores.detach())
         check_finite(scores.detach().square().sum(dim=-1), "scores", group)
         check_finite(known.square().sum(dim=-1), "target_scores", group)
-        wanted = F.softmax((known - centre.detach().to(known.dtype)) / target_temperature, dim=-1)
+        wanted = F.softmax((known - center.detach().to(known.dtype)) / target_temperature, dim=-1)
         logs = F.log_softmax(scores / temperature, dim=-1)
         pairs = [(v, w) for v in range(len(wanted)) for w in range(len(scores)) if v != w]
         return mean_over(

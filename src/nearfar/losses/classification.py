@@ -38,7 +38,7 @@ def large_margin_softmax(
     with `margin` m and `softness` λ (their schedule lowers it from 1,000 in training; the test uses
     m = 1). m = 1 is the plain softmax, which a large λ approaches. That this is the max-margin
     baseline of Khosla et al. is their citation's word; neither m nor λ is stated there. Rows are
-    not normalised. A label of -1 leaves the sample out.
+    not normalized. A label of -1 leaves the sample out.
 
     Raises ValueError: wrong rank or length, labels that are no integers or not below C, a margin
     below 1, a negative softness or one that is not finite, a row of `h` or `weight` that is not

@@ -40,9 +40,9 @@ def redundancy(
     """
     check_positive(off_diagonal_weight=off_diagonal_weight)
     with full_precision(z):
-        centred, samples = _centred(z, group)
-        variance = all_sum(centred.square().sum(dim=1, keepdim=True), group) / samples
-        unit = centred * (variance + SMALL_VARIANCE_REDUNDANCY).rsqrt()
+        centered, samples = _centered(z, group)
+        variance = all_sum(centered.square().sum(dim=1, keepdim=True), group) / samples
+        unit = centered * (variance + SMALL_VARIANCE_REDUNDANCY).rsqrt()
         terms = []
         for v, w in combinations(range(len(z)), 2):
             correlation = all_sum(unit[v].T @ unit[w], group) / samples
@@ -78,13 +78,13 @@ def variance_covariance(
         covariance_weight=covariance_weight,
     )
     with full_precision(z):
-        centred, samples = _centred(z, group)
+        centered, samples = _centered(z, group)
         rows = at_least_float32(z)
         first, second = torch.triu_indices(len(z), len(z), 1, device=z.device)
         invariance = mean_over((rows[first] - rows[second]).square(), None, group)
-        variance = all_sum(centred.square().sum(dim=1), group) / (samples - 1)  # (V, D)
+        variance = all_sum(centered.square().sum(dim=1), group) / (samples - 1)  # (V, D)
         too_still = F.relu(1 - (variance + SMALL_VARIANCE_VICREG).sqrt()).mean()
-        covariance = all_sum(centred.mT @ centred, group) / (samples - 1)  # (V, D, D)
+        covariance = all_sum(centered.mT @ centered, group) / (samples - 1)  # (V, D, D)
         together = covariance.square().sum() - covariance.diagonal(dim1=1, dim2=2).square().sum()
         together = 2 * together / (len(z) * z.shape[2])
         return (
@@ -94,7 +94,7 @@ def variance_covariance(
         )
 
 
-def _centred(z: Tensor, group: Group) -> tuple[Tensor, int]:
+def _centered(z: Tensor, group: Group) -> tuple[Tensor, int]:
     """(V, B, D) less the mean of all ranks' samples, and how many samples these are."""
     check_views(z, fewest_views=2)
     rows = at_least_float32(z)

@@ -31,7 +31,7 @@ def n_pairs(
     *,
     form: PairForm,
     temperature: float = 1.0,
-    normalise: bool | None = None,
+    normalize: bool | None = None,
     length_weight: float = 0.0,
     group: Group = None,
 ) -> Float[Tensor, ""]:
@@ -40,8 +40,8 @@ def n_pairs(
     "pairs": Sohn 2016 (NeurIPS, "Improved deep metric learning with multi-class N-pair loss
     objective"; the equation
         from a secondary source), mean_i of log(1 + sum_{j != i} exp(f_i.f+_j - f_i.f+_i)), f = z[0]
-        and f+ = z[1] the two members of N pairs of distinct classes. Rows are not normalised
-        (`normalise` True does it); the weight of the mean squared length that holds them back is
+        and f+ = z[1] the two members of N pairs of distinct classes. Rows are not normalized
+        (`normalize` True does it); the weight of the mean squared length that holds them back is
         `length_weight`, whose usual value is from memory, unverified, and therefore 0 here. Pairs
         of one class are no negatives of each other: with distinct classes, the original's case,
         that changes nothing.
@@ -50,7 +50,7 @@ def n_pairs(
         it: mean_i of -sum_j q_ij log softmax_j(z_i.z_j / t), q_ij = 1/n_i for the n_i rows of the
         class of i, itself included. The diagonal is kept in target and softmax: at least log n_i
         for each row, pure repulsion for a row alone in its class, and no constant away from
-        `sup_con`. One view or more; rows are normalised (`normalise` False leaves them).
+        `sup_con`. One view or more; rows are normalized (`normalize` False leaves them).
 
     A label of -1 makes the sample its own class. Raises ValueError: wrong rank or length, other
     than two views for "pairs", labels that are no integers, a temperature that is not positive, an
@@ -73,7 +73,7 @@ def n_pairs(
             f" {length_weight}"
         )
     with full_precision(z):
-        unit = (form == "soft_labels") if normalise is None else normalise
+        unit = (form == "soft_labels") if normalize is None else normalize
         rows = unit_rows(z, group=group) if unit else _finite_rows(z, group)
         if form == "soft_labels":
             return _soft_labels(rows, labels, temperature, group, bounded=unit)

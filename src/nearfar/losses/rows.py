@@ -212,7 +212,7 @@ def gather_rows(
     rows, divided by the root of the temperature so that their products are logits; `bounded`: they
     had length 1.
 
-    Without labels each sample is its own class. A labelled `queue` (Q, D) follows everyone.
+    Without labels each sample is its own class. A labeled `queue` (Q, D) follows everyone.
     Collective where there is a group.
     """
     views, samples, _ = unit.shape

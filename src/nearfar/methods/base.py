@@ -33,7 +33,7 @@ class OptimizerDefaults:
     decay: Literal["cosine", "constant"] = "cosine"  # of the rate, after the warm-up
 
     def __post_init__(self) -> None:
-        """ValueError: no such optimiser."""
+        """ValueError: no such optimizer."""
         if self.name not in (names := get_args(OptimizerName)):
             raise ValueError(f"optimizer: want one of {', '.join(names)}, got {self.name!r}")
 
@@ -52,7 +52,7 @@ class Method(nn.Module):
 
     Config: ClassVar[type[MethodConfig]]
     needs_labels: ClassVar[bool]
-    takes_unlabelled: ClassVar[bool] = True  # images without a label join its training
+    takes_unlabeled: ClassVar[bool] = True  # images without a label join its training
     default_views: ClassVar[str]  # the policy of its paper
     default_count: ClassVar[int] = 2  # views of each image
     fewest_views: ClassVar[int] = 1

@@ -1,14 +1,14 @@
-"""Colorization: from the lightness of a view, the colours of its parts.
+"""Colorization: from the lightness of a view, the colors of its parts.
 
 As published: the ab plane in 313 bins, a soft code over 10 of them (those of the code; the paper's
-text has 5), rare colours weighing more, images without any colour (no |a| or |b| above 5) left out:
+text has 5), rare colors weighing more, images without any color (no |a| or |b| above 5) left out:
 a batch of such alone costs 0.
 
-The encoder is shown the lightness as three equal channels, L / 100, normalised as views are, so
-that afterwards it takes images as they come. What is predicted is the mean colour of each cell of
+The encoder is shown the lightness as three equal channels, L / 100, normalized as views are, so
+that afterwards it takes images as they come. What is predicted is the mean color of each cell of
 its feature map before pooling.
 
-Deviations: the frequencies of colours, by which rare ones are found, are a moving mean over the
+Deviations: the frequencies of colors, by which rare ones are found, are a moving mean over the
 batches of these data (all equal at first) instead of a smoothed count over ImageNet; the loss is a
 mean over pixels; SGD instead of Adam. The form for 32 px is ours: the map before pooling, whatever
 its side (4 x 4 of Conv4). CIFAR-10, 20,000 images, Conv4, 10 epochs, one seed: linear probe 43.5 %,
@@ -28,26 +28,26 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.errors import UserError
 from nearfar.core.ranks import all_sum
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.losses import colour_prediction
-from nearfar.losses.colour import BINS, mean_of_counted, rebalancing, soft_code
+from nearfar.losses import color_prediction
+from nearfar.losses.color import BINS, mean_of_counted, rebalancing, soft_code
 from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_maps
-from nearfar.views.colour import lab
+from nearfar.views.color import lab
 
-COLOURFUL = 5.0  # |a| or |b| of some pixel
+COLORFUL = 5.0  # |a| or |b| of some pixel
 
 
 class ColorizationConfig(MethodConfig):
-    """Colorization: from an image's lightness, its colours are to be told, where the feature map
+    """Colorization: from an image's lightness, its colors are to be told, where the feature map
     stands.
 
-    To know the colour of a thing, one has to know the thing.
+    To know the color of a thing, one has to know the thing.
     """
 
     hidden_dim: int = Field(
         256, gt=0, description="width inside the head on each cell of the feature map"
     )
-    momentum: float = Field(0.99, ge=0, lt=1, description="of the frequencies of colours")
+    momentum: float = Field(0.99, ge=0, lt=1, description="of the frequencies of colors")
 
 
 @final
@@ -69,19 +69,19 @@ class Colorization(Method):
                 f"encoder.name: colorization wants one with a feature map; {error}"
             ) from error
         hidden = nn.Conv2d(width, config.hidden_dim, 1)
-        self.colours = nn.Sequential(hidden, nn.ReLU(), nn.Conv2d(config.hidden_dim, len(BINS), 1))
+        self.colors = nn.Sequential(hidden, nn.ReLU(), nn.Conv2d(config.hidden_dim, len(BINS), 1))
         self.register_buffer("frequency", torch.full((len(BINS),), 1 / len(BINS)))
         self.mean, self.std, self.momentum = data.mean, data.std, config.momentum
 
     @classmethod
     def why_not(cls, data: DataFacts) -> str | None:
-        grey = (
-            None if data.coloured else f"needs images with colours, and all of {data.name} are grey"
+        gray = (
+            None if data.colored else f"needs images with colors, and all of {data.name} are gray"
         )
-        return super().why_not(data) or grey
+        return super().why_not(data) or gray
 
     def step(self, batch: Batch) -> StepResult:
-        parts = [self._maps_and_colours(group) for group in batch.views]
+        parts = [self._maps_and_colors(group) for group in batch.views]
         h = torch.cat(
             [
                 self.encoder.pool(maps.flatten(0, 1)).view(*maps.shape[:2], -1)
@@ -89,12 +89,12 @@ class Colorization(Method):
             ]
         )
         cells = [
-            self.colours(maps.flatten(0, 1)).movedim(1, -1).flatten(0, 2) for maps, _, _ in parts
+            self.colors(maps.flatten(0, 1)).movedim(1, -1).flatten(0, 2) for maps, _, _ in parts
         ]
-        scores, ab = torch.cat(cells), torch.cat([colours for _, colours, _ in parts])
-        counted = torch.cat([colourful for _, _, colourful in parts])
+        scores, ab = torch.cat(cells), torch.cat([colors for _, colors, _ in parts])
+        counted = torch.cat([colorful for _, _, colorful in parts])
         weights = rebalancing(self.frequency)
-        loss = colour_prediction(scores, ab, weights, counted=counted, group=self.group)
+        loss = color_prediction(scores, ab, weights, counted=counted, group=self.group)
         bins, shares = soft_code(ab)
         chance = math.log(len(BINS)) * mean_of_counted(weights[bins[:, 0]], counted, self.group)
         correct = mean_of_counted(
@@ -102,7 +102,7 @@ class Colorization(Method):
         )
         shares = (shares * counted[:, None]).flatten().to(self.frequency.dtype)
         seen = torch.zeros_like(self.frequency).index_add(0, bins.flatten(), shares)
-        logs = {"chance": chance, "accuracy": correct, "coloured": counted.to(h.dtype).mean()}
+        logs = {"chance": chance, "accuracy": correct, "colored": counted.to(h.dtype).mean()}
         return StepResult(loss, h, logs=logs, remember={"seen": seen})
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
@@ -111,7 +111,7 @@ class Colorization(Method):
         moved = (1 - self.momentum) * (total > 0)
         self.frequency.lerp_(seen / total.clamp(min=1), moved.to(seen.dtype))
 
-    def _maps_and_colours(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _maps_and_colors(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Feature maps (V, B, F, h, w) of the lightness; the mean ab (V B h w, 2); which of them
         count.
         """
@@ -120,6 +120,6 @@ class Colorization(Method):
         maps = encode_maps(self.encoder, (lightness / 100 - mean) / std)
         # (V B, 2, h, w)
         cells = F.adaptive_avg_pool2d(ab.flatten(0, 1), (maps.shape[-2], maps.shape[-1]))
-        colourful = (ab.abs() > COLOURFUL).flatten(2).any(dim=2).flatten()
-        counted = colourful[:, None].expand(-1, maps.shape[-2] * maps.shape[-1]).flatten()
+        colorful = (ab.abs() > COLORFUL).flatten(2).any(dim=2).flatten()
+        counted = colorful[:, None].expand(-1, maps.shape[-2] * maps.shape[-1]).flatten()
         return maps, cells.movedim(1, -1).flatten(0, 2), counted

@@ -4,7 +4,7 @@ image at half size.
 As published: features are counts, never below 0, and 1,000; quarters and the half-sized image have
 the same side; another image, shrunk, is to be 10 away, else all counts would be 0. How an image is
 shrunk is drawn among five ways, for the traces of a single one would tell it; two thirds of the
-images are grey.
+images are gray.
 
 An image's other is the next one of the batch. The form for small images is ours: the counts of one
 hidden layer with BatchNorm, in units in which the margin is 1 a count; in larger ones training fell
@@ -42,7 +42,7 @@ class CountingConfig(MethodConfig):
     margin: float = Field(
         10.0, gt=0, description="squared distance that another image's quarters are to have"
     )
-    grey: float = Field(0.67, ge=0, le=1, description="how often an image is grey")
+    gray: float = Field(0.67, ge=0, le=1, description="how often an image is gray")
 
 
 @final
@@ -58,7 +58,7 @@ class Counting(Method):
     def __init__(self, encoder: Encoder, config: CountingConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         refuse_views(encoder, data.side // 2, data)
-        self.data, self.margin, self.grey = data, config.margin, config.grey
+        self.data, self.margin, self.gray = data, config.margin, config.gray
         self.counts = mlp(encoder.width, config.hidden_dim, config.counts, batch_norm=True)
         self.unit = (config.margin / config.counts) ** 0.5
 
@@ -75,7 +75,7 @@ class Counting(Method):
         """(5, V, B, C, s, s): the view at half its size, then its quarters."""
         half = views.shape[-1] // 2
         views = torch.where(
-            (u[..., 0] < self.grey)[..., None, None, None], tiles.greyed(views, self.data), views
+            (u[..., 0] < self.gray)[..., None, None, None], tiles.grayed(views, self.data), views
         )
         bank = tiles.shrinkings(2 * half, half)
         whole = tiles.resampled(

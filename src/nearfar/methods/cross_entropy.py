@@ -42,7 +42,7 @@ class CrossEntropyConfig(MethodConfig):
 class CrossEntropy(Method):
     Config = CrossEntropyConfig
     needs_labels = True
-    takes_unlabelled = False
+    takes_unlabeled = False
     default_views = "basic"
     default_count = 1
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)

@@ -1,7 +1,7 @@
 """DINO, in a small form: the networks are convolutional and views are as many as asked.
 
-The target's assignments, of the views of the first group, are centred by a moving mean over batches
-and sharpened. The prototypes get no gradient at first.
+The target's assignments, of the views of the first group, are centered by a moving mean over
+batches and sharpened. The prototypes get no gradient at first.
 
 Deviations: SGD at .5 instead of .03, with which the authors train ResNet-50 (their transformers by
 AdamW); target momentum from .99 instead of .996, because runs are short; 4,096 prototypes
@@ -22,7 +22,7 @@ from torch import Tensor
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import all_sum
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.losses import centred_prediction
+from nearfar.losses import centered_prediction
 from nearfar.methods.base import Method, OptimizerDefaults, scalar, too_many
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
@@ -31,11 +31,11 @@ from nearfar.nn.target import TargetNetwork, rising_momentum
 
 
 class DINOConfig(MethodConfig):
-    """DINO: each view predicts a slowly moving target's centred and sharpened assignment of the
+    """DINO: each view predicts a slowly moving target's centered and sharpened assignment of the
     other views.
 
-    Centring keeps one prototype from taking all images, and sharpening keeps assignments from being
-    all the same.
+    Centering keeps one prototype from taking all images, and sharpening keeps assignments from
+    being all the same.
     """
 
     temperature: float = Field(0.1, gt=0, description="of the prediction")
@@ -43,7 +43,7 @@ class DINOConfig(MethodConfig):
     momentum: float = Field(
         0.99, ge=0, le=1, description="of the target network at the start; rises to 1"
     )
-    centre_momentum: float = Field(0.9, ge=0, le=1, description="of the target's moving mean")
+    center_momentum: float = Field(0.9, ge=0, le=1, description="of the target's moving mean")
     prototypes: int | None = Field(
         None, ge=2, description="K (default 4096, at most a third of the images)"
     )
@@ -72,7 +72,7 @@ class DINO(Method):
         "sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False
     )
     paper = "Caron et al. 2021, arXiv:2104.14294"
-    centre: Tensor
+    center: Tensor
 
     def __init__(self, encoder: Encoder, config: DINOConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
@@ -89,19 +89,19 @@ class DINO(Method):
         )
         self.prototypes = Prototypes(width, count)
         self.target = TargetNetwork(encoder, self.projector, prototypes=self.prototypes)
-        self.register_buffer("centre", torch.zeros(count))
+        self.register_buffer("center", torch.zeros(count))
         self.temperature, self.target_temperature = config.temperature, config.target_temperature
-        self.momentum, self.centre_momentum = config.momentum, config.centre_momentum
+        self.momentum, self.center_momentum = config.momentum, config.center_momentum
         self.frozen_until = config.frozen_until
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
         known = self.target(batch.views[:1])  # (V of the first group, B, K)
-        loss = centred_prediction(
+        loss = centered_prediction(
             self.prototypes(z),
             known,
-            centre=self.centre,
+            center=self.center,
             temperature=self.temperature,
             target_temperature=self.target_temperature,
             group=self.group,
@@ -109,8 +109,8 @@ class DINO(Method):
         count = scalar(known.shape[0] * known.shape[1], h)
         remember = {"sum": known.sum(dim=(0, 1)), "count": count}
         logs = {
-            "chance": scalar(math.log(len(self.centre)), h),
-            "prototypes": scalar(len(self.centre), h),
+            "chance": scalar(math.log(len(self.center)), h),
+            "prototypes": scalar(len(self.center), h),
         }
         return StepResult(loss, h, z, logs, remember)
 
@@ -121,4 +121,4 @@ class DINO(Method):
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
         self.target.move(self, momentum=rising_momentum(self.momentum, progress))
         mean = all_sum(remember["sum"], self.group) / all_sum(remember["count"], self.group)
-        self.centre.lerp_(mean.to(self.centre.dtype), 1 - self.centre_momentum)
+        self.center.lerp_(mean.to(self.center.dtype), 1 - self.center_momentum)

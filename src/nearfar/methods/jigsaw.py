@@ -1,13 +1,13 @@
 """Jigsaw puzzles: in which of a hundred orders do an image's tiles lie?
 
 As in the authors' code: tiles of 64 px anywhere in cells of 85 (here of the view's size), so that
-no edge goes on; grey half the time, else green - magenta taken out half the time; channels cut
+no edge goes on; gray half the time, else green - magenta taken out half the time; channels cut
 apart by up to 2 px of 64, against the fringes of lenses; each tile brought to mean 0 and deviation
 1.
 
 Deviations: the orders are chosen one by one, farthest from the nearest of those before in Hamming
 distance (ties: the larger mean) instead of farthest in the mean; tile features meet after pooling,
-in a head of one hidden layer; grey with .3, as in a public port; views are flipped (the authors'
+in a head of one hidden layer; gray with .3, as in a public port; views are flipped (the authors'
 are not) and cropped as the policy has it. The form for less than 64 px is ours: 2 x 2 tiles (12 px
 of 32) in all their 24 orders, and four puzzles an image. CIFAR-10, 20,000 images of 32 px, Conv4,
 10 epochs, two seeds: linear probe 43.0 and 41.7 % (untrained 41.1 and 39.6), kNN 37.7 and 35.2 %
@@ -48,7 +48,7 @@ class JigsawConfig(MethodConfig):
         description="tiles along a side (default: 3; 2, with at most 24 orders, below 64 px)",
     )
     permutations: int = Field(100, ge=2, le=10000, description="orders to tell apart")
-    grey: float = Field(0.3, ge=0, le=1, description="how often a puzzle is grey")
+    gray: float = Field(0.3, ge=0, le=1, description="how often a puzzle is gray")
     hidden_dim: int = Field(1024, gt=0, description="width inside the head on all tiles")
 
 
@@ -65,7 +65,7 @@ class Jigsaw(Method):
 
     def __init__(self, encoder: Encoder, config: JigsawConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.data, self.grey = data, config.grey
+        self.data, self.gray = data, config.gray
         self.grid = config.grid or (3 if data.side >= NINE_FROM else 2)
         refuse_views(encoder, self._cell_and_tile(data.side)[1], data)
         count = min(config.permutations, math.factorial(self.grid**2))
@@ -88,17 +88,17 @@ class Jigsaw(Method):
         """(T, V, B, C, s, s), row by row, each somewhere in its cell."""
         cell, side = self._cell_and_tile(views.shape[-1])
         apart = min(round(APART * side / TILE), cell - side)
-        grey, project = u[..., 1] < self.grey, u[..., 2] < 0.5
-        grey, project = (x[..., None, None, None] for x in (grey, project))
+        gray, project = u[..., 1] < self.gray, u[..., 2] < 0.5
+        gray, project = (x[..., None, None, None] for x in (gray, project))
         views = torch.where(project, tiles.without_green_magenta(views, self.data), views)
-        views = torch.where(grey, tiles.greyed(views, self.data), views)
+        views = torch.where(gray, tiles.grayed(views, self.data), views)
         row, column, *channels = u[..., 3:].view(*u.shape[:2], -1, 5).unbind(-1)  # (V, B, T) each
         at = torch.arange(self.grid**2, device=views.device)
         # of each channel, along both axes
         shift = (torch.stack(channels, dim=-1) * (apart + 1)).to(torch.int64)
         top = tiles.grid_places(row, at // self.grid, cell, side + apart)[..., None] + shift
         left = tiles.grid_places(column, at % self.grid, cell, side + apart)[..., None] + shift
-        return tiles.standardised(tiles.cut(views, top, left, side))
+        return tiles.standardized(tiles.cut(views, top, left, side))
 
     def _cell_and_tile(self, size: int) -> tuple[int, int]:
         cell = size // self.grid

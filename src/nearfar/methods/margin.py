@@ -2,7 +2,7 @@
 margin.
 
 Deviations: the embedding has length 1 (so that the margin has a scale), labels make the pairs, and
-the mean goes over all pairs of a batch instead of over drawn ones. Optimiser and rate are nearfar's
+the mean goes over all pairs of a batch instead of over drawn ones. Optimizer and rate are nearfar's
 own.
 """
 
@@ -22,7 +22,7 @@ from nearfar.nn.heads import projector
 class MarginConfig(MethodConfig):
     """Contrastive loss on pairs: equals at distance 0, others at least a margin apart.
 
-    Distances themselves are trained, so that the neighbours of an image are of its class.
+    Distances themselves are trained, so that the neighbors of an image are of its class.
     """
 
     margin: float = Field(

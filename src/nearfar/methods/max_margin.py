@@ -2,7 +2,7 @@
 
 Khosla et al. cite it for their max-margin row without m or λ; the defaults are those of the
 authors' CIFAR-10 run, m = 2 and λ = 1,000 (1 + .6 progress)^-45, which is their schedule over their
-30,000 steps. Deviations: optimiser, rate and views are those of cross_entropy, so that the two can
+30,000 steps. Deviations: optimizer, rate and views are those of cross_entropy, so that the two can
 be compared; λ stays at least 5, because short runs fall to few classes without it (CIFAR-10, conv4,
 620 steps, one seed, kNN on validation: 51.7 %; without, at rate .05, 31.5 %).
 """
@@ -40,7 +40,7 @@ class MaxMarginConfig(MethodConfig):
 class MaxMargin(Method):
     Config = MaxMarginConfig
     needs_labels = True
-    takes_unlabelled = False
+    takes_unlabeled = False
     default_views = "basic"
     default_count = 1
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)

@@ -2,7 +2,7 @@
 .2).
 
 The first view is the query, the others are keys of the target network; `symmetric` takes each view
-as a query in turn. BatchNorm normalises queries and keys in groups of samples, keys in another
+as a query in turn. BatchNorm normalizes queries and keys in groups of samples, keys in another
 order (nn/groups.py).
 
 Deviations: target momentum .99 and a queue of 4,096 rows, as in the authors' notebook for CIFAR-10,
@@ -49,7 +49,7 @@ class MoCoConfig(MethodConfig):
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
     symmetric: bool = Field(False, description="each view is a query in turn: twice the work")
     batch_norm_group: int = Field(
-        32, ge=2, description="samples that BatchNorm normalises together"
+        32, ge=2, description="samples that BatchNorm normalizes together"
     )
 
     def misfits(self, images: int, batch_size: int) -> list[str]:

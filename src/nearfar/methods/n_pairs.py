@@ -5,7 +5,7 @@ original.
 its own positives, unlike `supcon`. "pairs" is Sohn's: a row finds its partner, another view of its
 image, among those of other classes; with more than two views the mean over the partners of the
 first. Deviations: two views by default; Sohn's partners are two images of a class; its embeddings
-are held back by the weight `length_weight`, whose usual value we do not know. Optimiser and rate
+are held back by the weight `length_weight`, whose usual value we do not know. Optimizer and rate
 are nearfar's own.
 """
 

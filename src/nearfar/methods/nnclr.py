@@ -1,10 +1,10 @@
 """NNCLR.
 
-Neighbours are looked up before the batch is pushed, and only projections of the first view are
+Neighbors are looked up before the batch is pushed, and only projections of the first view are
 pushed, as in solo-learn.
 
-Deviations: SGD instead of LARS; a neighbour finds its prediction among the batch's and the
-prediction its neighbour (both directions, as `info_nce` has for two towers); a queue of 65,536 rows
+Deviations: SGD instead of LARS; a neighbor finds its prediction among the batch's and the
+prediction its neighbor (both directions, as `info_nce` has for two towers); a queue of 65,536 rows
 (solo-learn's for CIFAR-10), or of half the images where those are fewer; heads of four times the
 encoder's width, at most 2,048; temperature .2 as in solo-learn.
 """
@@ -30,11 +30,11 @@ from nearfar.nn.queue import Queue
 
 
 class NNCLRConfig(MethodConfig):
-    """NNCLR: a prediction from one view finds the other view's nearest neighbour of earlier
+    """NNCLR: a prediction from one view finds the other view's nearest neighbor of earlier
     batches.
 
-    A neighbour differs from its image more than any augmented view would, so that kinds draw
-    together unlabelled.
+    A neighbor differs from its image more than any augmented view would, so that kinds draw
+    together unlabeled.
     """
 
     temperature: float = Field(
@@ -76,9 +76,9 @@ class NNCLR(Method):
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
-        p, neighbours = self.predictor(z), self._neighbours(z)
+        p, neighbors = self.predictor(z), self._neighbors(z)
         pairs = [
-            torch.stack([neighbours[v], p[w]])
+            torch.stack([neighbors[v], p[w]])
             for v in range(len(z))
             for w in range(len(z))
             if v != w
@@ -93,7 +93,7 @@ class NNCLR(Method):
         return StepResult(torch.stack(losses).mean(), h, z, logs, remember)
 
     @torch.no_grad()
-    def _neighbours(self, z: Float[Tensor, "view batch dim"]) -> Float[Tensor, "view batch dim"]:
+    def _neighbors(self, z: Float[Tensor, "view batch dim"]) -> Float[Tensor, "view batch dim"]:
         """The queue's row nearest to each projection."""
         return self.queue.rows[(F.normalize(z, dim=-1) @ self.queue.rows.T).argmax(dim=-1)]
 

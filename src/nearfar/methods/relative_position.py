@@ -1,7 +1,7 @@
-"""Relative position: which of its eight neighbours is the second patch of the first?
+"""Relative position: which of its eight neighbors is the second patch of the first?
 
 As published: gap and jitter by the patch's side (48 and 7 of 96), against edges that go on; green -
-magenta taken out of colours, or one channel kept, against the fringes of lenses; a patch shrunk and
+magenta taken out of colors, or one channel kept, against the fringes of lenses; a patch shrunk and
 enlarged again a third of the time. The form for 32 px is ours: a patch is 3/8 of the view (12 px of
 32), and the pair lies anywhere in it, which leaves room for two patches instead of nine; four pairs
 an image. CIFAR-10, 20,000 images, Conv4, 10 epochs, two seeds: linear probe 42.8 and 45.3 %
@@ -28,7 +28,7 @@ from nearfar.nn.heads import mlp
 from nearfar.views import tiles
 
 # (down, right) of the first patch
-NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+NEIGHBORS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 COARSE, COARSEST = 0.33, 10  # how often, and the least side in px
 
 
@@ -40,7 +40,7 @@ class RelativePositionConfig(MethodConfig):
     """
 
     hidden_dim: int = Field(512, gt=0, description="width inside the head on the pair")
-    colour: Literal["project", "drop"] = Field(
+    color: Literal["project", "drop"] = Field(
         "project", description="no green - magenta, or one channel kept"
     )
 
@@ -58,8 +58,8 @@ class RelativePosition(Method):
     def __init__(self, encoder: Encoder, config: RelativePositionConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         refuse_views(encoder, _patch(data.side), data)
-        self.data, self.colour = data, config.colour
-        self.position = mlp(2 * encoder.width, config.hidden_dim, len(NEIGHBOURS))
+        self.data, self.color = data, config.color
+        self.position = mlp(2 * encoder.width, config.hidden_dim, len(NEIGHBORS))
 
     def step(self, batch: Batch) -> StepResult:
         posed = [
@@ -74,11 +74,11 @@ class RelativePosition(Method):
     def _pose(self, views: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """The pairs (2, V, B, C, s, s) and their labels (V, B), by twelve numbers of each view."""
         side = _patch(views.shape[-1])
-        labels = (u[..., 0] * len(NEIGHBOURS)).to(torch.int64)
+        labels = (u[..., 0] * len(NEIGHBORS)).to(torch.int64)
         top, left = pair_places(labels, u[..., 1:7], views.shape[-1])
-        if self.colour == "project":
+        if self.color == "project":
             views = tiles.without_green_magenta(views, self.data)
-        pair = tiles.standardised(tiles.cut(views, top[..., None], left[..., None], side))
+        pair = tiles.standardized(tiles.cut(views, top[..., None], left[..., None], side))
         bank = tiles.coarsenings(side, min(COARSEST, side))
         coarser = (
             (u[..., 7:9] / COARSE * (len(bank) - 1))
@@ -87,7 +87,7 @@ class RelativePosition(Method):
             .movedim(-1, 0)
         )
         pair = tiles.resampled(pair, bank, coarser)
-        if self.colour == "drop":
+        if self.color == "drop":
             kept = F.one_hot((u[..., 9:11] * 3).to(torch.int64), 3).movedim(2, 0)
             pair = pair * kept[..., None, None]
         return pair, labels
@@ -96,7 +96,7 @@ class RelativePosition(Method):
 def pair_places(labels: Tensor, u: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Top and left (V, B, 2) of both patches: the pair anywhere in the view, then each strays."""
     side, stray = _patch(size), round(7 / 96 * _patch(size))
-    step = torch.tensor(NEIGHBOURS, device=u.device)[labels] * (side + side // 2)  # (V, B, 2)
+    step = torch.tensor(NEIGHBORS, device=u.device)[labels] * (side + side // 2)  # (V, B, 2)
     room = size - side - step.abs() - 2 * stray
     first = stray + (-step).clamp(min=0) + (u[..., :2] * (room + 1)).to(torch.int64)
     places = torch.stack([first, first + step], dim=-1)  # (V, B, axis, patch)

@@ -3,7 +3,7 @@ which.
 
 Turned are whole views, by exact quarter turns and after everything else: a mirror image after the
 turn would make 90 and 270 degrees one task. The four turns of an image pass in one batch, as in the
-authors' code. Deviation: optimiser and rate are those of cross_entropy.
+authors' code. Deviation: optimizer and rate are those of cross_entropy.
 """
 
 from typing import final

@@ -23,7 +23,7 @@ class SimCLRConfig(MethodConfig):
     """SimCLR: two views of an image find each other among all others.
 
     All others push it away, so that the encoder keeps what tells images apart and loses what crops
-    and colours change.
+    and colors change.
     """
 
     temperature: float = Field(
@@ -36,7 +36,7 @@ class SimCLRConfig(MethodConfig):
         None, gt=0, description="width inside an mlp projector (default: the encoder's)"
     )
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
-    normalise_representation: bool = Field(
+    normalize_representation: bool = Field(
         False, description="the projector sees representations of length 1"
     )
     loss_scale: float = Field(
@@ -63,12 +63,12 @@ class SimCLR(Method):
             batch_norm=True,
         )
         self.temperature, self.loss_scale = config.temperature, config.loss_scale
-        self.normalise_representation = config.normalise_representation
+        self.normalize_representation = config.normalize_representation
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         # (V, B, D)
-        z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)
+        z = self.projector(F.normalize(h, dim=-1) if self.normalize_representation else h)
         loss = self.loss_scale * info_nce(z, temperature=self.temperature, group=self.group)
         samples = shares(z.shape[1], self.group, z.device).total
         chance = self.loss_scale * math.log(len(z) * samples - 1)

@@ -1,6 +1,6 @@
 """Supervised contrastive learning.
 
-The representation is normalised before the projector, as in the paper's section 3 and its ImageNet
+The representation is normalized before the projector, as in the paper's section 3 and its ImageNet
 code; its CIFAR code leaves that out. Without it a deep network can be stuck from its first steps
 on, all projections equal: ResNet-18 on 1,372 photographs (8 epochs, rate .09) stayed at its chance
 level, 5.541, and reaches 5.496 with it.
@@ -43,7 +43,7 @@ class SupConConfig(MethodConfig):
         None, gt=0, description="width inside an mlp projector (default: the encoder's)"
     )
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
-    normalise_representation: bool = Field(
+    normalize_representation: bool = Field(
         True, description="the projector sees representations of length 1"
     )
     loss_scale: float = Field(
@@ -65,7 +65,7 @@ class SupCon(Method):
             config.projector, encoder.width, config.hidden_dim, config.projection_dim
         )
         self.temperature, self.loss_scale = config.temperature, config.loss_scale
-        self.normalise_representation = config.normalise_representation
+        self.normalize_representation = config.normalize_representation
 
     def step(self, batch: Batch) -> StepResult:
         """TrainingStoppedError: one view, and no two samples of a class, so that no row has a
@@ -73,7 +73,7 @@ class SupCon(Method):
         """
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         # (V, B, D)
-        z = self.projector(F.normalize(h, dim=-1) if self.normalise_representation else h)
+        z = self.projector(F.normalize(h, dim=-1) if self.normalize_representation else h)
         # of all ranks
         labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)
         alone = count_anchors_without_positive(len(z), labels)

@@ -1,12 +1,12 @@
 """SupCon with a queue: the form with a memory that the paper offers for small batches.
 
 The first view is the query and the only anchor; the target network's keys of the other views, and a
-labelled queue of earlier keys, are what it is set against. BatchNorm is kept from telling a batch
+labeled queue of earlier keys, are what it is set against. BatchNorm is kept from telling a batch
 as in MoCo (nn/groups.py).
 
 Deviations: the other queries of the batch are candidates too; target momentum .99 instead of MoCo's
 .999 (the paper names none); a queue of 8,192 rows as in the paper, or of half the images where
-those are fewer; the representation is normalised before the projector, as by `supcon`.
+those are fewer; the representation is normalized before the projector, as by `supcon`.
 """
 
 import math
@@ -49,7 +49,7 @@ class SupConMoCoConfig(MethodConfig):
     )
     projection_dim: int = Field(128, gt=0, description="width D of the projection z")
     batch_norm_group: int = Field(
-        32, ge=2, description="samples that BatchNorm normalises together"
+        32, ge=2, description="samples that BatchNorm normalizes together"
     )
 
     def misfits(self, images: int, batch_size: int) -> list[str]:

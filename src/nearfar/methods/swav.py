@@ -119,7 +119,7 @@ class SwAV(Method):
             self.prototypes.weight.grad = None
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:
-        self.prototypes.renormalise()
+        self.prototypes.renormalize()
         if self.queue is not None:
             self.queue.push(remember["z"], remember["index"], group=self.group)
 

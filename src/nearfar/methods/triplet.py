@@ -2,7 +2,7 @@
 
 Deviations: all triplets of a batch or a mined part of them, within the batch (FaceNet mines over
 1,800 images); plain batches instead of P classes with K images each (data.balanced=true is
-nearest). Optimiser and rate are nearfar's own.
+nearest). Optimizer and rate are nearfar's own.
 
 "hard" can collapse onto one point, where its loss is the margin, if it is what a new encoder starts
 with; its authors' soft margin, or "semi_hard", does so less. Digits, Conv4, 30 epochs, 3 seeds,

@@ -22,7 +22,7 @@ class VICRegConfig(MethodConfig):
     """VICReg: views agree, every dimension varies, and no two dimensions vary together.
 
     Each of the three is a term of its own, so that collapse is kept off without negatives or
-    normalisation.
+    normalization.
     """
 
     invariance_weight: float = Field(25.0, gt=0, description="of the squared difference of views")

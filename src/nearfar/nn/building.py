@@ -81,7 +81,7 @@ def _timm_net(name: str, size: int, pretrained: bool) -> tuple[nn.Module, dict[s
         ) from error
 
 
-def hub_normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def hub_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation that the hub states for the weights of that name, in [0, 1]."""
     stated = timm.get_pretrained_cfg(name)
     assert stated is not None, name

@@ -159,7 +159,7 @@ def encode_views(
     With `encoder.micro_batch_size` the rows pass in chunks of nearly equal size whose activations
     are recomputed in the backward (gradient caching, Gao et al. 2021, arXiv:2101.06983): the
     gradient of the whole batch with the memory of one chunk. With BatchNorm in the encoder each
-    chunk is its own normalisation group, as on a device of its own, and running statistics move
+    chunk is its own normalization group, as on a device of its own, and running statistics move
     once a chunk, in the first pass only; a chunk of one row, which BatchNorm cannot take, joins the
     others (one may be a row larger).
     """
@@ -210,7 +210,7 @@ def _in_chunks(encoder: Encoder, forward: Callable[[Tensor], Tensor], rows: Tens
 
 @contextmanager
 def _statistics_at_rest(encoder: nn.Module) -> Iterator[None]:
-    """BatchNorm normalises by its batch, as in training, and moves copies of its running
+    """BatchNorm normalizes by its batch, as in training, and moves copies of its running
     statistics.
 
     Copies, because a BatchNorm without statistics saves fewer tensors, which the checkpoint

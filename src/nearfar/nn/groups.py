@@ -1,9 +1,9 @@
 """BatchNorm in groups, so that a query cannot know its key by the statistics of the batch they
 share.
 
-A key and its query would be normalised by the same batch, the queue's rows by others; a network can
+A key and its query would be normalized by the same batch, the queue's rows by others; a network can
 learn to match the batch instead of the image (He et al. 2020, arXiv:1911.05722, section 3.3). So
-queries are normalised in groups of samples, as on devices of their own, and keys in groups of
+queries are normalized in groups of samples, as on devices of their own, and keys in groups of
 another order. Without BatchNorm nothing is grouped. As with chunks of rows, running statistics move
 once a group.
 
@@ -23,7 +23,7 @@ Views = tuple[Float[Tensor, "_ batch channel _ _"], ...]
 def encode_queries(
     encoder: Encoder, views: Views, *, size: int, group: Group = None
 ) -> Float[Tensor, "views batch embed"]:
-    """The representations of all views, normalised in groups of about `size` consecutive
+    """The representations of all views, normalized in groups of about `size` consecutive
     samples.
     """
     samples = views[0].shape[1]

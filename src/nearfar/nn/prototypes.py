@@ -16,7 +16,7 @@ class Prototypes(nn.Module):
     """K directions; rows (..., D) become their cosines (..., K), in at least float32.
 
     A prototype's length never matters, so gradients turn it and cannot stretch it. A step along
-    them still makes it longer, and a longer one turns more slowly: `renormalise` brings all back to
+    them still makes it longer, and a longer one turns more slowly: `renormalize` brings all back to
     length 1.
     """
 
@@ -34,5 +34,5 @@ class Prototypes(nn.Module):
             return scores
 
     @torch.no_grad()
-    def renormalise(self) -> None:
+    def renormalize(self) -> None:
         self.weight.copy_(F.normalize(self.weight, dim=-1))

@@ -20,7 +20,7 @@ class TargetNetwork(nn.Module):
     nearer to them.
 
     Only parameters are averaged, as in the public code of DINO, MoCo v3 and solo-learn. BatchNorm's
-    buffers move by the target's own forward: in training mode it normalises by its own batch, as
+    buffers move by the target's own forward: in training mode it normalizes by its own batch, as
     the online network does.
     """
 

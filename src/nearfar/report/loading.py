@@ -126,9 +126,9 @@ def _weights() -> list[str]:
 
 def _transform(file: EncoderFile) -> list[str]:
     side = file.input_size
-    crop = "the largest centred square"
+    crop = "the largest centered square"
     if file.eval_crop != 1:
-        crop = f"the centred square of {file.eval_crop:g} times the shorter side"
+        crop = f"the centered square of {file.eval_crop:g} times the shorter side"
     width = file.width if file.width is not None else "width"
     return [
         f"# An image becomes its input like this: RGB; cut out {crop};",

@@ -69,7 +69,7 @@ def map_families(groups: Sequence[Group], sheet: Sheet) -> tuple[list[MapFamily]
         "families": [
             {
                 "classes": family.classes,
-                "styles": [[style.colour, style.shape] for style in family.styles],
+                "styles": [[style.color, style.shape] for style in family.styles],
             }
             for family in families
         ],
@@ -91,15 +91,15 @@ def _map(
         "label": rows.labels.tolist(),
         "predicted": rows.predictions.tolist(),
         "confidence": [round(100 * float(c)) if np.isfinite(c) else None for c in rows.confidence],
-        "near": [[other for other in near if other >= 0] for near in rows.neighbours.tolist()],
+        "near": [[other for other in near if other >= 0] for near in rows.neighbors.tolist()],
         "tile": [sheet.add(thumbnail) for thumbnail in rows.thumbnails],
         "path": [paths.setdefault(str(path), len(paths)) for path in rows.paths],
     }
 
 
 def _scaled(xy: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Both axes by the same factor, centred in the square; what is not finite goes to the
-    centre.
+    """Both axes by the same factor, centered in the square; what is not finite goes to the
+    center.
     """
     finite = np.isfinite(xy).all(axis=1)
     if not finite.any():
@@ -112,11 +112,11 @@ def _scaled(xy: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _agreement(rows: TestRows) -> str:
-    """How often a neighbour is of the image's own class: what a map's islands only suggest."""
-    near = rows.neighbours[rows.labels >= 0]
+    """How often a neighbor is of the image's own class: what a map's islands only suggest."""
+    near = rows.neighbors[rows.labels >= 0]
     there = near >= 0
     if not there.any():
         return ""
     same = (rows.labels[near] == rows.labels[rows.labels >= 0, None])[there]
     k = int(there.sum(axis=1).max())
-    return f"{100 * same.mean():.1f} % of the {k} nearest neighbours are of the image’s own class"
+    return f"{100 * same.mean():.1f} % of the {k} nearest neighbors are of the image’s own class"

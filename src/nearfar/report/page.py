@@ -126,7 +126,7 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
     if found.same_data:
         parts = [
             ("train", data.n_train),
-            ("unlabelled", data.n_unlabeled),
+            ("unlabeled", data.n_unlabeled),
             ("validation", data.n_val),
             ("test", data.n_test),
         ]

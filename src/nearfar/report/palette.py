@@ -1,7 +1,7 @@
-"""How classes look on the maps: ten colours that stay apart for colour-blind eyes, times twelve
+"""How classes look on the maps: ten colors that stay apart for color-blind eyes, times twelve
 shapes.
 
-The colours were searched for: of random sets of ten, the one whose nearest pair is farthest apart
+The colors were searched for: of random sets of ten, the one whose nearest pair is farthest apart
 in OKLab, over normal, protanope and deuteranope vision alike (0.138; Okabe and Ito's eight reach
 0.076), while each has a contrast of at least 1.75 to white and 2.2 to the page's dark ground: light
 and dark share one palette.
@@ -9,7 +9,7 @@ and dark share one palette.
 
 from dataclasses import dataclass
 
-COLOURS = (
+COLORS = (
     "#4f8bf0", "#da6b07", "#1ca69b", "#b6290d", "#f6ac21",
     "#0d4f9e", "#05dcad", "#3a2dfd", "#4bc1fc", "#2c7378",
 )  # fmt: skip
@@ -41,15 +41,15 @@ SHAPES = (
 
 @dataclass(frozen=True)
 class ClassStyle:
-    colour: str
+    color: str
     shape: int  # into SHAPES
 
 
 def class_styles(n: int) -> list[ClassStyle]:
-    """One look for each class; no two of the first 120 are alike; neighbours differ in both."""
+    """One look for each class; no two of the first 120 are alike; neighbors differ in both."""
     styles = []
     for i in range(n):
-        decade, colour = divmod(i, len(COLOURS))
+        decade, color = divmod(i, len(COLORS))
         block, turn = divmod(decade % len(SHAPES), 4)
-        styles.append(ClassStyle(COLOURS[colour], 4 * block + (colour + turn) % 4))
+        styles.append(ClassStyle(COLORS[color], 4 * block + (color + turn) % 4))
     return styles

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 @dataclass(frozen=True)
 class TestRows:
     """embeddings.npz without the embeddings themselves. −1 in `labels`, `predictions` or
-    `neighbours` means none.
+    `neighbors` means none.
     """
 
     labels: Int[np.ndarray, " row"]
@@ -18,7 +18,7 @@ class TestRows:
     split: Shaped[np.ndarray, " row"]
     paths: Shaped[np.ndarray, " row"]
     xy: Float[np.ndarray, "row 2"]  # t-SNE
-    neighbours: Int[np.ndarray, "row k"]  # rows of this same table, nearest first
+    neighbors: Int[np.ndarray, "row k"]  # rows of this same table, nearest first
     thumbnails: UInt8[np.ndarray, "row side side 3"]
 
     __test__ = False  # no test class, whatever its name
@@ -44,7 +44,7 @@ def check_rows(rows: TestRows, n_classes: int) -> None:
         "split": (n,),
         "paths": (n,),
         "xy": (n, 2),
-        "neighbours": (n, rows.neighbours.shape[-1] if rows.neighbours.ndim == 2 else 10),
+        "neighbors": (n, rows.neighbors.shape[-1] if rows.neighbors.ndim == 2 else 10),
         "thumbnails": (n, *rows.thumbnails.shape[1:2] * 2, 3),
     }
     for name, shape in shapes.items():
@@ -54,7 +54,7 @@ def check_rows(rows: TestRows, n_classes: int) -> None:
         raise ValueError(f"thumbnails: want uint8, got {rows.thumbnails.dtype}")
     for name in ("labels", "predictions"):
         _want_range(name, getattr(rows, name), -1, n_classes)
-    _want_range("neighbours", rows.neighbours, -1, n)
+    _want_range("neighbors", rows.neighbors, -1, n)
 
 
 def _want_range(name: str, values: Int[np.ndarray, "..."], low: int, end: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-TILE = 32  # px: four JPEG blocks, so that no tile colours its neighbour
+TILE = 32  # px: four JPEG blocks, so that no tile colors its neighbor
 COLUMNS = 64
 _QUALITY = 82
 

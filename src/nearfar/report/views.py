@@ -65,6 +65,6 @@ def _caption(run: Run, shown: Mapping[str, str | None]) -> str:
     often = f"; views of each image a step: {', '.join(each)}" if each else ""
     return (
         f"{named}{size}{often}. Framed: the image as it is evaluated. Beside it: views as the"
-        f" encoder is shown them in training with seed {run.results.seed}, their normalisation"
+        f" encoder is shown them in training with seed {run.results.seed}, their normalization"
         " undone."
     )

@@ -63,7 +63,7 @@ def load_checkpoint(
     optimizer: Optimizer | None = None,
     online_probe: OnlineProbe | None = None,
 ) -> Counters:
-    """Fills method, optimiser and online probe. RunError: missing, cut short, or of another
+    """Fills method, optimizer and online probe. RunError: missing, cut short, or of another
     configuration.
     """
     content = _read(path)

@@ -2,7 +2,7 @@
 on it.
 
 A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient; batches of its
-features, of shape (1, B, E, 1, 1), pass it by. Representations are standardised by fixed numbers
+features, of shape (1, B, E, 1, 1), pass it by. Representations are standardized by fixed numbers
 before the head, so that one rate suits every encoder; `folded` takes them into the head's first
 layer, and what is left is the published head: Linear, or dropout - Linear - ReLU - dropout -
 Linear. Letters: V views, B samples, E representation width, H hidden width, C classes.
@@ -25,13 +25,13 @@ from nearfar.nn.heads import Head
 
 @final
 class ClassifierStage(Method):
-    """`mean` and `scale` (E,) standardise representations. `of_features`: it is shown features, no
+    """`mean` and `scale` (E,) standardize representations. `of_features`: it is shown features, no
     views.
     """
 
     Config = MethodConfig
     needs_labels = True
-    takes_unlabelled = False
+    takes_unlabeled = False
     head: Head
     mean: Tensor
     scale: Tensor

@@ -14,7 +14,7 @@ from nearfar.nn.encoders import Encoder
 class RowCost(NamedTuple):
     seconds: float  # forward and backward of one row
     saved_bytes: int  # kept for the backward
-    weight_bytes: int  # parameters, their gradients and one optimiser state
+    weight_bytes: int  # parameters, their gradients and one optimizer state
 
 
 def row_cost(encoder: Encoder, *, size: int, device: torch.device) -> RowCost:

@@ -57,7 +57,7 @@ def fit(
 ) -> None:
     """Trains from `counters.epoch` to the end; `after_epoch` is given each epoch's row of metrics.
 
-    Groups of the optimiser may have their own rates (`CONSTANT_RATE`, `RATE_SCALE`). `online_probe`
+    Groups of the optimizer may have their own rates (`CONSTANT_RATE`, `RATE_SCALE`). `online_probe`
     looks at each step's representation once the step is taken, detached; its time is not counted.
     `method` and `optimizer` are changed in place, `counters` too. DivergedError: the loss or the
     gradient is no finite number; TrainingStoppedError: a batch holds nothing to compare. No step is

@@ -46,7 +46,7 @@ class OnlineProbe:
     def see(
         self, representation: Float[Tensor, "view batch embed"], index: Int64[Tensor, " batch"]
     ) -> None:
-        """Judges the labelled rows of a step, then learns from them."""
+        """Judges the labeled rows of a step, then learns from them."""
         started = time.perf_counter()
         h = representation.detach().float()
         labels = self.labels[index].expand(len(h), -1)
@@ -61,7 +61,7 @@ class OnlineProbe:
         self.seconds += time.perf_counter() - started
 
     def row(self) -> dict[str, float]:
-        """The accuracy since the last call; nothing where no labelled view was seen."""
+        """The accuracy since the last call; nothing where no labeled view was seen."""
         found = {NAME: float(self._right) / self._seen} if self._seen else {}
         self._right.zero_()
         self._seen = 0

@@ -1,4 +1,4 @@
-"""Optimisers by name, the groups of parameters they treat alike, and restoring their state as it
+"""Optimizers by name, the groups of parameters they treat alike, and restoring their state as it
 was laid out.
 """
 
@@ -68,7 +68,7 @@ def build_optimizer(
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Like `load_state_dict`, and each tensor gets its parameter's strides.
 
-    Loaded state has the strides it was saved with; fused optimisers then walk a channels-last
+    Loaded state has the strides it was saved with; fused optimizers then walk a channels-last
     parameter and its momentum in different orders, silently.
     """
     optimizer.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""What our own optimisers share: they move one tensor at a time, by its gradient and its state."""
+"""What our own optimizers share: they move one tensor at a time, by its gradient and its state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

@@ -36,9 +36,9 @@ class Kind(Data):
     size: float = Field(
         default=1.0, gt=0, le=1, description="the side by data.size; to 4 px where below 1"
     )
-    outside: Literal["edge", "black", "grey"] = Field(
+    outside: Literal["edge", "black", "gray"] = Field(
         default="edge",
-        description="what lies outside the image: its edge values go on, black, or grey (128)",
+        description="what lies outside the image: its edge values go on, black, or gray (128)",
     )
     tiles: Tiles | None = None
 

@@ -1,7 +1,7 @@
 """Views that are part of one image and part of another, with the share of the first: mixup and
 CutMix.
 
-Each view of each image is mixed with the same view of its neighbour in the batch, by numbers of its
+Each view of each image is mixed with the same view of its neighbor in the batch, by numbers of its
 own. Letters: V views, B samples.
 """
 
@@ -33,9 +33,9 @@ def mix(
     (0: not by this one).
 
     Zhang et al. 2018, arXiv:1710.09412: the share is drawn from Beta(alpha, alpha). Yun et al.
-    2019, arXiv:1905.04899: a rectangle of that share's area, its centre uniform, clipped at the
+    2019, arXiv:1905.04899: a rectangle of that share's area, its center uniform, clipped at the
     border, and the share taken anew. Both given: either, equally likely. Their code draws once a
-    batch; here each view draws, and partners are neighbours, so that a view depends on no other
+    batch; here each view draws, and partners are neighbors, so that a view depends on no other
     part of its batch. The last image of an odd batch stays as it is.
     """
     happens, which, *drawn = numbers.to(views.dtype)
@@ -75,9 +75,9 @@ def _rectangles(share: Tensor, x: Tensor, y: Tensor, size: torch.Size) -> tuple[
     """(V, B, 1, H, W) what lies inside, and the share (V, B) of the pixels outside."""
     height, width = size
     masks, parts = [], []
-    for extent, centre in ((height, y), (width, x)):
+    for extent, center in ((height, y), (width, x)):
         half = (extent * (1 - share).sqrt()).long() // 2
-        middle = (extent * centre).long()
+        middle = (extent * center).long()
         low, high = (middle - half).clamp(min=0), (middle + half).clamp(max=extent)
         at = torch.arange(extent, device=share.device)
         masks.append((at >= low[..., None]) & (at < high[..., None]))

@@ -6,8 +6,8 @@ listed, and are composed into one resampling; the others act on its pixels after
 listed. `either_sign` turns what was drawn into its opposite half of the time.
 
 Where this differs from torchvision, on purpose: a crop is a window on the image, so what a later
-rotation brings in from beyond it is image, as far as there is some; hue turns in YIQ; neighbouring
-operations on colour are clipped to [0, 255] once, after the last; only operations that are defined
+rotation brings in from beyond it is image, as far as there is some; hue turns in YIQ; neighboring
+operations on color are clipped to [0, 255] once, after the last; only operations that are defined
 on whole values (solarize, solarize_add, posterize, equalize, autocontrast, invert) round.
 """
 
@@ -75,7 +75,7 @@ class Flip(_Operation):
 
 
 class Rotate(_Operation):
-    """Turned about the view's centre, anticlockwise."""
+    """Turned about the view's center, anticlockwise."""
 
     op: Literal["rotate"] = "rotate"
     degrees: tuple[
@@ -107,7 +107,7 @@ class Translate(_Operation):
 
 
 class Scale(_Operation):
-    """Enlarged (> 1) or shrunk about the view's centre."""
+    """Enlarged (> 1) or shrunk about the view's center."""
 
     op: Literal["scale"] = "scale"
     factor: tuple[Ratio, Ratio]
@@ -121,21 +121,21 @@ class Brightness(_Operation):
 
 
 class Contrast(_Operation):
-    """Distance from the view's mean grey times a factor."""
+    """Distance from the view's mean gray times a factor."""
 
     op: Literal["contrast"] = "contrast"
     factor: tuple[Factor, Factor]
 
 
 class Saturation(_Operation):
-    """Distance from each pixel's own grey times a factor."""
+    """Distance from each pixel's own gray times a factor."""
 
     op: Literal["saturation"] = "saturation"
     factor: tuple[Factor, Factor]
 
 
 class Hue(_Operation):
-    """A turn of the colours about the grey axis in YIQ (linear; not HSV's)."""
+    """A turn of the colors about the gray axis in YIQ (linear; not HSV's)."""
 
     op: Literal["hue"] = "hue"
     turns: tuple[Annotated[float, Field(ge=-0.5, le=0.5)], Annotated[float, Field(ge=-0.5, le=0.5)]]
@@ -150,13 +150,13 @@ class Jitter(_Operation):
     brightness: Amplitude = 0.0
     contrast: Amplitude = 0.0
     saturation: Amplitude = 0.0
-    hue: float = Field(default=0.0, ge=0, le=0.5, description="in turns of the colour circle")
+    hue: float = Field(default=0.0, ge=0, le=0.5, description="in turns of the color circle")
 
 
-class Grey(_Operation):
-    """The view loses its colour."""
+class Gray(_Operation):
+    """The view loses its color."""
 
-    op: Literal["grey"] = "grey"
+    op: Literal["gray"] = "gray"
 
 
 class Blur(_Operation):
@@ -221,18 +221,18 @@ class Invert(_Operation):
     op: Literal["invert"] = "invert"
 
 
-Fill = Literal["mean", "black", "grey"]
+Fill = Literal["mean", "black", "gray"]
 
 
 class Cutout(_Operation):
-    """A square is painted over; its centre lies anywhere in the view, what would lie outside is cut
+    """A square is painted over; its center lies anywhere in the view, what would lie outside is cut
     off.
     """
 
     op: Literal["cutout"] = "cutout"
     side: tuple[Share, Share] = Field(description="by the view's side")
     fill: Fill = Field(
-        default="mean", description="mean: the normalisation's, so 0 for the encoder"
+        default="mean", description="mean: the normalization's, so 0 for the encoder"
     )
 
 
@@ -245,7 +245,7 @@ class Erase(_Operation):
         default=(0.3, 3.3), description="height by width, log-uniform"
     )
     fill: Fill = Field(
-        default="mean", description="mean: the normalisation's, so 0 for the encoder"
+        default="mean", description="mean: the normalization's, so 0 for the encoder"
     )
 
 
@@ -267,7 +267,7 @@ Simple = Annotated[
     | Saturation
     | Hue
     | Jitter
-    | Grey
+    | Gray
     | Blur
     | Sharpness
     | Solarize
@@ -305,7 +305,7 @@ OPERATIONS = (
     Saturation,
     Hue,
     Jitter,
-    Grey,
+    Gray,
     Blur,
     Sharpness,
     Solarize,

@@ -1,4 +1,4 @@
-"""Views of a batch, and the evaluation view: draw the recipes, then render them.
+"""Views of a batch, and the evaluation view: draw their parameters, then render.
 
 A view depends on (seed, epoch, sample, draw, view number) and on nothing else, and can be made
 again. Letters: V views, B samples, S side of a view (px).
@@ -18,8 +18,8 @@ from nearfar.core.randomness import stream_seed
 from nearfar.core.types import StoredImages
 from nearfar.views.kernels import Backend, Unit, in_threads, render
 from nearfar.views.kinds import Kind, Policy
+from nearfar.views.params import WIDTH, ViewParams
 from nearfar.views.program import Program, compile_views
-from nearfar.views.recipes import WIDTH, Recipe
 
 _VIEWS_A_THREAD = 2048  # drawn; .2 µs each
 
@@ -42,7 +42,7 @@ class Group:
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """How many views of which side, from which policy, normalised how.
+    """How many views of which side, from which policy, normalized how.
 
     With `channels_last` the channels of a pixel lie side by side in memory, as encoders like them;
     shapes and values are the same.
@@ -87,7 +87,7 @@ def make_views(
     draw: Int64[Tensor, " batch"],
     backend: Backend | None = None,
 ) -> tuple[Float[Tensor, "_ batch 3 _ _"], ...]:
-    """The views of a batch, a tensor (V, B, 3, S, S) for each view group. Float32, normalised, on
+    """The views of a batch, a tensor (V, B, 3, S, S) for each view group. Float32, normalized, on
     the images' device.
 
     `index` says which sample a row is, `draw` how often it was drawn before in this epoch.
@@ -96,13 +96,13 @@ def make_views(
     """
     made = []
     for group in plan.groups:
-        recipe = draw_recipe(
+        params = draw_params(
             group, stored.size_px, mean=plan.mean, seed=seed, epoch=epoch, index=index, draw=draw
         )
         made.append(
             render(
                 stored,
-                recipe,
+                params,
                 size=group.size,
                 mean=plan.mean,
                 std=plan.std,
@@ -113,7 +113,7 @@ def make_views(
     return tuple(made)
 
 
-def draw_recipe(
+def draw_params(
     group: Group,
     size_px: Int64[Tensor, "batch 2"],
     *,
@@ -122,7 +122,7 @@ def draw_recipe(
     epoch: int,
     index: Int64[Tensor, " batch"],
     draw: Int64[Tensor, " batch"],
-) -> Recipe:
+) -> ViewParams:
     """What is done to each view of a group. `size_px` holds true widths and heights; `mean` paints
     cut-outs.
     """
@@ -157,26 +157,28 @@ def draw_recipe(
         len(program.view) * batch,
         at_least=_VIEWS_A_THREAD,
     )
-    return Recipe(warp, stage, amount, np.repeat(program.outside.astype(np.float32), group.tiles))
+    return ViewParams(
+        warp, stage, amount, np.repeat(program.outside.astype(np.float32), group.tiles)
+    )
 
 
 def evaluation_view(
     stored: StoredImages, *, size: int, crop: float, mean: Unit, std: Unit
 ) -> Float[Tensor, "batch 3 {size} {size}"]:
-    """The largest centred square in true geometry times `crop`, at `size` px, normalised. No
+    """The largest centered square in true geometry times `crop`, at `size` px, normalized. No
     randomness.
     """
-    warp = centred_squares(stored.size_px, crop)
+    warp = centered_squares(stored.size_px, crop)
     batch = warp.shape[1]
     nothing = np.zeros((1, batch, 1), np.uint8), np.zeros((1, batch, 1, WIDTH), np.float32)
-    recipe = Recipe(warp, *nothing, np.full(1, -1, np.float32))
-    return render(stored, recipe, size=size, mean=mean, std=std, channels_last=True)[0]
+    params = ViewParams(warp, *nothing, np.full(1, -1, np.float32))
+    return render(stored, params, size=size, mean=mean, std=std, channels_last=True)[0]
 
 
-def centred_squares(
+def centered_squares(
     size_px: Int64[Tensor, "batch 2"], crop: float
 ) -> Float32[np.ndarray, "1 batch 2 3"]:
-    """The warp of the evaluation view: the largest centred square times `crop`."""
+    """The warp of the evaluation view: the largest centered square times `crop`."""
     size = size_px.cpu().numpy().astype(np.float32)
     share = crop * size.min(1, keepdims=True) / size
     warp = np.zeros((1, len(size), 2, 3), np.float32)

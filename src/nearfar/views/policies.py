@@ -15,7 +15,7 @@ from nearfar.views.operations import (
     Cutout,
     Equalize,
     Flip,
-    Grey,
+    Gray,
     Invert,
     Jitter,
     OneOf,
@@ -53,12 +53,12 @@ def _jitter(
 
 
 _FLIP = Flip()
-_GREY = Grey(probability=0.2)
+_GRAY = Gray(probability=0.2)
 _BLUR = Blur(probability=0.5)
 _BLUR_SIMCLR = Blur(probability=0.5, kernel=0.1)
 _STRONG = _jitter(0.8, 0.8, 0.8, 0.2)
-_BYOL = (Crop(), _FLIP, _jitter(0.4, 0.4, 0.2, 0.1), _GREY)
-_SWAV = (_FLIP, _STRONG, _GREY)
+_BYOL = (Crop(), _FLIP, _jitter(0.4, 0.4, 0.2, 0.1), _GRAY)
+_SWAV = (_FLIP, _STRONG, _GRAY)
 
 
 # Levels of 10 as in tensorflow/models' augment.py, which Khosla et al. 2020 used: their images have
@@ -79,7 +79,7 @@ def _at_level(name: str, level: float, *, shift_px: float, cutout_px: float = 40
             return Translate(
                 axis="x" if name[-1] == "x" else "y", fraction=fraction, either_sign=True
             )
-        case "colour":
+        case "color":
             return Saturation(factor=factor)
         case "contrast":
             return Contrast(factor=factor)
@@ -95,7 +95,7 @@ def _at_level(name: str, level: float, *, shift_px: float, cutout_px: float = 40
         case "solarize_add":
             return SolarizeAdd(amount=(int(110 * share),) * 2)
         case "cutout":
-            return Cutout(side=(max(1, 2 * int(cutout_px * share)) / 224,) * 2, fill="grey")
+            return Cutout(side=(max(1, 2 * int(cutout_px * share)) / 224,) * 2, fill="gray")
         case "equalize":
             return Equalize()
         case "autocontrast":
@@ -111,7 +111,7 @@ RAND_AUGMENT = (
     "rotate",
     "posterize",
     "solarize",
-    "colour",
+    "color",
     "contrast",
     "brightness",
     "sharpness",
@@ -137,15 +137,15 @@ def _rand_augment(n: int, m: float) -> OneOf:
 # AutoAugment's 25 sub-policies "v0" of tensorflow/tpu: (operation, probability, level) twice. The
 # list that torchvision calls IMAGENET is the paper's, another one.
 AUTO_AUGMENT_V0 = """
-equalize .8 1 shear_y .8 4 | colour .4 9 equalize .6 3 | colour .4 1 rotate .6 8
-solarize .8 3 equalize .4 7 | solarize .4 2 solarize .6 2 | colour .2 0 equalize .8 8
-equalize .4 8 solarize_add .8 3 | shear_x .2 9 rotate .6 8 | colour .6 1 equalize 1 2
-invert .4 9 rotate .6 0 | equalize 1 9 shear_y .6 3 | colour .4 7 equalize .6 0
-posterize .4 6 autocontrast .4 7 | solarize .6 8 colour .6 9 | solarize .2 4 rotate .8 9
-rotate 1 7 translate_y .8 9 | shear_x 0 0 solarize .8 4 | shear_y .8 0 colour .6 4
-colour 1 0 rotate .6 2 | equalize .8 4 equalize 0 8 | equalize 1 4 autocontrast .6 2
+equalize .8 1 shear_y .8 4 | color .4 9 equalize .6 3 | color .4 1 rotate .6 8
+solarize .8 3 equalize .4 7 | solarize .4 2 solarize .6 2 | color .2 0 equalize .8 8
+equalize .4 8 solarize_add .8 3 | shear_x .2 9 rotate .6 8 | color .6 1 equalize 1 2
+invert .4 9 rotate .6 0 | equalize 1 9 shear_y .6 3 | color .4 7 equalize .6 0
+posterize .4 6 autocontrast .4 7 | solarize .6 8 color .6 9 | solarize .2 4 rotate .8 9
+rotate 1 7 translate_y .8 9 | shear_x 0 0 solarize .8 4 | shear_y .8 0 color .6 4
+color 1 0 rotate .6 2 | equalize .8 4 equalize 0 8 | equalize 1 4 autocontrast .6 2
 shear_y .4 7 solarize_add .6 7 | posterize .8 2 solarize .6 10 | solarize .6 8 equalize .6 1
-colour .8 6 rotate .4 5
+color .8 6 rotate .4 5
 """
 
 
@@ -162,15 +162,15 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
         # Chen et al. 2020, arXiv:2002.05709, appendix A; for CIFAR-10 (B.9) at half the strength
         # and without blur.
-        "simclr": _of(Crop(), _FLIP, _STRONG, _GREY, _BLUR_SIMCLR),
-        "simclr_cifar": _of(Crop(), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
+        "simclr": _of(Crop(), _FLIP, _STRONG, _GRAY, _BLUR_SIMCLR),
+        "simclr_cifar": _of(Crop(), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GRAY),
         # main_moco.py of facebookresearch/moco, plain and with --aug-plus.
         "moco_v1": _of(
-            Crop(area=(0.2, 1)), _GREY, _jitter(0.4, 0.4, 0.4, 0.4, probability=1), _FLIP
+            Crop(area=(0.2, 1)), _GRAY, _jitter(0.4, 0.4, 0.4, 0.4, probability=1), _FLIP
         ),
-        "moco_v2": _of(Crop(area=(0.2, 1)), _jitter(0.4, 0.4, 0.4, 0.1), _GREY, _BLUR, _FLIP),
+        "moco_v2": _of(Crop(area=(0.2, 1)), _jitter(0.4, 0.4, 0.4, 0.1), _GRAY, _BLUR, _FLIP),
         # Grill et al. 2020, arXiv:2006.07733, table 6: the two views differ in blur and
-        # solarisation.
+        # solarization.
         "byol": Policy(
             kinds=(
                 _kind(*_BYOL, Blur(kernel=0.1)),
@@ -190,17 +190,17 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "swav_cifar": _of(Crop(area=(0.14, 1)), *_SWAV),
         # main_supcon.py of HobbitLong/SupContrast, the code of Khosla et al. 2020,
         # arXiv:2004.11362: no blur.
-        "supcon": _of(Crop(area=(0.2, 1)), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GREY),
+        "supcon": _of(Crop(area=(0.2, 1)), _FLIP, _jitter(0.4, 0.4, 0.4, 0.1), _GRAY),
         # preprocessing.py of google-research/supcon: SimAugment's sparse warp has probability 0
         # there.
-        "sim_augment": _of(Crop(), _FLIP, _STRONG, _GREY, _BLUR_SIMCLR),
-        "auto_augment": _of(Crop(), _FLIP, _auto_augment(), outside="grey"),
-        "rand_augment": _of(Crop(), _FLIP, _rand_augment(2, 9), outside="grey"),
+        "sim_augment": _of(Crop(), _FLIP, _STRONG, _GRAY, _BLUR_SIMCLR),
+        "auto_augment": _of(Crop(), _FLIP, _auto_augment(), outside="gray"),
+        "rand_augment": _of(Crop(), _FLIP, _rand_augment(2, 9), outside="gray"),
         "stacked_rand_augment": _of(
-            Crop(), _FLIP, _STRONG, _rand_augment(2, 10), _GREY, _BLUR_SIMCLR, outside="grey"
+            Crop(), _FLIP, _STRONG, _rand_augment(2, 10), _GRAY, _BLUR_SIMCLR, outside="gray"
         ),
         # Patacchiola and Storkey 2020, arXiv:2006.05849, as in their code.
-        "relational": _of(Crop(), _FLIP, _STRONG, _GREY),
+        "relational": _of(Crop(), _FLIP, _STRONG, _GRAY),
         # nearfar's own numbers for the operations that classifiers of cassava leaves are trained
         # with.
         "cassava": _of(
@@ -294,4 +294,4 @@ def named_policy(name: str, strength: float = 1.0) -> Policy:
     n, m = int(call[1]), float(call[2])
     if not (1 <= n <= MOST_LAYERS and 0 <= m <= 10):
         raise KeyError(name)
-    return _of(Crop(), _FLIP, _rand_augment(n, m), outside="grey")
+    return _of(Crop(), _FLIP, _rand_augment(n, m), outside="gray")

@@ -18,15 +18,16 @@ from nearfar.views.kinds import Kind
 
 # What a row does. Rows up to SCALE act on the warp.
 CROP, FLIP, ROTATE, SHEAR, TRANSLATE, SCALE = range(6)
-BRIGHTNESS, CONTRAST, SATURATION, HUE, JITTER, TO_GREY = range(10, 16)
+BRIGHTNESS, CONTRAST, SATURATION, HUE, JITTER, TO_GRAY = range(10, 16)
 DRAWN_BLUR, DRAWN_SHARPNESS, DRAWN_SOLARIZE, DRAWN_SOLARIZE_ADD, DRAWN_POSTERIZE = range(20, 25)
 DRAWN_EQUALIZE, DRAWN_AUTOCONTRAST, DRAWN_INVERT, DRAWN_CUTOUT, DRAWN_ERASE, DRAWN_NOISE = range(
     25, 31
 )
 ONE_OF = 40
 ARGUMENTS = 5
-_FILL = {"mean": -1.0, "black": 0.0, "grey": 128.0}
-_OUTSIDE = {"edge": -1.0, "black": 0.0, "grey": 128.0}
+_FILL = {"mean": -1.0, "black": 0.0, "gray": 128.0}
+_STREAM_NAMES = {"gray": "grey"}  # as they are hashed: an operation that is renamed draws as before
+_OUTSIDE = {"edge": -1.0, "black": 0.0, "gray": 128.0}
 
 
 class Program(NamedTuple):
@@ -88,7 +89,8 @@ def _append(
         else:
             code, arguments = _row(operation)
         seen[operation.op] += 1
-        stream = zlib.crc32(f"{operation.op}:{seen[operation.op]}".encode())
+        name = _STREAM_NAMES.get(operation.op, operation.op)
+        stream = zlib.crc32(f"{name}:{seen[operation.op]}".encode())
         padded = [*arguments, *[0.0] * (ARGUMENTS - len(arguments))]
         written.append((code, stream, operation.probability, padded))
     rows.extend(written)
@@ -96,9 +98,9 @@ def _append(
 
 
 def _stages(operations: Iterable[ops.Operation]) -> int:
-    """An upper bound: neighbours among the colour operations share one."""
+    """An upper bound: neighbors among the color operations share one."""
     geometry = (ops.Crop, ops.Flip, ops.Rotate, ops.Shear, ops.Translate, ops.Scale)
-    colour = (ops.Brightness, ops.Contrast, ops.Saturation, ops.Hue, ops.Jitter, ops.Grey)
+    color = (ops.Brightness, ops.Contrast, ops.Saturation, ops.Hue, ops.Jitter, ops.Gray)
     count, merges = 0, False
     for operation in operations:
         if isinstance(operation, ops.OneOf):
@@ -107,8 +109,8 @@ def _stages(operations: Iterable[ops.Operation]) -> int:
                 False,
             )
         elif not isinstance(operation, geometry):
-            count += not (merges and isinstance(operation, colour))
-            merges = isinstance(operation, colour)
+            count += not (merges and isinstance(operation, color))
+            merges = isinstance(operation, color)
     return count
 
 
@@ -141,8 +143,8 @@ def _row(operation: ops.Crop | ops.Simple) -> tuple[int, list[float]]:
                 operation.saturation,
                 2 * math.pi * operation.hue,
             ]
-        case ops.Grey():
-            return TO_GREY, []
+        case ops.Gray():
+            return TO_GRAY, []
         case ops.Blur(sigma_px=sigma, kernel=kernel):
             return DRAWN_BLUR, [*sigma, kernel or 0.0]
         case ops.Sharpness(factor=factor):

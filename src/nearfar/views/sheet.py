@@ -106,7 +106,7 @@ def _evaluation_column(shown: Shown) -> Column:
 def _in_their_grid(
     tiles: UInt8[np.ndarray, "tile image side side 3"], grid: int
 ) -> UInt8[np.ndarray, "image whole whole 3"]:
-    """Row by row, a gap of the ground's colour between them."""
+    """Row by row, a gap of the ground's color between them."""
     if grid == 1:
         first: UInt8[np.ndarray, "image side side 3"] = tiles[0]
         return first

@@ -3,8 +3,8 @@ with.
 
 A network tells how tiles lay from what says nothing of the picture: edges that go on from tile to
 tile, the fringes of a lens, which part red from green towards the border, a tile's brightness, the
-traces of a resampling. Tiles here lie apart and stray, channels may be cut apart, colours taken
-out, each tile normalised by itself.
+traces of a resampling. Tiles here lie apart and stray, channels may be cut apart, colors taken
+out, each tile normalized by itself.
 
 Letters: V views, B samples, T tiles of a view, C channels, S side of a view, s side of a tile (px).
 """
@@ -54,10 +54,10 @@ def grid_places(
 def without_green_magenta(
     views: Float[Tensor, "view batch 3 height width"], data: DataFacts
 ) -> Float[Tensor, "view batch 3 height width"]:
-    """Colours less their part along green - magenta, in which lenses part colours: x (I - a^T a /
+    """Colors less their part along green - magenta, in which lenses part colors: x (I - a^T a /
     6), a = (-1, 2, -1).
 
-    Doersch et al. 2015, arXiv:1505.05192. Greys stay as they are.
+    Doersch et al. 2015, arXiv:1505.05192. Grays stay as they are.
     """
     a = views.new_tensor(GREEN_MAGENTA)
     return _in_rgb(
@@ -65,7 +65,7 @@ def without_green_magenta(
     )
 
 
-def greyed(
+def grayed(
     views: Float[Tensor, "view batch 3 height width"], data: DataFacts
 ) -> Float[Tensor, "view batch 3 height width"]:
     """Three equal channels: the luma."""
@@ -73,7 +73,7 @@ def greyed(
 
 
 def _in_rgb(views: Tensor, matrix: Tensor, data: DataFacts) -> Tensor:
-    """A matrix on colours in [0, 1], for values that are normalised by the data's mean and
+    """A matrix on colors in [0, 1], for values that are normalized by the data's mean and
     deviation.
     """
     mean, std = (views.new_tensor(x) for x in (data.mean, data.std))
@@ -83,13 +83,13 @@ def _in_rgb(views: Tensor, matrix: Tensor, data: DataFacts) -> Tensor:
     )
 
 
-def standardised(tiles: Float[Tensor, "*lead height width"]) -> Float[Tensor, "*lead height width"]:
+def standardized(tiles: Float[Tensor, "*lead height width"]) -> Float[Tensor, "*lead height width"]:
     """Each channel of each tile less its mean, by its deviation: no brightness tells where it was.
     A flat one is 0.
     """
-    centred = tiles - tiles.mean(dim=(-2, -1), keepdim=True)
-    deviation = centred.square().mean(dim=(-2, -1), keepdim=True).sqrt()
-    return centred / deviation.clamp(min=FLAT)
+    centered = tiles - tiles.mean(dim=(-2, -1), keepdim=True)
+    deviation = centered.square().mean(dim=(-2, -1), keepdim=True).sqrt()
+    return centered / deviation.clamp(min=FLAT)
 
 
 def resampled(

@@ -42,7 +42,7 @@ def as_markdown() -> str:
 
 
 def describe(policy: Policy) -> str:
-    """`crop 0.2-1, flip, grey at 0.2`; several kinds by their letters: taking turns, or so many
+    """`crop 0.2-1, flip, gray at 0.2`; several kinds by their letters: taking turns, or so many
     more.
     """
     turns = sum(kind.count is None for kind in policy.kinds)
@@ -63,7 +63,7 @@ def letters(policy: Policy) -> list[str]:
 def describe_kind(kind: Kind) -> str:
     """What happens to a view of this kind, in its order."""
     parts = [_in_words(operation) for operation in kind.operations] or [
-        "the largest centred square as it is"
+        "the largest centered square as it is"
     ]
     if kind.outside != "edge":
         parts.append(f"{kind.outside} outside the image")
@@ -104,8 +104,8 @@ def _deed(operation: Operation) -> str:
             return f"shift {axis} {_range(fraction, sign=sign)}"
         case ops.Jitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue):
             return "jitter " + " ".join(_number(x) for x in (brightness, contrast, saturation, hue))
-        case ops.Grey():
-            return "grey"
+        case ops.Gray():
+            return "gray"
         case ops.Hue(turns=turns):
             return f"hue {_range(turns)}"
         case (

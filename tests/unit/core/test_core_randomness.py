@@ -89,7 +89,7 @@ def test_uniform_is_uniform_within_one_key() -> None:
     assert abs(np.corrcoef(u[1:], u[:-1])[0, 1]) < 0.03
 
 
-def test_neighbouring_numbers_samples_draws_and_epochs_are_uncorrelated() -> None:
+def test_neighboring_numbers_samples_draws_and_epochs_are_uncorrelated() -> None:
     index = torch.arange(20_000)
     zero, one = torch.zeros_like(index), torch.ones_like(index)
     base = uniform(sample_keys(0, "a", 0, index, zero), 2)

@@ -73,7 +73,7 @@ def test_balanced_batches_are_advised_from_three_to_one(write, large, advised):
         assert "4.0 times" in found["imbalance"].text
 
 
-def test_unlabelled_and_single_class_data_say_so(write):
+def test_unlabeled_and_single_class_data_say_so(write):
     assert "no_labels" in findings(write({f"{i}.png": png(i) for i in range(4)}, "flat"))
     assert "one_class" in findings(write(class_folders({"a": 9}), "one"))
 

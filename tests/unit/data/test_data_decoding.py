@@ -22,8 +22,8 @@ def square(image: Image.Image, kind: str = "PNG", side: int = 4, **options) -> n
     return result.square
 
 
-def flat(mode: str, colour) -> Image.Image:
-    return Image.new(mode, (4, 4), colour)
+def flat(mode: str, color) -> Image.Image:
+    return Image.new(mode, (4, 4), color)
 
 
 def test_an_image_of_the_right_size_keeps_every_pixel():
@@ -57,7 +57,7 @@ def test_the_half_level_is_the_area_average(side):
         (flat("RGBA", (0, 0, 0, 51)), 204),
     ],
 )
-def test_grey_depths_and_transparency_convert_as_documented(image, wanted):
+def test_gray_depths_and_transparency_convert_as_documented(image, wanted):
     assert (square(image) == wanted).all()
 
 

@@ -108,7 +108,7 @@ def test_what_cannot_be_cut_is_refused_before_the_first_batch(options):
         epoch_batches(POOL, LABELS, **({"batch_size": 16, "seed": 0, "epoch": 0} | options))
 
 
-def test_balanced_refuses_unlabelled_samples():
+def test_balanced_refuses_unlabeled_samples():
     with pytest.raises(ValueError, match="label"):
         epoch_batches(POOL, LABELS - 1, batch_size=8, seed=0, epoch=0, balanced=True)
     # TypeError where shapes are checked

@@ -76,7 +76,7 @@ def test_only_validation_is_cut_where_test_is_given(write):
     assert counts(listing) == {"train": 16, "val": 4, "test": 6}
 
 
-def test_a_flat_folder_is_unlabelled_also_when_wrapped_in_an_archive_of_its_name(write, tmp_path):
+def test_a_flat_folder_is_unlabeled_also_when_wrapped_in_an_archive_of_its_name(write, tmp_path):
     flat = {f"{i}.png": png(i) for i in range(5)}
     for data in (
         write(flat),
@@ -92,7 +92,7 @@ def test_a_folder_with_one_class_is_a_listing_with_one_class(write):
     assert listing.facts(8).class_names == ("cat",)
 
 
-def test_unlabelled_images_may_lie_in_subfolders_beside_class_folders(write):
+def test_unlabeled_images_may_lie_in_subfolders_beside_class_folders(write):
     contents = class_folders({"cat": 5, "dog": 5, "unlabeled/more/deep": 4}) | {
         "unlabelled/x.png": png(99)
     }
@@ -114,7 +114,7 @@ def test_hidden_files_and_litter_are_ignored(write):
     assert listing.ignored == listing.strays == ()
 
 
-def test_a_licence_beside_the_classes_is_ignored_and_an_image_there_is_a_stray(write):
+def test_a_license_beside_the_classes_is_ignored_and_an_image_there_is_a_stray(write):
     beside = {"LICENSE.txt": b"free", "cover.png": png(77)}
     listing = open_source(write(class_folders({"cat": 5, "dog": 5}) | beside))
     assert listing.ignored == ("LICENSE.txt",)
@@ -132,7 +132,7 @@ def test_class_folders_beside_test_are_refused(write):
     assert "train/" in refusal(write(class_folders({"cat": 5, "dog": 5, "test/cat": 2})))
 
 
-def test_a_missing_path_suggests_its_nearest_neighbours(tmp_path):
+def test_a_missing_path_suggests_its_nearest_neighbors(tmp_path):
     pack(tmp_path / "flowers5.tar", class_folders({"a": 3}))
     assert "flowers5.tar" in refusal(tmp_path / "flower5.tar")
     assert str(tmp_path) in refusal(tmp_path / "no" / "such" / "thing")
@@ -262,9 +262,9 @@ def test_every_form_of_image_of_a_dataset_becomes_the_same_pixels():
     assert (data.images == data.images[0]).all()
     assert data.sizes_px.tolist() == [[8, 6]] * 6
     assert data.split("unlabeled").tolist() == list(range(6))
-    grey = pixels[:, :, 0]
+    gray = pixels[:, :, 0]
     same = load(
-        open_source(Pairs([grey, torch.from_numpy(grey.copy())[None], Image.fromarray(grey)])),
+        open_source(Pairs([gray, torch.from_numpy(gray.copy())[None], Image.fromarray(gray)])),
         view_size=4,
     )
     assert (same.images == same.images[0]).all()
@@ -285,7 +285,7 @@ def test_dataset_labels_may_be_names_tensors_or_absent():
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        ((torch.randn(3, 8, 8), 0), "normalised"),
+        ((torch.randn(3, 8, 8), 0), "normalized"),
         ((torch.full((3, 8, 8), 255.0), 0), "[255, 255]"),
         ((torch.full((3, 8, 8), -0.5), 0), "[-0.5, -0.5]"),
         ((torch.zeros(3, 8, 8, dtype=torch.int32), 0), "int32"),

@@ -36,7 +36,7 @@ def test_validation_never_takes_more_than_5000():
     assert (splits == "val").sum() == VAL_AT_MOST
 
 
-def test_unlabelled_and_given_rows_stay_where_they_are():
+def test_unlabeled_and_given_rows_stay_where_they_are():
     labels, paths, _ = cut_classes([10, 10])
     labels[3] = -1
     splits = np.full(20, "train", dtype="<U9")

@@ -49,13 +49,13 @@ def test_digits_are_stored_as_they_are():
     assert data.images.shape == (1797, 8, 8, 3)
     assert data.images.max() == 255
     assert set(np.unique(data.images[..., 0])) == {round(value * 255 / 16) for value in range(17)}
-    assert data.facts(8) == replace(open_source("digits").facts(8), coloured=False)
+    assert data.facts(8) == replace(open_source("digits").facts(8), colored=False)
     images = data.images.copy()
-    images[-1, 7, 3, 1] ^= 1  # one pixel of one image is not grey
+    images[-1, 7, 3, 1] ^= 1  # one pixel of one image is not gray
     assert replace(data, images=images).facts(8) == open_source("digits").facts(8)
 
 
-def test_facts_count_labelled_training_images(write):
+def test_facts_count_labeled_training_images(write):
     facts = load(
         open_source(write(class_folders({"a": 10, "b": 20, "unlabeled": 4}))), view_size=4
     ).facts(4)

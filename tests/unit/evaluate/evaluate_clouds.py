@@ -16,13 +16,13 @@ def clouds(
     seed: int = 0,
     present: tuple[int, ...] = (),
 ) -> Features:
-    """`n` rows around a centre for each class (the same for every seed), of scale and offset unlike
+    """`n` rows around a center for each class (the same for every seed), of scale and offset unlike
     0 and 1.
     """
-    centres = np.random.default_rng(99).normal(size=(classes, width))
+    centers = np.random.default_rng(99).normal(size=(classes, width))
     random = np.random.default_rng(seed)
     y = random.choice(np.array(present or range(classes)), n).astype(np.int64)
-    x = centres[y] + spread * random.normal(size=(n, width))
+    x = centers[y] + spread * random.normal(size=(n, width))
     x = x * np.linspace(0.1, 20, width) + np.linspace(-30, 5, width)
     return Features(x.astype(np.float32), y, np.arange(n))
 

@@ -12,7 +12,7 @@ import pytest
 from nearfar.evaluate.doctor import Facts, Row, Stopped, healthy_line, judge
 
 FACTS = Facts(
-    "simclr", labelled=False, width=64, rows_a_step=256, lr=0.5, temperature=0.2, warmup_epochs=1.0
+    "simclr", labeled=False, width=64, rows_a_step=256, lr=0.5, temperature=0.2, warmup_epochs=1.0
 )
 HEALTHY = {
     "chance": 5.5,
@@ -124,7 +124,7 @@ def test_pairs_may_be_far_where_a_low_temperature_makes_little_of_it_enough():
 
 def test_few_dimensions_are_an_illness_only_without_labels_and_where_there_are_many():
     few = rows(10, effective_rank=2.5)
-    assert codes(few, labelled=True) == []
+    assert codes(few, labeled=True) == []
     assert codes(few, width=16) == []
     assert codes(few, width=None) == []
     assert codes(rows(10, effective_rank=2.5, projection_std=None)) == []

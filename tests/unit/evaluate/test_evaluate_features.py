@@ -90,7 +90,7 @@ def test_the_bar_advances_by_the_rows_of_each_call(
     assert board.advances == [12, 12, 6]
 
 
-def test_only_labelled_images_are_extracted_split_by_split(encoder: Encoder) -> None:
+def test_only_labeled_images_are_extracted_split_by_split(encoder: Encoder) -> None:
     data = stored_images()
     found = extract_splits(encoder, data, VIEW)
     assert list(found) == ["train", "val", "test"]

@@ -1,4 +1,4 @@
-"""Nearest neighbours: k by rule, and the vote of a slow transcription."""
+"""Nearest neighbors: k by rule, and the vote of a slow transcription."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nearfar.evaluate import knn
 from nearfar.evaluate.features import Features
-from nearfar.evaluate.knn import knn_accuracy, knn_predict, neighbours_for
+from nearfar.evaluate.knn import knn_accuracy, knn_predict, neighbors_for
 
 
 def slow_vote(
@@ -40,7 +40,7 @@ def slow_vote(
     ],
 )
 def test_k_is_a_tenth_of_the_training_rows_at_least_1_and_at_most_200(n: int, k: int) -> None:
-    assert neighbours_for(n) == k
+    assert neighbors_for(n) == k
 
 
 def test_predictions_are_those_of_a_float64_transcription() -> None:

@@ -67,7 +67,7 @@ def test_the_nearest_rows_are_those_of_a_slow_search_and_minus_one_where_there_a
         assert found[row].tolist() == want
 
 
-def test_a_row_is_no_neighbour_of_itself_among_equal_rows() -> None:
+def test_a_row_is_no_neighbor_of_itself_among_equal_rows() -> None:
     found = nearest_rows(np.ones((12, 3), dtype=np.float32))
     assert all(row not in found[row].tolist() for row in range(12))
     assert all(len(set(found[row].tolist())) == 10 for row in range(12))

@@ -1,4 +1,4 @@
-"""The linear probe is scikit-learn's logistic regression on standardised features, folded into raw
+"""The linear probe is scikit-learn's logistic regression on standardized features, folded into raw
 ones.
 """
 
@@ -14,7 +14,7 @@ from nearfar.evaluate.features import Features
 from nearfar.evaluate.probe import WEIGHT_DECAYS, LinearProbe, few_label_probes, linear_probe
 
 
-def standardised_regression(
+def standardized_regression(
     train: Features, x: NDArray[np.float32], decay: float
 ) -> NDArray[np.float64]:
     """scikit-learn's probabilities: mean loss + decay / 2 |w|^2 is C = 1 / (decay n)."""
@@ -26,11 +26,11 @@ def standardised_regression(
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
-def test_the_probe_is_scikit_learns_regression_on_standardised_features(classes: int) -> None:
+def test_the_probe_is_scikit_learns_regression_on_standardized_features(classes: int) -> None:
     train = clouds(200, classes=classes, spread=2.0)
     val, test = (clouds(100, classes=classes, spread=2.0, seed=seed) for seed in (1, 2))
     probe = linear_probe(train, val, classes)
-    want = standardised_regression(train, test.x, probe.weight_decay)
+    want = standardized_regression(train, test.x, probe.weight_decay)
     assert probe.weight.shape == (classes, 5)
     assert probe.probabilities(test.x) == pytest.approx(want, abs=5e-3)
     decided = np.sort(want)[:, -1] - np.sort(want)[:, -2] > 0.01
@@ -68,7 +68,7 @@ def test_one_class_alone_is_an_error() -> None:
 def test_the_weight_decay_is_the_one_that_is_best_on_validation() -> None:
     train, val = clouds(40, width=30, spread=3.0), clouds(400, width=30, spread=3.0, seed=1)
     accuracy = {
-        decay: float((standardised_regression(train, val.x, decay).argmax(axis=1) == val.y).mean())
+        decay: float((standardized_regression(train, val.x, decay).argmax(axis=1) == val.y).mean())
         for decay in WEIGHT_DECAYS
     }
     assert max(accuracy.values()) - min(accuracy.values()) > 0.02  # the choice matters here

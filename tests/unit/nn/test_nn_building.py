@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nearfar.core.errors import UserError
-from nearfar.nn.building import build_encoder, encoder_names, hub_normalisation, load_weights
+from nearfar.nn.building import build_encoder, encoder_names, hub_normalization, load_weights
 from nearfar.nn.encoders import Encoder
 
 
@@ -86,9 +86,9 @@ def test_a_size_that_a_network_cannot_take_is_the_users_error() -> None:
         build_encoder("vit_tiny_patch16_224", size=8)
 
 
-def test_the_hubs_normalisation_is_the_one_of_that_name() -> None:
-    assert hub_normalisation("resnet18") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert hub_normalisation("vit_tiny_patch16_224")[0] == (0.5, 0.5, 0.5)
+def test_the_hubs_normalization_is_the_one_of_that_name() -> None:
+    assert hub_normalization("resnet18") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert hub_normalization("vit_tiny_patch16_224")[0] == (0.5, 0.5, 0.5)
 
 
 def test_weights_that_the_hub_does_not_give_are_the_users_error_that_names_a_way_out(

@@ -103,7 +103,7 @@ def test_a_module_that_cannot_take_the_size_is_refused_with_the_size() -> None:
 
 def test_a_module_of_another_number_of_channels_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot take images"):
-        Encoder(conv4(1), size=8, architecture="grey")
+        Encoder(conv4(1), size=8, architecture="gray")
 
 
 # ---- precision
@@ -323,7 +323,7 @@ def test_a_failing_backward_puts_the_running_statistics_back() -> None:
     assert [buffer.data_ptr() for buffer in encoder.buffers()] == before
 
 
-def test_with_batch_norm_each_chunk_is_its_own_normalisation_group() -> None:
+def test_with_batch_norm_each_chunk_is_its_own_normalization_group() -> None:
     """What gradient a chunked BatchNorm has: that of three networks in a row, with the statistics
     of each.
     """

@@ -11,7 +11,7 @@ from nearfar.nn.groups import encode_keys, encode_queries
 SAMPLES = 12
 
 
-def normalising_encoder() -> Encoder:
+def normalizing_encoder() -> Encoder:
     torch.manual_seed(0)
     return Encoder(conv4().double(), size=8, architecture="conv4")
 
@@ -35,7 +35,7 @@ def order() -> torch.Tensor:
 
 @pytest.mark.parametrize(("size", "groups"), [(2, 6), (4, 3), (5, 2), (6, 2), (12, 2), (100, 2)])
 def test_queries_share_statistics_with_the_samples_beside_them(size, groups):
-    encoder = normalising_encoder()
+    encoder = normalizing_encoder()
     found = companions(lambda views: encode_queries(encoder, views, size=size))
     length = SAMPLES // groups
     assert found == [
@@ -47,7 +47,7 @@ def test_keys_share_statistics_with_others_than_their_queries():
     """Without the order the two would be equal, and the batch alone would say which key is a
     query's own.
     """
-    encoder = normalising_encoder()
+    encoder = normalizing_encoder()
     queries = companions(lambda views: encode_queries(encoder, views, size=4))
     keys = companions(lambda views: encode_keys(encoder, views, size=4, order=order()))
     places = order().argsort().tolist()
@@ -60,7 +60,7 @@ def test_keys_share_statistics_with_others_than_their_queries():
 
 
 def test_keys_come_back_in_the_order_of_the_batch_without_gradient():
-    encoder = normalising_encoder()
+    encoder = normalizing_encoder()
     encoder.eval()  # no statistics of a batch: only the order is left to compare
     views = random_views(2, SAMPLES, 3, 8, 8)
     keys = encode_keys(encoder, views, size=4, order=order())

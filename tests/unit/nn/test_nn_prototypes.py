@@ -31,7 +31,7 @@ def test_they_begin_at_length_1_and_are_brought_back_to_it():
     assert torch.allclose(prototypes.weight.norm(dim=1), torch.ones(6).double())
     before = prototypes.weight.detach().clone()
     prototypes.weight.data *= torch.arange(1, 7)[:, None]
-    prototypes.renormalise()
+    prototypes.renormalize()
     assert torch.allclose(prototypes.weight, before, atol=1e-12)
 
 

@@ -27,7 +27,7 @@ def digits_images() -> tuple[np.ndarray, np.ndarray]:
 
 
 def made_up_images(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Coloured noise, for tests that look at no picture."""
+    """Colored noise, for tests that look at no picture."""
     random = np.random.default_rng(seed)
     labels = (np.arange(n) % max(1, classes)).astype(np.int64)
     return random.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), labels
@@ -126,9 +126,9 @@ def _rows(
     xy[wrong] *= 0.55
     far = ((xy[:, None] - xy[None]) ** 2).sum(-1)
     np.fill_diagonal(far, np.inf)
-    neighbours = np.full((n, 10), -1, np.int64)  # -1, as nearfar writes it: there are no more
-    neighbours[:, : min(10, n - 1)] = np.argsort(far, 1)[:, : min(10, n - 1)]
-    neighbours[0, 7:] = -1
+    neighbors = np.full((n, 10), -1, np.int64)  # -1, as nearfar writes it: there are no more
+    neighbors[:, : min(10, n - 1)] = np.argsort(far, 1)[:, : min(10, n - 1)]
+    neighbors[0, 7:] = -1
     return {
         "embeddings": random.normal(size=(n, 4)).astype(np.float32),
         "labels": labels,
@@ -141,7 +141,7 @@ def _rows(
         "split": np.array(["test"] * n),
         "paths": np.array([f"digits/{i:04d}" for i in range(n)]),
         "xy": xy.astype(np.float32),
-        "neighbours": neighbours,
+        "neighbors": neighbors,
         "thumbnails": thumbnails,
     }
 

@@ -69,10 +69,10 @@ def test_the_lines_for_a_timm_net_load_its_weights_stem_edit_included(
 
 def test_the_lines_state_the_evaluation_transform() -> None:
     lines = loading_lines(RESNET)
-    assert "centred square of 0.9 times the shorter side" in lines
+    assert "centered square of 0.9 times the shorter side" in lines
     assert "resize it to 32 x 32 px" in lines
     assert "mean = (0.49, 0.48, 0.45)" in lines
-    assert "the largest centred square" in loading_lines(CONV4)
+    assert "the largest centered square" in loading_lines(CONV4)
 
 
 def test_a_module_of_the_users_own_is_asked_for_by_name() -> None:

@@ -19,7 +19,7 @@ from nearfar.report.confusion import confusion_matrices
 from nearfar.report.groups import findings
 from nearfar.report.maps import map_families
 from nearfar.report.page import json_for_script
-from nearfar.report.palette import COLOURS, class_styles
+from nearfar.report.palette import COLORS, class_styles
 from nearfar.report.read import read_source
 from nearfar.report.rows import TestRows
 from nearfar.report.sheet import Sheet
@@ -148,18 +148,18 @@ def test_a_noisy_sheet_of_many_thumbnails_can_be_drawn() -> None:
     assert sheet.data_uri().startswith("data:image/jpeg;base64,")
 
 
-def test_the_first_120_classes_all_look_different_and_neighbours_doubly_so() -> None:
+def test_the_first_120_classes_all_look_different_and_neighbors_doubly_so() -> None:
     styles = class_styles(120)
     assert len(set(styles)) == 120
     assert all(
-        a.colour != b.colour and a.shape != b.shape
+        a.color != b.color and a.shape != b.shape
         for a, b in pairwise(styles)
-        if a.colour != COLOURS[-1]
+        if a.color != COLORS[-1]
     )
 
 
-def test_colours_stay_apart_for_colour_blind_eyes() -> None:
-    rgb = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in COLOURS]) / 255
+def test_colors_stay_apart_for_color_blind_eyes() -> None:
+    rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in COLORS]) / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     protan = [
         [0.152286, 1.052583, -0.204868],
@@ -250,7 +250,7 @@ def test_a_run_without_labels_gives_a_page_that_says_so(tmp_path: Path) -> None:
     assert "Nothing was measured, so there is no table." in html
 
 
-def test_unlabelled_test_rows_are_mapped_without_classes(tmp_path: Path) -> None:
+def test_unlabeled_test_rows_are_mapped_without_classes(tmp_path: Path) -> None:
     run = write_run(
         tmp_path / "run", change={"data": {"name": "photos", "n_test": 40}, "confusion": None}
     )
@@ -264,20 +264,20 @@ def test_unlabelled_test_rows_are_mapped_without_classes(tmp_path: Path) -> None
     assert 'class="legend"' not in html
 
 
-def test_neighbours_that_are_not_there_are_neither_drawn_nor_counted(tmp_path: Path) -> None:
-    """Row 0 has one neighbour, of its own class; numpy would take -1 for the last row, which is of
+def test_neighbors_that_are_not_there_are_neither_drawn_nor_counted(tmp_path: Path) -> None:
+    """Row 0 has one neighbor, of its own class; numpy would take -1 for the last row, which is of
     another.
     """
     run = write_run(tmp_path / "run")
     with np.load(run / "embeddings.npz") as arrays:
         rows = dict(arrays)
     rows["labels"] = np.array([0, 0, *[-1] * 37, 1])
-    rows["neighbours"] = np.full((40, 10), -1)
-    rows["neighbours"][:2, 0] = (1, 0)
+    rows["neighbors"] = np.full((40, 10), -1)
+    rows["neighbors"][:2, 0] = (1, 0)
     np.savez(run / "embeddings.npz", **rows)
     html = _page(run)
     assert _payload(html)["maps"][0]["near"] == [[1], [0], *[[]] * 38]
-    assert "100.0 % of the 1 nearest neighbours" in html
+    assert "100.0 % of the 1 nearest neighbors" in html
 
 
 @pytest.mark.parametrize("n", [1, 2, 6])
@@ -334,8 +334,8 @@ def test_a_broken_line_of_metrics_is_forgiven_only_at_the_end_of_an_interrupted_
     [
         ("labels", np.full(40, 10), "labels: want -1 to 9"),
         ("predictions", np.full(40, -2), "predictions: want -1 to 9"),
-        ("neighbours", np.full((40, 10), 40), "neighbours: want -1 to 39"),
-        ("neighbours", np.full((40, 10), -2), "neighbours: want -1 to 39"),
+        ("neighbors", np.full((40, 10), 40), "neighbors: want -1 to 39"),
+        ("neighbors", np.full((40, 10), -2), "neighbors: want -1 to 39"),
         ("xy", np.zeros((39, 2)), r"xy: want shape \(40, 2\)"),
         ("thumbnails", np.zeros((40, 32, 32, 3), np.float32), "thumbnails: want uint8"),
         ("labels", np.zeros(40), "labels: want integers"),

@@ -20,16 +20,16 @@ from nearfar.report import write_report
 from nearfar.report.pictures import read_picture
 
 
-def sheet(colour: tuple[int, int, int] = (200, 30, 30), side: int = 60, **options) -> bytes:
+def sheet(color: tuple[int, int, int] = (200, 30, 30), side: int = 60, **options) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(buffer, "PNG", **options)
+    Image.new("RGB", (side, side), color).save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 
 def give_views(
-    run: Path, *, policy: str = "simclr", count: int = 2, colour=(200, 30, 30), size: int = 32
+    run: Path, *, policy: str = "simclr", count: int = 2, color=(200, 30, 30), size: int = 32
 ) -> None:
-    (run / "views.png").write_bytes(sheet(colour))
+    (run / "views.png").write_bytes(sheet(color))
     results = json.loads((run / "results.json").read_text())
     results["views"] = {"policy": policy, "count": count, "shown": str(count)}
     results["encoder"]["size"] = size
@@ -58,7 +58,7 @@ def test_a_run_shows_its_sheet_with_policy_size_and_count(tmp_path):
     html = page(run)
     assert shown(html) == [("supcon", (200, 30, 30))]
     assert "Policy &lt;b&gt;own&lt;/b&gt;, 32 px; views of each image a step: 2." in html
-    assert "their normalisation undone" in html
+    assert "their normalization undone" in html
     assert "with seed 0" in html
 
 
@@ -74,7 +74,7 @@ def test_runs_that_share_their_views_show_one_sheet_of_the_run_with_most(tmp_pat
     for number, (method, count) in enumerate((("cross_entropy", 1), ("simclr", 2), ("supcon", 2))):
         for seed in range(3):
             give_views(
-                folder / method / f"seed{seed}", count=count, colour=(0, 60 * number, 10 * seed)
+                folder / method / f"seed{seed}", count=count, color=(0, 60 * number, 10 * seed)
             )
     html = page(folder)
     (only,) = shown(html)

@@ -20,7 +20,7 @@ COUNTERS = Counters(
 
 
 def pair(out: int = 4) -> tuple[nn.Module, Optimizer]:
-    """A method of a convolution and a norm, and its optimiser after a step."""
+    """A method of a convolution and a norm, and its optimizer after a step."""
     net = nn.Sequential(nn.Conv2d(3, out, 3), nn.BatchNorm2d(out)).to(
         memory_format=torch.channels_last
     )
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoints" / "last.pt"
 
 
-def test_method_optimiser_and_counters_come_back(path: Path) -> None:
+def test_method_optimizer_and_counters_come_back(path: Path) -> None:
     net, optimizer = pair()
     save_checkpoint(path, net, optimizer, COUNTERS)
     other, other_optimizer = pair()
@@ -50,7 +50,7 @@ def test_method_optimiser_and_counters_come_back(path: Path) -> None:
 
 
 def grouped(model: nn.Module, name: str) -> Optimizer:
-    """An optimiser with four groups: a part at a constant rate, each with and without decay."""
+    """An optimizer with four groups: a part at a constant rate, each with and without decay."""
     own = {**OWN_KEYS.get(("optimizer", "name", name), {})}
     groups = parameter_groups(model, constant_rate=("1",), decay_norms_and_biases=False)
     return build_optimizer(name, groups, lr=0.1, weight_decay=0.1, momentum=0.9, **own)

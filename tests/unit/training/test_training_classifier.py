@@ -98,7 +98,7 @@ def test_a_finetuned_encoder_learns_at_its_own_rate_and_its_statistics_move() ->
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_the_folded_layers_give_the_scores_of_the_head_on_standardised_representations(
+def test_the_folded_layers_give_the_scores_of_the_head_on_standardized_representations(
     kind: str,
 ) -> None:
     model = made(kind).eval()

@@ -39,7 +39,7 @@ def rank_me(rows: Tensor) -> float:
 def test_the_effective_rank_is_rank_me_s(shape):
     rows = random(*shape) * torch.logspace(0, -3, shape[1])
     assert effective_rank(rows) == pytest.approx(rank_me(rows), rel=1e-5)
-    # as they are, not centred
+    # as they are, not centered
     assert effective_rank(rows + 5) == pytest.approx(rank_me(rows + 5), rel=1e-5)
 
 

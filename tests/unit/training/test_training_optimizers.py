@@ -1,4 +1,4 @@
-"""Optimisers by name, and their state restored as it was laid out."""
+"""Optimizers by name, and their state restored as it was laid out."""
 
 import io
 from typing import Any
@@ -61,7 +61,7 @@ def saved_contiguously(optimizer: Optimizer) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("name", "kind"), list(KINDS.items()))
-def test_a_name_gives_its_optimiser_with_rate_and_weight_decay(
+def test_a_name_gives_its_optimizer_with_rate_and_weight_decay(
     name: str, kind: type[Optimizer]
 ) -> None:
     optimizer = build_optimizer(
@@ -136,7 +136,7 @@ def test_a_part_with_a_rate_of_its_own_is_a_group_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", list(OWN))
-def test_an_optimisers_own_settings_reach_it(name: str) -> None:
+def test_an_optimizers_own_settings_reach_it(name: str) -> None:
     (group,) = build_optimizer(
         name, weights(), lr=0.1, weight_decay=0.02, momentum=0.8, **OWN[name]
     ).param_groups
@@ -166,7 +166,7 @@ def test_torchs_own_loading_keeps_the_strides_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("name", list(KINDS))
-def test_a_restored_optimiser_takes_the_step_of_the_one_that_was_saved(name: str) -> None:
+def test_a_restored_optimizer_takes_the_step_of_the_one_that_was_saved(name: str) -> None:
     (one, left), (two, right) = stepped(name), stepped(name)
     load_optimizer_state(two, saved_contiguously(one))
     generator = torch.Generator().manual_seed(2)

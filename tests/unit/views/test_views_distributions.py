@@ -10,7 +10,7 @@ import pytest
 import torch
 import torchvision.transforms.v2 as tv2
 from scipy import stats
-from views_pictures import EACH, boxes_of, policy, recipe_of
+from views_pictures import EACH, boxes_of, params_of, policy
 
 from nearfar.views.operations import (
     Blur,
@@ -20,7 +20,7 @@ from nearfar.views.operations import (
     Cutout,
     Erase,
     Flip,
-    Grey,
+    Gray,
     Hue,
     Invert,
     Jitter,
@@ -37,7 +37,7 @@ from nearfar.views.operations import (
     SolarizeAdd,
     Translate,
 )
-from nearfar.views.recipes import COLOUR, GREY, WIDTH, Recipe
+from nearfar.views.params import COLOR, GRAY, WIDTH, ViewParams
 
 N = 3000
 P_VALUE = 1e-5  # one in a thousand of these tests would fail by chance, were the draws others
@@ -65,7 +65,7 @@ def crops_of_torchvision(size: tuple[int, int], n: int, area: tuple[float, float
 
 
 def assert_same_crops(size: tuple[int, int], n: int, area: tuple[float, float]) -> None:
-    ours = boxes_of(recipe_of(policy(Crop(area=area)), n, true=size), size)[0]
+    ours = boxes_of(params_of(policy(Crop(area=area)), n, true=size), size)[0]
     assert np.abs(ours - ours.round()).max() < 1e-2  # whole pixels, in float32 shares
     left, top, width, height = ours.round().T
     left2, top2, width2, height2 = crops_of_torchvision(size, n, area).T
@@ -106,7 +106,7 @@ def test_many_crops_are_distributed_as_torchvisions(size, area):
     ],
 )
 def test_every_crop_lies_inside_its_image_and_has_whole_pixels(true, area, aspect):
-    boxes = boxes_of(recipe_of(policy(Crop(area=area, aspect=aspect)), 500, true=true), true)[0]
+    boxes = boxes_of(params_of(policy(Crop(area=area, aspect=aspect)), 500, true=true), true)[0]
     whole = boxes.round()
     assert np.abs(boxes - whole).max() < 1e-2
     assert (whole[:, 2:] >= 1).all()
@@ -116,14 +116,14 @@ def test_every_crop_lies_inside_its_image_and_has_whole_pixels(true, area, aspec
 
 def test_crops_reach_every_place_equally_often_and_their_axes_are_independent():
     boxes = boxes_of(
-        recipe_of(policy(Crop(area=(1 / 3, 1 / 3), aspect=(1, 1))), N, true=(4, 3)), (4, 3)
+        params_of(policy(Crop(area=(1 / 3, 1 / 3), aspect=(1, 1))), N, true=(4, 3)), (4, 3)
     )[0].round()
     assert (boxes[:, 2:] == 2).all()
     table = np.zeros((3, 2))
     np.add.at(table, tuple(boxes[:, :2].astype(int).T), 1)
     assert stats.chisquare(table.ravel()).pvalue > P_VALUE
     boxes = boxes_of(
-        recipe_of(policy(Crop(area=(0.1, 0.1), aspect=(1, 1))), N, true=(500, 500)), (500, 500)
+        params_of(policy(Crop(area=(0.1, 0.1), aspect=(1, 1))), N, true=(500, 500)), (500, 500)
     )[0]
     assert abs(np.corrcoef(boxes[:, 0], boxes[:, 1])[0, 1]) < 0.1
 
@@ -141,49 +141,49 @@ def test_crops_reach_every_place_equally_often_and_their_axes_are_independent():
         ((20000, 1), (0.75, 4 / 3), (9999, 0, 1, 1)),
     ],
 )
-def test_where_no_try_fits_the_crop_is_centred_as_torchvisions(size, aspect, box):
-    boxes = boxes_of(recipe_of(policy(Crop(area=(1, 1), aspect=aspect)), 3, true=size), size)[0]
+def test_where_no_try_fits_the_crop_is_centered_as_torchvisions(size, aspect, box):
+    boxes = boxes_of(params_of(policy(Crop(area=(1, 1), aspect=aspect)), 3, true=size), size)[0]
     assert boxes == pytest.approx(np.array([box] * 3), abs=0.01)
 
 
-def test_a_crop_that_does_not_happen_leaves_the_centred_square():
+def test_a_crop_that_does_not_happen_leaves_the_centered_square():
     boxes = boxes_of(
-        recipe_of(policy(Crop(probability=0.3, area=(0.1, 0.2))), N, true=(60, 40)), (60, 40)
+        params_of(policy(Crop(probability=0.3, area=(0.1, 0.2))), N, true=(60, 40)), (60, 40)
     )[0]
     left = (np.abs(boxes - (10, 0, 40, 40)) < 1e-3).all(1)
     assert left.mean() == pytest.approx(0.7, abs=0.03)
 
 
-def first(recipe: Recipe) -> np.ndarray:
+def first(params: ViewParams) -> np.ndarray:
     """(B, 12): what the first stage of the first view holds."""
-    return recipe.amount[0, :, 0].astype(np.float64)
+    return params.amount[0, :, 0].astype(np.float64)
 
 
-def shear_of(recipe: Recipe) -> np.ndarray:
-    return recipe.warp[0, :, 0, 1].astype(np.float64)
+def shear_of(params: ViewParams) -> np.ndarray:
+    return params.warp[0, :, 0, 1].astype(np.float64)
 
 
-def red(recipe: Recipe) -> np.ndarray:
-    return first(recipe)[:, 0]
+def red(params: ViewParams) -> np.ndarray:
+    return first(params)[:, 0]
 
 
-def saturation_of(recipe: Recipe) -> np.ndarray:
-    return (red(recipe) - GREY[0]) / (1 - GREY[0])
+def saturation_of(params: ViewParams) -> np.ndarray:
+    return (red(params) - GRAY[0]) / (1 - GRAY[0])
 
 
-def in_yiq(recipe: Recipe) -> np.ndarray:
+def in_yiq(params: ViewParams) -> np.ndarray:
     """(B, 3, 3): the matrices as they act on Y, I and Q."""
-    yiq = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
-    return yiq @ first(recipe).reshape(-1, 3, 4)[:, :, :3] @ np.linalg.inv(yiq)
+    yiq = np.array([GRAY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
+    return yiq @ first(params).reshape(-1, 3, 4)[:, :, :3] @ np.linalg.inv(yiq)
 
 
-def turn_of(recipe: Recipe) -> np.ndarray:
-    """Turns of the colour circle, from what becomes of I."""
-    return np.arctan2(-in_yiq(recipe)[:, 2, 1], in_yiq(recipe)[:, 1, 1]) / (2 * math.pi)
+def turn_of(params: ViewParams) -> np.ndarray:
+    """Turns of the color circle, from what becomes of I."""
+    return np.arctan2(-in_yiq(params)[:, 2, 1], in_yiq(params)[:, 1, 1]) / (2 * math.pi)
 
 
 # name: operation, what it drew, from where to where
-UNIFORM: dict[str, tuple[Operation, Callable[[Recipe], np.ndarray], float, float]] = {
+UNIFORM: dict[str, tuple[Operation, Callable[[ViewParams], np.ndarray], float, float]] = {
     "rotate": (
         Rotate(degrees=(-15, 40)),
         lambda r: np.degrees(np.arctan2(r.warp[0, :, 1, 0], r.warp[0, :, 0, 0])),
@@ -225,7 +225,7 @@ UNIFORM: dict[str, tuple[Operation, Callable[[Recipe], np.ndarray], float, float
 @pytest.mark.parametrize("name", list(UNIFORM))
 def test_an_operation_draws_uniformly_from_its_range_and_reaches_both_ends(name):
     operation, drawn, low, high = UNIFORM[name]
-    values = drawn(recipe_of(policy(operation), N)).astype(np.float64)
+    values = drawn(params_of(policy(operation), N)).astype(np.float64)
     slack = 1e-5 * max(abs(low), abs(high))
     assert low - slack <= values.min() < low + 0.01 * (high - low)
     assert high + slack >= values.max() > high - 0.01 * (high - low)
@@ -237,12 +237,12 @@ def test_an_operation_draws_uniformly_from_its_range_and_reaches_both_ends(name)
 
 def test_jitter_draws_its_four_apart():
     """As if each stood alone, all recovered from one matrix."""
-    recipe = recipe_of(policy(Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)), N)
-    m, yiq = first(recipe).reshape(-1, 3, 4), in_yiq(recipe)
+    params = params_of(policy(Jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)), N)
+    m, yiq = first(params).reshape(-1, 3, 4), in_yiq(params)
     gain = yiq[:, 0, 0]  # brightness · contrast
-    brightness = gain + m[:, 0, 3]  # grey of the mean stays what brightness made of it
+    brightness = gain + m[:, 0, 3]  # gray of the mean stays what brightness made of it
     saturation = np.hypot(yiq[:, 1, 1], yiq[:, 2, 1]) / gain
-    drawn = np.stack([brightness, gain / brightness, saturation, turn_of(recipe)])
+    drawn = np.stack([brightness, gain / brightness, saturation, turn_of(params)])
     for row, (low, width) in zip(drawn, [(0.6, 0.8)] * 3 + [(-0.1, 0.2)], strict=True):
         assert low - 1e-4 <= row.min() < low + 0.02 * width
         assert stats.kstest(row, stats.uniform(low, width).cdf).pvalue > P_VALUE
@@ -250,10 +250,10 @@ def test_jitter_draws_its_four_apart():
 
 
 def test_bits_are_drawn_alike_often_with_both_ends():
-    bits = first(recipe_of(policy(Posterize(bits=(3, 6))), N))[:, 0].astype(int)
+    bits = first(params_of(policy(Posterize(bits=(3, 6))), N))[:, 0].astype(int)
     assert set(bits) == {3, 4, 5, 6}
     assert stats.chisquare(np.bincount(bits)[3:]).pvalue > P_VALUE
-    assert set(first(recipe_of(policy(Posterize(bits=(8, 8))), 50))[:, 0]) == {8}
+    assert set(first(params_of(policy(Posterize(bits=(8, 8))), 50))[:, 0]) == {8}
 
 
 @pytest.mark.parametrize("name", ["rotate", "shear", "translate"])
@@ -269,7 +269,7 @@ def test_either_sign_is_taken_half_of_the_time(name):
             lambda r: -r.warp[0, :, 0, 2] / 2,
         ),
     }[name]
-    values = drawn(recipe_of(policy(operation), N))
+    values = drawn(params_of(policy(operation), N))
     assert (values > 0).mean() == pytest.approx(0.5, abs=0.05)
     low, high = (20, 30) if name == "rotate" else (0.2, 0.3)
     assert stats.kstest(np.abs(values), stats.uniform(low, high - low).cdf).pvalue > P_VALUE
@@ -286,10 +286,10 @@ def test_an_operation_happens_as_often_as_it_says(name, probability):
     wanted = [policy(operation)] + (
         [] if name == "crop" else [policy(OneOf(among=((operation,),)))]
     )
-    still = recipe_of(policy(), 1, true=(40, 32)).warp[0, 0]
+    still = params_of(policy(), 1, true=(40, 32)).warp[0, 0]
     for one in wanted:
-        recipe = recipe_of(one, N, true=(40, 32))
-        happened = (recipe.stage[0] > 0).any(1) | (recipe.warp[0] != still).any((1, 2))
+        params = params_of(one, N, true=(40, 32))
+        happened = (params.stage[0] > 0).any(1) | (params.warp[0] != still).any((1, 2))
         rarely_nothing = 0.003 if name == "crop" else 0.0  # the square that lies there anyway
         assert happened.mean() == pytest.approx(
             probability, abs=rarely_nothing if probability in (0, 1) else 0.03
@@ -298,7 +298,7 @@ def test_an_operation_happens_as_often_as_it_says(name, probability):
 
 def test_one_of_happens_as_often_as_it_says_and_chooses_alike_often():
     among = tuple((Solarize(threshold=(k, k)),) for k in range(7))
-    amounts = recipe_of(policy(OneOf(probability=0.6, times=1, among=among)), 2 * N)
+    amounts = params_of(policy(OneOf(probability=0.6, times=1, among=among)), 2 * N)
     happened = amounts.stage[0, :, 0] > 0
     assert happened.mean() == pytest.approx(0.6, abs=0.03)
     assert (
@@ -309,20 +309,20 @@ def test_one_of_happens_as_often_as_it_says_and_chooses_alike_often():
 
 def test_one_of_carries_out_the_whole_list_in_its_order():
     pair = (Posterize(bits=(4, 4)), Invert(), Brightness(factor=(0.5, 0.5)))
-    recipe = recipe_of(policy(Invert(), OneOf(times=2, among=(pair,)), Grey()), 20)
-    # the last brightness and grey are one matrix
-    assert (recipe.stage[0, :, :7] == [7, 2, 7, 1, 2, 7, 1]).all()
-    assert (recipe.stage[0, :, 7:] == 0).all()
-    assert recipe.amount.shape == (1, 20, 8, WIDTH)
+    params = params_of(policy(Invert(), OneOf(times=2, among=(pair,)), Gray()), 20)
+    # the last brightness and gray are one matrix
+    assert (params.stage[0, :, :7] == [7, 2, 7, 1, 2, 7, 1]).all()
+    assert (params.stage[0, :, 7:] == 0).all()
+    assert params.amount.shape == (1, 20, 8, WIDTH)
 
 
 def test_half_of_the_views_are_mirrored_each_for_itself():
-    warp = recipe_of(policy(Flip()), 2000, count=2).warp
+    warp = params_of(policy(Flip()), 2000, count=2).warp
     mirrored = warp[..., 0, 0] < 0
     assert mirrored.mean() == pytest.approx(0.5, abs=0.05)
     assert (mirrored[0] != mirrored[1]).mean() == pytest.approx(0.5, abs=0.05)
     assert (warp[..., 1, 1] > 0).all()
-    vertical = recipe_of(policy(Flip(axis="vertical")), 2000).warp
+    vertical = params_of(policy(Flip(axis="vertical")), 2000).warp
     assert (vertical[..., 0, 0] > 0).all()
     assert (vertical[..., 1, 1] < 0).mean() == pytest.approx(0.5, abs=0.05)
 
@@ -334,7 +334,7 @@ def test_erased_rectangles_are_distributed_as_torchvisions():
         torch.manual_seed(0)
         made = [transform.make_params([torch.empty(3, size, size)]) for _ in range(n)]
     theirs = np.array([[m["j"], m["i"], m["w"], m["h"]] for m in made], float)
-    ours = first(recipe_of(policy(Erase()), n, size=size))[:, :4]
+    ours = first(params_of(policy(Erase()), n, size=size))[:, :4]
     for name, of in (
         ("area", lambda box: box[:, 2] * box[:, 3]), ("aspect", lambda box: box[:, 3] / box[:, 2]),
         ("left", lambda box: box[:, 0]), ("top", lambda box: box[:, 1]),
@@ -346,17 +346,17 @@ def test_erased_rectangles_are_distributed_as_torchvisions():
 
 
 def test_a_rectangle_that_never_fits_is_left_out():
-    recipe = recipe_of(policy(Erase(area=(1, 1))), 200)
-    assert (recipe.stage == 0).all()
+    params = params_of(policy(Erase(area=(1, 1))), 200)
+    assert (params.stage == 0).all()
 
 
 def test_cutouts_lie_anywhere():
     size = 50
-    boxes = first(recipe_of(policy(Cutout(side=(0.2, 0.2))), N, size=size))
+    boxes = first(params_of(policy(Cutout(side=(0.2, 0.2))), N, size=size))
     assert (boxes[:, 2:4] == 10).all()
-    for centre in (boxes[:, 0] + 5, boxes[:, 1] + 5):
-        assert set(centre.astype(int)) == set(range(size))
-        assert stats.chisquare(np.bincount(centre.astype(int))).pvalue > P_VALUE
+    for center in (boxes[:, 0] + 5, boxes[:, 1] + 5):
+        assert set(center.astype(int)) == set(range(size))
+        assert stats.chisquare(np.bincount(center.astype(int))).pvalue > P_VALUE
     assert abs(np.corrcoef(boxes[:, :2].T)[0, 1]) < 0.1
 
 
@@ -369,20 +369,20 @@ def test_blurs_reach_as_far_as_their_kernel_says():
         (32, 1.0, 16),
         (10, 1.0, 5),
     ):
-        assert set(first(recipe_of(policy(Blur(kernel=kernel)), 50, size=size))[:, 1]) == {
+        assert set(first(params_of(policy(Blur(kernel=kernel)), 50, size=size))[:, 1]) == {
             radius
         }, (size, kernel)
-    free = first(recipe_of(policy(Blur()), 500))
+    free = first(params_of(policy(Blur()), 500))
     assert (free[:, 1] == np.ceil(3 * free[:, 0])).all()
     # mirrored once, no further
-    assert set(first(recipe_of(policy(Blur(sigma_px=(9, 9))), 5, size=8))[:, 1]) == {7}
+    assert set(first(params_of(policy(Blur(sigma_px=(9, 9))), 5, size=8))[:, 1]) == {7}
 
 
-def test_operations_on_colour_between_others_are_matrices_of_their_own():
-    recipe = recipe_of(
+def test_operations_on_color_between_others_are_matrices_of_their_own():
+    params = params_of(
         policy(
-            Grey(), Brightness(factor=(0.5, 0.5)), Invert(), Grey(), Flip(), Contrast(factor=(1, 1))
+            Gray(), Brightness(factor=(0.5, 0.5)), Invert(), Gray(), Flip(), Contrast(factor=(1, 1))
         ),
         3,
     )
-    assert (recipe.stage[0] == [COLOUR, 7, COLOUR]).all()
+    assert (params.stage[0] == [COLOR, 7, COLOR]).all()

@@ -1,7 +1,7 @@
 """Each operation, by way of a policy that holds it alone, against torchvision's functional of the
 same name.
 
-Stated are the largest and the mean difference in grey levels; 1 of them is 1/255.
+Stated are the largest and the mean difference in gray levels; 1 of them is 1/255.
 """
 
 import itertools
@@ -21,9 +21,9 @@ from views_pictures import (
     RAW,
     WHERE,
     boxes_of,
+    params_of,
     pictures,
     policy,
-    recipe_of,
     shown,
     store,
     views_of,
@@ -41,7 +41,7 @@ from nearfar.views.operations import (
     Equalize,
     Erase,
     Flip,
-    Grey,
+    Gray,
     Hue,
     Invert,
     Jitter,
@@ -56,8 +56,8 @@ from nearfar.views.operations import (
     SolarizeAdd,
     Translate,
 )
+from nearfar.views.params import GRAY
 from nearfar.views.plan import ViewPlan
-from nearfar.views.recipes import GREY
 
 SIDE = 32
 BILINEAR = InterpolationMode.BILINEAR
@@ -129,7 +129,7 @@ OF_FLOATS: dict[str, tuple[Operation, Theirs, tuple[float, float]]] = {
         (0.03, 0.02),
     ),
     # .2989 of red there, .299 here
-    "grey": (Grey(), lambda x: tv.rgb_to_grayscale(x, 3), (0.03, 0.02)),
+    "gray": (Gray(), lambda x: tv.rgb_to_grayscale(x, 3), (0.03, 0.02)),
     "blur": (Blur(sigma_px=(1.3, 1.3)), lambda x: tv.gaussian_blur(x, [9, 9], [1.3, 1.3]), EXACT),
     "blur, short kernel": (
         Blur(sigma_px=(2, 2), kernel=0.1),
@@ -156,7 +156,7 @@ OF_BYTES: dict[str, tuple[Operation, Theirs, tuple[float, float]]] = {
     # float32 there, whose whole numbers may fall short
     "autocontrast": (Autocontrast(), tv.autocontrast, (1, 0.02)),
     "invert": (Invert(), tv.invert, (0, 0)),
-    # What rounds on bytes there and not here: a smoothing, a mean grey, each result.
+    # What rounds on bytes there and not here: a smoothing, a mean gray, each result.
     "sharpness of bytes": (
         fixed("sharpness", 1.7),
         lambda x: tv.adjust_sharpness(x, 1.7),
@@ -218,7 +218,7 @@ def test_the_smoothings_are_torchvisions_at_other_sizes(size):
 @pytest.mark.parametrize("outside", [0, 128])
 def test_with_a_fill_torchvision_differs_only_where_image_and_fill_are_mixed(outside):
     x = pictures(8, SIDE)
-    ours = shown(x, Rotate(degrees=(30, 30)), outside={0: "black", 128: "grey"}[outside])
+    ours = shown(x, Rotate(degrees=(30, 30)), outside={0: "black", 128: "gray"}[outside])
     theirs = 255 * tv.rotate(x.float() / 255, 30, BILINEAR, fill=outside / 255)
     share = tv.rotate(torch.ones_like(x, dtype=torch.float32), 30, BILINEAR)
     seam = (share > 1e-4) & (share < 1 - 1e-4)
@@ -241,10 +241,10 @@ def test_solarize_add_raises_what_lies_below_its_threshold():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_erased_rectangle_is_torchvisions(backend):
-    x, wanted = pictures(20, SIDE), policy(Erase(area=(0.1, 0.3), fill="grey"))
-    recipe = recipe_of(wanted, 20, size=SIDE, true=(SIDE, SIDE))
+    x, wanted = pictures(20, SIDE), policy(Erase(area=(0.1, 0.3), fill="gray"))
+    params = params_of(wanted, 20, size=SIDE, true=(SIDE, SIDE))
     ours = 255 * views_of(store(x), ViewPlan(wanted, 1, SIDE, **RAW), backend=backend)[0]
-    for b, (left, top, width, height) in enumerate(recipe.amount[0, :, 0, :4].astype(int).tolist()):
+    for b, (left, top, width, height) in enumerate(params.amount[0, :, 0, :4].astype(int).tolist()):
         fill = torch.full((3, 1, 1), 128.0)
         theirs = tv.erase(x[b].float(), top, left, height, width, fill)
         assert torch.allclose(ours[b], theirs, atol=1e-4)
@@ -269,7 +269,7 @@ def test_a_crop_at_its_own_size_is_the_pixels_themselves(seed, side):
     x, wanted = pictures(4, 16), policy(Crop(area=(side**2 / 256, side**2 / 256), aspect=(1, 1)))
     where = {**WHERE, "seed": seed}
     boxes = (
-        boxes_of(recipe_of(wanted, 4, size=side, true=(16, 16), **where), (16, 16))[0]
+        boxes_of(params_of(wanted, 4, size=side, true=(16, 16), **where), (16, 16))[0]
         .round()
         .astype(int)
     )
@@ -287,7 +287,7 @@ def test_an_enlarged_crop_is_torchvisions_but_for_its_border():
     image.
     """
     x, wanted = pictures(30, 64), policy(Crop(area=(0.03, 0.2)))
-    boxes = boxes_of(recipe_of(wanted, 30, size=48, true=(64, 64)), (64, 64))[0].round().astype(int)
+    boxes = boxes_of(params_of(wanted, 30, size=48, true=(64, 64)), (64, 64))[0].round().astype(int)
     ours = 255 * views_of(store(x), ViewPlan(wanted, 1, 48, **RAW))[0]
     for b, (left, top, width, height) in enumerate(boxes.tolist()):
         theirs = tv.resized_crop(x[b].float(), top, left, height, width, [48, 48], antialias=True)
@@ -306,7 +306,7 @@ def test_a_shrunk_crop_is_near_torchvisions_antialiased_one():
     stored = store(small, [(128, 128)] * 30)
     wanted = policy(Crop(area=(0.2, 1)))
     boxes = (
-        boxes_of(recipe_of(wanted, 30, size=32, true=(128, 128)), (128, 128))[0].round().astype(int)
+        boxes_of(params_of(wanted, 30, size=32, true=(128, 128)), (128, 128))[0].round().astype(int)
     )
     ours = 255 * views_of(stored, ViewPlan(wanted, 1, 32, **RAW))[0]
     ours_off = theirs_off = 0.0
@@ -321,22 +321,22 @@ def test_a_shrunk_crop_is_near_torchvisions_antialiased_one():
     assert ours_off < 0.5 * theirs_off
 
 
-def test_views_are_normalised_as_torchvision_does():
+def test_views_are_normalized_as_torchvision_does():
     x = pictures(4, SIDE)
     ours = views_of(store(x), ViewPlan(policy(), 1, SIDE, **NORMAL))[0]
     theirs = tv.normalize(x.float() / 255, list(NORMAL["mean"]), list(NORMAL["std"]))
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-# Colour: one matrix, so on purpose not torchvision's in two ways, hue and clipping.
+# Color: one matrix, so on purpose not torchvision's in two ways, hue and clipping.
 
 
 def mild(low: int = 90, high: int = 160) -> Tensor:
-    """Colours that nothing here drives out of [0, 255]."""
+    """Colors that nothing here drives out of [0, 255]."""
     return (low + (high - low) * pictures(4, 16).float() / 255).round().to(torch.uint8)
 
 
-def coloured(x: Tensor, b: float = 1, c: float = 1, s: float = 1, h: float = 0) -> Tensor:
+def colored(x: Tensor, b: float = 1, c: float = 1, s: float = 1, h: float = 0) -> Tensor:
     return shown(
         x, fixed("brightness", b), fixed("contrast", c), fixed("saturation", s), Hue(turns=(h, h))
     )
@@ -344,10 +344,10 @@ def coloured(x: Tensor, b: float = 1, c: float = 1, s: float = 1, h: float = 0) 
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(-0.5, 0.5))
-def test_hue_keeps_the_grey_value_of_each_pixel(turn):
+def test_hue_keeps_the_gray_value_of_each_pixel(turn):
     x = mild()
-    weights = torch.tensor(GREY)[:, None, None]
-    assert torch.allclose((coloured(x, h=turn) * weights).sum(1), (x * weights).sum(1), atol=0.02)
+    weights = torch.tensor(GRAY)[:, None, None]
+    assert torch.allclose((colored(x, h=turn) * weights).sum(1), (x * weights).sum(1), atol=0.02)
 
 
 def test_hue_is_a_turn_in_yiq():
@@ -360,15 +360,15 @@ def test_hue_is_a_turn_in_yiq():
         cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
         rotation = torch.tensor([[1, 0, 0], [0, cos, sin], [0, -sin, cos]]).double()
         expected = torch.einsum("ij,njhw->nihw", yiq.inverse() @ rotation @ yiq, x.double())
-        assert (coloured(x, h=turn) - expected).abs().max() < 0.01
+        assert (colored(x, h=turn) - expected).abs().max() < 0.01
 
 
 def test_hue_turns_the_way_torchvision_does_and_not_far_from_it():
     x = mild()
     for turn in (-0.2, -0.1, 0.1, 0.2):  # as far as any policy turns
         theirs = 255 * tv.adjust_hue(x.float() / 255, turn)
-        right, wrong = ((coloured(x, h=t) - theirs).abs().mean() for t in (turn, -turn))
-        assert right < 14  # grey levels, of channels that spread over 70
+        right, wrong = ((colored(x, h=t) - theirs).abs().mean() for t in (turn, -turn))
+        assert right < 14  # gray levels, of channels that spread over 70
         assert right < 0.6 * wrong
 
 
@@ -376,7 +376,7 @@ def test_hue_turns_the_way_torchvision_does_and_not_far_from_it():
 @given(st.tuples(*[st.floats(0.8, 1.2)] * 3), st.floats(-0.1, 0.1))
 def test_the_four_commute_and_one_matrix_is_all_of_them_in_every_order(factors, turn):
     x = mild(100, 150)
-    together = coloured(x, *factors, turn)
+    together = colored(x, *factors, turn)
     single = [
         *(
             fixed(name, at)
@@ -401,10 +401,10 @@ def test_torchvisions_sequence_is_ours_where_nothing_is_clipped():
             y = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation)[i](
                 y, (1.2, 0.7, 1.3)[i]
             )
-        assert (coloured(x, 1.2, 0.7, 1.3) - 255 * y).abs().max() < 0.03, order
+        assert (colored(x, 1.2, 0.7, 1.3) - 255 * y).abs().max() < 0.03, order
 
 
-def test_colours_are_clipped_once_after_the_last_of_neighbours():
+def test_colors_are_clipped_once_after_the_last_of_neighbors():
     x = pictures(4, 16)
     dark_again = shown(x, fixed("brightness", 2), fixed("brightness", 0.5))
     assert torch.allclose(dark_again, x.float(), atol=0.01)
@@ -420,18 +420,18 @@ def test_colours_are_clipped_once_after_the_last_of_neighbours():
     assert float(bright.min()) == 0
 
 
-def test_grey_after_contrast_has_the_mean_of_that_moment():
+def test_gray_after_contrast_has_the_mean_of_that_moment():
     """The offset of contrast passes through what comes after it."""
     x = mild()
     y = 255 * tv.rgb_to_grayscale(
         tv.adjust_contrast(tv.adjust_brightness(x.float() / 255, 0.5), 0.4), 3
     )
     assert (
-        shown(x, fixed("brightness", 0.5), fixed("contrast", 0.4), Grey()) - y
+        shown(x, fixed("brightness", 0.5), fixed("contrast", 0.4), Gray()) - y
     ).abs().max() < 0.05
     y = tv.adjust_contrast(tv.rgb_to_grayscale(tv.adjust_brightness(x.float() / 255, 1.3), 3), 0.4)
     assert (
-        shown(x, fixed("brightness", 1.3), Grey(), fixed("contrast", 0.4)) - 255 * y
+        shown(x, fixed("brightness", 1.3), Gray(), fixed("contrast", 0.4)) - 255 * y
     ).abs().max() < 0.05
 
 

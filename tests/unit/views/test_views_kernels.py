@@ -1,7 +1,7 @@
-"""The compiled kernels against plain torch: to 1/100 of a grey level, where the issue asks for one.
+"""The compiled kernels against plain torch: to 1/100 of a gray level, where the issue asks for one.
 
 Operations that jump (solarize, posterize, equalize, autocontrast) turn a last bit of difference
-into a whole grey level or more. There 99.9 % of the values have to agree, and the mean difference
+into a whole gray level or more. There 99.9 % of the values have to agree, and the mean difference
 stays below 0.05 of 255.
 """
 
@@ -46,11 +46,11 @@ from nearfar.views.operations import (
     SolarizeAdd,
     Translate,
 )
-from nearfar.views.plan import ViewPlan, draw_recipe
+from nearfar.views.params import WIDTH, ViewParams
+from nearfar.views.plan import ViewPlan, draw_params
 from nearfar.views.policies import POLICIES, named_policy
-from nearfar.views.recipes import WIDTH, Recipe
 
-CLOSE = 0.01  # grey levels; torch's grid is in float32
+CLOSE = 0.01  # gray levels; torch's grid is in float32
 # policies that hold some
 POINTWISE_JUMPS = ("auto_augment", "rand_augment", "stacked_rand_augment", "byol")
 GEOMETRY = ("flip", "rotate", "shear", "translate", "scale")
@@ -65,7 +65,7 @@ TABLES = (
 
 
 def differences(wanted: Policy, side: int, size: int, n: int = 12, count: int = 2) -> torch.Tensor:
-    """All of them, in grey levels."""
+    """All of them, in gray levels."""
     stored, plan = store_of(n, side), ViewPlan(wanted, count, size, **RAW)
     both = (all_views_of(stored, plan, backend=backend) for backend in ("cpu", "reference"))
     return torch.cat([255 * (a - b).abs().flatten() for a, b in zip(*both, strict=True)])
@@ -95,7 +95,7 @@ def test_large_views_are_rendered_alike(name):
 @pytest.mark.parametrize("name", sorted(EACH))
 @pytest.mark.parametrize(("side", "size"), [(24, 24), (48, 24), (13, 11)])
 def test_each_operation_is_rendered_alike(name, side, size):
-    for outside in ("edge", "black", "grey") if name.split()[0] in GEOMETRY else ("edge",):
+    for outside in ("edge", "black", "gray") if name.split()[0] in GEOMETRY else ("edge",):
         assert_close(
             differences(policy(EACH[name], outside=outside), side, size), jumps=name in JUMPS
         )
@@ -107,7 +107,7 @@ def test_the_smallest_views_are_rendered_alike(name):
         assert_close(differences(policy(EACH[name]), side, size, n=4), jumps=name in JUMPS)
 
 
-@pytest.mark.parametrize("outside", ["edge", "black", "grey"])
+@pytest.mark.parametrize("outside", ["edge", "black", "gray"])
 def test_all_at_once_is_rendered_alike(outside):
     continuous = [each for name, each in EACH.items() if name not in (*JUMPS, "crop")]
     found = differences(policy(Crop(), *continuous, outside=outside), 40, 28, n=40)
@@ -117,7 +117,7 @@ def test_all_at_once_is_rendered_alike(outside):
     assert (found <= CLOSE).float().mean() > 0.999
 
 
-def test_neighbouring_tables_are_one_table_with_the_same_outcome():
+def test_neighboring_tables_are_one_table_with_the_same_outcome():
     """Whole values in, so nothing rounds differently: exact."""
     for first in TABLES:
         for second in TABLES:
@@ -154,7 +154,7 @@ def test_every_level_of_a_large_store_is_read_and_rendered_alike():
         Kind(operations=(Crop(area=area, aspect=(1, 1)),)) for area in ((0.002, 0.02), (0.002, 1))
     )
     plan = ViewPlan(Policy(kinds=(near, all_)), 2, 32, **RAW)
-    recipe = draw_recipe(
+    params = draw_params(
         plan.groups[0],
         stored.size_px,
         mean=plan.mean,
@@ -163,7 +163,7 @@ def test_every_level_of_a_large_store_is_read_and_rendered_alike():
         index=torch.arange(40),
         draw=torch.zeros(40, dtype=torch.int64),
     )
-    read = levels(recipe.warp, side=512, size=32)
+    read = levels(params.warp, side=512, size=32)
     assert set(read.flatten().tolist()) == {0, 1, 2, 3, 4}
     found = 255 * (views_of(stored, plan) - views_of(stored, plan, backend="reference")).abs()
     assert found.max() <= CLOSE
@@ -197,7 +197,7 @@ def test_both_memory_orders_hold_the_same_bits(name, backend):
         assert a.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_each_view_is_warped_and_coloured_by_its_own_numbers():
+def test_each_view_is_warped_and_colored_by_its_own_numbers():
     stored = store(pictures(3, 16))
     random = np.random.default_rng(0)
     warp = random.normal(0, 0.7, (2, 3, 2, 3)).astype(np.float32)
@@ -206,21 +206,23 @@ def test_each_view_is_warped_and_coloured_by_its_own_numbers():
     amount[..., 0, :] = random.uniform(0, 0.3, (2, 3, 12))
     outside = np.array([-1, 90], np.float32)
     for backend in ("cpu", "reference"):
-        whole = render(stored, Recipe(warp, stage, amount, outside), size=8, **RAW, backend=backend)
+        whole = render(
+            stored, ViewParams(warp, stage, amount, outside), size=8, **RAW, backend=backend
+        )
         for v in range(2):
             for b in range(3):
                 part = (slice(v, v + 1), slice(b, b + 1))
                 one = store(pictures(3, 16)[b : b + 1])
-                recipe = Recipe(warp[part], stage[part], amount[part], outside[v : v + 1])
+                params = ViewParams(warp[part], stage[part], amount[part], outside[v : v + 1])
                 assert torch.equal(
-                    whole[v, b], render(one, recipe, size=8, **RAW, backend=backend)[0, 0]
+                    whole[v, b], render(one, params, size=8, **RAW, backend=backend)[0, 0]
                 )
 
 
 def test_a_far_warp_sees_only_what_lies_outside():
     stored = store(pictures(2, 8) // 2 + 50)
     far = policy(
-        Translate(axis="x", fraction=(2, 2)), Scale(factor=(1 / 16, 1 / 16)), outside="grey"
+        Translate(axis="x", fraction=(2, 2)), Scale(factor=(1 / 16, 1 / 16)), outside="gray"
     )
     for wanted, value in (
         (far, 128 / 255),
@@ -236,7 +238,7 @@ def test_a_far_warp_sees_only_what_lies_outside():
             assert float((view[..., :4] - value).abs().max()) < 1e-6
 
 
-@pytest.mark.parametrize("outside", ["edge", "grey"])
+@pytest.mark.parametrize("outside", ["edge", "gray"])
 def test_shrinking_without_end_reads_no_memory_that_is_not_there(outside):
     endless = [
         Scale(factor=(1 / 16, 1 / 16)),
@@ -251,7 +253,7 @@ def test_shrinking_without_end_reads_no_memory_that_is_not_there(outside):
         assert views.max() <= 1
 
 
-def test_colour_without_end_stays_finite():
+def test_color_without_end_stays_finite():
     """16 to the power of 40 is beyond float32; tables would be read far outside by what is no
     number.
     """
@@ -263,7 +265,7 @@ def test_colour_without_end_stays_finite():
     ):
         group = ViewPlan(policy(*[each] * 40), 2, 8, **RAW).groups[0]
         rows = torch.arange(3)
-        recipe = draw_recipe(
+        params = draw_params(
             group,
             torch.full((3, 2), 8),
             mean=(0, 0, 0),
@@ -273,7 +275,7 @@ def test_colour_without_end_stays_finite():
             draw=torch.zeros_like(rows),
         )
         # not inf: the next line would then crash, not fail
-        assert np.abs(recipe.amount).max() < 1e10
+        assert np.abs(params.amount).max() < 1e10
         stored, plan = (
             store(pictures(3, 8)),
             ViewPlan(policy(*[each] * 40, Posterize(bits=(4, 4))), 2, 8, **RAW),
@@ -309,13 +311,13 @@ def test_each_tile_of_a_view_has_noise_of_its_own():
     assert (torch.corrcoef(views.flatten(1)) - torch.eye(4)).abs().max() < 0.06
 
 
-@pytest.mark.parametrize("fill", ["mean", "black", "grey"])
+@pytest.mark.parametrize("fill", ["mean", "black", "gray"])
 @pytest.mark.parametrize("kind", [Cutout, Erase])
-def test_what_is_painted_over_has_the_colour_that_was_asked_for(kind, fill):
+def test_what_is_painted_over_has_the_color_that_was_asked_for(kind, fill):
     value = {
         "mean": torch.zeros(3),
         "black": -torch.tensor(NORMAL["mean"]) / torch.tensor(NORMAL["std"]),
-        "grey": (128 / 255 - torch.tensor(NORMAL["mean"])) / torch.tensor(NORMAL["std"]),
+        "gray": (128 / 255 - torch.tensor(NORMAL["mean"])) / torch.tensor(NORMAL["std"]),
     }[fill]
     operation = (
         Cutout(side=(0.5, 0.5), fill=fill)
@@ -347,7 +349,7 @@ def test_a_blur_of_no_width_and_a_sharpness_of_one_change_nothing():
             assert (view - plain).abs().max() < 1e-5, operation
 
 
-def test_random_recipes_never_leave_the_store_nor_the_range():
+def test_random_params_never_leave_the_store_nor_the_range():
     """Extreme but legal: all factors at their bounds, deep shrinking and enlarging, tiny and large
     views.
     """
@@ -368,7 +370,7 @@ def test_random_recipes_never_leave_the_store_nor_the_range():
         Erase(area=(1e-6, 1), aspect=(1 / 16, 16)),
         Autocontrast(),
     )
-    for outside in ("edge", "grey"):
+    for outside in ("edge", "gray"):
         for side, size in ((1, 7), (64, 3), (7, 40)):
             views = views_of(
                 store_of(60, side), ViewPlan(policy(*extremes, outside=outside), 2, size, **RAW)

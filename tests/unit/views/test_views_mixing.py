@@ -14,7 +14,7 @@ def some_numbers(*, views: int = 2, batch: int = 6) -> torch.Tensor:
     return torch.rand(NUMBERS, views, batch, generator=torch.Generator().manual_seed(1))
 
 
-def test_mixup_is_the_weighted_mean_of_two_neighbours():
+def test_mixup_is_the_weighted_mean_of_two_neighbors():
     views = some_views()
     mixed = mix(views, some_numbers(), mixup=0.4, cutmix=0.0)
     assert mixed.partner.tolist() == [1, 0, 3, 2, 5, 4]

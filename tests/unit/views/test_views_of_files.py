@@ -29,37 +29,37 @@ def stored(image: Image.Image, kind: str, side: int, **options: Any) -> StoredIm
     return StoredImages(square, half, torch.tensor([[result.width, result.height]]))
 
 
-def colours(width: int = 12, height: int = 12) -> np.ndarray:
+def colors(width: int = 12, height: int = 12) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-RGB = Image.fromarray(colours())
-GREY = np.array([0.299, 0.587, 0.114])
+RGB = Image.fromarray(colors())
+GRAY = np.array([0.299, 0.587, 0.114])
 PALETTE = RGB.quantize(16)
 
 
 @pytest.mark.parametrize(
     ("image", "kind", "wanted", "tolerance"),
     [
-        (RGB, "PNG", colours(), 0),
-        (RGB.convert("L"), "PNG", colours() @ GREY, 0.51),
-        (RGB.convert("LA"), "PNG", colours() @ GREY, 0.51),
-        (RGB.convert("RGBA"), "PNG", colours(), 0),
+        (RGB, "PNG", colors(), 0),
+        (RGB.convert("L"), "PNG", colors() @ GRAY, 0.51),
+        (RGB.convert("LA"), "PNG", colors() @ GRAY, 0.51),
+        (RGB.convert("RGBA"), "PNG", colors(), 0),
         (
-            Image.fromarray(np.dstack([colours(), np.full((12, 12), 51, np.uint8)])),
+            Image.fromarray(np.dstack([colors(), np.full((12, 12), 51, np.uint8)])),
             "PNG",
-            0.2 * colours() + 204,
+            0.2 * colors() + 204,
             1.01,
         ),
-        (Image.fromarray(colours()[..., 0].astype(np.uint16) * 257), "PNG", colours()[..., 0], 0),
-        (Image.fromarray(colours()[..., 0] > 99), "PNG", 255 * (colours()[..., 0] > 99), 0),
+        (Image.fromarray(colors()[..., 0].astype(np.uint16) * 257), "PNG", colors()[..., 0], 0),
+        (Image.fromarray(colors()[..., 0] > 99), "PNG", 255 * (colors()[..., 0] > 99), 0),
         (PALETTE, "PNG", np.asarray(PALETTE.convert("RGB")), 0),
-        (RGB.convert("CMYK"), "TIFF", colours(), 2),
+        (RGB.convert("CMYK"), "TIFF", colors(), 2),
     ],
     ids=[
         "RGB",
-        "grey",
-        "grey, alpha",
+        "gray",
+        "gray, alpha",
         "opaque",
         "transparent",
         "16-bit",
@@ -76,7 +76,7 @@ def test_every_mode_arrives_in_a_view_as_documented(image, kind, wanted, toleran
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_photograph_arrives_upright_in_its_true_shape(orientation):
-    upright = Image.fromarray(np.repeat(np.repeat(colours(6, 3), 8, 0), 8, 1))  # 48 x 24
+    upright = Image.fromarray(np.repeat(np.repeat(colors(6, 3), 8, 0), 8, 1))  # 48 x 24
     back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
     turned = upright.transpose(Image.Transpose(back[orientation])) if orientation > 1 else upright
     exif = Image.Exif()
@@ -84,7 +84,7 @@ def test_a_turned_photograph_arrives_upright_in_its_true_shape(orientation):
     view = evaluation_view(stored(turned, "PNG", 48, exif=exif), size=24, crop=1.0, **RAW)[0]
     plain = evaluation_view(stored(upright, "PNG", 48), size=24, crop=1.0, **RAW)[0]
     assert torch.equal(view, plain)
-    middle = torch.from_numpy(colours(6, 3)[1, 2]).float()
+    middle = torch.from_numpy(colors(6, 3)[1, 2]).float()
     assert (255 * view[:, 11:13, 7:9].mean((1, 2)) - middle).abs().max() < 20
 
 
@@ -93,7 +93,7 @@ def test_a_turned_photograph_arrives_upright_in_its_true_shape(orientation):
 )
 @pytest.mark.parametrize("name", ["none", "simclr", "stacked_rand_augment", "patches", "swav"])
 def test_dots_posts_and_roads_make_views(width, height, name):
-    """Without colour operations the values stay those of the picture: two greys, and what lies
+    """Without color operations the values stay those of the picture: two grays, and what lies
     between.
     """
     pixels = np.full((height, width, 3), 90, np.uint8)
@@ -114,7 +114,7 @@ def test_dots_posts_and_roads_make_views(width, height, name):
 
 def test_a_crop_of_a_road_is_a_stretch_of_it():
     """20,000 x 100 px in 200 stripes: a square crop shows one of them, or two that are
-    neighbours.
+    neighbors.
     """
     stripes = np.repeat(np.arange(200, dtype=np.uint8), 100)
     road = stored(Image.fromarray(np.broadcast_to(stripes, (100, 20_000)).copy()), "PNG", 400)

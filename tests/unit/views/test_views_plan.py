@@ -19,7 +19,7 @@ from views_pictures import (
 from nearfar.core.errors import ConfigError
 from nearfar.core.types import StoredImages
 from nearfar.data.decoding import half_side
-from nearfar.views import program, recipes
+from nearfar.views import params, program
 from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.operations import Crop, Cutout, Flip, Rotate, Scale, Translate
 from nearfar.views.plan import ViewPlan, evaluation_view, make_views, show
@@ -115,10 +115,10 @@ def test_a_policy_that_varies_nothing_makes_the_evaluation_view():
         assert torch.allclose(view, evaluation_view(stored, size=8, crop=1.0, **NORMAL), atol=1e-5)
 
 
-def test_outside_the_image_its_edge_values_go_on_or_all_is_of_one_grey():
+def test_outside_the_image_its_edge_values_go_on_or_all_is_of_one_gray():
     images = pictures(1, 8)
     for backend in ("cpu", "reference"):
-        for outside, value in (("edge", None), ("black", 0.0), ("grey", 128 / 255)):
+        for outside, value in (("edge", None), ("black", 0.0), ("gray", 128 / 255)):
             from_afar = policy(Scale(factor=(0.5, 0.5)), outside=outside)
             view = views_of(store(images), ViewPlan(from_afar, 1, 16, **RAW), backend=backend)[0]
             inside = view[0, :, 4:12, 4:12]
@@ -128,7 +128,7 @@ def test_outside_the_image_its_edge_values_go_on_or_all_is_of_one_grey():
 
 
 def test_a_view_within_the_image_has_nothing_of_what_lies_outside():
-    """Crops that touch the border, enlarged, so that their first pixels lie beyond the centres of
+    """Crops that touch the border, enlarged, so that their first pixels lie beyond the centers of
     the image's.
     """
     stored = store(pictures(20, 16))
@@ -137,7 +137,7 @@ def test_a_view_within_the_image_has_nothing_of_what_lies_outside():
         (Crop(area=(0.08, 1)), Flip()),
         (Crop(area=(0.1, 0.3)), Rotate(degrees=(180, 180))),
     ):
-        kinds = [policy(*operations, outside=outside) for outside in ("edge", "black", "grey")]
+        kinds = [policy(*operations, outside=outside) for outside in ("edge", "black", "gray")]
         for backend in ("cpu", "reference"):
             edge, *others = (
                 views_of(stored, ViewPlan(kind, 4, 32, **RAW), backend=backend) for kind in kinds
@@ -160,12 +160,12 @@ def test_a_view_beyond_the_image_on_one_axis_has_nothing_of_what_lies_outside_on
 def test_kinds_of_one_size_keep_what_lies_outside_each():
     afar = (Scale(factor=(0.5, 0.5)),)
     kinds = (
-        Kind(operations=afar, outside="grey"),
+        Kind(operations=afar, outside="gray"),
         Kind(operations=afar, outside="black"),
         Kind(operations=afar),
     )
     tiled = Kind(
-        operations=afar, outside="grey", tiles=Tiles(grid=2, side=1.0, jitter=0.0), count=1
+        operations=afar, outside="gray", tiles=Tiles(grid=2, side=1.0, jitter=0.0), count=1
     )
     dark = tiled.model_copy(update={"outside": "black"})
     white = store(torch.full((2, 3, 8, 8), 255, dtype=torch.uint8))
@@ -183,7 +183,7 @@ def test_kinds_of_one_size_keep_what_lies_outside_each():
         )
 
 
-def test_views_are_normalised_channel_by_channel():
+def test_views_are_normalized_channel_by_channel():
     image = (
         torch.tensor([0, 51, 255], dtype=torch.uint8)[None, :, None, None]
         .expand(1, 3, 8, 8)
@@ -221,7 +221,7 @@ def test_a_batch_of_none_makes_views_of_none():
         assert views.shape[1] == 0
 
 
-def test_a_person_is_shown_the_values_before_the_normalisation():
+def test_a_person_is_shown_the_values_before_the_normalization():
     images = pictures(3, 16)
     plan = ViewPlan(policy(Cutout(side=(0.5, 0.5), fill="mean")), 2, 16, **NORMAL)
     (seen,) = show(store(images), plan, index=torch.arange(3), **WHERE)
@@ -295,13 +295,11 @@ def test_the_numbers_that_kernels_are_compiled_with_are_the_known_ones():
     """
     unread = ("TABLES", "SHRINK", "UNCHANGED")  # read by no kernel that numba compiles
     known = {
-        name: value
-        for name, value in vars(recipes).items()
-        if name.isupper() and name not in unread
+        name: value for name, value in vars(params).items() if name.isupper() and name not in unread
     }
     assert known == {
         "NONE": 0,
-        "COLOUR": 1,
+        "COLOR": 1,
         "POSTERIZE": 2,
         "SOLARIZE": 3,
         "SOLARIZE_ADD": 4,
@@ -314,7 +312,7 @@ def test_the_numbers_that_kernels_are_compiled_with_are_the_known_ones():
         "NOISE": 11,
         "HALF": 0.5013,
         "WIDTH": 12,
-        "GREY": (0.299, 0.587, 0.114),
+        "GRAY": (0.299, 0.587, 0.114),
         "WITHIN": 1 + 1e-5,
     }
     codes = [

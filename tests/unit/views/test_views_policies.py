@@ -13,9 +13,9 @@ from views_pictures import (
     EACH,
     RAW,
     all_views_of,
+    params_of,
     pictures,
     policy,
-    recipe_of,
     shown,
     store,
     store_of,
@@ -29,7 +29,7 @@ from nearfar.views.reading import read_policy
 
 ASPECT = (3 / 4, 4 / 3)
 FLIP = {"op": "flip", "probability": 0.5, "axis": "horizontal"}
-GREY = {"op": "grey", "probability": 0.2}
+GRAY = {"op": "gray", "probability": 0.2}
 
 
 def crop(low: float, high: float = 1.0, aspect: tuple[float, float] = ASPECT) -> dict[str, Any]:
@@ -66,9 +66,9 @@ def both(x: float) -> tuple[float, float]:
 
 
 STRONG = jitter(0.8, 0.8, 0.8, 0.2)
-SIMCLR = (crop(0.08), FLIP, STRONG, GREY, blur(0.5, 0.1))
-BYOL = (crop(0.08), FLIP, jitter(0.4, 0.4, 0.2, 0.1), GREY)
-SWAV = (FLIP, STRONG, GREY, blur(0.5))
+SIMCLR = (crop(0.08), FLIP, STRONG, GRAY, blur(0.5, 0.1))
+BYOL = (crop(0.08), FLIP, jitter(0.4, 0.4, 0.2, 0.1), GRAY)
+SWAV = (FLIP, STRONG, GRAY, blur(0.5))
 
 
 def rand_augment(n: int, level: float) -> dict[str, Any]:
@@ -91,13 +91,13 @@ def rand_augment(n: int, level: float) -> dict[str, Any]:
         at("shear", axis="y", slope=both(0.3 * level / 10), either_sign=True),
         at("translate", axis="x", fraction=both(100 * level / 10 / 224), either_sign=True),
         at("translate", axis="y", fraction=both(100 * level / 10 / 224), either_sign=True),
-        at("cutout", side=both(max(1, 2 * int(40 * level / 10)) / 224), fill="grey"),
+        at("cutout", side=both(max(1, 2 * int(40 * level / 10)) / 224), fill="gray"),
         at("solarize_add", amount=both(int(110 * level / 10)), threshold=128.0),
     ]
     return at("one_of", among=(*((one,) for one in among), ()), times=n)
 
 
-def colour(p: float, level: float) -> dict[str, Any]:
+def color(p: float, level: float) -> dict[str, Any]:
     return at("saturation", p, factor=both(1.8 * level / 10 + 0.1))
 
 
@@ -123,54 +123,54 @@ def solarize_add(p: float, amount: int) -> dict[str, Any]:
 
 AUTO_AUGMENT = [
     (equalize(0.8), shear("y", 0.8, 4)),
-    (colour(0.4, 9), equalize(0.6)),
-    (colour(0.4, 1), rotate(0.6, 8)),
+    (color(0.4, 9), equalize(0.6)),
+    (color(0.4, 1), rotate(0.6, 8)),
     (solarize(0.8, 76), equalize(0.4)),
     (solarize(0.4, 51), solarize(0.6, 51)),
-    (colour(0.2, 0), equalize(0.8)),
+    (color(0.2, 0), equalize(0.8)),
     (equalize(0.4), solarize_add(0.8, 33)),
     (shear("x", 0.2, 9), rotate(0.6, 8)),
-    (colour(0.6, 1), equalize(1.0)),
+    (color(0.6, 1), equalize(1.0)),
     (at("invert", 0.4), rotate(0.6, 0)),
     (equalize(1.0), shear("y", 0.6, 3)),
-    (colour(0.4, 7), equalize(0.6)),
+    (color(0.4, 7), equalize(0.6)),
     (at("posterize", 0.4, bits=(2, 2)), at("autocontrast", 0.4)),
-    (solarize(0.6, 204), colour(0.6, 9)),
+    (solarize(0.6, 204), color(0.6, 9)),
     (solarize(0.2, 102), rotate(0.8, 9)),
     (rotate(1.0, 7), at("translate", 0.8, axis="y", fraction=both(225 / 224), either_sign=True)),
     (shear("x", 0.0, 0), solarize(0.8, 102)),
-    (shear("y", 0.8, 0), colour(0.6, 4)),
-    (colour(1.0, 0), rotate(0.6, 2)),
+    (shear("y", 0.8, 0), color(0.6, 4)),
+    (color(1.0, 0), rotate(0.6, 2)),
     (equalize(0.8), equalize(0.0)),
     (equalize(1.0), at("autocontrast", 0.6)),
     (shear("y", 0.4, 7), solarize_add(0.6, 77)),
     (at("posterize", 0.8, bits=(1, 1)), solarize(0.6, 256)),
     (solarize(0.6, 204), equalize(0.6)),
-    (colour(0.8, 6), rotate(0.4, 5)),
+    (color(0.8, 6), rotate(0.4, 5)),
 ]
 
 WANTED: dict[str, list[dict[str, Any]]] = {
     "simclr": [kind(*SIMCLR)],
-    "simclr_cifar": [kind(crop(0.08), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GREY)],
-    "moco_v1": [kind(crop(0.2), GREY, jitter(0.4, 0.4, 0.4, 0.4, p=1.0), FLIP)],
-    "moco_v2": [kind(crop(0.2), jitter(0.4, 0.4, 0.4, 0.1), GREY, blur(0.5), FLIP)],
+    "simclr_cifar": [kind(crop(0.08), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GRAY)],
+    "moco_v1": [kind(crop(0.2), GRAY, jitter(0.4, 0.4, 0.4, 0.4, p=1.0), FLIP)],
+    "moco_v2": [kind(crop(0.2), jitter(0.4, 0.4, 0.4, 0.1), GRAY, blur(0.5), FLIP)],
     "byol": [
         kind(*BYOL, blur(1.0, 0.1)),
         kind(*BYOL, blur(0.1, 0.1), at("solarize", 0.2, threshold=both(128.0))),
     ],
     "byol_cifar": [kind(*BYOL), kind(*BYOL, at("solarize", 0.2, threshold=both(128.0)))],
     "swav": [kind(crop(0.14), *SWAV), kind(crop(0.05, 0.14), *SWAV, size=96 / 224, count=6)],
-    "swav_cifar": [kind(crop(0.14), FLIP, STRONG, GREY)],
-    "supcon": [kind(crop(0.2), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GREY)],
+    "swav_cifar": [kind(crop(0.14), FLIP, STRONG, GRAY)],
+    "supcon": [kind(crop(0.2), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GRAY)],
     "sim_augment": [kind(*SIMCLR)],
     "auto_augment": [
-        kind(crop(0.08), FLIP, at("one_of", among=tuple(AUTO_AUGMENT), times=1), outside="grey")
+        kind(crop(0.08), FLIP, at("one_of", among=tuple(AUTO_AUGMENT), times=1), outside="gray")
     ],
-    "rand_augment": [kind(crop(0.08), FLIP, rand_augment(2, 9), outside="grey")],
+    "rand_augment": [kind(crop(0.08), FLIP, rand_augment(2, 9), outside="gray")],
     "stacked_rand_augment": [
-        kind(crop(0.08), FLIP, STRONG, rand_augment(2, 10), GREY, blur(0.5, 0.1), outside="grey")
+        kind(crop(0.08), FLIP, STRONG, rand_augment(2, 10), GRAY, blur(0.5, 0.1), outside="gray")
     ],
-    "relational": [kind(crop(0.08), FLIP, STRONG, GREY)],
+    "relational": [kind(crop(0.08), FLIP, STRONG, GRAY)],
     "cassava": [
         kind(
             crop(0.5),
@@ -291,8 +291,8 @@ def test_a_policy_survives_the_way_through_a_toml_file(name):
 
 
 def test_one_kind_may_be_spelt_without_the_word():
-    spelt = {"operations": [{"op": "crop", "area": [0.3, 1]}, {"op": "flip"}], "outside": "grey"}
-    assert read_policy(spelt) == policy(Crop(area=(0.3, 1.0)), Flip(), outside="grey")
+    spelt = {"operations": [{"op": "crop", "area": [0.3, 1]}, {"op": "flip"}], "outside": "gray"}
+    assert read_policy(spelt) == policy(Crop(area=(0.3, 1.0)), Flip(), outside="gray")
     assert read_policy({"kinds": [spelt]}) == read_policy(spelt)
 
 
@@ -328,8 +328,8 @@ def test_hue_stops_at_a_half_turn_and_the_others_nowhere():
         policy(Jitter(brightness=2.0, hue=0.2, probability=0.3)).stronger(4).kinds[0].operations[0]
     )
     assert strong.model_dump() == {**jitter(8, 0, 0, 0.5), "probability": 0.3}
-    recipe = recipe_of(policy(strong), 500)
-    assert 8 < recipe.amount[0, :, 0, 0].max() < 9 * 3
+    params = params_of(policy(strong), 500)
+    assert 8 < params.amount[0, :, 0, 0].max() < 9 * 3
 
 
 def test_a_negative_strength_is_refused():
@@ -344,7 +344,7 @@ def test_byols_two_kinds_take_turns():
     first, second = POLICIES["byol"].kinds
     assert POLICIES["byol"].views(4) == (first, second, first, second)
     assert POLICIES["byol"].views(3) == (first, second, first)
-    stages = recipe_of(POLICIES["byol"], 400, count=4).stage
+    stages = params_of(POLICIES["byol"], 400, count=4).stage
     blurred, inverted = (stages == 9).any(2).mean(1), (stages == 3).any(2).mean(1)
     assert blurred == pytest.approx([1, 0.1, 1, 0.1], abs=0.08)
     assert inverted == pytest.approx([0, 0.2, 0, 0.2], abs=0.11)
@@ -395,8 +395,8 @@ def tile_boxes(wanted: Policy, n: int, size: int = 224) -> torch.Tensor:
     """(n, 9, 4): left, top, width, height of each tile in its view, which is the whole picture;
     view's side 1.
     """
-    recipe = recipe_of(wanted, n, size=size, true=(size, size))
-    warp = torch.from_numpy(recipe.warp).double()
+    params = params_of(wanted, n, size=size, true=(size, size))
+    warp = torch.from_numpy(params.warp).double()
     assert len(warp) == 9
     side = torch.stack([warp[..., 0, 0], warp[..., 1, 1]], -1)
     return torch.cat([(warp[..., 2] - side + 1) / 2, side], -1).permute(1, 0, 2)
@@ -458,7 +458,7 @@ def test_a_smaller_tile_is_the_middle_of_its_cell():
         )
 
 
-def test_the_tiles_of_a_view_share_its_crop_and_colour_and_other_views_do_not():
+def test_the_tiles_of_a_view_share_its_crop_and_color_and_other_views_do_not():
     wanted = policy(
         Crop(area=(0.3, 1)),
         Flip(),
@@ -466,11 +466,11 @@ def test_the_tiles_of_a_view_share_its_crop_and_colour_and_other_views_do_not():
         Blur(),
         tiles=Tiles(side=1.0, jitter=0.0),
     )
-    recipe = recipe_of(wanted, 50, count=2)
-    for array in (recipe.amount, recipe.stage, recipe.warp[..., :2]):
+    params = params_of(wanted, 50, count=2)
+    for array in (params.amount, params.stage, params.warp[..., :2]):
         tiles = array.reshape(2, 9, *array.shape[1:])
         assert (tiles == tiles[:, :1]).all()
-    assert (recipe.amount[0] != recipe.amount[9]).any()
+    assert (params.amount[0] != params.amount[9]).any()
 
 
 # What is data, and what is refused.

@@ -19,8 +19,8 @@ from views_pictures import (
     NORMAL,
     WHERE,
     all_views_of,
+    params_of,
     policy,
-    recipe_of,
     some,
     store_of,
     views_of,
@@ -36,7 +36,7 @@ from nearfar.views.operations import (
     Crop,
     Erase,
     Flip,
-    Grey,
+    Gray,
     Invert,
     Jitter,
     Noise,
@@ -45,16 +45,16 @@ from nearfar.views.operations import (
     Sharpness,
     Solarize,
 )
-from nearfar.views.plan import ViewPlan, draw_recipe, make_views
+from nearfar.views.params import INVERT
+from nearfar.views.plan import ViewPlan, draw_params, make_views
 from nearfar.views.policies import POLICIES, named_policy
-from nearfar.views.recipes import INVERT
 
 BASE = (
     Crop(),
     Flip(),
     Rotate(degrees=(-30, 30)),
     Jitter(probability=0.8, brightness=0.4, contrast=0.4, hue=0.1),
-    Grey(probability=0.2),
+    Gray(probability=0.2),
     Blur(probability=0.5),
     Solarize(probability=0.2),
     Erase(probability=0.5),
@@ -121,18 +121,18 @@ def test_large_views_are_the_same_bits_in_any_batch_on_any_number_of_threads(nam
         assert equal(other, made[0])
 
 
-def test_many_recipes_are_the_same_on_any_number_of_threads():
+def test_many_params_are_the_same_on_any_number_of_threads():
     before = torch.get_num_threads()
     made = []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            made.append(recipe_of(EVERYTHING, 5000, count=2))  # few are drawn by one thread
+            made.append(params_of(EVERYTHING, 5000, count=2))  # few are drawn by one thread
     finally:
         torch.set_num_threads(before)
     for other in made[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(other, made[0], strict=True))
-    alone = recipe_of(EVERYTHING, 10, count=2)
+    alone = params_of(EVERYTHING, 10, count=2)
     assert all(np.array_equal(a, b[:, :10]) for a, b in zip(alone[:3], made[0][:3], strict=True))
 
 
@@ -224,7 +224,7 @@ def test_views_of_another_size_go_on_counting():
     )
     index = torch.arange(50)
     large, small = (
-        draw_recipe(
+        draw_params(
             group,
             torch.tensor([[60, 40]] * 50),
             mean=NORMAL["mean"],
@@ -234,7 +234,7 @@ def test_views_of_another_size_go_on_counting():
         )
         for group in ViewPlan(mixed, 2, 32, **NORMAL).groups
     )
-    alike = recipe_of(policy(*operations), 50, true=(60, 40), count=4)
+    alike = params_of(policy(*operations), 50, true=(60, 40), count=4)
     for array, of_large, of_small in zip(alike[:3], large[:3], small[:3], strict=True):
         assert np.array_equal(array[:2], of_large)
         assert np.array_equal(array[2:], of_small)
@@ -252,15 +252,15 @@ def test_equal_images_of_different_samples_get_different_views():
 @pytest.mark.parametrize("name", [name for name in EACH if name != "crop"])
 def test_a_new_operation_at_the_end_shifts_no_other(name):
     plain, longer = (
-        recipe_of(policy(*BASE), 200, count=2),
-        recipe_of(policy(*BASE, EACH[name]), 200, count=2),
+        params_of(policy(*BASE), 200, count=2),
+        params_of(policy(*BASE, EACH[name]), 200, count=2),
     )
     depth = plain.stage.shape[2]
-    colour = name in ("brightness", "contrast", "saturation", "hue", "jitter", "grey")
+    color = name in ("brightness", "contrast", "saturation", "hue", "jitter", "gray")
     for v, b in itertools.product(range(2), range(200)):
         used = int((plain.stage[v, b] > 0).sum())
         # one matrix with the last
-        same = used - 1 if colour and used and plain.stage[v, b, used - 1] == 1 else used
+        same = used - 1 if color and used and plain.stage[v, b, used - 1] == 1 else used
         assert (longer.stage[v, b, :used] == plain.stage[v, b, :used]).all()
         assert (longer.amount[v, b, :same] == plain.amount[v, b, :same]).all()
         assert (longer.stage[v, b, used + 1 :] == 0).all()
@@ -270,8 +270,8 @@ def test_a_new_operation_at_the_end_shifts_no_other(name):
 
 
 def test_an_operation_put_in_between_shifts_no_other():
-    plain = recipe_of(policy(*BASE), 300)
-    longer = recipe_of(policy(*BASE[:5], Invert(), *BASE[5:]), 300)
+    plain = params_of(policy(*BASE), 300)
+    longer = params_of(policy(*BASE[:5], Invert(), *BASE[5:]), 300)
     assert np.array_equal(longer.warp, plain.warp)
     for b in range(300):
         kept = longer.stage[0, b] != INVERT
@@ -296,7 +296,7 @@ def test_the_compiled_hash_is_that_of_the_core_bit_by_bit():
 def test_what_is_drawn_is_what_the_core_draws_for_the_stream_of_that_name():
     index = torch.arange(500)
     keys = sample_keys(WHERE["seed"], "views", WHERE["epoch"], index, torch.full_like(index, 3))
-    recipe = recipe_of(
+    params = params_of(
         policy(
             Solarize(probability=0.7, threshold=(0, 256)),
             Solarize(threshold=(0, 1)),
@@ -315,9 +315,9 @@ def test_what_is_drawn_is_what_the_core_draws_for_the_stream_of_that_name():
         assert 300 < happens.sum() < 400
         last = happens.astype(int)
         rows = np.arange(500)
-        assert np.array_equal(recipe.amount[view, happens, 0, 0], 256 * first[happens, 1])
-        assert np.array_equal(recipe.amount[view, rows, last, 0], second[:, 1])
-        assert np.array_equal(recipe.amount[view, rows, last + 1, 0], third[:, 1])
+        assert np.array_equal(params.amount[view, happens, 0, 0], 256 * first[happens, 1])
+        assert np.array_equal(params.amount[view, rows, last, 0], second[:, 1])
+        assert np.array_equal(params.amount[view, rows, last + 1, 0], third[:, 1])
 
 
 N = 20000
@@ -325,10 +325,10 @@ N = 20000
 
 def drawn(n: int = N, **where: int) -> np.ndarray:
     """(4, n): what two operations draw in two views, in [0, 1)."""
-    recipe = recipe_of(
+    params = params_of(
         policy(Sharpness(factor=(0, 1)), Solarize(threshold=(0, 1))), n, count=2, **where
     )
-    return np.concatenate([recipe.amount[:, :, 0, 0], recipe.amount[:, :, 1, 0]]).astype(np.float64)
+    return np.concatenate([params.amount[:, :, 0, 0], params.amount[:, :, 1, 0]]).astype(np.float64)
 
 
 def test_draws_are_uniform():
@@ -345,7 +345,7 @@ def test_draws_are_uniform():
         )
 
 
-def test_draws_of_neighbouring_samples_views_operations_epochs_draws_and_seeds_are_independent():
+def test_draws_of_neighboring_samples_views_operations_epochs_draws_and_seeds_are_independent():
     values = drawn()
     pairs = {
         "samples": (values[0, :-1], values[0, 1:]),
@@ -366,13 +366,13 @@ def test_draws_of_neighbouring_samples_views_operations_epochs_draws_and_seeds_a
 
 def test_draws_within_one_operation_are_independent():
     """Ten places and sizes of a rectangle, whether it happens, and what one_of chooses."""
-    recipe = recipe_of(policy(Erase(probability=0.5, area=(0.1, 0.1), aspect=(1, 1))), N, size=101)
-    happened = recipe.stage[0, :, 0] > 0
+    params = params_of(policy(Erase(probability=0.5, area=(0.1, 0.1), aspect=(1, 1))), N, size=101)
+    happened = params.stage[0, :, 0] > 0
     assert happened.mean() == pytest.approx(0.5, abs=0.015)
-    left, top = recipe.amount[0, happened, 0, :2].T
+    left, top = params.amount[0, happened, 0, :2].T
     assert abs(np.corrcoef(left, top)[0, 1]) < 0.06
     chosen = OneOf(times=3, among=tuple((Solarize(threshold=(k, k)),) for k in range(8)))
-    amounts = recipe_of(policy(chosen), N).amount[0, :, :, 0]
+    amounts = params_of(policy(chosen), N).amount[0, :, :, 0]
     assert amounts.shape == (N, 3)
     for a, b in itertools.combinations(range(3), 2):
         table = np.zeros((8, 8))
@@ -381,7 +381,7 @@ def test_draws_within_one_operation_are_independent():
 
 
 def test_one_of_draws_afresh_each_time():
-    amounts = recipe_of(
+    amounts = params_of(
         policy(OneOf(times=2, among=((Solarize(threshold=(0, 256)),),))), 1000
     ).amount[0, :, :, 0]
     assert (amounts[:, 0] != amounts[:, 1]).mean() > 0.99
@@ -389,10 +389,10 @@ def test_one_of_draws_afresh_each_time():
 
 
 def test_two_operations_of_one_name_draw_apart():
-    twice = recipe_of(policy(Flip(), Flip()), 4000).warp[0, :, 0, 0]
+    twice = params_of(policy(Flip(), Flip()), 4000).warp[0, :, 0, 0]
     assert (twice < 0).mean() == pytest.approx(0.5, abs=0.05)  # always undone, were they one
     brightness, contrast = (
-        recipe_of(policy(operation), 2000).amount[0, :, 0, 0]
+        params_of(policy(operation), 2000).amount[0, :, 0, 0]
         for operation in (Brightness(factor=(0, 1)), Contrast(factor=(0, 1)))
     )
     assert abs(np.corrcoef(brightness, contrast)[0, 1]) < 0.12

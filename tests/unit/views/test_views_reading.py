@@ -11,7 +11,7 @@ from nearfar.views.reading import read_policy
 
 FLIP = {"op": "flip"}
 ALL_OPS = (
-    "autocontrast, blur, brightness, contrast, crop, cutout, equalize, erase, flip, grey, hue,"
+    "autocontrast, blur, brightness, contrast, crop, cutout, equalize, erase, flip, gray, hue,"
     " invert, jitter, noise, one_of, posterize, rotate, saturation, scale, sharpness, shear,"
     " solarize, solarize_add, translate"
 )
@@ -147,7 +147,7 @@ def test_a_name_near_none_gets_them_all():
         ({"size": 0}, ".size: want more than 0, got 0"),
         ({"count": 2}, ".kinds: want one without a count, which views.count fills"),
         ({"count": 2.5}, ".count: want a valid integer, got 2.5"),
-        ({"outside": "blue"}, ".outside: want 'edge', 'black' or 'grey', got 'blue'"),
+        ({"outside": "blue"}, ".outside: want 'edge', 'black' or 'gray', got 'blue'"),
         ({"tiles": {"gird": 3}}, '.tiles.gird: unknown key (did you mean "grid"?)'),
         ({"tiles": {"grid": 1}}, ".tiles.grid: want at least 2, got 1"),
         ({"kinds": []}, ".kinds: want at least 1 item, got none"),

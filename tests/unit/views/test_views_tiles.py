@@ -18,7 +18,7 @@ def in_rgb(views: Tensor) -> Tensor:
     )
 
 
-def normalised(rgb: Tensor) -> Tensor:
+def normalized(rgb: Tensor) -> Tensor:
     return (rgb - rgb.new_tensor(DATA.mean)[:, None, None]) / rgb.new_tensor(DATA.std)[
         :, None, None
     ]
@@ -51,35 +51,35 @@ def test_places_fill_their_cell_and_never_leave_it() -> None:
     )
 
 
-def test_green_magenta_is_taken_out_and_greys_stay() -> None:
+def test_green_magenta_is_taken_out_and_grays_stay() -> None:
     rgb = numbers(1, 2, 3, 4, 4)
-    out = in_rgb(tiles.without_green_magenta(normalised(rgb), DATA))
+    out = in_rgb(tiles.without_green_magenta(normalized(rgb), DATA))
     a = torch.tensor([-1.0, 2.0, -1.0], dtype=torch.float64)
     assert float(torch.einsum("c,vbchw->vbhw", a, out).abs().max()) < 1e-12
-    fringe = normalised(rgb + 0.3 * a[:, None, None])  # the same picture seen through a worse lens
+    fringe = normalized(rgb + 0.3 * a[:, None, None])  # the same picture seen through a worse lens
     assert torch.allclose(in_rgb(tiles.without_green_magenta(fringe, DATA)), out, atol=1e-12)
-    grey = rgb[:, :, :1].expand_as(rgb)
+    gray = rgb[:, :, :1].expand_as(rgb)
     assert torch.allclose(
-        in_rgb(tiles.without_green_magenta(normalised(grey), DATA)), grey, atol=1e-12
+        in_rgb(tiles.without_green_magenta(normalized(gray), DATA)), gray, atol=1e-12
     )
 
 
-def test_grey_is_the_luma_in_three_equal_channels() -> None:
+def test_gray_is_the_luma_in_three_equal_channels() -> None:
     rgb = numbers(2, 1, 3, 3, 3)
-    out = in_rgb(tiles.greyed(normalised(rgb), DATA))
+    out = in_rgb(tiles.grayed(normalized(rgb), DATA))
     luma = 0.299 * rgb[:, :, 0] + 0.587 * rgb[:, :, 1] + 0.114 * rgb[:, :, 2]
     assert all(torch.allclose(out[:, :, c], luma, atol=1e-12) for c in range(3))
 
 
-def test_a_standardised_tile_tells_neither_its_brightness_nor_its_contrast() -> None:
+def test_a_standardized_tile_tells_neither_its_brightness_nor_its_contrast() -> None:
     tile = numbers(3, 6, 6)
-    out = tiles.standardised(tile)
+    out = tiles.standardized(tile)
     assert torch.allclose(out.mean(dim=(-2, -1)), torch.zeros(3, dtype=torch.float64), atol=1e-12)
     assert torch.allclose(out.square().mean(dim=(-2, -1)), torch.ones(3, dtype=torch.float64))
-    assert torch.allclose(tiles.standardised(3 * tile - 7), out)
+    assert torch.allclose(tiles.standardized(3 * tile - 7), out)
     flat = torch.full((3, 6, 6), 2.5, requires_grad=True)
-    assert not tiles.standardised(flat).any()
-    assert float(tiles.standardised(flat.detach() + 1e-4 * numbers(3, 6, 6)).abs().max()) < 0.01
+    assert not tiles.standardized(flat).any()
+    assert float(tiles.standardized(flat.detach() + 1e-4 * numbers(3, 6, 6)).abs().max()) < 0.01
 
 
 def test_images_are_shrunk_in_the_five_ways_of_torch_each_by_its_own() -> None:

@@ -19,7 +19,7 @@ EXAMPLES = {
     "saturation": (ops.Saturation(factor=(0, 2)), "saturation 0-2"),
     "hue": (ops.Hue(turns=(-0.1, 0.1)), "hue ±0.1"),
     "jitter": (ops.Jitter(probability=0.8, brightness=0.4, hue=0.1), "jitter 0.4 0 0 0.1 at 0.8"),
-    "grey": (ops.Grey(probability=0.2), "grey at 0.2"),
+    "gray": (ops.Gray(probability=0.2), "gray at 0.2"),
     "blur": (ops.Blur(), "blur 0.1-2 px"),
     "sharpness": (ops.Sharpness(factor=(0.5, 1)), "sharpness 0.5-1"),
     "solarize": (ops.Solarize(), "solarize from 128"),
@@ -45,9 +45,9 @@ def test_an_operation_in_words(name):
     assert describe(Policy(kinds=(Kind(operations=(operation,)),))) == text
 
 
-def test_a_kernel_and_a_colour_are_said_where_they_are_not_the_usual():
-    many = (ops.Blur(kernel=0.1), ops.Cutout(side=(0.1, 0.3), fill="black"), ops.Erase(fill="grey"))
-    text = "blur 0.1-2 px within 0.1 of the side, cut-out 0.1-0.3 in black, erase 0.02-0.33 in grey"
+def test_a_kernel_and_a_color_are_said_where_they_are_not_the_usual():
+    many = (ops.Blur(kernel=0.1), ops.Cutout(side=(0.1, 0.3), fill="black"), ops.Erase(fill="gray"))
+    text = "blur 0.1-2 px within 0.1 of the side, cut-out 0.1-0.3 in black, erase 0.02-0.33 in gray"
     assert describe(Policy(kinds=(Kind(operations=many),))) == text
 
 
@@ -64,7 +64,7 @@ def test_kinds_are_told_apart():
     assert describe(POLICIES["digits"]).endswith(", black outside the image")
     half = Policy(kinds=(Kind(size=0.5, tiles=Tiles(grid=2, side=0.75)),))
     whole, tiles = (
-        "the largest centred square as it is",
+        "the largest centered square as it is",
         "cut into 2 x 2 tiles of 0.75 of their cell, anywhere in it",
     )
     assert describe(half) == f"0.5 of the side: {whole}, {tiles}"

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 
 from nearfar.core.types import StoredImages
 from nearfar.views.kernels import render
-from nearfar.views.kernels.triton import warp_colour
-from nearfar.views.recipes import WIDTH, Recipe
+from nearfar.views.kernels.triton import warp_color
+from nearfar.views.params import WIDTH, ViewParams
 
 TOLERANCE = 2e-5  # of the range
-EDGE, BLACK, GREY = -1.0, 0.0, 128.0
-NORMALISED = {"scale": (0.017, 0.018, -0.02), "shift": (-2.1, -1.9, 0.3)}
+EDGE, BLACK, GRAY = -1.0, 0.0, 128.0
+NORMALIZED = {"scale": (0.017, 0.018, -0.02), "shift": (-2.1, -1.9, 0.3)}
 LEVELS_SEEN = set()
 
 
@@ -38,7 +38,7 @@ def known_levels(warp: torch.Tensor, side: int, size: int) -> torch.Tensor:
     return torch.ceil(torch.log2(shrink / 1.95)).clamp(min=0).long()
 
 
-def known_view(image, half, warp, colour, *, size: int, level: int, outside: float) -> torch.Tensor:
+def known_view(image, half, warp, color, *, size: int, level: int, outside: float) -> torch.Tensor:
     """One view (3, S, S) in float64, in [0, 255]."""
     pixels = (half if level else image).permute(2, 0, 1)[None].double()
     for _ in range(level - 1):
@@ -55,19 +55,19 @@ def known_view(image, half, warp, colour, *, size: int, level: int, outside: flo
             F.grid_sample(pixels - outside, grid, padding_mode="zeros", align_corners=False)[0]
             + outside
         )
-    if colour is not None:
+    if color is not None:
         mean = (
             (torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)[:, None, None] * view)
             .sum(0)
             .mean()
         )
-        mixed = torch.einsum("ij,jyx->iyx", colour[:, :3].double(), view)
-        view = (mixed + colour[:, 3:, None].double() * mean).clamp(0, 255)
+        mixed = torch.einsum("ij,jyx->iyx", color[:, :3].double(), view)
+        view = (mixed + color[:, 3:, None].double() * mean).clamp(0, 255)
     return view
 
 
 def check(
-    side: int, size: int, shape: tuple[int, int], zoom: float, outside: float, *, coloured: bool
+    side: int, size: int, shape: tuple[int, int], zoom: float, outside: float, *, colored: bool
 ) -> None:
     source = torch.Generator().manual_seed(side * size)
     views, batch = shape
@@ -81,27 +81,27 @@ def check(
         warp[-1, -1, :, 2] += 40 * zoom  # far outside
         # within, touching the border
         warp[0, -1] = torch.tensor([[0.25, 0.0, 0.75], [0.25, 0.5, -0.25]])
-    colour = (
+    color = (
         torch.eye(3, 4) + 0.4 * torch.randn(views, batch, 3, 4, generator=source)
-        if coloured
+        if colored
         else None
     )
     level = known_levels(warp, side, size)
     LEVELS_SEEN.update(level.flatten().tolist())
-    fixed = {"size": size, "outside": outside, "deepest": max(1, int(level.max())), **NORMALISED}
-    inputs = [None if x is None else x.to(DEVICE) for x in (images, half, warp, colour)]
-    ours = warp_colour(*inputs, **fixed)
+    fixed = {"size": size, "outside": outside, "deepest": max(1, int(level.max())), **NORMALIZED}
+    inputs = [None if x is None else x.to(DEVICE) for x in (images, half, warp, color)]
+    ours = warp_color(*inputs, **fixed)
     assert ours.is_contiguous()
 
     scale, shift = (
-        torch.tensor(NORMALISED[name], dtype=torch.float64)[:, None, None] for name in NORMALISED
+        torch.tensor(NORMALIZED[name], dtype=torch.float64)[:, None, None] for name in NORMALIZED
     )
     for v, b in itertools.product(range(views), range(batch)):
         known = known_view(
             images[b],
             half[b],
             warp[v, b],
-            None if colour is None else colour[v, b],
+            None if color is None else color[v, b],
             size=size,
             level=int(level[v, b]),
             outside=outside,
@@ -113,17 +113,17 @@ def check(
             shape,
             zoom,
             outside,
-            coloured,
+            colored,
             (v, b),
             float(error),
         )
 
-    last = warp_colour(*inputs, **fixed, channels_last=True)
+    last = warp_color(*inputs, **fixed, channels_last=True)
     assert last.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(last, ours)
-    images, half, warp, colour = inputs
-    alone = (images[-1:], half[-1:], warp[-1:, -1:], None if colour is None else colour[-1:, -1:])
-    assert torch.equal(warp_colour(*alone, **{**fixed, "deepest": 5})[0, 0], ours[-1, -1])
+    images, half, warp, color = inputs
+    alone = (images[-1:], half[-1:], warp[-1:, -1:], None if color is None else color[-1:, -1:])
+    assert torch.equal(warp_color(*alone, **{**fixed, "deepest": 5})[0, 0], ours[-1, -1])
 
 
 def check_what_is_rare() -> None:
@@ -132,18 +132,14 @@ def check_what_is_rare() -> None:
     plain = {"scale": (1.0, 1.0, 1.0), "shift": (0.0, 0.0, 0.0), "outside": EDGE}
     for deepest, value in ((0, 16), (1, 8)):  # a level that it is not told of is not read
         assert bool(
-            (warp_colour(images, half, warp, None, size=4, deepest=deepest, **plain) == value).all()
+            (warp_color(images, half, warp, None, size=4, deepest=deepest, **plain) == value).all()
         )
     for share, value in ((1.95, 16), (1.96, 8)):
-        assert bool(
-            (warp_colour(images, half, share * warp, None, size=16, **plain) == value).all()
-        )
-    assert warp_colour(images, half, warp[:0], None, size=4, **plain).shape == (0, 2, 3, 4, 4)
-    empty = warp_colour(
-        images[:0], half[:0], warp[:, :0], None, size=4, channels_last=True, **plain
-    )
+        assert bool((warp_color(images, half, share * warp, None, size=16, **plain) == value).all())
+    assert warp_color(images, half, warp[:0], None, size=4, **plain).shape == (0, 2, 3, 4, 4)
+    empty = warp_color(images[:0], half[:0], warp[:, :0], None, size=4, channels_last=True, **plain)
     assert empty.shape == (3, 0, 3, 4, 4)
-    one = warp_colour(images[:, :1, :1], half[:, :0, :0], warp, None, size=1, deepest=3, **plain)
+    one = warp_color(images[:, :1, :1], half[:, :0, :0], warp, None, size=1, deepest=3, **plain)
     assert bool((one == 16).all())
 
 
@@ -157,11 +153,11 @@ def check_views_of_several_outsides() -> None:
     # a border of outside, half the view
     warp = np.tile(np.float32([[2, 0, 0], [0, 2, 0]]), (3, 2, 1, 1))
     nothing = np.zeros((3, 2, 1), np.uint8), np.zeros((3, 2, 1, WIDTH), np.float32)
-    recipe = Recipe(warp, *nothing, np.float32([EDGE, BLACK, GREY]))
+    params = ViewParams(warp, *nothing, np.float32([EDGE, BLACK, GRAY]))
     unit = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255, 1 / 255, 1 / 255)}
     for last in (False, True):
         stored = StoredImages(images, half, torch.full((2, 2), 16))
-        views = render(stored, recipe, size=8, **unit, channels_last=last, backend="triton")
+        views = render(stored, params, size=8, **unit, channels_last=last, backend="triton")
         layout = torch.channels_last if last else torch.contiguous_format
         assert views.flatten(0, 1).is_contiguous(memory_format=layout), views.stride()
         assert [round(float(value)) for value in views[:, 1, 2, 0, 5]] == [200, 0, 128]
@@ -170,7 +166,7 @@ def check_views_of_several_outsides() -> None:
 if __name__ == "__main__":
     DEVICE = sys.argv[1]
     done = 0
-    for (side, size, shape, zoom), outside, coloured in itertools.product(
+    for (side, size, shape, zoom), outside, colored in itertools.product(
         (
             (8, 8, (1, 1), 0.6),
             (13, 9, (2, 3), 0.5),
@@ -182,10 +178,10 @@ if __name__ == "__main__":
             (33, 8, (3, 2), 4.0),
             (40, 70, (1, 2), 0.9),
         ),
-        (EDGE, BLACK, GREY),
+        (EDGE, BLACK, GRAY),
         (False, True),
     ):
-        check(side, size, shape, zoom, outside, coloured=coloured)
+        check(side, size, shape, zoom, outside, colored=colored)
         done += 1
     assert {0, 1, 2, 3, 4} <= LEVELS_SEEN, LEVELS_SEEN
     check_what_is_rare()

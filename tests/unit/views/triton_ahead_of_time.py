@@ -12,20 +12,20 @@ from nearfar.views.kernels import triton as kernels
 
 SOURCES = ("fine", "coarse")
 INTEGERS = ("fine_side", "coarse_side", "level_of_fine", "deepest")
-POINTERS = ("warp", "colour", "out")
+POINTERS = ("warp", "color", "out")
 
 
-def compiled(capability: int, source: str, *, coloured: bool, **fixed):
+def compiled(capability: int, source: str, *, colored: bool, **fixed):
     constants = {**kernels._fixed(fixed["SIZE"]), **fixed}
     warps = constants.pop("num_warps")
-    if not coloured:
-        constants["colour"] = None
+    if not colored:
+        constants["color"] = None
     types = {
         **dict.fromkeys(SOURCES, source),
         **dict.fromkeys(INTEGERS, "i32"),
         **dict.fromkeys(POINTERS, "*fp32"),
     }
-    kernel = kernels._warp_colour_kernel
+    kernel = kernels._warp_color_kernel
     names = [parameter.name for parameter in kernel.params]
     signature = {
         name: "constexpr" if name in constants else types.get(name, "fp32") for name in names
@@ -42,18 +42,18 @@ def compiled(capability: int, source: str, *, coloured: bool, **fixed):
 
 if __name__ == "__main__":
     done = 0
-    for capability, size, coloured, edge, channels_last in itertools.product(
+    for capability, size, colored, edge, channels_last in itertools.product(
         (80, 90), (8, 32, 64, 224), (True, False), (True, False), (True, False)
     ):
         built = compiled(
-            capability, "*u8", coloured=coloured, EDGE=edge, CHANNELS_LAST=channels_last, SIZE=size
+            capability, "*u8", colored=colored, EDGE=edge, CHANNELS_LAST=channels_last, SIZE=size
         )
-        matrices = 6 + 12 * coloured
+        matrices = 6 + 12 * colored
         # four taps of three channels
         samplings = (built.asm["ttir"].count("tt.load") - matrices) / 12
-        assert samplings == (2 if coloured and size == 224 else 1), (size, coloured, samplings)
+        assert samplings == (2 if colored and size == 224 else 1), (size, colored, samplings)
         done += 1
     for edge in (True, False):
-        compiled(90, "*fp32", coloured=True, EDGE=edge, CHANNELS_LAST=False, SIZE=32)
+        compiled(90, "*fp32", colored=True, EDGE=edge, CHANNELS_LAST=False, SIZE=32)
         done += 1
     print(done, "kernels")

@@ -18,7 +18,7 @@ from nearfar.views.operations import (
     Equalize,
     Erase,
     Flip,
-    Grey,
+    Gray,
     Hue,
     Invert,
     Jitter,
@@ -34,8 +34,8 @@ from nearfar.views.operations import (
     SolarizeAdd,
     Translate,
 )
-from nearfar.views.plan import ViewPlan, draw_recipe, make_views
-from nearfar.views.recipes import Recipe
+from nearfar.views.params import ViewParams
+from nearfar.views.plan import ViewPlan, draw_params, make_views
 
 RAW: Mapping[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 NORMAL: Mapping[str, Any] = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)}
@@ -57,7 +57,7 @@ EACH: dict[str, Operation] = {
     "saturation": Saturation(factor=(0.2, 1.8)),
     "hue": Hue(turns=(-0.5, 0.5)),
     "jitter": Jitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2),
-    "grey": Grey(),
+    "gray": Gray(),
     "blur": Blur(),
     "blur, short kernel": Blur(kernel=0.1),
     "sharpness": Sharpness(factor=(0.1, 1.9)),
@@ -145,7 +145,7 @@ def shown(
     return 255 * views_of(store(images), plan, backend=backend)[0]
 
 
-def recipe_of(
+def params_of(
     wanted: Policy,
     n: int,
     *,
@@ -153,11 +153,11 @@ def recipe_of(
     true: tuple[int, int] = (32, 32),
     count: int = 1,
     **where: Any,
-) -> Recipe:
-    """The recipes of the first group for `n` samples of that true size."""
+) -> ViewParams:
+    """The params of the first group for `n` samples of that true size."""
     plan = ViewPlan(wanted, count, size, **NORMAL)
     index = torch.arange(n)
-    return draw_recipe(
+    return draw_params(
         plan.groups[0],
         torch.tensor([true] * n),
         mean=plan.mean,
@@ -167,8 +167,8 @@ def recipe_of(
     )
 
 
-def boxes_of(recipe: Recipe, true: tuple[int, int]) -> np.ndarray:
+def boxes_of(params: ViewParams, true: tuple[int, int]) -> np.ndarray:
     """(V, B, 4): left, top, width and height of each crop, in true pixels."""
-    warp, size = recipe.warp.astype(np.float64), np.array(true)
+    warp, size = params.warp.astype(np.float64), np.array(true)
     length = np.abs(warp[..., [0, 1], [0, 1]]) * size
     return np.concatenate([((warp[..., 2] + 1) * size - length) / 2, length], -1)

@@ -15,7 +15,7 @@
     return node;
   };
   const className = (map, k) => k < 0 ? "no label" : data.families[map.family].classes[k];
-  const colour = (map, k) => k < 0 ? "#8a909c" : data.families[map.family].styles[k][0];
+  const color = (map, k) => k < 0 ? "#8a909c" : data.families[map.family].styles[k][0];
 
   function thumbnail(number) {
     const node = element("span", "tile");
@@ -130,8 +130,8 @@
         pen.beginPath(); pen.arc(0, 0, radius + 2.6, 0, 7); pen.stroke();
       }
       pen.scale(radius, radius);
-      if (data.shapes[shape][1]) { pen.fillStyle = colour(this.map, label); pen.fill(paths2d[shape]); }
-      else { pen.strokeStyle = colour(this.map, label); pen.lineWidth = .55; pen.stroke(paths2d[shape]); }
+      if (data.shapes[shape][1]) { pen.fillStyle = color(this.map, label); pen.fill(paths2d[shape]); }
+      else { pen.strokeStyle = color(this.map, label); pen.lineWidth = .55; pen.stroke(paths2d[shape]); }
       pen.restore();
     }
   }
@@ -158,13 +158,13 @@
     const near = element("div", "near");
     for (const other of map.near[row]) {
       const cell = element("div");
-      cell.style.borderColor = colour(map, map.label[other]);
+      cell.style.borderColor = color(map, map.label[other]);
       cell.append(thumbnail(map.tile[other]));
       near.append(cell);
     }
     const same = map.near[row].filter(other => map.label[other] === label).length;
     const of = label < 0 ? "" : `: ${same} of ${map.near[row].length} of this class`;
-    const heading = map.near[row].length ? `Nearest neighbours${of}` : "No other image is on this map";
+    const heading = map.near[row].length ? `Nearest neighbors${of}` : "No other image is on this map";
     tip.replaceChildren(top, element("p", "heading", heading), near);
   }
 

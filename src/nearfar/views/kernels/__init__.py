@@ -1,7 +1,7 @@
-"""From recipes to pixels: compiled on a CPU, Triton and torch on a GPU, plain torch where neither
-is.
+"""From the params of views to pixels: compiled on a CPU, Triton and torch on a GPU, plain torch
+where neither is.
 
-`render` is the seam. Recipes are drawn on the CPU and hold no pixel; the images lie where the views
+`render` is the seam. Params are drawn on the CPU and hold no pixel; the images lie where the views
 are wanted.
 """
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from nearfar.core.types import StoredImages
 from nearfar.views.kernels.memory import Pool
 from nearfar.views.kernels.reference import apply_stages, render_reference
-from nearfar.views.recipes import COLOUR, NONE, SHRINK, UNCHANGED, Recipe
+from nearfar.views.params import COLOR, NONE, SHRINK, UNCHANGED, ViewParams
 
 Unit = tuple[float, float, float]
 Backend = Literal["cpu", "triton", "reference"]
@@ -33,7 +33,7 @@ _TASKS_A_THREAD = 4  # views differ in what they cost
 
 def render(
     stored: StoredImages,
-    recipe: Recipe,
+    params: ViewParams,
     *,
     size: int,
     mean: Unit,
@@ -46,15 +46,15 @@ def render(
 
     With `channels_last` the channels of a pixel lie side by side in memory; the shape is the same.
     """
-    level = levels(recipe.warp, side=stored.images.shape[1], size=size)
+    level = levels(params.warp, side=stored.images.shape[1], size=size)
     match backend or _default_backend(stored.images.device):
         case "cpu":
-            return _on_cpu(stored, recipe, level, size, mean, std, channels_last)
+            return _on_cpu(stored, params, level, size, mean, std, channels_last)
         case "triton":
-            return _by_triton(stored, recipe, level, size, mean, std, channels_last)
+            return _by_triton(stored, params, level, size, mean, std, channels_last)
         case "reference":
-            values = render_reference(stored, recipe, level, size=size)
-            return _normalised(values, mean, std, channels_last)
+            values = render_reference(stored, params, level, size=size)
+            return _normalized(values, mean, std, channels_last)
 
 
 def levels(
@@ -110,7 +110,7 @@ def in_threads(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
 
 def _on_cpu(
     stored: StoredImages,
-    recipe: Recipe,
+    params: ViewParams,
     level: NDArray[np.int64],
     size: int,
     mean: Unit,
@@ -130,7 +130,7 @@ def _on_cpu(
     into = out.flatten(2).numpy()
     in_threads(
         lambda start, stop: cpu.render(
-            *flat, *recipe, level, means, scales, size, last, start, stop, into
+            *flat, *params, level, means, scales, size, last, start, stop, into
         ),
         views * batch,
     )
@@ -139,37 +139,37 @@ def _on_cpu(
 
 def _by_triton(
     stored: StoredImages,
-    recipe: Recipe,
+    params: ViewParams,
     level: NDArray[np.int64],
     size: int,
     mean: Unit,
     std: Unit,
     last: bool,
 ) -> Tensor:
-    """Warp, a first stage of colour and the normalisation in one pass; what other stages there are,
+    """Warp, a first stage of color and the normalization in one pass; what other stages there are,
     by torch.
     """
-    from nearfar.views.kernels.triton import warp_colour
+    from nearfar.views.kernels.triton import warp_color
 
-    device, first = stored.images.device, recipe.stage[:, :, 0]
+    device, first = stored.images.device, params.stage[:, :, 0]
     more = bool(
-        (recipe.stage[:, :, 1:] != NONE).any() or ((first != NONE) & (first != COLOUR)).any()
+        (params.stage[:, :, 1:] != NONE).any() or ((first != NONE) & (first != COLOR)).any()
     )
-    colour = None
-    if (first == COLOUR).any():
-        matrices = recipe.amount[:, :, 0].reshape(*first.shape, 3, 4)
-        matrices = np.where((first == COLOUR)[..., None, None], matrices, UNCHANGED)
-        colour = torch.from_numpy(matrices).to(device)
+    color = None
+    if (first == COLOR).any():
+        matrices = params.amount[:, :, 0].reshape(*first.shape, 3, 4)
+        matrices = np.where((first == COLOR)[..., None, None], matrices, UNCHANGED)
+        color = torch.from_numpy(matrices).to(device)
     scale, shift = ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)) if more else _scale_and_shift(mean, std)
-    warp, parts = torch.from_numpy(recipe.warp).to(device), []
-    for outside, views in itertools.groupby(range(len(level)), key=recipe.outside.__getitem__):
+    warp, parts = torch.from_numpy(params.warp).to(device), []
+    for outside, views in itertools.groupby(range(len(level)), key=params.outside.__getitem__):
         at = list(views)
         part = slice(at[0], at[-1] + 1)
-        made = warp_colour(
+        made = warp_color(
             stored.images,
             stored.half,
             warp[part],
-            None if colour is None else colour[part],
+            None if color is None else color[part],
             size=size,
             scale=scale,
             shift=shift,
@@ -182,8 +182,8 @@ def _by_triton(
     if not more:
         # `cat` does not keep channels last in five dimensions
         return _in_memory_order(values, last)
-    apply_stages(values, recipe, but_first=True)
-    return _normalised(values, mean, std, last)
+    apply_stages(values, params, but_first=True)
+    return _normalized(values, mean, std, last)
 
 
 def _scale_and_shift(mean: Unit, std: Unit) -> tuple[Unit, Unit]:
@@ -194,7 +194,7 @@ def _scale_and_shift(mean: Unit, std: Unit) -> tuple[Unit, Unit]:
     )
 
 
-def _normalised(values: Tensor, mean: Unit, std: Unit, last: bool) -> Tensor:
+def _normalized(values: Tensor, mean: Unit, std: Unit, last: bool) -> Tensor:
     scale, shift = (
         torch.tensor(x, device=values.device).view(3, 1, 1) for x in _scale_and_shift(mean, std)
     )

@@ -1,7 +1,7 @@
 """Rendering on a CPU, compiled: a view at a time, all of it in the cache, uint8 in and float32 out.
 
 A view is resampled into three planes of floats, its stages act on the planes, and one pass
-normalises and writes. A warp without rotation or shear, which is nearly every one, is resampled row
+normalizes and writes. A warp without rotation or shear, which is nearly every one, is resampled row
 by row: two stored rows are mixed, then their columns. Stages on whole values that follow one
 another are one table of 256 entries a channel.
 
@@ -17,13 +17,13 @@ import math
 import numpy as np
 from numba import njit
 
-from nearfar.views.recipes import (
+from nearfar.views.params import (
     AUTOCONTRAST,
     BLUR,
-    COLOUR,
+    COLOR,
     EQUALIZE,
     ERASE,
-    GREY,
+    GRAY,
     HALF,
     INVERT,
     NOISE,
@@ -36,12 +36,12 @@ from nearfar.views.recipes import (
 
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
-_GREY_R, _GREY_G, _GREY_B = (np.float32(x) for x in GREY)
+_GRAY_R, _GRAY_G, _GRAY_B = (np.float32(x) for x in GRAY)
 _ZERO, _TOP, _WITHIN = np.float32(0), np.float32(255), np.float32(WITHIN)
 _HALF, _TO_WHOLE = np.float32(0.5), np.float32(HALF)
 _ONE, _TWO, _THREE = (np.uint64(x) for x in (1, 2, 3))  # unsigned: an index that counts from no end
 
-# Sums may be reordered and multiplications fused, which vectorises them; NaN and infinity stay what
+# Sums may be reordered and multiplications fused, which vectorizes them; NaN and infinity stay what
 # they are.
 _HOW = {
     "cache": True,
@@ -94,7 +94,7 @@ def _resample_straight(source, size, xs, ys, row, planes):
 @_part
 def _with_border(source, side, outside, texels):
     """The level as floats with one pixel before and two behind it on each axis: its edge again, or
-    one grey value.
+    one gray value.
     """
     wide = side + 3
     for y in range(wide):
@@ -113,7 +113,7 @@ def _with_border(source, side, outside, texels):
 
 @_part
 def _resample_any(texels, side, size, warp, reach_x, reach_y, at, planes):
-    """Bilinear, each pixel at its centre; points more than the reach outside the image count as
+    """Bilinear, each pixel at its center; points more than the reach outside the image count as
     that far outside.
     """
     corner, weight_x, weight_y = at
@@ -166,13 +166,13 @@ def _resample(source, side, size, warp, outside, xs, ys, row, texels, corner, pl
 
 
 @_part
-def _colour(planes, m):
-    """(r, g, b, mean grey) times a 3×4 matrix, clipped."""
+def _color(planes, m):
+    """(r, g, b, mean gray) times a 3×4 matrix, clipped."""
     r, g, b = planes[0].ravel(), planes[1].ravel(), planes[2].ravel()
     mean = _ZERO
     if m[3] != 0 or m[7] != 0 or m[11] != 0:
         for k in range(len(r)):
-            mean += _GREY_R * r[k] + _GREY_G * g[k] + _GREY_B * b[k]
+            mean += _GRAY_R * r[k] + _GRAY_G * g[k] + _GRAY_B * b[k]
         mean /= np.float32(len(r))
     m0, m1, m2, p0 = m[0], m[1], m[2], m[3] * mean
     m4, m5, m6, p1 = m[4], m[5], m[6], m[7] * mean
@@ -253,7 +253,7 @@ def _tables(planes, stage, amount, first, last):
 
 @_part
 def _sharpen(planes, factor, spare):
-    """Away from, or towards, the mean of the 3×3 neighbours, the middle counted five times; borders
+    """Away from, or towards, the mean of the 3×3 neighbors, the middle counted five times; borders
     stay.
     """
     size = planes.shape[1]
@@ -353,8 +353,8 @@ def _stages(planes, stage, amount, spare, row, weight):
     k = 0
     while k < len(stage) and stage[k] != 0:
         kind = stage[k]
-        if kind == COLOUR:
-            _colour(planes, amount[k])
+        if kind == COLOR:
+            _color(planes, amount[k])
         elif POSTERIZE <= kind <= INVERT:
             first = k
             while k + 1 < len(stage) and POSTERIZE <= stage[k + 1] <= INVERT:

@@ -1,25 +1,25 @@
-"""Drawing: from a policy's program and the keys of a batch to recipes, compiled for the CPU.
+"""Drawing: from a policy's program and the keys of a batch to params, compiled for the CPU.
 
-A recipe depends on (seed, epoch, sample, draw, view number) and the image's true size, and on
+The params depends on (seed, epoch, sample, draw, view number) and the image's true size, and on
 nothing else. It is drawn on the CPU whatever the device, so that a GPU renders the same views.
 
 **Geometry.** A warp takes a point of the view to a point of the stored square, both in [-1, 1] from
-edge to edge (not from pixel centre to pixel centre), so that it holds for any side of view and
+edge to edge (not from pixel center to pixel center), so that it holds for any side of view and
 store. The crop is drawn in the image's true pixels and only then mapped to the squashed square, so
 the squash never shears a view; the one distortion is the wanted one: a crop of aspect a is
-stretched to a square, as everywhere. Without a crop the view is the largest centred square. Later
+stretched to a square, as everywhere. Without a crop the view is the largest centered square. Later
 operations act on that square.
 
-**Colour.** Neighbouring operations on colour are one 3×4 matrix of (r, g, b, m), m being the view's
-mean grey:
+**Color.** Neighboring operations on color are one 3×4 matrix of (r, g, b, m), m being the view's
+mean gray:
 brightness b    x ↦ b·x
-contrast c      x ↦ c·x + (1 - c)·m', where m' is the mean grey at that moment
-saturation s    x ↦ s·x + (1 - s)·grey(x)
-hue h           a turn by h about the grey axis in YIQ: linear, keeps grey(x). On purpose not
+contrast c      x ↦ c·x + (1 - c)·m', where m' is the mean gray at that moment
+saturation s    x ↦ s·x + (1 - s)·gray(x)
+hue h           a turn by h about the gray axis in YIQ: linear, keeps gray(x). On purpose not
                 torchvision's walk
-                around the HSV hexagon, which is not linear and changes the grey value of a colour
-grey(x) = .299 r + .587 g + .114 b is the Y of YIQ, so contrast, saturation and hue leave the mean
-grey as it is and brightness multiplies it. Hence the four commute: the random order of ColorJitter
+                around the HSV hexagon, which is not linear and changes the gray value of a color
+gray(x) = .299 r + .587 g + .114 b is the Y of YIQ, so contrast, saturation and hue leave the mean
+gray as it is and brightness multiplies it. Hence the four commute: the random order of ColorJitter
 has nothing to act on. In torchvision it acts only through the clipping to [0, 1] after each
 operation; here a view is clipped once.
 """
@@ -29,6 +29,20 @@ import math
 import numpy as np
 from numba import njit
 
+from nearfar.views.params import (
+    AUTOCONTRAST,
+    BLUR,
+    COLOR,
+    EQUALIZE,
+    ERASE,
+    GRAY,
+    INVERT,
+    NOISE,
+    POSTERIZE,
+    SHARPNESS,
+    SOLARIZE,
+    SOLARIZE_ADD,
+)
 from nearfar.views.program import (
     BRIGHTNESS,
     CONTRAST,
@@ -50,21 +64,7 @@ from nearfar.views.program import (
     SATURATION,
     SCALE,
     SHEAR,
-    TO_GREY,
-)
-from nearfar.views.recipes import (
-    AUTOCONTRAST,
-    BLUR,
-    COLOUR,
-    EQUALIZE,
-    ERASE,
-    GREY,
-    INVERT,
-    NOISE,
-    POSTERIZE,
-    SHARPNESS,
-    SOLARIZE,
-    SOLARIZE_ADD,
+    TO_GRAY,
 )
 
 _MASK = 0xFFFFFFFF
@@ -72,10 +72,10 @@ _GOLDEN = 0x9E3779B9
 _TRIES = 10
 # views, or times a value: nothing is to be seen there, and float32 can still multiply it
 _FAR = 1e9
-_YIQ = np.array([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
+_YIQ = np.array([GRAY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _TURN = np.array([[0.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # red goes towards yellow
-_TO_GREY = np.array([GREY, GREY, GREY])
-_COLOUR = np.eye(3) - _TO_GREY  # what is left of a pixel without its grey
+_TO_GRAY = np.array([GRAY, GRAY, GRAY])
+_COLOR = np.eye(3) - _TO_GRAY  # what is left of a pixel without its gray
 _TURNED = np.linalg.inv(_YIQ) @ _TURN @ _YIQ  # the same a quarter turn on
 
 # see `cpu`: one code, in the process that compiled it and later
@@ -112,7 +112,7 @@ def _between(key, number, low, high):
 @_part
 def _crop(key, width, height, argument, box):
     """Left, top, width and height as torchvision's RandomResizedCrop draws them: ten tries, then
-    the centre.
+    the center.
     """
     for attempt in range(_TRIES):
         area = width * height * _between(key, 2 * attempt + 1, argument[0], argument[1])
@@ -172,16 +172,16 @@ def _move(code, key, argument, local):
 
 
 @_part
-def _recolour(matrix, amount, brightness, contrast, saturation, turn):
+def _recolor(matrix, amount, brightness, contrast, saturation, turn):
     """amount ← the four operations after amount, in any order; `matrix` is scratch, 3×3."""
     cos, sin = math.cos(turn) * saturation, math.sin(turn) * saturation
     gain = brightness * contrast
-    # times m: greys stay grey under what came before
+    # times m: grays stay gray under what came before
     mean_now = amount[0] + amount[1] + amount[2] + amount[3]
     pivot = brightness * (1 - contrast) * mean_now
     for i in range(3):
         for j in range(3):
-            matrix[i, j] = gain * (_TO_GREY[i, j] + cos * _COLOUR[i, j] + sin * _TURNED[i, j])
+            matrix[i, j] = gain * (_TO_GRAY[i, j] + cos * _COLOR[i, j] + sin * _TURNED[i, j])
     for j in range(4):
         r, g, b = amount[j], amount[4 + j], amount[8 + j]
         for i in range(3):
@@ -229,7 +229,7 @@ def _key_noise(key, amount):
 
 @_part
 def _other_stage(code, key, argument, size, mean, amount):
-    """The stage of an operation that is neither geometry nor colour, its amounts written; 0 for
+    """The stage of an operation that is neither geometry nor color, its amounts written; 0 for
     none.
     """
     if code == DRAWN_BLUR:
@@ -292,9 +292,9 @@ def _walk(
         if code[row] <= SCALE:
             _move(code[row], of, argument[row], local)
             continue
-        if code[row] <= TO_GREY:
-            if used == 0 or stage[used - 1] != COLOUR:
-                stage[used] = COLOUR
+        if code[row] <= TO_GRAY:
+            if used == 0 or stage[used - 1] != COLOR:
+                stage[used] = COLOR
                 amount[used, :] = 0.0
                 amount[used, 0] = amount[used, 5] = amount[used, 10] = 1.0
                 used += 1
@@ -306,7 +306,7 @@ def _walk(
                 contrast = _between(of, 2, max(0.0, 1 - a[1]), 1 + a[1])
                 saturation = _between(of, 3, max(0.0, 1 - a[2]), 1 + a[2])
                 turn = _between(of, 4, -a[3], a[3])
-            elif code[row] == TO_GREY:
+            elif code[row] == TO_GRAY:
                 saturation = 0.0
             else:
                 by = _between(of, 1, a[0], a[1])
@@ -318,7 +318,7 @@ def _walk(
                     saturation = by
                 else:
                     turn = by
-            _recolour(matrix, amount[used - 1], brightness, contrast, saturation, turn)
+            _recolor(matrix, amount[used - 1], brightness, contrast, saturation, turn)
             continue
         found = _other_stage(code[row], of, argument[row], size, mean, amount[used])
         if found:
@@ -348,7 +348,7 @@ def draw(
     stage,
     amount,
 ):
-    """Writes the recipes of views `start` to `stop` of all (view, sample), counted sample by
+    """Writes the params of views `start` to `stop` of all (view, sample), counted sample by
     sample.
 
     `times` is how often a sample was drawn before in the epoch. `warp` (V·T, B, 2, 3), `stage`

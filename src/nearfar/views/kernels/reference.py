@@ -1,7 +1,7 @@
 """Rendering in plain torch, stage by stage: what every kernel is compared with, and what runs where
 none does.
 
-Outside the image its edge values go on, or all is one grey (`recipes.WITHIN` says when that shows).
+Outside the image its edge values go on, or all is one gray (`params.WITHIN` says when that shows).
 A view's border pixels may mix in the image's pixels just outside the crop, by less than one stored
 pixel: the crop is a window on the image, not a picture.
 
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from nearfar.core.randomness import lowbias32
 from nearfar.core.types import StoredImages
-from nearfar.views import recipes as kind
+from nearfar.views import params as kind
 from nearfar.views.kernels.blur import blur
-from nearfar.views.recipes import Recipe
+from nearfar.views.params import ViewParams
 
 Pixels = Float[Tensor, "rows 3 size size"]
 Amounts = Float[Tensor, "rows 12"]
@@ -29,20 +29,20 @@ _GOLDEN = 0x9E3779B9
 
 
 def render_reference(
-    stored: StoredImages, recipe: Recipe, level: Int64[np.ndarray, "view batch"], *, size: int
+    stored: StoredImages, params: ViewParams, level: Int64[np.ndarray, "view batch"], *, size: int
 ) -> Float[Tensor, "view batch 3 size size"]:
     """Values in [0, 255], on the device of the images."""
     device = stored.images.device
-    warp = torch.from_numpy(recipe.warp).to(device)
+    warp = torch.from_numpy(params.warp).to(device)
     views = torch.empty(*level.shape, 3, size, size, device=device)
-    for v, outside in enumerate(recipe.outside.tolist()):
+    for v, outside in enumerate(params.outside.tolist()):
         for number in np.unique(level[v]).tolist():
             rows = torch.from_numpy(np.flatnonzero(level[v] == number)).to(device)
             pixels = resample(
                 read_level(stored, rows, number), warp[v, rows], size=size, outside=outside
             )
             views[v].index_copy_(0, rows, pixels)
-    apply_stages(views, recipe)
+    apply_stages(views, params)
     return views
 
 
@@ -65,7 +65,7 @@ def resample(
     size: int,
     outside: float,
 ) -> Pixels:
-    """Bilinear, each pixel at its centre."""
+    """Bilinear, each pixel at its center."""
     at = (2 * torch.arange(size, device=warp.device) + 1) / size - 1
     m = warp[..., None, None]
     grid = torch.stack(
@@ -85,19 +85,19 @@ def resample(
 
 
 def apply_stages(
-    views: Float[Tensor, "view batch 3 size size"], recipe: Recipe, *, but_first: bool = False
+    views: Float[Tensor, "view batch 3 size size"], params: ViewParams, *, but_first: bool = False
 ) -> None:
-    """Each view's stages in their order, in place. `but_first`: without colour where it stands
+    """Each view's stages in their order, in place. `but_first`: without color where it stands
     first.
     """
     stage, amount = (
-        recipe.stage.reshape(-1, recipe.stage.shape[2]),
-        recipe.amount.reshape(-1, *recipe.amount.shape[2:]),
+        params.stage.reshape(-1, params.stage.shape[2]),
+        params.amount.reshape(-1, *params.amount.shape[2:]),
     )
     flat = views.view(-1, *views.shape[2:])
     for k in range(stage.shape[1]):
         for number in np.unique(stage[:, k]).tolist():
-            if number == kind.NONE or (but_first and k == 0 and number == kind.COLOUR):
+            if number == kind.NONE or (but_first and k == 0 and number == kind.COLOR):
                 continue
             found = np.flatnonzero(stage[:, k] == number)
             rows = torch.from_numpy(found).to(views.device)
@@ -109,10 +109,10 @@ def _scalar(amounts: Amounts, number: int = 0) -> Float[Tensor, "rows 1 1 1"]:
     return amounts[:, number, None, None, None]
 
 
-def _colour(pixels: Pixels, amounts: Amounts) -> Pixels:
-    grey = sum(weight * pixels[:, c] for c, weight in enumerate(kind.GREY))
-    assert isinstance(grey, Tensor)
-    mean = grey.mean(2).mean(1)[:, None, None, None].expand_as(pixels[:, :1])
+def _color(pixels: Pixels, amounts: Amounts) -> Pixels:
+    gray = sum(weight * pixels[:, c] for c, weight in enumerate(kind.GRAY))
+    assert isinstance(gray, Tensor)
+    mean = gray.mean(2).mean(1)[:, None, None, None].expand_as(pixels[:, :1])
     of = amounts.view(-1, 3, 4, 1, 1)
     mixed = (of * torch.cat([pixels, mean], 1)[:, None]).sum(2)
     return mixed.clamp(0, 255)
@@ -197,7 +197,7 @@ def _noise(pixels: Pixels, amounts: Amounts) -> Pixels:
 
 
 STAGES: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
-    kind.COLOUR: _colour,
+    kind.COLOR: _color,
     kind.POSTERIZE: _posterize,
     kind.SOLARIZE: _solarize,
     kind.SOLARIZE_ADD: _solarize_add,

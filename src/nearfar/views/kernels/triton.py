@@ -1,8 +1,8 @@
-"""Views on CUDA devices: warp, colour, clip and normalise in one Triton kernel, bytes in, float32
+"""Views on CUDA devices: warp, color, clip and normalize in one Triton kernel, bytes in, float32
 out.
 
-A program makes one view. It goes over the view's pixels in blocks, twice where there is colour:
-once for the mean grey that contrast needs, once to write. The second time it samples again instead
+A program makes one view. It goes over the view's pixels in blocks, twice where there is color:
+once for the mean gray that contrast needs, once to write. The second time it samples again instead
 of reading back what it wrote, because a view's source is bytes that stay in the caches, while the
 12 bytes a pixel of hundreds of programs at once do not. A view of up to 64 px is one block and is
 sampled once: the compiler sees that both times are the same (a test reads it in the compiled code).
@@ -35,21 +35,21 @@ import triton.language as tl
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from nearfar.views.recipes import GREY, SHRINK, WITHIN
+from nearfar.views.params import GRAY, SHRINK, WITHIN
 
 # Stored pixels to a pixel of the view above which the next smaller level is read (see `reference`);
-# weights of grey.
-_SHRINK, _WITHIN, _RED, _GREEN, _BLUE = (tl.constexpr(number) for number in (SHRINK, WITHIN, *GREY))
+# weights of gray.
+_SHRINK, _WITHIN, _RED, _GREEN, _BLUE = (tl.constexpr(number) for number in (SHRINK, WITHIN, *GRAY))
 _LARGEST_WHOLE = 64 * 64  # pixels of a view that is one block
 _BLOCK = 1024  # pixels at once of a larger one
 _PIXELS_A_WARP, _MOST_WARPS = 128, 16
 
 
-def warp_colour(
+def warp_color(
     images: UInt8[Tensor, "batch side side 3"],
     half: UInt8[Tensor, "batch half half 3"],
     warp: Float[Tensor, "view batch 2 3"],
-    colour: Float[Tensor, "view batch 3 4"] | None,
+    color: Float[Tensor, "view batch 3 4"] | None,
     *,
     size: int,
     scale: tuple[float, float, float],
@@ -61,8 +61,8 @@ def warp_colour(
     """Views of side `size`: value in [0, 255] times `scale` plus `shift`, for each channel.
 
     `warp` takes a point of the view to a point of the stored square, both in [-1, 1] from edge to
-    edge. Outside the image stands the grey `outside` (`recipes.WITHIN`); where it is below 0, edge
-    values go on. `colour` is what (r, g, b, mean grey of the view) is multiplied by, before
+    edge. Outside the image stands the gray `outside` (`params.WITHIN`); where it is below 0, edge
+    values go on. `color` is what (r, g, b, mean gray of the view) is multiplied by, before
     clipping. Views lie contiguous, or with `channels_last` as the channels-last (V·B, 3, S, S).
 
     `deepest` is the deepest level that a warp needs (see `reference.levels`). It is the caller's to
@@ -81,19 +81,19 @@ def warp_colour(
     # the level of one pixel
     smallest = 1 + (half.shape[1] - 1).bit_length() if half.shape[1] else 0
     deepest = min(deepest, smallest)
-    warp, colour = warp.contiguous(), None if colour is None else colour.contiguous()
+    warp, color = warp.contiguous(), None if color is None else color.contiguous()
     fine, coarse = images.contiguous(), half.contiguous()
     for level in range(0, deepest + 1, 2):
         if level:
             fine = _halved(coarse)
             coarse = _halved(fine)
-        _warp_colour_kernel[(batch, views)](
+        _warp_color_kernel[(batch, views)](
             fine,
             coarse if level < deepest else fine,
             fine.shape[1],
             coarse.shape[1],
             warp,
-            colour,
+            color,
             out,
             level,
             deepest,
@@ -153,7 +153,7 @@ def _sampled(
     EDGE: tl.constexpr,
     SIZE: tl.constexpr,
 ):
-    """Bilinear samples of the view's pixels of those numbers, each at its centre."""
+    """Bilinear samples of the view's pixels of those numbers, each at its center."""
     there = pixels < SIZE * SIZE
     column = (2 * (pixels % SIZE) + 1).to(tl.float32) / SIZE - 1
     row = (2 * (pixels // SIZE) + 1).to(tl.float32) / SIZE - 1
@@ -189,13 +189,13 @@ def _sampled(
 
 
 @triton.jit
-def _mixed(colour, r, g, b, mean):
-    """One row of the colour matrix, clipped."""
+def _mixed(color, r, g, b, mean):
+    """One row of the color matrix, clipped."""
     mixed = (
-        tl.load(colour) * r
-        + tl.load(colour + 1) * g
-        + tl.load(colour + 2) * b
-        + tl.load(colour + 3) * mean
+        tl.load(color) * r
+        + tl.load(color + 1) * g
+        + tl.load(color + 2) * b
+        + tl.load(color + 3) * mean
     )
     return tl.minimum(tl.maximum(mixed, 0.0), 255.0)
 
@@ -204,15 +204,15 @@ def _mixed(colour, r, g, b, mean):
 # chosen by them could move the last bits of a sum, and a view may not depend on its batch.
 @triton.jit(
     do_not_specialize=["fine_side", "coarse_side", "level_of_fine", "deepest"],
-    do_not_specialize_on_alignment=["fine", "coarse", "warp", "colour", "out"],
+    do_not_specialize_on_alignment=["fine", "coarse", "warp", "color", "out"],
 )
-def _warp_colour_kernel(
+def _warp_color_kernel(
     fine,
     coarse,
     fine_side,
     coarse_side,
     warp,
-    colour,
+    color,
     out,
     level_of_fine,
     deepest,
@@ -252,20 +252,20 @@ def _warp_colour_kernel(
         source = coarse + sample * coarse_side * coarse_side * 3
         side = coarse_side
     mean = 0.0
-    if colour is not None:
-        grey = tl.zeros((BLOCK,), dtype=tl.float32)
+    if color is not None:
+        gray = tl.zeros((BLOCK,), dtype=tl.float32)
         for start in range(0, SIZE * SIZE, BLOCK):
             pixels = start + tl.arange(0, BLOCK)
             r, g, b = _sampled(
                 source, side, pixels, x_x, x_y, x_1, y_x, y_y, y_1, outside, EDGE, SIZE
             )
-            grey += tl.where(pixels < SIZE * SIZE, _RED * r + _GREEN * g + _BLUE * b, 0.0)
-        mean = tl.sum(grey) / (SIZE * SIZE)
+            gray += tl.where(pixels < SIZE * SIZE, _RED * r + _GREEN * g + _BLUE * b, 0.0)
+        mean = tl.sum(gray) / (SIZE * SIZE)
     for start in range(0, SIZE * SIZE, BLOCK):
         pixels = start + tl.arange(0, BLOCK)
         r, g, b = _sampled(source, side, pixels, x_x, x_y, x_1, y_x, y_y, y_1, outside, EDGE, SIZE)
-        if colour is not None:
-            matrix = colour + view * 12
+        if color is not None:
+            matrix = color + view * 12
             mixed_r = _mixed(matrix, r, g, b, mean)
             mixed_g = _mixed(matrix + 4, r, g, b, mean)
             b = _mixed(matrix + 8, r, g, b, mean)

@@ -1,4 +1,4 @@
-"""The loss of colours, its bins and weights, and CIE Lab, against slow transcriptions and known
+"""The loss of colors, its bins and weights, and CIE Lab, against slow transcriptions and known
 values.
 """
 
@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfar.core.errors import NotFiniteError
-from nearfar.losses import colour_prediction
-from nearfar.losses.colour import BINS, rebalancing, soft_code
-from nearfar.views.colour import lab
+from nearfar.losses import color_prediction
+from nearfar.losses.color import BINS, rebalancing, soft_code
+from nearfar.views.color import lab
 
 
 def random(*shape, seed=0):
@@ -21,7 +21,7 @@ def random(*shape, seed=0):
 
 def transcribed_code(ab):
     """The 10 nearest bins by a full sort, and Gaussian shares of deviation 5."""
-    near = sorted((math.dist(ab, centre), number) for number, centre in enumerate(BINS))[:10]
+    near = sorted((math.dist(ab, center), number) for number, center in enumerate(BINS))[:10]
     gauss = [math.exp(-(distance**2 - near[0][0] ** 2) / 50) for distance, _ in near]
     return {number: g / sum(gauss) for (_, number), g in zip(near, gauss, strict=True)}
 
@@ -31,9 +31,9 @@ def transcription(scores, ab, weights, counted):
     that count.
     """
     terms = []
-    for row, colour, counts in zip(scores.tolist(), ab.tolist(), counted.tolist(), strict=True):
+    for row, color, counts in zip(scores.tolist(), ab.tolist(), counted.tolist(), strict=True):
         whole = math.log(sum(math.exp(x) for x in row))
-        code = transcribed_code(colour)
+        code = transcribed_code(color)
         cost = -sum(share * (row[q] - whole) for q, share in code.items())
         terms += [weights[max(code, key=code.get)] * cost] if counts else []
     return sum(terms) / len(terms) if terms else 0.0
@@ -47,13 +47,13 @@ def test_there_are_the_313_bins_of_the_published_set():
     assert [b for a, b in BINS if a == 100] == [-90, -80, -70, -60, -50, -40, -30, -20, -10, 0]
 
 
-def test_every_colour_of_srgb_lies_in_a_bin_and_some_bins_have_none():
-    """All 2²⁴ colours fill 261; the 52 levels a channel here, which hold its corners, fill nearly
+def test_every_color_of_srgb_lies_in_a_bin_and_some_bins_have_none():
+    """All 2²⁴ colors fill 261; the 52 levels a channel here, which hold its corners, fill nearly
     as many.
     """
     level = torch.linspace(0, 1, 52, dtype=torch.float64)
-    colours = torch.cartesian_prod(level, level, level).T[:, :, None]
-    ab = lab(colours)[1:].squeeze(-1).T
+    colors = torch.cartesian_prod(level, level, level).T[:, :, None]
+    ab = lab(colors)[1:].squeeze(-1).T
     filled = {(float(a), float(b)) for a, b in ((ab / 10).round() * 10 + 0.0).unique(dim=0)}
     assert filled <= set(BINS)
     assert 255 <= len(filled) <= 261
@@ -76,7 +76,7 @@ def test_the_soft_code_is_that_of_the_ten_nearest_bins(ab):
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**31), st.floats(0.05, 1))
-def test_weights_have_mean_1_over_colours_and_stand_as_the_inverse_of_the_smoothed_frequencies(
+def test_weights_have_mean_1_over_colors_and_stand_as_the_inverse_of_the_smoothed_frequencies(
     seed, share
 ):
     frequency = random(313, seed=seed).square()
@@ -95,18 +95,18 @@ def test_it_is_the_loss_of_zhang(seed, pixels):
     scores, ab = 2 * random(pixels, 313, seed=seed), 40 * random(pixels, 2, seed=seed + 1)
     weights, counted = random(313, seed=seed + 2).square(), random(pixels, seed=seed + 3) > -0.5
     known = transcription(scores, ab, weights.tolist(), counted)
-    assert float(colour_prediction(scores, ab, weights, counted=counted)) == pytest.approx(
+    assert float(color_prediction(scores, ab, weights, counted=counted)) == pytest.approx(
         known, rel=1e-9
     )
     everything = transcription(scores, ab, weights.tolist(), torch.ones(pixels))
-    assert float(colour_prediction(scores, ab, weights)) == pytest.approx(everything, rel=1e-9)
+    assert float(color_prediction(scores, ab, weights)) == pytest.approx(everything, rel=1e-9)
 
 
 def test_equal_scores_cost_log_313_and_pixels_that_do_not_count_nothing():
     ab, weights = 30 * random(6, 2), torch.ones(313, dtype=torch.float64)
     scores = torch.zeros(6, 313, dtype=torch.float64, requires_grad=True)
-    assert float(colour_prediction(scores, ab, weights).detach()) == pytest.approx(math.log(313))
-    loss = colour_prediction(scores, ab, weights, counted=torch.zeros(6, dtype=torch.bool))
+    assert float(color_prediction(scores, ab, weights).detach()) == pytest.approx(math.log(313))
+    loss = color_prediction(scores, ab, weights, counted=torch.zeros(6, dtype=torch.bool))
     loss.backward()
     assert float(loss.detach()) == 0
     assert not scores.grad.any()
@@ -114,10 +114,10 @@ def test_equal_scores_cost_log_313_and_pixels_that_do_not_count_nothing():
 
 def test_the_gradient_is_finite_at_extreme_scores_and_a_faulty_score_is_refused():
     scores = (1e4 * random(4, 313)).float().requires_grad_()
-    colour_prediction(scores, torch.zeros(4, 2), torch.ones(313)).backward()
+    color_prediction(scores, torch.zeros(4, 2), torch.ones(313)).backward()
     assert bool(scores.grad.isfinite().all())
     with pytest.raises(NotFiniteError, match="scores"):
-        colour_prediction(torch.full((1, 313), math.nan), torch.zeros(1, 2), torch.ones(313))
+        color_prediction(torch.full((1, 313), math.nan), torch.zeros(1, 2), torch.ones(313))
 
 
 # sRGB by D65, as tables of the CIE values of its corners have them.
@@ -136,13 +136,13 @@ def test_the_gradient_is_finite_at_extreme_scores_and_a_faulty_score_is_refused(
         ((2 / 255, 2 / 255, 2 / 255), (0.548, 0, 0)),
     ],
 )
-def test_lab_has_the_known_values_of_colours(rgb, known):
+def test_lab_has_the_known_values_of_colors(rgb, known):
     found = lab(torch.tensor(rgb, dtype=torch.float64)[:, None, None]).flatten().tolist()
     assert found == pytest.approx(known, abs=0.06)
 
 
-def test_lab_is_finite_outside_the_range_and_greys_have_no_colour():
+def test_lab_is_finite_outside_the_range_and_grays_have_no_color():
     wild = 3 * random(2, 3, 4, 4)
     assert torch.equal(lab(wild), lab(wild.clamp(0, 1)))
-    grey = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(0)).expand(2, 3, 9, 9)
-    assert float(lab(grey)[:, 1:].abs().max()) < 1e-3
+    gray = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(0)).expand(2, 3, 9, 9)
+    assert float(lab(gray)[:, 1:].abs().max()) < 1e-3

@@ -1,6 +1,6 @@
-"""The loss of colours: which of 313 bins of the ab plane a pixel lies in, rare ones counting more.
+"""The loss of colors: which of 313 bins of the ab plane a pixel lies in, rare ones counting more.
 
-Zhang, Isola & Efros 2016, arXiv:1603.08511, and its public code. ab are the colour coordinates of
+Zhang, Isola & Efros 2016, arXiv:1603.08511, and its public code. ab are the color coordinates of
 CIE Lab.
 """
 
@@ -44,7 +44,7 @@ UNIFORM_SHARE = 0.5
 def soft_code(
     ab: Float[Tensor, "*pixel 2"], *, nearest: int = NEAREST, sigma: float = SIGMA
 ) -> tuple[Int64[Tensor, "*pixel {nearest}"], Float[Tensor, "*pixel {nearest}"]]:
-    """The bins nearest to each colour, the nearest first, and their shares: a Gaussian of the
+    """The bins nearest to each color, the nearest first, and their shares: a Gaussian of the
     distance, of sum 1.
     """
     squared, bins = torch.cdist(ab, ab.new_tensor(BINS)).topk(nearest, dim=-1, largest=False)
@@ -54,14 +54,14 @@ def soft_code(
 def rebalancing(
     frequency: Float[Tensor, " bin"], *, uniform_share: float = UNIFORM_SHARE
 ) -> Float[Tensor, " bin"]:
-    """A weight for each bin, 1 / ((1 - s) p + s / bins), brought to a mean of 1 over colours that
+    """A weight for each bin, 1 / ((1 - s) p + s / bins), brought to a mean of 1 over colors that
     are so frequent.
     """
     weights = 1 / ((1 - uniform_share) * frequency + uniform_share / len(frequency))
     return weights / (frequency * weights).sum()
 
 
-def colour_prediction(
+def color_prediction(
     scores: Float[Tensor, "*pixel 313"],
     ab: Float[Tensor, "*pixel 2"],
     weights: Float[Tensor, " 313"],
@@ -69,7 +69,7 @@ def colour_prediction(
     counted: Bool[Tensor, "*pixel"] | None = None,
     group: Group = None,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the soft code of each pixel's colour, by the weight of its nearest bin. In
+    """Cross-entropy of the soft code of each pixel's color, by the weight of its nearest bin. In
     [0, inf), nats.
 
     The mean over the pixels that are `counted` (default: all) of all ranks: -w(k) sum_q c_q log

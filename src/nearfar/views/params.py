@@ -1,5 +1,5 @@
-"""What is done to each view, in numbers: one warp, then a few stages. Drawn on the CPU, rendered on
-any device.
+"""The parameters of views: what is done to each, in numbers. One warp, then a few stages; drawn on
+the CPU, rendered on any device.
 
 Letters: V views, B samples, L stages.
 """
@@ -11,7 +11,7 @@ from jaxtyping import Float32, UInt8
 
 # Stages, and what stands in `amount`. Values are in [0, 255].
 NONE = 0
-COLOUR = 1  # a 3×4 matrix, row by row, of (r, g, b, m): m is the mean grey of the view before it
+COLOR = 1  # a 3×4 matrix, row by row, of (r, g, b, m): m is the mean gray of the view before it
 POSTERIZE = 2  # bits kept
 SOLARIZE = 3  # threshold
 SOLARIZE_ADD = 4  # amount, threshold
@@ -20,7 +20,7 @@ AUTOCONTRAST = 6
 INVERT = 7
 SHARPNESS = 8  # factor
 BLUR = 9  # sigma, radius, px
-ERASE = 10  # left, top, width, height, px, then the colour
+ERASE = 10  # left, top, width, height, px, then the color
 NOISE = 11  # sigma, then the higher and the lower 16 bits of its key
 # value by value, on whole values
 TABLES = (POSTERIZE, SOLARIZE, SOLARIZE_ADD, EQUALIZE, AUTOCONTRAST, INVERT)
@@ -28,16 +28,17 @@ TABLES = (POSTERIZE, SOLARIZE, SOLARIZE_ADD, EQUALIZE, AUTOCONTRAST, INVERT)
 # bit
 HALF = 0.5013
 WIDTH = 12
-UNCHANGED = np.eye(3, 4, dtype=np.float32)  # the colour matrix that changes nothing
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, also the first row of YIQ
+UNCHANGED = np.eye(3, 4, dtype=np.float32)  # the color matrix that changes nothing
+GRAY = (0.299, 0.587, 0.114)  # ITU-R BT.601, also the first row of YIQ
 
 # Stored pixels to a pixel of the view above which the next smaller level is read. Measured on 200
 # photographs of 128 px, stored at 64 (Pillow's antialiased bilinear) and viewed at 32, against an
-# antialiased resize of the crop from the photograph: RMSE in grey levels, median ratio of edge
-# energy shrink   1.0       1.25      1.5       1.7       1.8       1.9       1.95      2.0 stored
-# 4.8 .75   3.1 .87   1.9 .96   3.4 1.20  4.0 1.26  4.7 1.33  5.0 1.36  3.3 1.26 half     14.6 .31
-# 12.7 .38  11.2 .44  8.6 .56   7.8 .60   6.8 .65   6.3 .67   0.3 1.00 A blend of both (weight of
-# half: shrink - 1.5) would stay under 2.5 at twice the reads.
+# antialiased resize of the crop from the photograph: RMSE in gray levels, median ratio of edge
+# energy
+#   shrink   1.0       1.25      1.5       1.7       1.8       1.9       1.95      2.0
+#   stored   4.8 .75   3.1 .87   1.9 .96   3.4 1.20  4.0 1.26  4.7 1.33  5.0 1.36  3.3 1.26
+#   half     14.6 .31  12.7 .38  11.2 .44  8.6 .56   7.8 .60   6.8 .65   6.3 .67   0.3 1.00
+# A blend of both (weight of half: shrink - 1.5) would stay under 2.5 at twice the reads.
 SHRINK = 1.95
 
 # What lies outside the image shows only along an axis on which the view reaches beyond it, by more
@@ -46,11 +47,11 @@ SHRINK = 1.95
 WITHIN = 1 + 1e-5
 
 
-class Recipe(NamedTuple):
+class ViewParams(NamedTuple):
     """How each view of each sample is made."""
 
     warp: Float32[np.ndarray, "view batch 2 3"]  # see `geometry` in kernels/draw.py
     stage: UInt8[np.ndarray, "view batch stage"]
     amount: Float32[np.ndarray, "view batch stage 12"]
-    # the grey value outside the image; below 0 its edge goes on
+    # the gray value outside the image; below 0 its edge goes on
     outside: Float32[np.ndarray, " view"]

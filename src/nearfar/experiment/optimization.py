@@ -1,4 +1,4 @@
-"""Optimiser and schedule of a run: what they are where the user says nothing, and how they are
+"""Optimizer and schedule of a run: what they are where the user says nothing, and how they are
 built.
 """
 
@@ -20,7 +20,7 @@ LONGEST_WARM_UP = 10.0  # epochs
 
 
 def default_rate(method: type[Method], name: str, batch: int) -> tuple[float, str]:
-    """The rate of an optimiser for a method and batch, and in words where it comes from."""
+    """The rate of an optimizer for a method and batch, and in words where it comes from."""
     own = method.optimizer
     if name == own.name:
         return own.lr(batch), f"{own.lr_per_256:g} per 256 images"
@@ -66,7 +66,7 @@ def resolved_schedule(
 
 
 def make_optimizer(config: OptimizerConfig, method: Method) -> torch.optim.Optimizer:
-    """The optimiser of a resolved configuration."""
+    """The optimizer of a resolved configuration."""
     assert config.name is not None
     assert config.lr is not None
     assert config.weight_decay is not None

@@ -1,4 +1,4 @@
-"""From colours in sRGB to CIE Lab."""
+"""From colors in sRGB to CIE Lab."""
 
 import torch
 from jaxtyping import Float

@@ -1,4 +1,4 @@
-"""Optimisers and schedules of a run: what the plan says, what run.toml holds, and what moves."""
+"""Optimizers and schedules of a run: what the plan says, what run.toml holds, and what moves."""
 
 import json
 import tomllib
