@@ -86,6 +86,12 @@ class EncoderConfig(Section):
     )
 
 
+    @property
+    def given(self) -> bool:
+        """Whether it starts from weights that were given."""
+        return self.pretrained or self.weights is not None
+
+
 class OptimizerConfig(Section):
     name: OptimizerName | None = Field(
         None,
