@@ -9,8 +9,9 @@ from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
 from nearfar.data.check import Finding, findings, in_order, look
 from nearfar.data.sources import open_source
-from nearfar.experiment.request import Data
-from nearfar.experiment.settings import DEFAULT_SIZE_PX, refuse_unfit
+from nearfar.api.request import Data
+from nearfar.experiment.choices import choose_size
+from nearfar.experiment.refusals import refuse_unfit
 from nearfar.methods import METHODS, method_class
 
 
@@ -22,14 +23,14 @@ def check_data(data: Data, progress: Progress) -> list[dict[str, Any]]:
     """
     listing = open_source(data)
     seen = look(listing, progress)
-    facts = seen.facts(min(DEFAULT_SIZE_PX, listing.side))
+    facts = seen.facts(choose_size(None, listing.side))
     found = [*_possible(findings(seen), facts, listing.source), *_fit(facts, listing.source)]
     return [asdict(finding) for finding in in_order(found)]
 
 
 def _refusal(method: str, facts: DataFacts, source: str, *, balanced: bool = False) -> str | None:
     try:
-        refuse_unfit(method, facts, source, balanced=balanced)
+        refuse_unfit(method, method_class(method), facts, source, balanced=balanced)
     except DataError as error:
         return str(error)
     return None

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nearfar.core.errors import RunError
 from nearfar.evaluate.doctor import Verdict, healthy_line, judge
-from nearfar.experiment import folder as files
-from nearfar.experiment.watch import facts_of, read_rows, read_stopped
+from nearfar.experiment.watch import known_of
 from nearfar.methods import METHODS, method_class
+from nearfar.run_folder import names
+from nearfar.run_folder.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -22,40 +22,23 @@ class Checked:
         return {"verdicts": [verdict.as_json() for verdict in self.verdicts]}
 
 
-def is_run(path: str | Path) -> bool:
-    """Whether it is a run folder. RunError: it is a comparison's."""
-    folder = Path(path).expanduser()
-    if (folder / files.RUN_TOML).is_file():
-        return True
-    if inside := sorted(folder.glob(f"*/seed*/{files.RUN_TOML}")):
-        raise RunError(
-            f"{folder} holds a comparison; check one of its runs, such as {inside[0].parent}"
-        )
-    return False
-
-
 def check_run(path: str | Path) -> Checked:
     """Judges what stands in the folder. RunError: a file is damaged."""
-    folder = Path(path).expanduser()
-    rows = read_rows(folder)
-    sections = files.read_toml(folder / files.RUN_TOML)
+    folder = RunFolder(Path(path).expanduser())
+    rows = [row.numbers for row in folder.read_metrics()]
+    sections = folder.read_config()
     labeled = _labeled(folder, str(sections.get("method", {}).get("name", "")))
-    facts = facts_of(sections, _width(folder), read_stopped(folder), labeled=labeled)
-    return Checked(judge(rows, facts), healthy_line(rows, facts))
+    width = folder.read_encoder_file().width if folder.has(names.ENCODER_JSON) else None
+    known = known_of(sections, width, folder.read_stopped(), labeled=labeled)
+    return Checked(judge(rows, known), healthy_line(rows, known))
 
 
-def _width(folder: Path) -> int | None:
-    path = folder / files.ENCODER_JSON
-    width = files.read_json(path).get("width") if path.exists() else None
-    return width if isinstance(width, int) else None
-
-
-def _labeled(folder: Path, method: str) -> bool:
+def _labeled(folder: RunFolder, method: str) -> bool:
     """Whether the method learns from labels. One of the user's own is not imported: results.json
     says it, if there.
     """
     if method in METHODS:
         return method_class(method).needs_labels
-    path = folder / files.RESULTS
-    train = files.read_json(path).get("train") if path.exists() else None
-    return not isinstance(train, dict) or train.get("needs_labels") is not False
+    if not folder.has(names.RESULTS):
+        return True
+    return folder.read_results().train.needs_labels is not False

@@ -18,10 +18,12 @@ from nearfar.data.decoding import Broken, decode
 from nearfar.data.memory import rgb_pixels
 from nearfar.evaluate.classifier import Classifier
 from nearfar.evaluate.features import EvaluationView
-from nearfar.experiment import folder as files
 from nearfar.experiment.classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
+from nearfar.run_folder import names
+from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.records import EncoderFile
 from nearfar.views.compiling import compile_kernels
 
 IMAGES_A_CALL = 256
@@ -89,7 +91,7 @@ class Model:
     def _want_classifier(self) -> Classifier:
         if self._classifier is None:
             raise RunError(
-                f"{self._path} has no {files.CLASSIFIER}: it was trained without labels, or"
+                f"{self._path} has no {names.CLASSIFIER}: it was trained without labels, or"
                 " interrupted before its probe; train it to the end, or fit one by `nearfar probe"
                 f" {self._path} --data LABELED`"
             )
@@ -148,51 +150,47 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
     `module`: a network like the one that was trained, where that was the user's own.
     RunError: a file is missing, cut short, or does not fit.
     """
-    path = Path(run)
-    facts = files.read_json(path / files.ENCODER_JSON)
-    try:
-        encoder = _network(facts, module, path)
-        view = EvaluationView(
-            facts["input_size"], facts["eval_crop"], tuple(facts["mean"]), tuple(facts["std"])
-        )
-        names, store_side = tuple(facts["class_names"]), int(facts["store_side"])
-    except (KeyError, TypeError) as error:
-        raise RunError(
-            f"{path / files.ENCODER_JSON}: {error} is missing or wrong; train again with --force"
-        ) from error
-    _fill(encoder, path / files.ENCODER)
-    found = read_classifier(path, encoder.width, len(names))
-    if found is None:
-        return Model(encoder, view, store_side, names, None, path)
-    classifier, is_finetuned = found
+    folder = RunFolder(Path(run))
+    about = folder.read_encoder_file()
+    encoder = _network(about, module, folder)
+    view = EvaluationView(about.input_size, about.eval_crop, about.mean, about.std)
+    _fill(encoder, folder, names.ENCODER)
+    found = read_classifier(folder, encoder.width, len(about.class_names))
+    classifier, is_finetuned = found if found is not None else (None, False)
     finetuned = None
     if is_finetuned:
         finetuned = copy.deepcopy(encoder)
-        _fill(finetuned, path / files.ENCODER_FINETUNED)
-    return Model(encoder, view, store_side, names, classifier, path, finetuned)
+        _fill(finetuned, folder, names.ENCODER_FINETUNED)
+    return Model(
+        encoder, view, about.store_side, about.class_names, classifier, folder.path, finetuned
+    )
 
 
-def _network(facts: dict[str, Any], module: nn.Module | None, path: Path) -> Encoder:
-    size, name = facts["input_size"], facts["architecture"]
-    if facts["library"] == "user":
+def _network(about: EncoderFile, module: nn.Module | None, folder: RunFolder) -> Encoder:
+    size, name = about.input_size, about.architecture
+    if about.library == "user":
         if module is None:
             raise RunError(
-                f"{path} was trained with your own {name}; give one: nearfar.load(run, module=...)"
+                f"{folder.path} was trained with your own {name}; give one:"
+                " nearfar.load(run, module=...)"
             )
         return Encoder(module, size=size, architecture=name)
     # a folder from someone else may name anything
     if name.partition(".")[0] not in encoder_names():
         raise RunError(
-            f"{path / files.ENCODER_JSON}: no encoder is called {name!r}; train again with --force"
+            f"{folder.path / names.ENCODER_JSON}: no encoder is called {name!r}; train again with"
+            " --force"
         )
     with torch.random.fork_rng(devices=[]):
-        return build_encoder(name, size=size, stem="small" if facts["stem"] else "own")
+        return build_encoder(name, size=size, stem="small" if about.stem else "own")
 
 
-def _fill(encoder: Encoder, path: Path) -> None:
-    state = files.read_tensors(path)
+def _fill(encoder: Encoder, folder: RunFolder, name: str) -> None:
+    state = folder.read_tensors(name)
     try:
         encoder.net.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise RunError(f"{path} does not fit {encoder.architecture}: {reason}") from error
+        raise RunError(
+            f"{folder.path / name} does not fit {encoder.architecture}: {reason}"
+        ) from error

@@ -106,7 +106,7 @@ def _train(request: Request, progress: Progress) -> Run:
     if place.resume and (done := finished(folder, setup)) is not None:
         progress.say(f"{folder.path} is complete already; nothing to train")
         if not folder.has(names.REPORT):
-            write_page(folder.path)
+            write_page(folder)
         return Run(folder.path, done.as_json())
     encoder = make_encoder(setup, request.module)
     progress.say(f"nearfar {setup.method_name} on {listing.name}")
@@ -123,7 +123,7 @@ def _train(request: Request, progress: Progress) -> Run:
         setup.with_facts(facts), images, folder, request.command, fabric, encoder, resume=place.resume
     )
     results = execute(job, progress)
-    write_page(folder.path)
+    write_page(folder)
     return Run(folder.path, results.as_json())
 
 

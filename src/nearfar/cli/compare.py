@@ -1,11 +1,14 @@
 """`nearfar compare` and `nearfar demo`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nearfar.cli import options as opt
+
+if TYPE_CHECKING:
+    from nearfar.api.compare import Comparison
 
 Methods = Annotated[
     str, typer.Option(help="names, comma-separated, MODULE:CLASS for your own; or all")
@@ -13,7 +16,6 @@ Methods = Annotated[
 Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
-DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
 CLASSIFIER = "classifier.top1"
 COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
 
@@ -40,13 +42,34 @@ def compare(
     debug: opt.Debug = False,
 ) -> None:
     """Train several methods at equal budget over several seeds; one table, one report."""
-    chosen = opt.flags(
-        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import compare as api
+
+    chosen = opt.asked(
+        settings,
+        size=size,
+        batch_size=batch_size,
+        pretrained=pretrained,
+        classifier=classifier,
+        strict=strict,
     )
-    chosen["classifier.kind"] = classifier
-    asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
-    asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
-    _compare(data, methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)
+    with opt.own_methods(methods, None):
+        done = api.compare(
+            data,
+            methods=methods,
+            seeds=seeds,
+            encoder=encoder,
+            epochs=epochs,
+            recipe=recipe,
+            out=out,
+            resume=resume,
+            force=force,
+            smoke=smoke,
+            quiet=quiet,
+            command=opt.command_line(),
+            **chosen,
+        )
+    _show(done, as_json=as_json)
 
 
 def demo(
@@ -69,36 +92,30 @@ def demo(
     debug: opt.Debug = False,
 ) -> None:
     """Compare three methods on the embedded digits: about a minute and a half on two cores."""
-    given = opt.flags(
-        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import compare as api
+
+    chosen = opt.asked(
+        settings, size=size, batch_size=batch_size, pretrained=pretrained, strict=strict
     )
-    usual = {} if recipe is not None else DEMO
-    chosen = {**usual, **{key: value for key, value in given.items() if value is not None}}
-    asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
-    asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
-    _compare("digits", methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)
+    with opt.own_methods(methods, None):
+        done = api.demo(
+            methods=methods,
+            seeds=seeds,
+            encoder=encoder,
+            recipe=recipe,
+            out=out,
+            resume=resume,
+            force=force,
+            smoke=smoke,
+            quiet=quiet,
+            command=opt.command_line(),
+            **{**chosen, **({"train.epochs": epochs} if epochs is not None else {})},
+        )
+    _show(done, as_json=as_json)
 
 
-def _compare(
-    data: str,
-    methods: str,
-    seeds: int,
-    chosen: dict[str, Any],
-    asked: dict[str, Any],
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    from nearfar.core.progress import Progress
-
-    progress = Progress(quiet=quiet)
-    progress.say(opt.STARTING)
-    from nearfar.experiment.compare import compare_runs
-    from nearfar.experiment.request import make_request
-
-    request = make_request(data, flags=chosen, **asked)
-    with opt.own_methods(methods):
-        done = compare_runs(request, methods, seeds, progress)
+def _show(done: "Comparison", *, as_json: bool) -> None:
     if as_json:
         opt.print_json(done.results)
     else:

@@ -3,9 +3,10 @@ configuration.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,17 +51,14 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
 
 
 @contextmanager
-def own_methods(methods: object) -> Iterator[None]:
+def own_methods(methods: str | None, recipe: Path | None) -> Iterator[None]:
     """Methods of the user's own, `module:Class`, may stand in the current folder, as with python
-    itself.
+    itself. `methods`: their names with commas between; without any, the recipe's.
 
     OwnMethodError: an unforeseen error while there is one.
     """
-    own = (
-        [name.strip() for name in methods.split(",") if ":" in name]
-        if isinstance(methods, str)
-        else []
-    )
+    named = methods or _method_of(recipe)
+    own = [name.strip() for name in named.split(",") if ":" in name]
     if own:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -75,32 +73,56 @@ def own_methods(methods: object) -> Iterator[None]:
         ) from error
 
 
+def _method_of(recipe: Path | None) -> str:
+    """The method that a recipe names; what is wrong with the file is said where it is read."""
+    from nearfar.config.loading import read_toml
+
+    with suppress(UserError):
+        return str(read_toml(recipe).get("method", {}).get("name", "")) if recipe else ""
+    return ""
+
+
+def say_starting(*, quiet: bool) -> None:
+    """Said before the libraries are imported, which takes seconds."""
+    from nearfar.core.progress import Progress
+
+    Progress(quiet=quiet).say(STARTING)
+
+
+def command_line() -> str:
+    """How the command was typed, as results.json says it."""
+    return shlex.join(["nearfar", *sys.argv[1:]])
+
+
 def print_json(content: Any) -> None:
     print(json.dumps(content, ensure_ascii=False))
 
 
-def refuse_existing(out: Path, *, force: bool) -> None:
-    """UserError where a file of the user's would be overwritten."""
-    if out.exists() and not force:
-        raise UserError(f"--out: {out} exists; replace it by --force, or name another file")
-
-
-def flags(
+def asked(
+    overrides: list[str] | None,
     *,
     size: int | None,
-    epochs: int | None,
     batch_size: int | None,
     pretrained: bool,
+    classifier: str | None = None,
     strict: bool,
 ) -> dict[str, Any]:
-    """Flags by their place in the configuration; None where the user said nothing."""
-    return {
+    """Flags by their place in the configuration, then what `--set` says over them; None where the
+    user said nothing.
+    """
+    from nearfar.config.loading import parse_override
+
+    found: dict[str, Any] = {
         "data.size": size,
         "data.strict": strict or None,
         "encoder.pretrained": pretrained or None,
-        "train.epochs": epochs,
         "train.batch_size": batch_size,
+        "classifier.kind": classifier,
     }
+    for text in overrides or ():
+        section, key, value = parse_override(text)
+        found[f"{section}.{key}"] = value
+    return found
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:

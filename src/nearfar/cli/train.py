@@ -6,9 +6,6 @@ import typer
 
 from nearfar.cli import options as opt
 
-DEFAULT_METHOD = "supcon"
-
-
 def train(
     data: opt.Data,
     method: Annotated[
@@ -38,30 +35,33 @@ def train(
     Views are chosen by --set views.policy=NAME: nearfar methods lists the names, nearfar check DATA
     --views NAME draws one.
     """
-    from nearfar.core.progress import Progress
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import train as api
 
-    progress = Progress(quiet=quiet)
-    progress.say(opt.STARTING)
-    from nearfar.experiment.request import make_request
-    from nearfar.experiment.train import train_run
-
-    chosen = opt.flags(
-        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    chosen = opt.asked(
+        settings,
+        size=size,
+        batch_size=batch_size,
+        pretrained=pretrained,
+        classifier=classifier,
+        strict=strict,
     )
-    request = make_request(
-        data,
-        encoder=encoder,
-        recipe=recipe,
-        defaults={"method.name": DEFAULT_METHOD},
-        flags={"method.name": method, "train.seed": seed, "classifier.kind": classifier, **chosen},
-        settings=settings or (),
-        smoke=smoke,
-        out=out,
-        resume=resume,
-        force=force,
-    )
-    with opt.own_methods(request.sections["method"]["name"]):
-        run = train_run(request, progress)
+    with opt.own_methods(chosen.get("method.name") or method, recipe):
+        run = api.train(
+            data,
+            method=method,
+            encoder=encoder,
+            epochs=epochs,
+            seed=seed,
+            recipe=recipe,
+            out=out,
+            resume=resume,
+            force=force,
+            smoke=smoke,
+            quiet=quiet,
+            command=opt.command_line(),
+            **chosen,
+        )
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:

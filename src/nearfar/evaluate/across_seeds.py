@@ -1,82 +1,145 @@
 """From several runs to one table, and to whether a difference is larger than the seeds' noise."""
 
+import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from nearfar import __version__
+from nearfar.run_folder.comparison import (
+    COSTS,
+    ComparisonResults,
+    Difference,
+    LeftOut,
+    TableEntry,
+)
+from nearfar.run_folder.records import Better, JudgedBy, Measurement, Results, Selection, Unit
+
 UNTRAINED = "untrained"
-JUDGED_BY = ("linear_probe.top1", "test", "last")
-COSTS = ("train_seconds", "peak_memory_bytes")
-Results = list[dict[str, Any]]
-Key = tuple[str, str, str | None, str | None]
 
 
-def build_table(results: Results) -> list[dict[str, Any]]:
-    """A row for each method, name, split and selection: mean and sd (n-1) over seeds; sd None for
+class _Place(NamedTuple):
+    """What a line of the table is about; measurements that share it are one line."""
+
+    method: str
+    name: str
+    title: str
+    split: str | None
+    selection: Selection | None
+    unit: Unit
+    better: Better | None
+
+
+def summarize(
+    results: Sequence[Results],
+    *,
+    methods: Sequence[str],
+    seeds: int,
+    left_out: Sequence[LeftOut],
+    runs: Sequence[str],
+    command: str,
+    report: str,
+) -> ComparisonResults:
+    """The content of compare.json; `runs` are the folders of `results`."""
+    first = results[0]
+    return ComparisonResults(
+        nearfar=__version__,
+        command=command,
+        data=first.data,
+        methods=tuple(methods),
+        seeds=seeds,
+        images={result.method: result.train.images for result in results},
+        table=build_table(results),
+        shown=first.shown,
+        judged_by=first.judged_by,
+        comparisons=compare_pairs(results, methods),
+        left_out=tuple(left_out),
+        runs=tuple(runs),
+        report=report,
+    )
+
+
+def build_table(results: Sequence[Results]) -> tuple[TableEntry, ...]:
+    """A line for each method, name, split and selection: mean and sd (n-1) over seeds; sd None for
     one seed.
 
-    The untrained encoder is a row of its own; its seeds are counted once, not once a method. What
+    The untrained encoder is a line of its own; its seeds are counted once, not once a method. What
     `probe` measured on other data has no place here.
     """
-    values: dict[Key, list[float | None]] = defaultdict(list)
+    values: dict[_Place, list[float | None]] = defaultdict(list)
     seen: set[int] = set()
     for result in results:
-        entries = [(result["method"], m) for m in result["measurements"] if "data" not in m]
-        if result["seed"] not in seen and result["untrained"]:
-            seen.add(result["seed"])
-            entries = [(UNTRAINED, m) for m in result["untrained"]] + entries
+        entries = [(result.method, m) for m in result.own]
+        if result.seed not in seen and result.untrained:
+            seen.add(result.seed)
+            entries = [(UNTRAINED, m) for m in result.untrained] + entries
         for method, m in entries:
-            if not isinstance(m["value"], list):
-                values[method, m["name"], m["split"], m["selection"]].append(m["value"])
-        for cost in COSTS:
-            values[result["method"], f"cost.{cost}", None, None].append(result["cost"][cost])
-    ordered = sorted(values.items(), key=lambda item: item[0][0] != UNTRAINED)
-    return [_row(key, found) for key, found in ordered]
+            if not isinstance(m.value, tuple):
+                values[_place(method, m)].append(m.value)
+        for name, (title, unit) in COSTS.items():
+            cost = getattr(result.cost, name.removeprefix("cost."))
+            place = _Place(result.method, name, title, None, None, unit, "lower")
+            values[place].append(cost)
+    ordered = sorted(values.items(), key=lambda item: item[0].method != UNTRAINED)
+    return tuple(_entry(place, found) for place, found in ordered)
 
 
-def _row(key: Key, found: list[float | None]) -> dict[str, Any]:
-    method, name, split, selection = key
+def _place(method: str, m: Measurement) -> _Place:
+    return _Place(method, m.name, m.title, m.split, m.selection, m.unit, m.better)
+
+
+def _entry(place: _Place, found: Sequence[float | None]) -> TableEntry:
     numbers = [value for value in found if value is not None]
-    return {
-        "method": method,
-        "name": name,
-        "split": split,
-        "selection": selection,
-        "mean": float(np.mean(numbers)) if numbers else None,
-        "sd": float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
-        "seeds": len(found),
-    }
+    return TableEntry(
+        **place._asdict(),
+        mean=float(np.mean(numbers)) if numbers else None,
+        sd=float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
+        seeds=len(found),
+    )
 
 
-def compare_pairs(results: Results, methods: list[str]) -> list[dict[str, Any]]:
-    """Each pair of methods, then each method and the untrained encoder, on the test linear probe of
-    the last epoch, by Welch's 95 % interval over seeds.
+def compare_pairs(results: Sequence[Results], methods: Sequence[str]) -> tuple[Difference, ...]:
+    """Each pair of methods, then each method and the untrained encoder, on the number that runs are
+    judged by, by Welch's 95 % interval over seeds.
     """
+    judged_by = results[0].judged_by
     scores = {
         method: [
-            m["value"]
+            value
             for result in results
-            if result["method"] == method
-            for m in result["measurements"]
-            if (m["name"], m["split"], m["selection"]) == JUDGED_BY and "data" not in m
+            if result.method == method
+            for value in _judged(result.own, judged_by)
         ]
         for method in methods
     }
     floors = {
-        result["seed"]: m["value"]
+        result.seed: m.number
         for result in results
-        for m in result["untrained"]
-        if m["name"] == JUDGED_BY[0]
+        for m in result.untrained
+        if m.name == judged_by.name and m.number is not None
     }
     scores[UNTRAINED] = list(floors.values())
     pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in methods)]
-    return [_pair(a, b, scores[a], scores[b]) for a, b in pairs if scores[a] and scores[b]]
+    found = [(a, b) for a, b in pairs if scores[a] and scores[b]]
+    return tuple(_difference(a, b, scores[a], scores[b], judged_by.name) for a, b in found)
 
 
-def _pair(a: str, b: str, of_a: list[float], of_b: list[float]) -> dict[str, Any]:
+def _judged(measurements: Sequence[Measurement], by: JudgedBy) -> list[float]:
+    wanted = (by.name, by.split, by.selection)
+    return [
+        m.number
+        for m in measurements
+        if (m.name, m.split, m.selection) == wanted and m.number is not None
+    ]
+
+
+def _difference(
+    a: str, b: str, of_a: Sequence[float], of_b: Sequence[float], name: str
+) -> Difference:
     difference = float(np.mean(of_a) - np.mean(of_b))
     interval = welch_interval(of_a, of_b)
     larger = None if interval is None else bool(interval[0] > 0 or interval[1] < 0)
@@ -90,28 +153,27 @@ def _pair(a: str, b: str, of_a: list[float], of_b: list[float]) -> dict[str, Any
             f"{points} (95 % interval {low:+.1f} to {high:+.1f} over seeds): {verdict} the seeds'"
             " noise"
         )
-    return {
-        "name": JUDGED_BY[0],
-        "a": a,
-        "b": b,
-        "difference": difference,
-        "interval": None if interval is None else list(interval),
-        "larger_than_noise": larger,
-        "text": text,
-    }
+    return Difference(
+        name=name,
+        a=a,
+        b=b,
+        difference=difference,
+        interval=interval,
+        larger_than_noise=larger,
+        text=text,
+    )
 
 
-def welch_interval(a: list[float], b: list[float]) -> tuple[float, float] | None:
+def welch_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
     """95 % of the difference of means, unequal variances; None with fewer than two values on a
     side.
     """
     if len(a) < 2 or len(b) < 2:
         return None
-    difference = float(np.mean(a) - np.mean(b))
-    parts = [float(np.var(x, ddof=1)) / len(x) for x in (a, b)]
-    error = sum(parts)
-    if error == 0:
+    if np.var(a) == np.var(b) == 0:
+        difference = float(np.mean(a) - np.mean(b))
         return difference, difference
-    freedom = error**2 / sum(part**2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True))
-    half = float(stats.t.ppf(0.975, freedom)) * error**0.5
-    return difference - half, difference + half
+    with warnings.catch_warnings():  # equal seeds on one side are no reason to doubt the interval
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    return float(interval.low), float(interval.high)
