@@ -1,7 +1,7 @@
 """`nearfar compare`: several methods at equal budget, several seeds, one table, one report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from nearfar.experiment.table import build_table, compare_pairs
 from nearfar.experiment.train import finished
 from nearfar.methods import METHODS, is_own, method_class
 from nearfar.report.formats import images_of_each
+from nearfar.run_folder import older
+from nearfar.run_folder.comparison import ComparisonResults
 
 ALL = "all"
 
@@ -281,7 +283,10 @@ def _execute(jobs: list[Job], out: Path, progress: Progress) -> list[dict[str, A
                 raise TrainingStoppedError(f"{stop}; {how}") from stop
             progress.say(how)
             raise
-        floors[start] = [Measurement(**m) for m in result["untrained"]]
+        floors[start] = [
+            Measurement(**{field.name: m[field.name] for field in fields(Measurement)})
+            for m in result["untrained"]
+        ]
         results.append(result)
     return results
 
@@ -295,7 +300,7 @@ def _summary(
     out: Path,
     request: Request,
 ) -> dict[str, Any]:
-    return {
+    content = {
         "nearfar": __version__,
         "command": request.command,
         "data": results[0]["data"],
@@ -308,3 +313,5 @@ def _summary(
         "runs": [str(job.out.relative_to(out)) for job in jobs],
         "report": str(out / files.REPORT),
     }
+    found = older.comparison(content)
+    return ComparisonResults.read(found, files.COMPARE, "please report this").as_json()
