@@ -20,6 +20,8 @@ from nearfar.evaluate.probe import LinearProbe
 from nearfar.experiment import folder as files
 from nearfar.experiment.model import open_run
 from nearfar.experiment.request import Data
+from nearfar.run_folder import older
+from nearfar.run_folder.records import Measurement as Described
 
 Kind = Literal["linear", "knn"]
 
@@ -67,6 +69,7 @@ def probe_run(
             {**m, "protocol": f"{m['protocol']}; on {listing.name}", "data": listing.source}
             for m in found
         ]
+    found = [Described.read(older.described(m), files.RESULTS, "").as_json() for m in found]
     _join(run, found)
     if classifier is not None and not (run / files.CLASSIFIER).exists():
         files.write_classifier(run, classifier.weight, classifier.bias)

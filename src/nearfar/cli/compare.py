@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nearfar.cli import options as opt
+from nearfar.run_folder.names import COMPARE, REPORT
 
 if TYPE_CHECKING:
     from nearfar.api.compare import Comparison
@@ -149,7 +150,7 @@ def _text(results: dict[str, Any], out: Path) -> str:
         *([] if measured else ["nothing was measured; the report says why"]),
         *_differences(results, found),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
-        f"report: {out / 'report.html'}",
+        f"report: {out / REPORT}",
     ]
     return "\n".join(lines)
 
@@ -172,7 +173,7 @@ def _differences(
     best = max(means, key=lambda method: means[method])
     rest = (
         f"{len(pairs)} pairs in all, of which those of {best} are shown; the others: the report,"
-        " compare.json"
+        f" {COMPARE}"
     )
     return [*(pair["text"] for pair in pairs if best in (pair["a"], pair["b"])), rest]
 

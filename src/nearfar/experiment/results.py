@@ -9,6 +9,9 @@ from nearfar.experiment.evaluation import Evaluated, Stage
 from nearfar.experiment.plan import policy_name
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
+from nearfar.run_folder import older
+from nearfar.run_folder.names import RESULTS
+from nearfar.run_folder.records import Results
 from nearfar.training.checkpoint import Counters
 from nearfar.views.reading import read_policy
 
@@ -26,7 +29,7 @@ def results_json(
     """
     config = stage.config
     done = evaluated or Evaluated([], None)
-    return {
+    content = {
         "nearfar": __version__,
         "method": config.method_name,
         "seed": config.train.seed,
@@ -59,6 +62,7 @@ def results_json(
             *_diagnosis(stage, counters, complete=evaluated is not None),
         ],
     }
+    return Results.read(older.results(content), RESULTS, "please report this").as_json()
 
 
 def _diagnosis(stage: Stage, counters: Counters, *, complete: bool) -> list[str]:

@@ -5,10 +5,10 @@ that.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nearfar.report.contract import Comparison
 from nearfar.report.formats import points, signed
 from nearfar.report.groups import UNTRAINED, Findings
 from nearfar.report.table import reported_split
+from nearfar.run_folder.comparison import Difference
 
 _MAIN = "linear_probe.top1"
 MOST_SENTENCES = 10  # four methods and the untrained encoder
@@ -47,7 +47,7 @@ def differences(found: Findings) -> Differences:
     return Differences(triangle=_triangle(found, known))
 
 
-def _sentence(c: Comparison) -> str:
+def _sentence(c: Difference) -> str:
     """Its own words where it has some."""
     if c.text or c.difference is None:
         return c.text
@@ -58,7 +58,7 @@ def _sentence(c: Comparison) -> str:
     return f"{c.a} is {points(c.difference)} {sign} {c.b}: {noise} the seeds’ noise."
 
 
-def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
+def _triangle(found: Findings, known: Sequence[Difference]) -> Triangle:
     by = {frozenset((c.a, c.b)): c for c in known}
     # equal scores keep this order
     compared = dict.fromkeys([*(c.a for c in known), *(c.b for c in known)])
@@ -87,7 +87,7 @@ def _score(found: Findings, method: str) -> float:
     return entry.mean if entry is not None and entry.mean is not None else 0.0
 
 
-def _cell(c: Comparison | None, better: str) -> Cell | None:
+def _cell(c: Difference | None, better: str) -> Cell | None:
     if c is None or c.difference is None:
         return None
     difference = c.difference if c.a == better else -c.difference

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from nearfar.report.contract import Comparison, LeftOut, Measurement, TableEntry
 from nearfar.report.read import Run, Source
+from nearfar.run_folder.comparison import COSTS, Difference, LeftOut, TableEntry
+from nearfar.run_folder.records import Measurement
 
 UNTRAINED = "untrained"
 
@@ -38,7 +39,7 @@ class Findings:
 
     groups: tuple[Group, ...]
     table: tuple[TableEntry, ...]
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     command: str = ""
     same_data: bool = True
@@ -129,10 +130,11 @@ def gather(groups: Sequence[Group]) -> list[TableEntry]:
     for group in groups:
         runs = group.complete
         table += _entries(group.label, [run.results.own for run in runs])
-        for name in ("train_seconds", "peak_memory_bytes"):
-            costs = [getattr(run.results.cost, name) for run in runs]
+        for name, (title, unit) in COSTS.items():
+            costs = [getattr(run.results.cost, name.removeprefix("cost.")) for run in runs]
             known = [cost for cost in costs if cost is not None]
-            table.append(_entry(group.label, Measurement(name=f"cost.{name}"), known))
+            cost = Measurement(name=name, title=title, unit=unit, better="lower")
+            table.append(_entry(group.label, cost, known))
     floors: dict[str, Measurement] = {}
     for run in (run for group in groups for run in group.complete):
         for m in run.results.untrained:
@@ -165,8 +167,11 @@ def _entry(label: str, like: Measurement, values: Sequence[float]) -> TableEntry
     return TableEntry(
         method=label,
         name=like.name,
+        title=like.title,
         split=like.split,
         selection=like.selection,
+        unit=like.unit,
+        better=like.better,
         mean=mean(values) if values else None,
         sd=stdev(values) if len(values) > 1 else None,
         seeds=len(values),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from nearfar.report.contract import TableEntry
 from nearfar.report.formats import (
     MISSING,
     accuracy,
@@ -16,6 +15,7 @@ from nearfar.report.formats import (
     seconds,
 )
 from nearfar.report.groups import UNTRAINED, Findings, Group
+from nearfar.run_folder.comparison import TableEntry
 
 _TITLES = {
     "linear_probe.top1": "Linear probe",
@@ -180,7 +180,7 @@ def _caption(found: Findings, split: str) -> str:
     if seeds == 1 and not any(entry.interval for entry in found.table):
         spread = "one seed, so no spread is known"
     trained = images_of_each(
-        {group.label: group.first.results.train.get("images", 0) for group in found.groups}
+        {group.label: group.first.results.train.images or 0 for group in found.groups}
     )
     others = f"The methods were {trained}. " if trained else ""
     return (

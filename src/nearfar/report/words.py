@@ -4,11 +4,12 @@ made.
 
 from dataclasses import dataclass
 
-from nearfar.report.contract import Comparison, TableEntry
 from nearfar.report.formats import accuracy, percent, plural, points, signed, spoken_list
 from nearfar.report.groups import UNTRAINED, Findings, Group
 from nearfar.report.read import Run
 from nearfar.report.table import reported_split, spoken_split
+from nearfar.run_folder.comparison import Difference, TableEntry
+from nearfar.run_folder.names import EMBEDDINGS, ENCODER_JSON, METRICS
 
 _MAIN = "linear_probe.top1"
 LISTED = 4  # methods that a sentence names with their scores
@@ -137,7 +138,7 @@ def _details(found: Findings, ranked: list[TableEntry]) -> str:
     return " ".join(lines)
 
 
-def _interval(comparison: Comparison | None) -> str:
+def _interval(comparison: Difference | None) -> str:
     if comparison is None or comparison.interval is None or comparison.difference is None:
         return ""
     low, high = sorted(comparison.interval)
@@ -155,7 +156,7 @@ def _larger(found: Findings, a: TableEntry, b: TableEntry) -> bool | None:
     return comparison.larger_than_noise if comparison is not None else None
 
 
-def _comparison(found: Findings, a: str, b: str) -> Comparison | None:
+def _comparison(found: Findings, a: str, b: str) -> Difference | None:
     for comparison in found.comparisons:
         if comparison.name == _MAIN and {comparison.a, comparison.b} == {a, b}:
             return comparison
@@ -177,10 +178,10 @@ def _nothing_measured(found: Findings) -> str:
 
 def _epochs(run: Run) -> str:
     done = max((epoch.epoch for epoch in run.metrics), default=0)
-    planned = run.results.train.get("epochs")
+    planned = run.results.train.epochs
     return (
         f"after {done} of {planned} epochs"
-        if isinstance(planned, int)
+        if planned is not None
         else f"after {plural(done, 'epoch')}"
     )
 
@@ -223,11 +224,13 @@ def missing(group: Group) -> list[str]:
         elif not data.n_test:
             lines.append(f"{who}: there is no test split, so nothing is reported on test.")
         if run.rows is None:
-            lines.append(f"{who}: no embeddings.npz, so no map and no pictures of mistakes.")
+            lines.append(f"{who}: no {EMBEDDINGS}, so no map and no pictures of mistakes.")
         if not run.metrics:
-            lines.append(f"{who}: no metrics.jsonl, so no learning curves.")
+            lines.append(f"{who}: no {METRICS}, so no learning curves.")
         if run.encoder is None:
-            lines.append(f"{who}: no encoder.json, so the lines that load the encoder are missing.")
+            lines.append(
+                f"{who}: no {ENCODER_JSON}, so the lines that load the encoder are missing."
+            )
     return lines
 
 

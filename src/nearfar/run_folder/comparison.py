@@ -1,11 +1,21 @@
 """The records of a comparison: compare.json and its parts."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from nearfar.run_folder.record import Record, without
 from nearfar.run_folder.records import Better, DataSummary, JudgedBy, Selection, Unit
+
+# What a run costs, beside its measurements: title and unit by name; of all, less is better.
+COSTS: Mapping[str, tuple[str, Unit]] = MappingProxyType(
+    {
+        "cost.train_seconds": ("seconds of training", "seconds"),
+        "cost.peak_memory_bytes": ("peak memory", "bytes"),
+    }
+)
 
 
 class TableEntry(Record):

@@ -80,6 +80,10 @@ class RunFolder:
         """The sections of run.toml; those that an older version wrote, under the keys of today."""
         return older.config(reading.read_toml(self.path / names.RUN_TOML, self.remedy))
 
+    def read_config_text(self) -> str:
+        """run.toml as it stands."""
+        return reading.read_text(self.path / names.RUN_TOML, self.remedy)
+
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         self._write_json(names.ENVIRONMENT, environment)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nearfar.config.renamed import KEYS, VALUES
+from nearfar.run_folder.comparison import COSTS
 
 _POLICIES = (("views", "policy"), ("classifier", "policy"))
 _ARRAYS = {"neighbours": "neighbors"}  # of embeddings.npz
@@ -27,10 +28,6 @@ _SHOWN = (
     "classifier.top1",
 )
 _JUDGED_BY = {"name": "linear_probe.top1", "split": "test", "selection": "last"}
-_COSTS = {
-    "cost.train_seconds": ("seconds of training", "seconds"),
-    "cost.peak_memory_bytes": ("peak memory", "bytes"),
-}
 
 
 def is_older(content: Mapping[str, Any]) -> bool:
@@ -83,8 +80,8 @@ def described(number: Mapping[str, Any]) -> dict[str, Any]:
     says itself stays, since `nearfar probe` adds to older results.
     """
     name = str(number.get("name", ""))
-    if name in _COSTS:
-        title, unit = _COSTS[name]
+    if name in COSTS:
+        title, unit = COSTS[name]
         return {"title": title, "unit": unit, "better": "lower", **number}
     return {"title": title_of(name), "unit": "fraction", "better": "higher", **number}
 

@@ -10,13 +10,14 @@ from report_run_folders import write_comparison
 
 from nearfar.cli.compare import _differences
 from nearfar.experiment.table import build_table, compare_pairs
-from nearfar.report.contract import Comparison, TableEntry
 from nearfar.report.differences import differences
 from nearfar.report.formats import signed
 from nearfar.report.groups import Findings, Group, findings
 from nearfar.report.page import render
 from nearfar.report.read import read_source
 from nearfar.report.words import headline
+from nearfar.run_folder.comparison import Difference, TableEntry
+from nearfar.run_folder.older import described
 
 SCORES = {
     "a": (0.70, 0.72),
@@ -56,8 +57,8 @@ def made_up(tmp_path: Path, seeds: int = 2) -> Findings:
     measured = [result for result in results() if result["seed"] < seeds]
     runs = findings(read_source([write_comparison(tmp_path / "c", seeds=seeds)])).groups[0].runs
     groups = tuple(Group(method, runs) for method in SCORES)
-    table = tuple(TableEntry.model_validate(row) for row in build_table(measured))
-    pairs = tuple(Comparison.model_validate(pair) for pair in compare_pairs(measured, list(SCORES)))
+    table = tuple(TableEntry.model_validate(described(row)) for row in build_table(measured))
+    pairs = tuple(Difference.model_validate(pair) for pair in compare_pairs(measured, list(SCORES)))
     return Findings(groups, table, pairs)
 
 
