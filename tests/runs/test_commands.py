@@ -4,6 +4,8 @@ import csv
 import errno
 import json
 import shutil
+import statistics
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -408,12 +410,31 @@ def test_differences_are_judged_against_the_noise_of_the_seeds():
     assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0]["larger_than_noise"] is None
 
 
-def test_the_interval_of_a_difference_is_welch_s():
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([0.91, 0.93, 0.90], [0.88, 0.80, 0.86]),
+        ([0.91, 0.93], [0.88, 0.80, 0.86, 0.85, 0.79]),
+        ([0.9, 0.9, 0.9], [0.80, 0.85, 0.82]),  # equal seeds on one side
+        ([0.3, 0.3, 0.1 + 0.2], [0.2, 0.3, 0.1]),  # and nearly equal ones
+    ],
+)
+def test_the_interval_of_a_difference_is_welch_s(a, b):
+    """Against the formula, with the degrees of freedom of Welch and Satterthwaite."""
     from scipy import stats
 
-    a, b = [0.91, 0.93, 0.90], [0.88, 0.80, 0.86]
-    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert welch_interval(a, b) == pytest.approx((theirs.low, theirs.high))
+    of_a, of_b = statistics.variance(a) / len(a), statistics.variance(b) / len(b)
+    freedom = (of_a + of_b) ** 2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
+    half = stats.t.ppf(0.975, freedom) * (of_a + of_b) ** 0.5
+    middle = statistics.mean(a) - statistics.mean(b)
+    want = (middle - half, middle + half)
+    assert welch_interval(a, b) == pytest.approx(want, rel=1e-12, abs=1e-12)
+
+
+def test_an_interval_wants_two_seeds_and_is_a_point_where_nothing_varies():
+    assert welch_interval([0.9], [0.8, 0.7]) is None
+    assert welch_interval([0.9, 0.8], [0.7]) is None
+    assert welch_interval([0.75, 0.75], [0.5, 0.5, 0.5]) == (0.25, 0.25)
 
 
 def test_probe_replaces_measurements_of_the_same_name(tmp_path, nearfar_command):
@@ -524,6 +545,25 @@ def test_embed_writes_npz_and_csv_of_every_image(tiny_run, tmp_path, photographs
     ended = nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.xlsx")
     assert ended.code == 2
     assert ".parquet" in ended.err
+
+
+def test_embed_writes_parquet_or_says_which_extra_is_missing(
+    tiny_run, tmp_path, photographs, nearfar_command, monkeypatch
+):
+    out = tmp_path / "e.parquet"
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pyarrow", None)  # as where it is not installed
+        ended = nearfar_command("embed", tiny_run, photographs, "--out", out)
+    assert ended.code == 2
+    assert "pip install 'nearfar[parquet]'" in ended.err
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert nearfar_command("embed", tiny_run, photographs, "--out", out).code == 0
+    assert nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.npz").code == 0
+    table = parquet.read_table(out)
+    assert table.column_names == ["path", "label", "split", *(f"e{i}" for i in range(64))]
+    with np.load(tmp_path / "e.npz") as file:
+        assert table["path"].to_pylist() == file["paths"].tolist()
+        assert table["e3"].to_pylist() == pytest.approx(file["embeddings"][:, 3].tolist())
 
 
 def test_report_writes_the_page_again(tiny_run, tmp_path, nearfar_command):
