@@ -53,12 +53,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from nearfar import data, evaluate, losses, methods, views
-    from nearfar.config.models import MethodConfig
-    from nearfar.core.errors import NearfarError
-    from nearfar.core.types import Batch, DataFacts, StepResult
     from nearfar.api.compare import Comparison, compare
     from nearfar.api.model import Model, load
     from nearfar.api.train import Run, train
+    from nearfar.config.models import MethodConfig
+    from nearfar.core.errors import NearfarError
+    from nearfar.core.types import Batch, DataFacts, StepResult
     from nearfar.methods.base import Method
     from nearfar.nn.encoders import Encoder, encode_views
 

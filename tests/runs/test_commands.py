@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nearfar.experiment.table import compare_pairs, welch_interval
 
 import nearfar
 from nearfar.core.errors import TrainingStoppedError
 from nearfar.experiment import folder
 from nearfar.experiment import run as run_module
-from nearfar.experiment.table import compare_pairs, welch_interval
 from nearfar.methods import METHODS, method_class
 
 OPTIONS = {

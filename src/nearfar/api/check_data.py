@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
+from nearfar.api.request import Data
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
 from nearfar.data.check import Finding, findings, in_order, look
 from nearfar.data.sources import open_source
-from nearfar.api.request import Data
 from nearfar.experiment.choices import choose_size
 from nearfar.experiment.refusals import refuse_unfit
 from nearfar.methods import METHODS, method_class

@@ -1,5 +1,5 @@
-"""`nearfar compare`, `nearfar demo`, and `nearfar.compare`: several methods at equal budget, several
-seeds, one table, one report.
+"""`nearfar compare`, `nearfar demo`: several methods at equal budget, several seeds, one table, one
+report.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,7 +92,7 @@ def compare(
 def demo(
     *, methods: str | Sequence[str] = DEMO_METHODS, recipe: str | Path | None = None, **asked: Any
 ) -> Comparison:
-    """A comparison on the embedded digits, at settings that suit them unless a recipe has others."""
+    """A comparison on the embedded digits, at settings that suit them; a recipe has its own."""
     usual = {} if recipe is not None else DEMO
     given = {key: value for key, value in asked.items() if value is not None}
     return compare("digits", methods=methods, recipe=recipe, **{**usual, **given})
@@ -190,8 +190,14 @@ def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
         progress.say(f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed}")
         encoder = make_encoder(setup, runs.request.module)
         job = Job(
-            setup, runs.images, folder, runs.request.command, runs.fabric, encoder,
-            alone=False, resume=resume,
+            setup,
+            runs.images,
+            folder,
+            runs.request.command,
+            runs.fabric,
+            encoder,
+            alone=False,
+            resume=resume,
         )
         start = same_start(setup)
         try:

@@ -20,9 +20,7 @@ from nearfar.run_folder.records import LeftOut
 ALL = "all"
 
 
-def checked_methods(
-    request: Request, methods: Sequence[str], seeds: int
-) -> dict[str, RunConfig]:
+def checked_methods(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
     """A checked configuration of each method; `method.KEY` settings reach the methods that have
     that key. ConfigError with all that is wrong.
     """
@@ -72,9 +70,7 @@ def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]
             " --seeds"
         )
     if "name" in request.sections.get("method", {}):
-        problems.append(
-            "method.name: a comparison's methods are given by --methods; leave it out"
-        )
+        problems.append("method.name: a comparison's methods are given by --methods; leave it out")
     return problems
 
 

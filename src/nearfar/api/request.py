@@ -57,7 +57,8 @@ def make_request(
     command: str,
 ) -> Request:
     """Layers, each over the one before: the `usual` settings, the recipe's file, `settings`
-    ("train.epochs": 10; None: nothing asked), smoke. `command` is how it was asked for, as results.json says it.
+    ("train.epochs": 10; None: nothing asked), smoke. `command`: how it was asked for, as
+    results.json says it.
 
     UserError: an unreadable recipe, a malformed setting, a setting that DATA is instead.
     """
@@ -112,7 +113,5 @@ def _recipe_file(recipe: str | Path) -> Path:
 def _section_and_key(path: str) -> tuple[str, str]:
     section, dot, key = path.partition(".")
     if not dot:
-        raise UserError(
-            f'{path}: want a setting as "section.key", for example "train.batch_size"'
-        )
+        raise UserError(f'{path}: want a setting as "section.key", for example "train.batch_size"')
     return section, key

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from nearfar.api.model import Model, load
@@ -19,7 +18,6 @@ from nearfar.api.request import (
 )
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
-from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.experiment.configuration import check_config
@@ -74,11 +72,13 @@ def train(
     an `nn.Module` from (R, 3, size, size) to (R, E), which is copied. `recipe`: a TOML file of
     settings; what is given here goes over it. Other settings go by their place in the
     configuration: `**{"method.temperature": 0.1}`. `out`, `resume`, `force`, `smoke`, `quiet` are
-    the command's; `command` is what results.json says the run was asked by. Raises NearfarError (`UserError` for what the caller can mend),
-    KeyboardInterrupt with a usable run left behind.
+    the command's; `command` is what results.json says the run was asked by. Raises NearfarError
+    (`UserError` for what the caller can mend), KeyboardInterrupt with a usable run left behind.
     """
     name = name_of_method(method)
-    called = f"nearfar.train({shown(data)}, method={name or DEFAULT_METHOD!r}, seed={seed or 0}, ...)"
+    called = (
+        f"nearfar.train({shown(data)}, method={name or DEFAULT_METHOD!r}, seed={seed or 0}, ...)"
+    )
     request = make_request(
         data,
         {"method.name": name, "train.epochs": epochs, "train.seed": seed, **settings},
@@ -87,7 +87,7 @@ def train(
         recipe=recipe,
         encoder=encoder,
         smoke=smoke,
-        command=command or called,
+        command=command or f"nearfar.train({shown(data)}, {by}, ...)",
     )
     return _train(request, Progress(quiet=quiet))
 
@@ -112,15 +112,19 @@ def _train(request: Request, progress: Progress) -> Run:
     progress.say(f"nearfar {setup.method_name} on {listing.name}")
     for line in planned(setup, listing, encoder, fabric.device, f"run folder {folder.path}"):
         progress.say(f"  {line}")
-    images = load_data(
-        listing, view_size=setup.size, strict=config.data.strict, progress=progress
-    )
+    images = load_data(listing, view_size=setup.size, strict=config.data.strict, progress=progress)
     facts = images.facts(setup.size)
     refuse_unread(setup, facts)
     if place.force:
         folder.clear()
     job = Job(
-        setup.with_facts(facts), images, folder, request.command, fabric, encoder, resume=place.resume
+        setup.with_facts(facts),
+        images,
+        folder,
+        request.command,
+        fabric,
+        encoder,
+        resume=place.resume,
     )
     results = execute(job, progress)
     write_page(folder)

@@ -115,5 +115,3 @@ def _save_under_a_free_name(sheet: Image.Image, name: str) -> Path:
             ) from error
         else:
             return path
-
-

@@ -7,6 +7,7 @@ import typer
 from nearfar.cli import options as opt
 from nearfar.run_folder.names import REPORT
 
+
 def train(
     data: opt.Data,
     method: Annotated[

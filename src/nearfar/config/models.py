@@ -85,7 +85,6 @@ class EncoderConfig(Section):
         None, strict=False, description="of the input's channels (default: measured)"
     )
 
-
     @property
     def given(self) -> bool:
         """Whether it starts from weights that were given."""

@@ -1,4 +1,4 @@
-"""A run in progress: what it is made of, how far it has come, and what of it stands in its folder."""
+"""A run in progress: what it is made of, how far it has come, what of it stands in its folder."""
 
 import time
 from dataclasses import dataclass, replace

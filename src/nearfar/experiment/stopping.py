@@ -80,7 +80,9 @@ def _leave_usable(run: Running, stop: BaseException) -> None:
         epoch, epochs = run.counters.epoch, run.setup.epochs
         late = epoch == epochs and run.setup.classifier is not None
         where = ", in the classifier stage" if late else ""
-        run.progress.say(f"stopped after epoch {epoch} of {epochs}{where}{how_to_continue(run.job)}")
+        run.progress.say(
+            f"stopped after epoch {epoch} of {epochs}{where}{how_to_continue(run.job)}"
+        )
     else:
         run.watch.stopped(stop)
     with suppress(OSError, NearfarError):
