@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from nearfar.core.errors import DataError, RunError
 from nearfar.core.progress import Progress
 from nearfar.core.types import StoredImages
+from nearfar.data.datasets import rgb_pixels
 from nearfar.data.decoding import Broken, decode
-from nearfar.data.memory import rgb_pixels
 from nearfar.evaluate.classifier import Classifier
 from nearfar.evaluate.features import EvaluationView
 from nearfar.experiment import folder as files
