@@ -18,7 +18,7 @@ from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment import folder as files
-from nearfar.experiment.encoding import make_encoder, same_start
+from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.page import write_comparison
 from nearfar.experiment.plan import plan_lines
 from nearfar.experiment.request import Request, make_fabric
@@ -222,7 +222,9 @@ def _say_plan(
 ) -> None:
     method, config = max(configs.items(), key=lambda item: item[1].views.count or 0)
     assert config.data.size is not None
-    encoder = make_encoder(config, request.module)
+    encoder = make_encoder(
+        config, example_of(config.data.size, config.data.eval_crop, listing), request.module
+    )
     pool = pool_size(method, listing.facts(config.data.size))
     trained = images_of_each(_images(configs, listing))
     who = f"{', '.join(configs)} x {seeds} seed(s){f', {trained}' if trained else ''}"

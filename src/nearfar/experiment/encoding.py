@@ -4,48 +4,82 @@ both.
 
 import copy
 import hashlib
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, UserError
 from nearfar.core.randomness import seeded, stream_seed
-from nearfar.data.store import ImageData
-from nearfar.evaluate.features import EvaluationView, Unit
+from nearfar.core.types import StoredImages
+from nearfar.data.decoding import Broken, decode, pillow_is_quiet
+from nearfar.data.listing import Listing
+from nearfar.data.samples import EvaluationView
+from nearfar.data.store import ImageData, store_side
 from nearfar.methods import method_class
 from nearfar.nn.building import build_encoder, hub_normalization, load_weights
 from nearfar.nn.encoders import Encoder
+from nearfar.views.kernels import Unit
+from nearfar.views.plan import evaluation_view
 from nearfar.views.reading import read_policy
 
 STATISTICS_ROWS = 2000
+HALF = (0.5, 0.5, 0.5)
+TRIED = 20  # images, before an encoder is tried out with none of them
 
 
-def make_encoder(config: RunConfig, module: nn.Module | None = None) -> Encoder:
-    """The encoder before training, initialized from the run's seed alone; torch's own generator is
-    put back.
+def example_of(size: int, crop: float, listing: Listing | None = None) -> Tensor:
+    """What an encoder for views of `size` px is shown of one image, (1, 3, S, S): the first of the
+    listing that can be decoded, or a gray one (of a run folder there are no images).
+
+    It is made before the channels' statistics are known, and by plain torch, so that no kernel is
+    compiled for it.
+    """
+    stored = _first_image(listing, store_side(listing, size)) if listing is not None else None
+    if stored is None:
+        gray = torch.full((1, size, size, 3), 128, dtype=torch.uint8)
+        stored = StoredImages(gray, gray[:, ::2, ::2], torch.full((1, 2), size))
+    return evaluation_view(stored, size=size, crop=crop, mean=HALF, std=HALF, backend="reference")
+
+
+def _first_image(listing: Listing, side: int) -> StoredImages | None:
+    """The first of a few images that can be decoded."""
+    with pillow_is_quiet():
+        for _, raw in itertools.islice(listing.reader.read(), TRIED):
+            found = decode(raw, side)
+            if not isinstance(found, Broken):
+                return StoredImages(
+                    torch.from_numpy(found.square.copy())[None],
+                    torch.from_numpy(found.half.copy())[None],
+                    torch.tensor([[found.width, found.height]]),
+                )
+    return None
+
+
+def make_encoder(config: RunConfig, example: Tensor, module: nn.Module | None = None) -> Encoder:
+    """The encoder before training, for samples like the example, initialized from the run's seed
+    alone; torch's own generator is put back.
 
     `module`, the user's own, is copied: training does not change it. UserError: it does not fit, or
     not the policy's views, or is asked for chunks of one row with BatchNorm.
     """
-    size = config.data.size
-    assert size is not None
     assert config.encoder.name is not None
     with seeded(stream_seed(config.train.seed, "initialisation")):
         if module is not None:
             try:
                 encoder = Encoder(
-                    copy.deepcopy(module), size=size, architecture=config.encoder.name
+                    copy.deepcopy(module), example=example, architecture=config.encoder.name
                 )
             except ValueError as error:
                 raise UserError(f"encoder: {error}") from error
         else:
             encoder = build_encoder(
                 config.encoder.name,
-                size=size,
+                example=example,
                 stem=config.encoder.stem,
                 pretrained=config.encoder.pretrained,
             )

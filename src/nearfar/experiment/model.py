@@ -16,10 +16,11 @@ from nearfar.core.progress import Progress
 from nearfar.core.types import StoredImages
 from nearfar.data.datasets import rgb_pixels
 from nearfar.data.decoding import Broken, decode
+from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
-from nearfar.evaluate.features import EvaluationView
 from nearfar.experiment import folder as files
-from nearfar.experiment.classifier import read_classifier
+from nearfar.experiment.encoding import example_of
+from nearfar.experiment.train_classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
 from nearfar.views.compiling import compile_kernels
@@ -173,20 +174,20 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
 
 
 def _network(facts: dict[str, Any], module: nn.Module | None, path: Path) -> Encoder:
-    size, name = facts["input_size"], facts["architecture"]
+    name, example = facts["architecture"], example_of(facts["input_size"], facts["eval_crop"])
     if facts["library"] == "user":
         if module is None:
             raise RunError(
                 f"{path} was trained with your own {name}; give one: nearfar.load(run, module=...)"
             )
-        return Encoder(module, size=size, architecture=name)
+        return Encoder(module, example=example, architecture=name)
     # a folder from someone else may name anything
     if name.partition(".")[0] not in encoder_names():
         raise RunError(
             f"{path / files.ENCODER_JSON}: no encoder is called {name!r}; train again with --force"
         )
     with torch.random.fork_rng(devices=[]):
-        return build_encoder(name, size=size, stem="small" if facts["stem"] else "own")
+        return build_encoder(name, example=example, stem="small" if facts["stem"] else "own")
 
 
 def _fill(encoder: Encoder, path: Path) -> None:

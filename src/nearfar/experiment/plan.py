@@ -146,7 +146,7 @@ def _estimate_line(
     size, batch = config.data.size, config.train.batch_size
     assert size is not None
     assert batch is not None
-    cost = row_cost(encoder, size=size, device=device)
+    cost = row_cost(encoder, device=device)
     rows = round(batch * views_a_sample(config))
     views = rows * steps_per_epoch(config, pool) * config.train.epochs
     facts = listing.facts(size)

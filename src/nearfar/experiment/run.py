@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from nearfar.config.models import RunConfig
 from nearfar.core.errors import RunError, TrainingStoppedError
 from nearfar.core.progress import Progress
 from nearfar.core.randomness import seeded, stream_seed
+from nearfar.data.samples import ImageSamples
 from nearfar.data.store import ImageData
 from nearfar.evaluate.measure import Measurement
 from nearfar.experiment import folder as files
-from nearfar.experiment.assembly import make_batches, make_online_probe
-from nearfar.experiment.classifier import train_classifier
+from nearfar.experiment.assembly import make_batches, make_online_probe, make_view_plan
 from nearfar.experiment.encoding import encoder_json, make_encoder, make_evaluation_view
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import (
@@ -35,15 +35,18 @@ from nearfar.experiment.memory import kept_memory, peak_memory_bytes, reset_peak
 from nearfar.experiment.optimization import make_optimizer, make_pace
 from nearfar.experiment.plan import selection_interval, views_a_sample
 from nearfar.experiment.results import results_json
+from nearfar.experiment.train_classifier import train_classifier
 from nearfar.experiment.views import run_sheet
 from nearfar.experiment.watch import Watch
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from nearfar.training.loop import Row, fit
+from nearfar.training.loop import fit
+from nearfar.training.observers import Audience, Row
 from nearfar.training.online_probe import OnlineProbe
 from nearfar.views.compiling import compile_kernels
+from nearfar.views.plan import ViewPlan
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def execute(
 class _Prepared:
     stage: Stage
     method: Method
+    plan: ViewPlan
     optimizer: torch.optim.Optimizer
     batches: Batches
     online_probe: OnlineProbe | None
@@ -112,19 +116,30 @@ def _prepare(job: Job, progress: Progress) -> _Prepared:
     compile_kernels(progress, job.fabric.device)
     started = time.perf_counter()
     config, data = job.config, job.data
-    assert config.data.size is not None
+    device = job.fabric.device
     kind = method_class(config.method_name)
-    encoder = make_encoder(config, job.module).to(job.fabric.device)
     view = make_evaluation_view(config, data)
-    facts = replace(data.facts(config.data.size), mean=view.mean, std=view.std)
+    example = ImageSamples(data, view, device).evaluation_input(torch.zeros(1, dtype=torch.int64))
+    encoder = make_encoder(config, example, job.module).to(device)
+    plan = make_view_plan(config, view, encoder)
+    samples = ImageSamples(data, view, device, plan)
     with seeded(stream_seed(config.train.seed, "head initialisation")):
-        method = kind(encoder, config.method, facts).to(job.fabric.device)
+        method = kind(encoder, config.method, samples.facts()).to(job.fabric.device)
     optimizer = make_optimizer(config.optimizer, method)
-    batches = make_batches(config, data, job.fabric, method, view)
-    online_probe = make_online_probe(config, data, encoder.width, job.fabric.device)
+    batches = make_batches(config, samples, job.fabric, method)
+    online_probe = make_online_probe(config, samples, encoder.width, device)
     watch = Watch(job.out, config.sections(), encoder.width, progress)
-    stage = Stage(config, data, view, progress)
-    return _Prepared(stage, method, optimizer, batches, online_probe, Counters(), watch, started)
+    return _Prepared(
+        stage=Stage(config, samples, progress),
+        method=method,
+        plan=plan,
+        optimizer=optimizer,
+        batches=batches,
+        online_probe=online_probe,
+        counters=Counters(),
+        watch=watch,
+        clock=started,
+    )
 
 
 def _begin_folder(job: Job, prepared: _Prepared) -> None:
@@ -134,7 +149,7 @@ def _begin_folder(job: Job, prepared: _Prepared) -> None:
     batches = prepared.batches
     files.write_bytes(
         job.out / files.VIEWS,
-        run_sheet(job.config, job.data, batches.pool, batches.plan, prepared.stage.view),
+        run_sheet(job.config, job.data, batches.pool, prepared.plan, prepared.stage.view),
     )
 
 
@@ -183,6 +198,7 @@ def _train(job: Job, prepared: _Prepared) -> None:
         _tell(stage.progress, row, config.train.epochs, every)
         prepared.watch.see(row)
 
+    probe = prepared.online_probe
     left = prepared.batches.total_steps - counters.step
     with stage.progress.bar(left, f"{config.method_name}, seed {config.train.seed}") as bar:
         fit(
@@ -191,10 +207,8 @@ def _train(job: Job, prepared: _Prepared) -> None:
             prepared.optimizer,
             prepared.batches,
             make_pace(config),
-            counters=counters,
-            bar=bar,
-            after_epoch=after_epoch,
-            online_probe=prepared.online_probe,
+            counters,
+            Audience(bar, after_epoch, [probe] if probe is not None else []),
         )
 
 

@@ -12,7 +12,7 @@ from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.experiment import folder as files
-from nearfar.experiment.encoding import make_encoder
+from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.model import Model, load
 from nearfar.experiment.page import write_page
 from nearfar.experiment.plan import plan_lines
@@ -50,8 +50,9 @@ def train_run(request: Request, progress: Progress) -> Run:
         if not (out / files.REPORT).exists():
             write_page(out)
         return Run(out, done)
-    encoder = make_encoder(config, module)
     assert config.data.size is not None
+    example = example_of(config.data.size, config.data.eval_crop, listing)
+    encoder = make_encoder(config, example, module)
     pool = pool_size(config.method_name, listing.facts(config.data.size))
     progress.say(f"nearfar {config.method_name} on {listing.name}")
     where = f"run folder {out}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.data.samples import ImageSamples
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.evaluate.features import extract
@@ -45,7 +46,8 @@ def embed_data(run: Path, data: Data, out: Path, progress: Progress) -> dict[str
     listing = open_source(data)
     stored = load_data(listing, view_size=model.view.size, progress=progress)
     with progress.bar(len(stored), "embedding") as bar:
-        x = extract(model.encoder, stored, torch.arange(len(stored)), model.view, bar)
+        samples = ImageSamples(stored, model.view, torch.device("cpu"))
+        x = extract(model.encoder, samples, torch.arange(len(stored)), bar)
     columns = {
         "labels": stored.labels.numpy(),
         "split": np.asarray(stored.splits, dtype=str),

@@ -16,9 +16,9 @@ from nearfar.config.loading import read_toml
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.data.samples import EvaluationView
 from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData, load
-from nearfar.evaluate.features import EvaluationView
 from nearfar.experiment.encoding import channel_statistics
 from nearfar.experiment.plan import policy_name
 from nearfar.experiment.request import Data

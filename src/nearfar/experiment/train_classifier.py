@@ -9,6 +9,7 @@ stage's own, so that it changes nothing else of a run, and it goes on after the 
 """
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 from nearfar.config.models import AS_EVALUATED
 from nearfar.core.errors import DivergedError, RunError
 from nearfar.core.randomness import seeded, stream_seed
+from nearfar.core.types import DataFacts
+from nearfar.data.samples import FeatureSamples, Samples
 from nearfar.evaluate.classifier import Classifier, Trained, classifier_of
 from nearfar.evaluate.features import extract
 from nearfar.experiment import folder as files
@@ -30,8 +33,10 @@ from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import classifier_head
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from nearfar.training.classifier import ClassifierStage
-from nearfar.training.loop import Pace, Row, fit, what_to_try
+from nearfar.training.classifier_stage import ClassifierStage, nothing_left
+from nearfar.training.failures import what_to_try
+from nearfar.training.loop import Pace, fit
+from nearfar.training.observers import Audience, Row
 from nearfar.training.optimizers import RATE_SCALE
 from nearfar.training.schedules import Schedule
 from nearfar.views.plan import ViewPlan
@@ -52,20 +57,15 @@ def train_classifier(stage: Stage, encoder: Encoder, fabric: Fabric, out: Path) 
     assert chosen.epochs is not None
     assert chosen.lr is not None
     seed = stream_seed(config.train.seed, "classifier stage")
-    pool = _labeled(stage, "train")
-    of_features = chosen.policy == AS_EVALUATED
-    seen = pool if of_features else spread(pool, SELECTION_BANK)
-    with stage.progress.bar(len(seen), "features for the classifier") as bar:
-        x = extract(encoder, stage.data, seen, stage.view, bar)
-    model = _model(stage, encoder, x, seed, of_features=of_features).to(fabric.device)
+    samples, model = _begin(stage, encoder, seed, fabric.device)
     optimizer = _optimizer(stage, model)
-    batches = _batches(stage, encoder, pool, fabric, seed, x if of_features else None)
+    batches = _batches(stage, samples, fabric, seed)
     kept: nn.Module = model if model.finetuned else model.head
     counters, path = Counters(), out / files.CLASSIFIER_CHECKPOINT
     if path.exists():
         counters = load_checkpoint(path, kept, optimizer)
     files.keep_rows_until(out / files.CLASSIFIER_METRICS, counters.epoch)
-    judge = _Judge(stage, model)
+    judge = _Judge(stage, model, encoder)
 
     def after_epoch(row: Row) -> None:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in kept.state_dict().values()):
@@ -86,29 +86,68 @@ def train_classifier(stage: Stage, encoder: Encoder, fabric: Fabric, out: Path) 
         stage.progress.say(f"  {title}")
     with stage.progress.bar(batches.total_steps - counters.step, title) as bar:
         pace = Pace(chosen.lr, 0.0, Schedule("cosine"), None, lr_key=LR_KEY)
-        fit(
-            fabric,
-            model,
-            optimizer,
-            batches,
-            pace,
-            counters=counters,
-            bar=bar,
-            after_epoch=after_epoch,
-        )
-    return _finish(stage, model, counters, len(pool), out)
+        fit(fabric, model, optimizer, batches, pace, counters, Audience(bar, after_epoch))
+    return _finish(stage, model, counters, len(batches.pool), out)
 
 
-def _labeled(stage: Stage, split: str) -> Tensor:
-    rows = stage.data.split(split)
-    return rows[torch.as_tensor(stage.data.labels)[rows] >= 0]
+def _begin(
+    stage: Stage, encoder: Encoder, seed: int, device: torch.device
+) -> tuple[Samples, ClassifierStage]:
+    """What is shown, and what learns: features and a head alone, or images and a copy of the
+    encoder with a head.
+    """
+    pool = _labeled(stage.samples, "train")
+    as_evaluated = stage.config.classifier.policy == AS_EVALUATED
+    seen = pool if as_evaluated else spread(pool, SELECTION_BANK)
+    with stage.progress.bar(len(seen), "features for the classifier") as bar:
+        x = extract(encoder, stage.samples, seen, bar)
+    samples: Samples
+    if as_evaluated:
+        samples = _features(stage, pool, x, device)
+        start = nothing_left(samples.rows[:1])
+    else:
+        samples = replace(stage.samples, plan=_plan(stage, encoder))
+        start = copy.deepcopy(encoder)
+    return samples, _model(stage, start, samples.facts(), x, seed).to(device)
+
+
+def _labeled(samples: Samples, split: str) -> Tensor:
+    rows = samples.split(split)
+    return rows[samples.labels[rows] >= 0]
+
+
+def _features(
+    stage: Stage, pool: Tensor, x: NDArray[np.float32], device: torch.device
+) -> FeatureSamples:
+    """The features `x` of the images of the pool."""
+    return FeatureSamples(
+        name=stage.data.name,
+        rows=torch.from_numpy(x).to(device),
+        labels=stage.data.labels[pool],
+        splits=np.full(len(pool), "train"),
+        class_names=stage.data.class_names,
+    )
+
+
+def _plan(stage: Stage, encoder: Encoder) -> ViewPlan:
+    """One view of each image, by the stage's own policy."""
+    assert stage.config.classifier.policy is not None
+    view = stage.view
+    return ViewPlan(
+        read_policy(stage.config.classifier.policy),
+        1,
+        view.size,
+        view.mean,
+        view.std,
+        channels_last=encoder.memory_format == torch.channels_last,
+    )
 
 
 def _model(
-    stage: Stage, encoder: Encoder, x: NDArray[np.float32], seed: int, *, of_features: bool
+    stage: Stage, encoder: Encoder, facts: DataFacts, x: NDArray[np.float32], seed: int
 ) -> ClassifierStage:
-    """Head on a copy of the encoder; standardized by training images `x` as the pretrained encoder
-    represents them.
+    """A head on `encoder`, standardized by training images `x` as the pretrained encoder represents
+    them.
     """
     chosen = stage.config.classifier
     assert chosen.kind is not None
@@ -122,13 +161,12 @@ def _model(
             dropout=chosen.dropout or 0.0,
         )
     return ClassifierStage(
-        copy.deepcopy(encoder),
-        stage.data.facts(stage.view.size),
+        encoder,
+        facts,
         head,
         mean=torch.from_numpy(mean).float(),
         scale=torch.from_numpy(scale).float(),
         finetuned=chosen.encoder == "finetuned",
-        of_features=of_features,
     )
 
 
@@ -144,38 +182,22 @@ def _optimizer(stage: Stage, model: ClassifierStage) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=chosen.lr, weight_decay=chosen.weight_decay)
 
 
-def _batches(
-    stage: Stage,
-    encoder: Encoder,
-    pool: Tensor,
-    fabric: Fabric,
-    seed: int,
-    x: NDArray[np.float32] | None,
-) -> Batches:
-    """Of views, or of the features `x` of the pool."""
-    config, view, features = stage.config, stage.view, None
-    chosen = config.classifier
-    assert chosen.policy is not None
-    assert chosen.epochs is not None
-    if x is not None:
-        features = torch.zeros(len(stage.data), x.shape[1], device=fabric.device)
-        features[pool.to(fabric.device)] = torch.from_numpy(x).to(fabric.device)
-    policy = read_policy("basic" if x is not None else chosen.policy)
-    channels_last = encoder.memory_format == torch.channels_last
+def _batches(stage: Stage, samples: Samples, fabric: Fabric, seed: int) -> Batches:
+    """All labeled training samples."""
+    config, pool = stage.config, _labeled(samples, "train")
+    assert config.classifier.epochs is not None
     return Batches(
-        data=stage.data,
+        samples=samples,
         pool=pool,
-        plan=ViewPlan(policy, 1, view.size, view.mean, view.std, channels_last=channels_last),
         batch_size=classifier_batch(config, len(pool)),
         steps_per_epoch=classifier_steps(config, len(pool)),
-        epochs=chosen.epochs,
+        epochs=config.classifier.epochs,
         seed=seed,
         balanced=config.data.balanced,
         with_labels=True,
         device=fabric.device,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
-        features=features,
     )
 
 
@@ -184,20 +206,19 @@ class _Judge:
     it.
     """
 
-    def __init__(self, stage: Stage, model: ClassifierStage) -> None:
+    def __init__(self, stage: Stage, model: ClassifierStage, pretrained: Encoder) -> None:
         self.stage, self.model = stage, model
-        rows = _labeled(stage, "val")
+        rows = _labeled(stage.samples, "val")
         self.rows = spread(rows, SELECTION_BANK) if len(rows) else rows
-        self.labels = torch.as_tensor(stage.data.labels)[self.rows].numpy()
-        self.x = None if model.finetuned else self._features()
-
-    def _features(self) -> NDArray[np.float32]:
-        return extract(self.model.encoder, self.stage.data, self.rows, self.stage.view)
+        self.labels = stage.samples.labels[self.rows].numpy()
+        self.x = None if model.finetuned else extract(pretrained, stage.samples, self.rows)
 
     def row(self) -> Row:
         if not len(self.rows):
             return {}
-        x = self._features() if self.x is None else self.x
+        x = self.x
+        if x is None:
+            x = extract(self.model.encoder, self.stage.samples, self.rows)
         predicted = _classifier(self.stage, self.model).predict(x)
         return {"classifier.top1.val": float((predicted == self.labels).mean())}
 
@@ -222,7 +243,7 @@ def _finish(stage: Stage, model: ClassifierStage, counters: Counters, n: int, ou
     )
     shown = (
         "features of each image"
-        if model.of_features
+        if chosen.policy == AS_EVALUATED
         else f"one view ({chosen.policy}) of each image"
     )
     protocol = (
