@@ -67,7 +67,7 @@ def _encoder(name: str, *, bf16: bool) -> Any:
     from nearfar.nn.building import build_encoder
 
     torch.manual_seed(0)
-    encoder = build_encoder(name, size=SIZE).train()
+    encoder = build_encoder(name, example=torch.zeros(1, 3, SIZE, SIZE)).train()
     encoder.precision = "bf16" if bf16 else "float32"
     return encoder
 

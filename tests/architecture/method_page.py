@@ -162,7 +162,9 @@ def make(name: str) -> Method:
     kind = method_class(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return kind(build_encoder("resnet18", size=SIZE), kind.Config(), FACTS)
+        return kind(
+            build_encoder("resnet18", example=torch.zeros(1, 3, SIZE, SIZE)), kind.Config(), FACTS
+        )
 
 
 class Step(NamedTuple):

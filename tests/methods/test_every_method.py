@@ -53,7 +53,11 @@ def small_net(*, batch_norm: bool = True) -> nn.Module:
 def make(name: str, *, seed: int = 0, config: MethodConfig | None = None, batch_norm: bool = True):
     torch.manual_seed(seed)
     kind = method_class(name)
-    encoder = Encoder(small_net(batch_norm=batch_norm), size=size_for(name), architecture="small")
+    encoder = Encoder(
+        small_net(batch_norm=batch_norm),
+        example=torch.zeros(1, 3, size_for(name), size_for(name)),
+        architecture="small",
+    )
     return kind(encoder, config or kind.Config(), facts_for(name)).double()
 
 

@@ -14,6 +14,7 @@ from nearfar.api.request import Data
 from nearfar.core.errors import UserError
 from nearfar.core.progress import Progress
 from nearfar.core.writing import write_bytes
+from nearfar.data.samples import ImageSamples
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.evaluate.features import extract
@@ -35,7 +36,8 @@ def embed(
     listing = open_source(data)
     stored = load_data(listing, view_size=model.view.size, progress=progress)
     with progress.bar(len(stored), "embedding") as bar:
-        x = extract(model.encoder, stored, torch.arange(len(stored)), model.view, bar)
+        samples = ImageSamples(stored, model.view, torch.device("cpu"))
+        x = extract(model.encoder, samples, torch.arange(len(stored)), bar)
     columns = {
         "labels": stored.labels.numpy(),
         "split": np.asarray(stored.splits, dtype=str),

@@ -15,10 +15,11 @@ from nearfar.core.errors import DataError, RunError
 from nearfar.core.progress import Progress
 from nearfar.core.types import StoredImages
 from nearfar.data.decoding import Broken, decode
-from nearfar.data.memory import rgb_pixels
+from nearfar.data.datasets import rgb_pixels
+from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
-from nearfar.evaluate.features import EvaluationView
-from nearfar.experiment.classifier import read_classifier
+from nearfar.experiment.encoding import example_of
+from nearfar.experiment.train_classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder import names
@@ -167,14 +168,14 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
 
 
 def _network(about: EncoderFile, module: nn.Module | None, folder: RunFolder) -> Encoder:
-    size, name = about.input_size, about.architecture
+    name, example = about.architecture, example_of(about.input_size, about.eval_crop)
     if about.library == "user":
         if module is None:
             raise RunError(
                 f"{folder.path} was trained with your own {name}; give one:"
                 " nearfar.load(run, module=...)"
             )
-        return Encoder(module, size=size, architecture=name)
+        return Encoder(module, example=example, architecture=name)
     # a folder from someone else may name anything
     if name.partition(".")[0] not in encoder_names():
         raise RunError(
@@ -182,7 +183,7 @@ def _network(about: EncoderFile, module: nn.Module | None, folder: RunFolder) ->
             " --force"
         )
     with torch.random.fork_rng(devices=[]):
-        return build_encoder(name, size=size, stem="small" if about.stem else "own")
+        return build_encoder(name, example=example, stem="small" if about.stem else "own")
 
 
 def _fill(encoder: Encoder, folder: RunFolder, name: str) -> None:

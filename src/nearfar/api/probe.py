@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.data.samples import ImageSamples
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.evaluate.features import Features, extract_splits
@@ -49,7 +51,8 @@ def probe_run(
     listing = open_source(source)
     stored = load_data(listing, view_size=model.view.size, progress=progress)
     with progress.bar(len(stored), "features") as bar:
-        splits = extract_splits(model.encoder, stored, model.view, bar)
+        samples = ImageSamples(stored, model.view, torch.device("cpu"))
+        splits = extract_splits(model.encoder, samples, bar)
     if missing := [name for name in ("train", "val", "test") if name not in splits]:
         raise DataError(
             f"{listing.source}: want labeled images in train, val and test, got none in"

@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from nearfar.config.models import RunConfig
 from nearfar.core.errors import DivergedError
 from nearfar.core.progress import Progress
+from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.data.store import ImageData
 from nearfar.evaluate.classifier import Trained
-from nearfar.evaluate.features import EvaluationView, Features, extract, extract_splits
+from nearfar.evaluate.features import Features, extract, extract_splits
 from nearfar.evaluate.knn import knn_accuracy
 from nearfar.evaluate.maps import nearest_rows, tsne
 from nearfar.evaluate.measure import Measured, Measurement, Selection, accuracies, measure
-from nearfar.experiment import folder as files
+from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
-from nearfar.training.loop import what_to_try
+from nearfar.training.failures import what_to_try
 
 SELECTION_BANK = 5000  # training images among which a selection looks for neighbors
 THUMBNAIL_PX = 32
@@ -37,10 +37,17 @@ JUDGED_ROWS = 8
 class Stage:
     """What every evaluation of a run needs."""
 
-    config: RunConfig
-    data: ImageData
-    view: EvaluationView
+    setup: Setup
+    samples: ImageSamples
     progress: Progress
+
+    @property
+    def data(self) -> ImageData:
+        return self.samples.data
+
+    @property
+    def view(self) -> EvaluationView:
+        return self.samples.view
 
     @property
     def n_classes(self) -> int:
@@ -73,15 +80,15 @@ class Stage:
     def features(self, encoder: Encoder, title: str) -> dict[str, Features]:
         total = sum(len(self.data.split(name)) for name in ("train", "val", "test"))
         with self.progress.bar(total, title) as bar:
-            return extract_splits(encoder, self.data, self.view, bar)
+            return extract_splits(encoder, self.samples, bar)
 
     def measure(self, splits: dict[str, Features], selection: Selection | None) -> Measured:
         return measure(
             splits,
             self.n_classes,
-            probes=self.config.evaluate.probes,
+            probes=self.setup.config.evaluate.probes,
             selection=selection,
-            seed=self.config.train.seed,
+            seed=self.setup.seed,
         )
 
 
@@ -95,9 +102,7 @@ def selection_accuracy(stage: Stage, encoder: Encoder) -> float:
         rows = stage.data.split(split)
         rows = rows[labels[rows] >= 0]
         rows = spread(rows, most)
-        return Features(
-            extract(encoder, stage.data, rows, stage.view), labels[rows].numpy(), rows.numpy()
-        )
+        return Features(extract(encoder, stage.samples, rows), labels[rows].numpy(), rows.numpy())
 
     return knn_accuracy(
         features("train", SELECTION_BANK), features("val", SELECTION_BANK), stage.n_classes
@@ -114,7 +119,7 @@ def stop_if_diverged(stage: Stage, method: Method, epoch: int) -> None:
         torch.cat([stage.data.split("train"), stage.data.split("unlabeled")]), JUDGED_ROWS
     )
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in method.state_dict().values())
-    if finite and np.isfinite(extract(method.encoder, stage.data, rows, stage.view)).all():
+    if finite and np.isfinite(extract(method.encoder, stage.samples, rows)).all():
         return
     what = (
         "the representations of training images"
@@ -183,7 +188,7 @@ def _for_classifier(stage: Stage, trained: Trained, test: Features) -> NDArray[n
     """The test images as the classifier's encoder represents them."""
     if trained.finetuned is None:
         return test.x
-    return extract(trained.finetuned, stage.data, torch.from_numpy(test.rows), stage.view)
+    return extract(trained.finetuned, stage.samples, torch.from_numpy(test.rows))
 
 
 def _of_selected(
@@ -224,7 +229,7 @@ def _write_unlabeled(stage: Stage, encoder: Encoder, out: Path) -> None:
     """Without labels to probe with there is still a map: of test, else of what was trained on."""
     names = [name for name in ("test", "unlabeled", "train") if len(stage.data.split(name))]
     rows = spread(stage.data.split(names[0]), stage.config.evaluate.map_rows)
-    x = extract(encoder, stage.data, rows, stage.view)
+    x = extract(encoder, stage.samples, rows)
     labels = np.asarray(stage.data.labels)[rows.numpy()]
     write_embeddings(stage, Features(x, labels, rows.numpy()), None, None, out)
 

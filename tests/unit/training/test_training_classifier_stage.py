@@ -10,11 +10,12 @@ from train_tiny import FACTS, SIZE, tiny_batches, tiny_fit
 
 from nearfar.core.errors import DivergedError
 from nearfar.core.types import Batch
+from nearfar.data.samples import FeatureSamples
 from nearfar.evaluate.classifier import classifier_of
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import ClassifierKind, Head, classifier_head
 from nearfar.training.batches import Batches
-from nearfar.training.classifier import ClassifierStage
+from nearfar.training.classifier_stage import ClassifierStage, nothing_left
 from nearfar.training.optimizers import RATE_SCALE
 
 WIDTH = 6
@@ -32,12 +33,19 @@ def made(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        encoder = Encoder(nn.Sequential(*layers), size=SIZE, architecture="tiny")
+        example = torch.zeros(1, 3, SIZE, SIZE)
+        encoder = Encoder(nn.Sequential(*layers), example=example, architecture="tiny")
+        if of_features:
+            encoder = nothing_left(torch.zeros(1, WIDTH))
         head = classifier_head(kind, WIDTH, 2, hidden_dim=11, dropout=0.5)
     mean, scale = torch.linspace(-1, 1, WIDTH), torch.linspace(0.1, 3, WIDTH)
-    return ClassifierStage(
-        encoder, FACTS, head, mean=mean, scale=scale, finetuned=finetuned, of_features=of_features
-    )
+    return ClassifierStage(encoder, FACTS, head, mean=mean, scale=scale, finetuned=finetuned)
+
+
+def feature_batches(table: torch.Tensor, **changed: object) -> Batches:
+    labels = torch.arange(len(table)) % 2
+    rows = FeatureSamples("tiny", table, labels, np.full(len(table), "train"), ("a", "b"))
+    return tiny_batches(samples=rows, **changed)
 
 
 def optimizer_of(model: ClassifierStage) -> torch.optim.Optimizer:
@@ -68,11 +76,11 @@ def test_a_frozen_encoder_does_not_move_by_one_bit_statistics_of_batch_norm_incl
 ) -> None:
     model = made(of_features=of_features)
     before, head = weights(model.encoder), weights(model.head)
-    batches = tiny_batches(features=torch.randn(16, WIDTH) if of_features else None)
+    batches = feature_batches(torch.randn(16, WIDTH)) if of_features else tiny_batches()
     tiny_fit(model, batches, optimizer=optimizer_of(model))
     assert not model.encoder.training
     assert model.head.training
-    assert len(before) > 5
+    assert len(before) == (0 if of_features else 7)
     assert all(
         torch.equal(value, model.encoder.state_dict()[name]) for name, value in before.items()
     )
@@ -118,13 +126,12 @@ def test_the_folded_layers_give_the_scores_of_the_head_on_standardized_represent
 
 def test_batches_of_features_hold_rows_of_the_table_and_labels_of_the_images() -> None:
     table = torch.randn(16, WIDTH)
-    batches: Batches = tiny_batches(features=table)
+    batches: Batches = feature_batches(table)
     shown: list[Batch] = [batch for epoch in range(2) for batch in batches.epoch(epoch)]
     assert len(shown) == 6
     for batch in shown:
         (views,) = batch.views
-        assert views.shape == (1, 4, WIDTH, 1, 1)
-        assert torch.equal(views.flatten(1), table[batch.index].flatten()[None])
+        assert torch.equal(views, table[batch.index][None])
         assert torch.equal(batch.labels, batch.index % 2)
     plain = [batch for epoch in range(2) for batch in tiny_batches().epoch(epoch)]
     assert all(torch.equal(a.index, b.index) for a, b in zip(shown, plain, strict=True))
@@ -134,16 +141,14 @@ def test_a_stage_learns() -> None:
     table = torch.randn(16, WIDTH, generator=torch.Generator().manual_seed(1))
     table[:, 0] = 3 * (torch.arange(16) % 2 * 2.0 - 1)
     model = made("linear", of_features=True)
-    rows = tiny_fit(
-        model, tiny_batches(features=table, epochs=20), optimizer=optimizer_of(model), lr=0.3
-    )
+    rows = tiny_fit(model, feature_batches(table, epochs=20), optimizer=optimizer_of(model), lr=0.3)
     assert rows[-1]["accuracy"] == 1.0
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
 
 
 def test_what_is_not_finite_stops_it_and_the_message_names_its_own_rate() -> None:
     model = made("linear", of_features=True)
-    batches = tiny_batches(features=torch.full((16, WIDTH), torch.nan))
+    batches = feature_batches(torch.full((16, WIDTH), torch.nan))
     with pytest.raises(
         DivergedError, match=r"ClassifierStage is nan.*--set classifier\.lr=0\.01; the last"
     ):

@@ -1,11 +1,13 @@
 """The classifier stage as something that the loop can train: an encoder, frozen or not, and a head
 on it.
 
-A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient; batches of its
-features, of shape (1, B, E, 1, 1), pass it by. Representations are standardized by fixed numbers
-before the head, so that one rate suits every encoder; `folded` takes them into the head's first
-layer, and what is left is the published head: Linear, or dropout - Linear - ReLU - dropout -
-Linear. Letters: V views, B samples, E representation width, H hidden width, C classes.
+A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient. Where its features
+were taken once they are the samples, and `nothing_left` stands for the encoder. Representations are
+standardized by fixed numbers before the head, so that one rate suits every encoder; `folded` takes
+them into the head's first layer, and what is left is the published head: Linear, or dropout -
+Linear - ReLU - dropout - Linear.
+
+Letters: V views, B samples, E representation width, H hidden width, C classes.
 """
 
 from contextlib import nullcontext
@@ -23,11 +25,14 @@ from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import Head
 
 
+def nothing_left(features: Float[Tensor, "row embed"]) -> Encoder:
+    """The encoder of samples that are representations already: what it is shown."""
+    return Encoder(nn.Identity(), example=features, architecture="features")
+
+
 @final
 class ClassifierStage(Method):
-    """`mean` and `scale` (E,) standardize representations. `of_features`: it is shown features, no
-    views.
-    """
+    """`mean` and `scale` (E,) standardize representations."""
 
     Config = MethodConfig
     needs_labels = True
@@ -45,14 +50,12 @@ class ClassifierStage(Method):
         mean: Float[Tensor, " embed"],
         scale: Float[Tensor, " embed"],
         finetuned: bool,
-        of_features: bool,
     ) -> None:
         super().__init__(encoder, MethodConfig(), data)
         self.head = head
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
         self.finetuned = finetuned
-        self.of_features = of_features
         if not finetuned:
             encoder.requires_grad_(False)
 
@@ -63,18 +66,13 @@ class ClassifierStage(Method):
         return self
 
     def step(self, batch: Batch) -> StepResult:
-        h = self._represent(batch)  # (V, B, E)
+        with nullcontext() if self.finetuned else torch.no_grad():
+            h = encode_views(self.encoder, batch.views)  # (V, B, E)
         scores = self.head((h - self.mean) / self.scale)  # (V, B, C)
         labels = batch.labels.expand(len(h), -1)
         correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
         loss = F.cross_entropy(scores.flatten(0, 1), labels.flatten())
         return StepResult(loss, h, logs={"accuracy": correct})
-
-    def _represent(self, batch: Batch) -> Tensor:
-        if self.of_features:
-            return batch.views[0].flatten(2)
-        with nullcontext() if self.finetuned else torch.no_grad():
-            return encode_views(self.encoder, batch.views)
 
     @torch.no_grad()
     def folded(self) -> dict[str, Tensor]:
