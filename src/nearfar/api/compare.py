@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from nearfar.api.fitting import ALL, checked_methods, fitting, left_line, still_fitting
 from nearfar.api.request import (
@@ -28,12 +28,13 @@ from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
 from nearfar.evaluate.across_seeds import summarize
-from nearfar.experiment.encoding import make_encoder, same_start
+from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.page import write_comparison
 from nearfar.experiment.planning import planned
 from nearfar.experiment.run import Job, execute
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
+from nearfar.nn.encoders import Encoder
 from nearfar.report.formats import images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder, part_of
@@ -108,12 +109,20 @@ class _Runs:
     out: Path
     request: Request
     fabric: Fabric
+    example: Tensor  # of what encoders are shown
+    planned: dict[str, Encoder]  # the one that the plan was made with, for the run of its method
 
     def __iter__(self) -> Iterator[tuple[Setup, RunFolder]]:
         for seed in range(self.seeds):
             for method, setup in self.setups.items():
                 folder = RunFolder(self.out / part_of(method) / f"seed{seed}")
                 yield setup.with_seed(seed), folder
+
+    def encoder(self, setup: Setup) -> Encoder:
+        """Before training; what it returns once is the caller's alone."""
+        if setup.seed == 0 and setup.method_name in self.planned:
+            return self.planned.pop(setup.method_name)
+        return make_encoder(setup, self.example, self.request.module)
 
     def __len__(self) -> int:
         return self.seeds * len(self.setups)
@@ -128,25 +137,31 @@ def _compare(
     setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
     out = _chosen(request.place, listing)
     progress.say(f"nearfar compare on {listing.name}")
-    for line in _plan(setups, listing, fabric, request, seeds, out):
+    first = next(iter(setups.values()))
+    example = example_of(first.size, first.config.data.eval_crop, listing)
+    widest = max(setups.values(), key=lambda setup: setup.views.count)
+    encoder = make_encoder(widest, example, request.module)
+    where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
+    runs = len(setups) * seeds
+    for line in planned(widest, listing, encoder, fabric.device, f"{where} {out}", runs=runs):
         progress.say(f"  {line}")
     for left in left_out:
         progress.say(f"  left out   {left_line(left)}")
-    first = next(iter(setups.values()))
     strict = first.config.data.strict
     images = load_data(listing, view_size=first.size, strict=strict, progress=progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
     whole = RunFolder(out)
     if request.place.force:
         whole.clear()
-    runs = _Runs(setups, seeds, images, out, request, fabric)
-    results = _train_all(runs, progress)
+    ready = {widest.method_name: encoder}
+    todo = _Runs(setups, seeds, images, out, request, fabric, example, ready)
+    results = _train_all(todo, progress)
     summary = summarize(
         results,
         methods=list(setups),
         seeds=seeds,
         left_out=left_out,
-        runs=[str(folder.path.relative_to(out)) for _, folder in runs],
+        runs=[str(folder.path.relative_to(out)) for _, folder in todo],
         command=request.command,
         report=str(out / names.REPORT),
     )
@@ -161,22 +176,9 @@ def _chosen(place: Place, listing: Listing) -> Path:
     return out
 
 
-def _plan(
-    setups: Mapping[str, Setup],
-    listing: Listing,
-    fabric: Fabric,
-    request: Request,
-    seeds: int,
-    out: Path,
-) -> list[str]:
-    """The lines of the method with most views, and who else is trained."""
-    method, setup = max(setups.items(), key=lambda item: item[1].views.count)
-    trained = images_of_each({name: each.images for name, each in setups.items()})
-    who = f"{', '.join(setups)} x {seeds} seed(s){f', {trained}' if trained else ''}"
-    where = f"runs       {who}; the lines above are {method}'s; folder {out}"
-    encoder = make_encoder(setup, request.module)
-    runs = len(setups) * seeds
-    return planned(setup, listing, encoder, fabric.device, where, runs=runs)
+def _who(setups: Mapping[str, Setup], seeds: int) -> str:
+    trained = images_of_each({name: setup.images for name, setup in setups.items()})
+    return f"{', '.join(setups)} x {seeds} seed(s){f', {trained}' if trained else ''}"
 
 
 def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
@@ -188,7 +190,7 @@ def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
             results.append(done)
             continue
         progress.say(f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed}")
-        encoder = make_encoder(setup, runs.request.module)
+        encoder = runs.encoder(setup)
         job = Job(
             setup,
             runs.images,

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from nearfar.core.errors import DataError, RunError
 from nearfar.core.progress import Progress
 from nearfar.core.types import StoredImages
-from nearfar.data.decoding import Broken, decode
 from nearfar.data.datasets import rgb_pixels
+from nearfar.data.decoding import Broken, decode
 from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
 from nearfar.experiment.encoding import example_of

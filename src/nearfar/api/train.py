@@ -21,7 +21,7 @@ from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.experiment.configuration import check_config
-from nearfar.experiment.encoding import make_encoder
+from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.page import write_page
 from nearfar.experiment.planning import planned
 from nearfar.experiment.resolve import refuse_unread, resolve
@@ -108,7 +108,8 @@ def _train(request: Request, progress: Progress) -> Run:
         if not folder.has(names.REPORT):
             write_page(folder)
         return Run(folder.path, done.as_json())
-    encoder = make_encoder(setup, request.module)
+    example = example_of(setup.size, config.data.eval_crop, listing)
+    encoder = make_encoder(setup, example, request.module)
     progress.say(f"nearfar {setup.method_name} on {listing.name}")
     for line in planned(setup, listing, encoder, fabric.device, f"run folder {folder.path}"):
         progress.say(f"  {line}")

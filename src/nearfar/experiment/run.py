@@ -2,7 +2,6 @@
 
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
-from nearfar.experiment.classifier import train_classifier
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import (
     evaluate_run,
@@ -14,10 +13,12 @@ from nearfar.experiment.memory import kept_memory, reset_peak_memory
 from nearfar.experiment.running import Job, Running, prepare
 from nearfar.experiment.sheets import run_sheet
 from nearfar.experiment.stopping import stopping_well
+from nearfar.experiment.train_classifier import train_classifier
 from nearfar.run_folder import names
 from nearfar.run_folder.records import Measurement, Results
 from nearfar.training.checkpoint import load_checkpoint, save_checkpoint
-from nearfar.training.loop import Row, fit
+from nearfar.training.loop import fit
+from nearfar.training.observers import Audience, Row
 
 
 def execute(
@@ -39,12 +40,11 @@ def execute(
         run.watch.begin()
         _train(run)
         run.write_encoder()
-        classified = None
-        if job.setup.classifier is not None:
-            classified = train_classifier(
-                run.evaluation, run.method.encoder, job.fabric, job.folder
-            )
-        evaluated = evaluate_run(run.evaluation, run.method, run.counters, job.folder, classified)
+        trained, stage = None, job.setup.classifier
+        if stage is not None:
+            encoder = run.method.encoder
+            trained = train_classifier(run.evaluation, stage, encoder, job.fabric, job.folder)
+        evaluated = evaluate_run(run.evaluation, run.method, run.counters, job.folder, trained)
         run.count_seconds()
         return run.write_results(evaluated, untrained)
 
@@ -54,7 +54,7 @@ def _begin(run: Running) -> None:
     folder.make()
     folder.write_config(run.setup.config.sections())
     folder.write_environment(environment(run.job.fabric.device))
-    folder.write_views(run_sheet(run.setup, run.job.data, run.batches, run.evaluation.view))
+    folder.write_views(run_sheet(run))
 
 
 def _continue(run: Running) -> None:
@@ -73,7 +73,7 @@ def _continue(run: Running) -> None:
 
 
 def _train(run: Running) -> None:
-    setup, counters = run.setup, run.counters
+    setup, counters, probe = run.setup, run.counters, run.online_probe
     reset_peak_memory(run.job.fabric.device)
 
     def after_epoch(row: Row) -> None:
@@ -100,10 +100,8 @@ def _train(run: Running) -> None:
             run.optimizer,
             run.batches,
             setup.pace,
-            counters=counters,
-            bar=bar,
-            after_epoch=after_epoch,
-            online_probe=run.online_probe,
+            counters,
+            Audience(bar, after_epoch, [probe] if probe is not None else []),
         )
 
 

@@ -1,17 +1,18 @@
 """A run in progress: what it is made of, how far it has come, what of it stands in its folder."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
 
 from nearfar.core.progress import Progress
 from nearfar.core.randomness import seeded, stream_seed
+from nearfar.data.samples import ImageSamples
 from nearfar.data.store import ImageData
-from nearfar.experiment.assembly import make_batches, make_online_probe
+from nearfar.experiment.assembly import make_batches, make_online_probe, make_view_plan
 from nearfar.experiment.encoding import encoder_file, make_evaluation_view
-from nearfar.experiment.evaluation import Evaluated, Stage
+from nearfar.experiment.evaluation import Evaluated, Evaluation
 from nearfar.experiment.memory import peak_memory_bytes
 from nearfar.experiment.optimizing import make_optimizer
 from nearfar.experiment.results import Process, make_results
@@ -25,6 +26,7 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.online_probe import OnlineProbe
 from nearfar.views.compiling import compile_kernels
+from nearfar.views.plan import ViewPlan
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class Running:
     """A job under way. `counters` and `clock` move."""
 
     job: Job
-    evaluation: Stage
+    evaluation: Evaluation
     method: Method
+    plan: ViewPlan
     optimizer: torch.optim.Optimizer
     batches: Batches
     online_probe: OnlineProbe | None
@@ -103,16 +106,18 @@ def prepare(job: Job, progress: Progress) -> Running:
     setup, data = job.setup, job.data
     encoder = job.encoder.to(device)
     view = make_evaluation_view(setup, data)
-    facts = replace(setup.facts, mean=view.mean, std=view.std)
+    plan = make_view_plan(setup, view, encoder)
+    samples = ImageSamples(data, view, device, plan)
     with seeded(stream_seed(setup.seed, "head initialisation")):
-        method = setup.method(encoder, setup.config.method, facts).to(device)
+        method = setup.method(encoder, setup.config.method, samples.facts()).to(device)
     return Running(
         job=job,
-        evaluation=Stage(setup, data, view, progress),
+        evaluation=Evaluation(setup, samples, progress),
         method=method,
+        plan=plan,
         optimizer=make_optimizer(setup.optimizer, method),
-        batches=make_batches(setup, data, job.fabric, method, view),
-        online_probe=make_online_probe(setup, data, encoder.width, device),
+        batches=make_batches(setup, samples, job.fabric, method),
+        online_probe=make_online_probe(setup, samples, encoder.width, device),
         watch=Watch(job.folder, setup, encoder.width, progress),
         counters=Counters(),
         clock=started,

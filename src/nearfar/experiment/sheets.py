@@ -8,25 +8,24 @@ from PIL import Image
 from torch import Tensor
 
 from nearfar.data.store import ImageData
-from nearfar.evaluate.features import EvaluationView
-from nearfar.experiment.setup import Setup
-from nearfar.training.batches import Batches
+from nearfar.experiment.running import Running
 from nearfar.views.sheet import IMAGES, VIEWS, Shown, contact_sheet
 
 LARGEST_PX = 96  # pictures on a run's own sheet are no larger
 
 
-def run_sheet(setup: Setup, data: ImageData, batches: Batches, view: EvaluationView) -> bytes:
+def run_sheet(run: Running) -> bytes:
     """The very views that a run's first epochs show of eight of its images, as a PNG of moderate
     size.
     """
-    plan, rows = batches.plan, few_rows(data, batches.pool)
+    setup, data, plan = run.setup, run.job.data, run.plan
+    rows = few_rows(data, run.batches.pool)
     epochs = min(setup.epochs, max(1, VIEWS // len(plan.policy.views(plan.count))))
     asked = setup.config.views.strength
     strength = f", strength {asked:g}" if asked != 1 else ""
     shrunk = f", shown at {LARGEST_PX} px" if plan.size > LARGEST_PX else ""
     sheet = contact_sheet(
-        Shown(data.rows(rows), rows, plan, setup.seed, view.crop, epochs),
+        Shown(data.rows(rows), rows, plan, setup.seed, run.evaluation.view.crop, epochs),
         title=f"{setup.views.name} x {setup.views.shown}{strength}",
         about=f"{len(rows)} training images of {data.name}; data.size {plan.size} px{shrunk}, seed "
         f"{setup.seed}; normalization undone",
