@@ -283,12 +283,15 @@ def _execute(jobs: list[Job], out: Path, progress: Progress) -> list[dict[str, A
                 raise TrainingStoppedError(f"{stop}; {how}") from stop
             progress.say(how)
             raise
-        floors[start] = [
-            Measurement(**{field.name: m[field.name] for field in fields(Measurement)})
-            for m in result["untrained"]
-        ]
+        floors[start] = [_measured(m) for m in result["untrained"]]
         results.append(result)
     return results
+
+
+def _measured(m: dict[str, Any]) -> Measurement:
+    """Of results.json, as `execute` takes it."""
+    values = {field.name: m[field.name] for field in fields(Measurement)}
+    return Measurement(**{**values, "interval": m["interval"] and tuple(m["interval"])})
 
 
 def _summary(
