@@ -76,9 +76,7 @@ def train(
     (`UserError` for what the caller can mend), KeyboardInterrupt with a usable run left behind.
     """
     name = name_of_method(method)
-    called = (
-        f"nearfar.train({shown(data)}, method={name or DEFAULT_METHOD!r}, seed={seed or 0}, ...)"
-    )
+    by = f"method={name or DEFAULT_METHOD!r}, seed={seed or 0}"
     request = make_request(
         data,
         {"method.name": name, "train.epochs": epochs, "train.seed": seed, **settings},
