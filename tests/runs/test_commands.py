@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -408,12 +409,31 @@ def test_differences_are_judged_against_the_noise_of_the_seeds():
     assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0]["larger_than_noise"] is None
 
 
-def test_the_interval_of_a_difference_is_welch_s():
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([0.91, 0.93, 0.90], [0.88, 0.80, 0.86]),
+        ([0.91, 0.93], [0.88, 0.80, 0.86, 0.85, 0.79]),
+        ([0.9, 0.9, 0.9], [0.80, 0.85, 0.82]),  # equal seeds on one side
+        ([0.3, 0.3, 0.1 + 0.2], [0.2, 0.3, 0.1]),  # and nearly equal ones
+    ],
+)
+def test_the_interval_of_a_difference_is_welch_s(a, b):
+    """Against the formula, with the degrees of freedom of Welch and Satterthwaite."""
     from scipy import stats
 
-    a, b = [0.91, 0.93, 0.90], [0.88, 0.80, 0.86]
-    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert welch_interval(a, b) == pytest.approx((theirs.low, theirs.high))
+    of_a, of_b = statistics.variance(a) / len(a), statistics.variance(b) / len(b)
+    freedom = (of_a + of_b) ** 2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
+    half = stats.t.ppf(0.975, freedom) * (of_a + of_b) ** 0.5
+    middle = statistics.mean(a) - statistics.mean(b)
+    want = (middle - half, middle + half)
+    assert welch_interval(a, b) == pytest.approx(want, rel=1e-12, abs=1e-12)
+
+
+def test_an_interval_wants_two_seeds_and_is_a_point_where_nothing_varies():
+    assert welch_interval([0.9], [0.8, 0.7]) is None
+    assert welch_interval([0.9, 0.8], [0.7]) is None
+    assert welch_interval([0.75, 0.75], [0.5, 0.5, 0.5]) == (0.25, 0.25)
 
 
 def test_probe_replaces_measurements_of_the_same_name(tmp_path, nearfar_command):

@@ -1,5 +1,6 @@
 """From several runs to one table, and to whether a difference is larger than the seeds' noise."""
 
+import warnings
 from collections import defaultdict
 from itertools import combinations
 from typing import Any
@@ -107,11 +108,10 @@ def welch_interval(a: list[float], b: list[float]) -> tuple[float, float] | None
     """
     if len(a) < 2 or len(b) < 2:
         return None
-    difference = float(np.mean(a) - np.mean(b))
-    parts = [float(np.var(x, ddof=1)) / len(x) for x in (a, b)]
-    error = sum(parts)
-    if error == 0:
+    if np.var(a) == np.var(b) == 0:
+        difference = float(np.mean(a) - np.mean(b))
         return difference, difference
-    freedom = error**2 / sum(part**2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True))
-    half = float(stats.t.ppf(0.975, freedom)) * error**0.5
-    return difference - half, difference + half
+    with warnings.catch_warnings():  # equal seeds on one side are no reason to doubt the interval
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    return float(interval.low), float(interval.high)
