@@ -5,6 +5,7 @@ import errno
 import json
 import shutil
 import statistics
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -544,6 +545,25 @@ def test_embed_writes_npz_and_csv_of_every_image(tiny_run, tmp_path, photographs
     ended = nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.xlsx")
     assert ended.code == 2
     assert ".parquet" in ended.err
+
+
+def test_embed_writes_parquet_or_says_which_extra_is_missing(
+    tiny_run, tmp_path, photographs, nearfar_command, monkeypatch
+):
+    out = tmp_path / "e.parquet"
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pyarrow", None)  # as where it is not installed
+        ended = nearfar_command("embed", tiny_run, photographs, "--out", out)
+    assert ended.code == 2
+    assert "pip install 'nearfar[parquet]'" in ended.err
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert nearfar_command("embed", tiny_run, photographs, "--out", out).code == 0
+    assert nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.npz").code == 0
+    table = parquet.read_table(out)
+    assert table.column_names == ["path", "label", "split", *(f"e{i}" for i in range(64))]
+    with np.load(tmp_path / "e.npz") as file:
+        assert table["path"].to_pylist() == file["paths"].tolist()
+        assert table["e3"].to_pylist() == pytest.approx(file["embeddings"][:, 3].tolist())
 
 
 def test_report_writes_the_page_again(tiny_run, tmp_path, nearfar_command):

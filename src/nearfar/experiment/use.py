@@ -91,7 +91,8 @@ def _table(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], out: Path) 
         from pyarrow import parquet
     except ImportError as error:
         raise UserError(
-            "--out: a .parquet file wants pyarrow; install it, or choose .npz or .csv"
+            "--out: a .parquet file wants pyarrow: pip install 'nearfar[parquet]', or choose .npz"
+            " or .csv"
         ) from error
     named = {"path": columns["paths"], "label": columns["labels"], "split": columns["split"]}
     table = pyarrow.table({**named, **{f"e{i}": x[:, i] for i in range(x.shape[1])}})
