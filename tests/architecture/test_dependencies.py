@@ -23,7 +23,7 @@ NEVER_IMPORTED = {
     "beartype": "named in a text that tests/conftest.py gives to jaxtyping",
 }
 # which extras a folder may use, beside the dependencies of the package
-EXTRAS = {"src": ["parquet"], "tests": ["test", "parquet"], "bench": ["bench"]}
+EXTRAS = {"src": ["parquet"], "tests": ["test", "parquet"], "bench": ["bench"], "docs": []}
 COMMANDS = {"dev"}  # extras of programs that are run, not imported
 
 
@@ -45,7 +45,8 @@ def imported(folder: str) -> dict[str, set[str]]:
     files. Not those of Python, of nearfar, nor the folder's own files.
     """
     paths = sorted((ROOT / folder).rglob("*.py"))
-    own = {"nearfar", *(path.stem for path in paths), *sys.stdlib_module_names}
+    beside = [*paths, *(ROOT / "docs").glob("*.py")]  # the tests import the generator of docs
+    own = {"nearfar", *(path.stem for path in beside), *sys.stdlib_module_names}
     found: dict[str, set[str]] = {}
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -97,6 +98,13 @@ def test_every_extra_is_looked_at_and_dev_holds_what_the_tests_want():
     extras = set(PROJECT["optional-dependencies"])
     assert extras == {extra for some in EXTRAS.values() for extra in some} | COMMANDS
     assert "nearfar[test,parquet]" in PROJECT["optional-dependencies"]["dev"]
+
+
+def test_everybody_formats_with_the_same_ruff():
+    """Versions format differently: the hook's is the one that .ci/run installs."""
+    config = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    (version,) = re.findall(r"ruff-pre-commit\n    rev: v([\d.]+)", config)
+    assert f"ruff~={version}" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_the_walk_finds_imports_inside_functions_and_knows_who_provides_them():

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -121,10 +122,11 @@ def test_the_public_names_are_those_of_the_snapshot():
 
 def test_the_flags_of_the_commands_are_those_of_the_snapshot():
     lines = []
-    for name, command in sorted(typer.main.get_command(app).commands.items()):
+    whole = typer.main.get_command(app)
+    for name, command in [("nearfar", whole), *sorted(whole.commands.items())]:
         options = [" ".join(parameter.opts) or parameter.name for parameter in command.params]
         lines.append(f"{name}: {', '.join(options)}")
-    assert len(lines) == 10
+    assert len(lines) == 11
     _compare(HERE / "cli_flags.txt", lines)
 
 
@@ -159,14 +161,29 @@ def test_help_answers_in_a_blink():
     """Under 0.4 s, best of seven; a second is allowed here, because other tests may share the
     machine.
     """
-    command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", "--help"]
+    done, seconds = _timed("--help")
+    assert "compare" in done.stdout
+    assert seconds < 1.0
+
+
+def test_version_answers_in_a_blink_and_says_it_alone():
+    done, seconds = _timed("--version")
+    assert done.stdout == f"nearfar {nearfar.__version__}\n"
+    assert not done.stderr
+    assert seconds < 1.0
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert nearfar.__version__ == project["version"]
+
+
+def _timed(flag: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    """The command with that flag, and the best of three times."""
+    command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", flag]
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds.append(time.perf_counter() - started)
-    assert "compare" in done.stdout
-    assert min(seconds) < 1.0
+    return done, min(seconds)
 
 
 def test_no_file_names_a_place_outside_the_project():

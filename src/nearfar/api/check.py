@@ -10,6 +10,7 @@ from nearfar.api.request import Data
 from nearfar.api.view_sheet import choose_policy, write_check_sheet
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
 
 
@@ -39,7 +40,7 @@ def check(data: Data, *, views: str | None = None, quiet: bool = False) -> Looke
     if isinstance(data, str | Path) and is_run(data):
         if views is not None:
             raise UserError(
-                f"--views: {data} is a run, and its views stand in views.png; leave it out, or"
+                f"--views: {data} is a run, and its views stand in {names.VIEWS}; leave it out, or"
                 " give data"
             )
         return check_run(data)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from timm.optim import RMSpropTF
+from timm.optim.rmsprop_tf import RMSpropTF
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 

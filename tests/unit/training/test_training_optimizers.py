@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from timm.optim import RMSpropTF
+from timm.optim.rmsprop_tf import RMSpropTF
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nearfar.config.keys import keys_of
+from nearfar.config.models import Section
 from nearfar.core.types import Batch, DataFacts
 from nearfar.methods import METHODS, method_class
 from nearfar.methods.base import Method
@@ -46,11 +47,29 @@ def page() -> str:
 
 def _contents() -> str:
     rows = [
-        f"| [`{name}`](#{name}) | {'yes' if method_class(name).needs_labels else 'no'} |"
-        f" {_summary(name)} | {cost(name):.2f} |"
+        [
+            f"[`{name}`](#{name})",
+            "yes" if method_class(name).needs_labels else "no",
+            _summary(name),
+            f"{cost(name):.2f}",
+        ]
         for name in METHODS
     ]
-    return "\n".join(["| method | labels | | cost |", "|---|---|---|---|", *rows]) + "\n"
+    return markdown_table(["method", "labels", "", "cost"], rows)
+
+
+def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+    """With its last line ended."""
+    lines = [f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in [headings, *rows]]
+    return "\n".join([lines[0], f"|{'---|' * len(headings)}", *lines[1:]]) + "\n"
+
+
+def keys_table(section: str, model: type[Section]) -> str:
+    """Key, default and meaning of each key of a section."""
+    return markdown_table(
+        ["key", "default", "meaning"],
+        [[f"`{key.path}`", f"`{key.default}`", key.text] for key in keys_of(section, model)],
+    )
 
 
 def _summary(name: str) -> str:
@@ -61,14 +80,10 @@ def _section(name: str) -> str:
     kind = method_class(name)
     _, _, notes = (sys.modules[kind.__module__].__doc__ or "").strip().partition("\n\n")
     idea = " ".join((inspect.getdoc(kind.Config) or "").split())
-    keys = keys_of("method", kind.Config)
-    table = ["| key | default | meaning |", "|---|---|---|"]
-    rows = [f"| `{key.path}` | `{key.default}` | {key.text} |" for key in keys]
     parts = [f"## {name}", idea, f"```text\n{picture(name)}\n```", _facts(name), notes]
-    return (
-        "\n\n".join(part for part in [*parts, "\n".join([*table, *rows]) if keys else ""] if part)
-        + "\n"
-    )
+    if kind.Config.model_fields:
+        parts.append(keys_table("method", kind.Config).rstrip())
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _facts(name: str) -> str:
