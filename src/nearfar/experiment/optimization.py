@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from nearfar.config.models import OWN_KEYS, OptimizerConfig, RunConfig, ScheduleConfig
+from nearfar.config.models import RunConfig
+from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.methods.base import Method
 from nearfar.training.loop import Pace
 from nearfar.training.optimizers import build_optimizer, parameter_groups
