@@ -11,28 +11,32 @@ FOUND = 2
 
 def check(
     data: Annotated[
-        str, typer.Argument(metavar="DATA|RUN", help="what you would train on, or a run folder")
+        str,
+        typer.Argument(
+            metavar="DATA|RUN", help="data to train on (as for nearfar train), or a run's folder"
+        ),
     ],
     views: Annotated[
         str | None,
         typer.Option(
             metavar="POLICY",
             help=(
-                "draw 8 images in 8 views each: a name (nearfar methods lists them),"
-                " rand_augment(2, 9), or a TOML "
-                "file with views.policy"
+                "write a picture of 8 images in 8 views each: a name that nearfar methods lists,"
+                " rand_augment(2, 9), or a TOML file with views.policy"
             ),
         ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="exit 2 if anything was found")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="end with exit code 2 if a problem was found")
+    ] = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Look at data before training: counts, unreadable files, duplicates, imbalance, which methods
-    fit, views.
+    """Check data before training, or diagnose a run after it.
 
-    Of a run folder: whether anything in it is ill, since when, and what to try.
+    Data: numbers of images, unreadable files, duplicates, classes of very different size, and which
+    methods can be used. Run: whether training went wrong, since when, and what to try.
     """
     opt.say_starting(quiet=quiet)
     from nearfar.api import check as api

@@ -12,9 +12,15 @@ if TYPE_CHECKING:
     from nearfar.api.compare import Comparison
 
 Methods = Annotated[
-    str, typer.Option(help="names, comma-separated, MODULE:CLASS for your own; or all")
+    str,
+    typer.Option(
+        help=(
+            "names that nearfar methods lists, or MODULE:CLASS of your own, separated by commas;"
+            " or all"
+        )
+    ),
 ]
-Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
+Seeds = Annotated[int, typer.Option(help="number of runs per method, with seeds 0, 1, 2, ...")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 CLASSIFIER = "classifier.top1"
@@ -42,7 +48,10 @@ def compare(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Train several methods at equal budget over several seeds; one table, one report."""
+    """Train several methods on the same data, for equally many epochs and with several seeds each.
+
+    The result is one table and one report, which says of each difference whether it may be chance.
+    """
     opt.say_starting(quiet=quiet)
     from nearfar.api import compare as api
 
@@ -92,7 +101,7 @@ def demo(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Compare three methods on the embedded digits: about a minute and a half on two cores."""
+    """Compare three methods on the built-in digits, in about a minute and a half on two cores."""
     opt.say_starting(quiet=quiet)
     from nearfar.api import compare as api
 

@@ -11,13 +11,15 @@ from nearfar.cli import options as opt
 def embed(
     run: opt.RunFolder,
     data: opt.Data,
-    out: Annotated[Path, typer.Option(help="file to write: .npz, .csv or .parquet")],
+    out: Annotated[
+        Path, typer.Option(help="file to write; its ending is the format: .npz, .csv or .parquet")
+    ],
     force: opt.ForceFile = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Write the representation of every image of some data."""
+    """Write the representations of all images in DATA, from a run's encoder, to a file."""
     opt.say_starting(quiet=quiet)
     from nearfar.api import embed as api
 

@@ -1,12 +1,12 @@
 """`nearfar methods` and `nearfar encoders`: lists, generated from the code."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nearfar.cli import options as opt
 
-Search = Annotated[str | None, typer.Option(help="only names that contain this")]
+Search = Annotated[str | None, typer.Option(help="list only names that contain this text")]
 
 
 def methods(
@@ -15,7 +15,7 @@ def methods(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """List the methods: what each needs, its views, its paper; then the view policies."""
+    """List the methods, with what each needs, its views and its paper, and the view policies."""
     from nearfar.api.lists import list_methods, list_policies
 
     found = [row for row in list_methods() if not search or search in row["name"]]
@@ -33,6 +33,8 @@ def methods(
             f"{row['name']}: {row['summary']}\n    {needs}; views {row['views']}{small};"
             f" {row['paper']}"
         )
+    if len(found) == 1:
+        _show_settings(found[0])
     policies = [row for row in list_policies() if not search or search in row["name"]]
     if policies:
         print(
@@ -43,13 +45,21 @@ def methods(
         print(f"{row['name']}: {row['summary']}\n    {row['source']}")
 
 
+def _show_settings(row: dict[str, Any]) -> None:
+    """The settings of the one method that was found."""
+    from nearfar.config.keys import shown
+
+    for key, setting in row["settings"].items():
+        print(f"    method.{key} = {shown(setting['default'])}\n        {setting['is']}")
+
+
 def encoders(
     search: Search = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """List the encoders: conv4, and every network that timm knows."""
+    """List the networks that can be trained: conv4 and all networks of timm."""
     from nearfar.nn.building import encoder_names
 
     found = [name for name in encoder_names() if not search or search in name]

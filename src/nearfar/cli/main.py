@@ -22,9 +22,18 @@ INTERRUPTED = 130
 USAGE = 2
 STOPPED = "interrupted; what is complete stays"
 
+
+def one_line_each(doc: str | None) -> str:
+    """The paragraphs of a docstring, each on one line, which the terminal then breaks."""
+    return "\n\n".join(" ".join(part.split()) for part in (doc or "").split("\n\n"))
+
+
 app = typer.Typer(
     name="nearfar",
-    help="Learn image representations by comparison, and measure honestly what that bought.",
+    help=(
+        "Train image encoders, with or without labels, and measure how good the representations"
+        " are that they have learned."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,10 +56,12 @@ def options(
     """What stands before a command."""
 
 
-for command in (demo, probe, predict, embed, report, check, methods, encoders):
-    app.command()(command)
-app.command(cls=CommandWithSettings)(train)
-app.command(cls=CommandWithSettings)(compare)
+WITH_SETTINGS = (train, compare)
+for command in (demo, train, compare, check, report, predict, embed, probe, methods, encoders):
+    app.command(
+        cls=CommandWithSettings if command in WITH_SETTINGS else None,
+        help=one_line_each(command.__doc__),
+    )(command)
 
 
 def main() -> None:

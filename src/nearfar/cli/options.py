@@ -16,38 +16,87 @@ from nearfar.core.errors import NearfarError, OwnMethodError, UserError
 
 STARTING = "starting (a few seconds) ..."
 Data = Annotated[
-    str, typer.Argument(help="'digits', a folder of class folders, or a .tar[.gz|.xz] of one")
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help=(
+            "the images: digits (built in), a folder with one subfolder per class, or a .tar,"
+            " .tar.gz or .tar.xz archive of such a folder"
+        ),
+    ),
 ]
 Recipe = Annotated[
-    Path | None, typer.Option(help="TOML file of settings; flags and --set go over it")
+    Path | None,
+    typer.Option(
+        help="TOML file with settings, such as a run's run.toml; flags and --set override it"
+    ),
 ]
 EncoderName = Annotated[
-    str | None, typer.Option("--encoder", help="conv4 or a timm name; see nearfar encoders")
+    str | None,
+    typer.Option(
+        "--encoder",
+        help=(
+            "the network, a name that nearfar encoders lists (default: conv4 for views up to 16"
+            " px, else resnet18)"
+        ),
+    ),
 ]
-Pretrained = Annotated[bool, typer.Option("--pretrained", help="start from the hub's weights")]
+Pretrained = Annotated[
+    bool,
+    typer.Option("--pretrained", help="start from the weights that timm publishes for the network"),
+]
 Size = Annotated[
-    int | None, typer.Option(help="side of the views, px (default 64, or the data's own)")
+    int | None,
+    typer.Option(
+        help="side length of the views, in pixels (default: 64, or the images' own if smaller)"
+    ),
 ]
-Epochs = Annotated[int | None, typer.Option(help="passes over the training images (default 100)")]
-BatchSize = Annotated[int | None, typer.Option(help="images a step (default up to 256)")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help="number of passes over the training images (default: 100; demo: 60)"),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="images per step (default: up to 256, fewer for small data; demo: 128)"),
+]
 Classifier = Annotated[
     str | None,
-    typer.Option(help="linear or mlp: a classifier stage after training, which predict then uses"),
+    typer.Option(help="after training also train a classifier, linear or mlp, for nearfar predict"),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="any setting, such as method.temperature=0.2"),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help=(
+            "any other setting, such as --set optimizer.lr=0.1; may be repeated; nearfar train"
+            " --help lists them"
+        ),
+    ),
 ]
-Out = Annotated[Path | None, typer.Option(help="run folder (default runs/DATA-METHOD-k)")]
-Resume = Annotated[bool, typer.Option("--resume", help="continue an interrupted run")]
-Force = Annotated[bool, typer.Option("--force", help="replace what stands in the run folder")]
-ForceFile = Annotated[bool, typer.Option("--force", help="replace the file that --out names")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="two steps only: does it run?")]
-Strict = Annotated[bool, typer.Option("--strict", help="no unreadable file is allowed")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="no plan, no progress")]
-Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
+Out = Annotated[
+    Path | None, typer.Option(help="folder to write (default: a new one, runs/DATA-METHOD-NUMBER)")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="continue an interrupted run from its last complete epoch")
+]
+Force = Annotated[bool, typer.Option("--force", help="replace what is in the folder already")]
+ForceFile = Annotated[bool, typer.Option("--force", help="replace the output file if it exists")]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="train two steps only, to test that everything works")
+]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="stop if an image cannot be read, instead of leaving it out"),
+]
+Json = Annotated[bool, typer.Option("--json", help="print the results as JSON, for other programs")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="show neither plan nor progress")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="show Python tracebacks of errors, for bug reports")
+]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="folder of a run, as nearfar train wrote it")
+]
 
 
 @contextmanager

@@ -11,12 +11,14 @@ from nearfar.cli import options as opt
 
 def predict(
     run: opt.RunFolder,
-    images: Annotated[list[Path], typer.Argument(help="images, or folders of images")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="image files, or folders of images")
+    ],
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Classify images with a run's classifier."""
+    """Classify images with the classifier of a run."""
     opt.say_starting(quiet=quiet)
     from nearfar.api import predict as api
 

@@ -9,18 +9,22 @@ from nearfar.cli import options as opt
 
 def probe(
     run: opt.RunFolder,
-    data: Annotated[str | None, typer.Option(help="other data than the run's own")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="data to measure on (default: the data of the run)")
+    ] = None,
     kind: Annotated[
-        Literal["linear", "knn"], typer.Option(help="what the frozen encoder is measured by")
+        Literal["linear", "knn"],
+        typer.Option(help="linear: a linear classifier; knn: nearest neighbors"),
     ] = "linear",
     labels_per_class: Annotated[
-        int | None, typer.Option(help="linear probe on so few labels, mean of 5 draws")
+        int | None,
+        typer.Option(help="linear only: labels per class to train on; mean of 5 random choices"),
     ] = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Measure a run's frozen encoder again, on its own data or on others."""
+    """Measure the representations of a run's encoder again, on its own data or on other data."""
     from nearfar.core.progress import Progress
 
     progress = Progress(quiet=quiet)

@@ -11,17 +11,17 @@ from nearfar.cli import options as opt
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN|DIR...", help="run folders, or a comparison's folder"),
+        typer.Argument(metavar="RUN|DIR...", help="folders of runs, or the folder of a comparison"),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="file to write (default report.html in the first folder)")
+        Path | None, typer.Option(help="file to write (default: report.html in the first folder)")
     ] = None,
     force: opt.ForceFile = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Write the page of one or several runs again."""
+    """Write the report of one or several runs again, from what is in their folders."""
     from nearfar.api import report as api
 
     written = api.report(runs, out, force=force)

@@ -12,7 +12,9 @@ def train(
     data: opt.Data,
     method: Annotated[
         str | None,
-        typer.Option(help="see nearfar methods; or your own, MODULE:CLASS (default supcon)"),
+        typer.Option(
+            help="a name that nearfar methods lists, or MODULE:CLASS of your own (default: supcon)"
+        ),
     ] = None,
     recipe: opt.Recipe = None,
     encoder: opt.EncoderName = None,
@@ -20,7 +22,9 @@ def train(
     size: opt.Size = None,
     epochs: opt.Epochs = None,
     batch_size: opt.BatchSize = None,
-    seed: Annotated[int | None, typer.Option(help="of every random stream (default 0)")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="number that all randomness comes from (default: 0)")
+    ] = None,
     classifier: opt.Classifier = None,
     settings: opt.Settings = None,
     out: opt.Out = None,
@@ -32,10 +36,11 @@ def train(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Train an encoder by one method, freeze it, probe it, write a run folder with a report.
+    """Train an encoder with one method, measure its representations, and write a report.
 
-    Views are chosen by --set views.policy=NAME: nearfar methods lists the names, nearfar check DATA
-    --views NAME draws one.
+    Everything is written to one folder: settings, weights, measurements and report.html. How views
+    are made is chosen by --set views.policy=NAME; "nearfar methods" lists the names, and "nearfar
+    check DATA --views NAME" draws examples.
     """
     opt.say_starting(quiet=quiet)
     from nearfar.api import train as api

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from nearfar.config.models import SECTIONS, Section
+from nearfar.config.models import SECTIONS
+from nearfar.config.section import Section
 
 
 class Key(NamedTuple):
@@ -21,18 +22,19 @@ def keys_of(section: str, model: type[Section]) -> list[Key]:
     return [
         Key(
             f"{section}.{name}",
-            _shown(field.default, required=field.is_required()),
+            shown(field.default, required=field.is_required()),
             field.description or "",
         )
         for name, field in model.model_fields.items()
     ]
 
 
-def _shown(default: object, *, required: bool) -> str:
+def shown(default: object, *, required: bool = False) -> str:
+    """A default as it is typed in TOML."""
     if required:
         return "required"
     if default is None:
         return "unset"
     if isinstance(default, bool):
         return str(default).lower()
-    return str(list(default)) if isinstance(default, tuple) else repr(default).replace("'", '"')
+    return repr(list(default) if isinstance(default, tuple) else default).replace("'", '"')

@@ -16,14 +16,14 @@ from pydantic_core import ErrorDetails
 
 from nearfar.config.models import (
     AS_EVALUATED,
-    OWN_KEYS,
     SECTIONS,
     ClassifierConfig,
     MethodConfig,
     RunConfig,
-    Section,
 )
 from nearfar.config.renamed import KEYS
+from nearfar.config.section import Section
+from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import ConfigError, UserError
 
 Sections = dict[str, dict[str, Any]]

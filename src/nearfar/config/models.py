@@ -3,23 +3,16 @@ run.toml".
 """
 
 import inspect
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny
 from pydantic_core import PydanticCustomError
 
+from nearfar.config.section import Section
+from nearfar.config.training import MAX_RATE, OptimizerConfig, ScheduleConfig, TrainConfig
+
 Unit = tuple[float, float, float]
-OptimizerName = Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
-MAX_RATE = 1e30  # a float32, and what Adam makes of it in its first step too
 AS_EVALUATED = "evaluation"  # of classifier.policy
-
-
-class Section(BaseModel):
-    """Frozen; unknown keys, values of another type (`epochs = true`) and infinities are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class MethodConfig(Section):
@@ -38,13 +31,40 @@ class MethodConfig(Section):
 
 
 class DataConfig(Section):
-    source: str = Field(description="a name, a folder, an archive")
-    size: int | None = Field(
-        None, ge=4, le=4096, description="side of the views, px (default 64, or less)"
+    source: str = Field(
+        description=(
+            "the images: digits (built in), a folder with one subfolder per class, or a .tar,"
+            " .tar.gz or .tar.xz archive of such a folder"
+        )
     )
-    eval_crop: float = Field(1.0, gt=0, le=1, description="fraction of the largest centered square")
-    balanced: bool = Field(False, description="each class equally likely in every batch")
-    strict: bool = Field(False, description="no unreadable file is allowed")
+    size: int | None = Field(
+        None,
+        ge=4,
+        le=4096,
+        description=(
+            "side length of the square views, in pixels (default: 64, or the usual short side of"
+            " the images if that is smaller)"
+        ),
+    )
+    eval_crop: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description=(
+            "evaluation: how much of the largest centered square is used, as a fraction of its"
+            " side; 1.0 is all of it"
+        ),
+    )
+    balanced: bool = Field(
+        False,
+        description=(
+            "true: every class is equally likely in every batch; useful when classes differ much"
+            " in size (methods that need labels only)"
+        ),
+    )
+    strict: bool = Field(
+        False, description="true: stop if an image file cannot be read, instead of leaving it out"
+    )
 
 
 def _name_or_table(value: object) -> object:
@@ -58,31 +78,72 @@ class ViewsConfig(Section):
     policy: Annotated[str | dict[str, Any] | None, BeforeValidator(_name_or_table)] = Field(
         None,
         description=(
-            "one that nearfar methods lists, or your own (default: the source's, else the method's)"
+            "how views are made: a name listed by nearfar methods, or a table of operations of"
+            " your own, see docs/views.md (default: the policy of the data source, else of the"
+            " method)"
         ),
     )
-    strength: float = Field(1.0, ge=0, le=4, description="multiplies the color jitter")
+    strength: float = Field(
+        1.0,
+        ge=0,
+        le=4,
+        description=(
+            "factor on the strength of every color jitter: 1 leaves the policy as it is, 0"
+            " switches jitter off"
+        ),
+    )
     count: int | None = Field(
-        None, ge=1, le=64, description="views of each image (default: the method's)"
+        None,
+        ge=1,
+        le=64,
+        description="number of views made of each image in a step (default: the method's)",
     )
 
 
 class EncoderConfig(Section):
     name: str | None = Field(
-        None, description="conv4 or a timm name (default conv4 to 16 px, else resnet18)"
+        None,
+        description=(
+            "the network: conv4, or a timm network that nearfar encoders lists (default: conv4"
+            " for views up to 16 px, else resnet18)"
+        ),
     )
-    pretrained: bool = Field(False, description="start from the hub's weights")
+    pretrained: bool = Field(
+        False,
+        description=(
+            "true: start from the weights that timm publishes for this network (downloaded from"
+            " its model hub)"
+        ),
+    )
     weights: str | None = Field(
-        None, description="start from a file: .safetensors, or read by weights_only"
+        None,
+        description=(
+            "file of weights to start from: .safetensors, or a PyTorch file that"
+            " torch.load(weights_only=True) reads"
+        ),
     )
     stem: Literal["auto", "own", "small"] = Field(
-        "auto", description="small: 3x3 stride 1 without max-pool; auto takes it up to 40 px"
+        "auto",
+        description=(
+            "first layers of the network: own (as published), small (3x3 convolution with stride"
+            " 1, no max-pooling), auto (small for views up to 40 px, else own)"
+        ),
     )
     mean: Unit | None = Field(
-        None, strict=False, description="of the input's channels, in [0, 1] (default: measured)"
+        None,
+        strict=False,
+        description=(
+            "mean of each color channel, for normalizing images; in [0, 1], typed as"
+            " [0.5,0.5,0.5] (default: measured on the training images; pretrained: as published)"
+        ),
     )
     std: Unit | None = Field(
-        None, strict=False, description="of the input's channels (default: measured)"
+        None,
+        strict=False,
+        description=(
+            "standard deviation of each color channel, for normalizing images; typed as"
+            " [0.25,0.25,0.25] (default: as for encoder.mean)"
+        ),
     )
 
     @property
@@ -91,137 +152,99 @@ class EncoderConfig(Section):
         return self.pretrained or self.weights is not None
 
 
-class OptimizerConfig(Section):
-    name: OptimizerName | None = Field(
-        None,
-        description=(
-            "sgd (with Nesterov momentum), adamw, adam, lars, rmsprop (default: the method's)"
-        ),
-    )
-    lr: float | None = Field(
-        None, gt=0, le=MAX_RATE, description="rate as used (default: the method's, scaled by batch)"
-    )
-    weight_decay: float | None = Field(None, ge=0, description="default: the method's")
-    momentum: float = Field(
-        0.9, ge=0, lt=1, description="of sgd, lars and rmsprop; beta1 of adam and adamw"
-    )
-    decay_norms_and_biases: bool | None = Field(
-        None, description="weight decay on them too (default: the method's; lars: no)"
-    )
-    trust_coefficient: float | None = Field(None, gt=0, description="of lars (default .001)")
-    trust_ratio: Literal["norm_of_sum", "sum_of_norms"] | None = Field(
-        None,
-        description=(
-            "of lars: length of w by that of g + wd w (default), or by that of g plus wd that of w"
-        ),
-    )
-    trust_clip: bool | None = Field(
-        None, description="of lars: at most the plain rate (default false)"
-    )
-    epsilon: float | None = Field(
-        None, gt=0, description="of rmsprop, inside the root (default .001)"
-    )
-
-
-class ScheduleConfig(Section):
-    warmup_epochs: float | None = Field(
-        None, ge=0, description="linear rise (default a tenth, at most 10)"
-    )
-    decay: Literal["cosine", "steps", "constant"] | None = Field(
-        None, description="after the warm-up (default: the method's, cosine but for relational)"
-    )
-    floor: float | None = Field(
-        None, ge=0, lt=1, description="of cosine: part of the peak where it ends (default 0)"
-    )
-    milestones: tuple[float, ...] | None = Field(
-        None,
-        strict=False,
-        min_length=1,
-        description="of steps: parts of the run (default .6, .75, .9)",
-    )
-    factor: float | None = Field(
-        None, gt=0, lt=1, description="of steps: on the rate, at each one (default .2)"
-    )
-
-
-class TrainConfig(Section):
-    epochs: int = Field(100, ge=1, description="passes over the training images")
-    batch_size: int | None = Field(None, ge=2, description="images a step, over all devices")
-    micro_batch_size: int | None = Field(
-        None, ge=1, description="rows a chunk; same gradient, less memory"
-    )
-    steps_per_epoch: int | None = Field(None, ge=1, description="default: images / batch_size")
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        "auto", description="of the encoder's arithmetic"
-    )
-    gradient_clip: float | None = Field(
-        None, gt=0, description="largest norm of the whole gradient"
-    )
-    seed: int = Field(0, ge=0, lt=2**31, description="names every random stream of the run")
-
-
 class EvaluateConfig(Section):
     probes: tuple[Literal["linear", "knn", "few_label"], ...] = Field(
         ("linear", "knn", "few_label"),
         strict=False,
-        description="what the frozen encoder is measured by",
+        description=(
+            "how the frozen encoder is measured: linear (linear classifier), knn (nearest"
+            " neighbors), few_label (linear classifier on 10 labels per class)"
+        ),
     )
     map_rows: int = Field(
-        2000, ge=1, description="most test images that the map and embeddings.npz hold"
+        2000,
+        ge=1,
+        description=(
+            "largest number of test images in embeddings.npz and in the report's map of"
+            " representations"
+        ),
     )
-    selections: int = Field(10, ge=0, description="how often a run kNN on validation is taken")
+    selections: int = Field(
+        10,
+        ge=0,
+        description=(
+            "times per run that kNN accuracy on validation is measured to select an epoch; 0: never"
+        ),
+    )
     online_probe: bool | None = Field(
         None,
         description=(
-            "a linear classifier beside training, on detached representations of the training"
-            " views: the encoder learns nothing from it (default: with methods that need labels)"
+            "true: train a linear classifier alongside, to watch accuracy during training; the"
+            " encoder learns nothing from it (default: true for methods that need labels)"
         ),
     )
 
 
 class ClassifierConfig(Section):
-    """The classifier stage, after pretraining; only with a `kind` are there other keys."""
+    """Training of a classifier after pretraining. It takes place where `kind` is set; the other
+    keys need it.
+    """
 
     kind: Literal["linear", "mlp"] | None = Field(
         None,
         description=(
-            "trained on the labeled training images, projector dropped (unset: the linear probe"
-            " serves)"
+            "type of classifier to train on the encoder after pretraining, for use by nearfar"
+            " predict: linear or mlp (unset: none; predict uses the linear probe)"
         ),
     )
     encoder: Literal["frozen", "finetuned"] = Field(
         "frozen",
-        description="frozen: nothing in it moves; finetuned: a copy learns on, at encoder_lr",
+        description=(
+            "frozen: only the classifier is trained; finetuned: a copy of the encoder is trained"
+            " with it"
+        ),
     )
     epochs: int | None = Field(
-        None, ge=1, description="of the stage (default 30; finetuned at most train.epochs)"
+        None,
+        ge=1,
+        description=(
+            "passes over the labeled training images (default: 30; finetuned: 30, or train.epochs"
+            " if that is less)"
+        ),
     )
     policy: str | None = Field(
         None,
         description=(
-            "views, one of each image an epoch; or evaluation: images as they are evaluated,"
-            " encoded once, for a frozen encoder (default evaluation; finetuned: the source's"
-            " policy, else basic)"
+            "images the classifier is trained on: evaluation (as they are evaluated; frozen"
+            " encoder only), or a view policy, one new view per image and epoch (default:"
+            " evaluation; finetuned: the policy of the data source, else basic)"
         ),
     )
     lr: float | None = Field(
         None,
         gt=0,
         le=MAX_RATE,
-        description="of the classifier: AdamW, cosine to zero (default 0.01)",
+        description=(
+            "peak learning rate of the classifier; AdamW, cosine decay to zero (default: 0.01)"
+        ),
     )
     encoder_lr: float | None = Field(
         None,
         gt=0,
         le=MAX_RATE,
         description=(
-            "of a finetuned encoder (default a tenth of lr; a hundredth from given weights)"
+            "encoder=finetuned: peak learning rate of the encoder (default: 0.1 times"
+            " classifier.lr; 0.01 times if the encoder started from weights)"
         ),
     )
-    weight_decay: float = Field(0.01, ge=0, description="of AdamW, decoupled")
-    hidden_dim: int | None = Field(None, ge=1, description="width inside the mlp (default 1000)")
+    weight_decay: float = Field(
+        0.01, ge=0, description="strength of AdamW's decoupled weight decay"
+    )
+    hidden_dim: int | None = Field(
+        None, ge=1, description="kind=mlp: width of the hidden layer (default: 1000)"
+    )
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="before both layers of the mlp (default 0.5)"
+        None, ge=0, lt=1, description="kind=mlp: dropout rate before both layers (default: 0.5)"
     )
 
 
@@ -248,17 +271,6 @@ class RunConfig(Section):
         return dumped
 
 
-# What one optimizer or decay alone reads: (section, key, its value) with the other keys and what
-# they are by default.
-OWN_KEYS: Mapping[tuple[str, str, str], Mapping[str, Any]] = MappingProxyType({
-    ("optimizer", "name", "lars"): {
-        "trust_coefficient": 0.001, "trust_ratio": "norm_of_sum", "trust_clip": False,
-    },
-    ("optimizer", "name", "rmsprop"): {"epsilon": 0.001},
-    ("schedule", "decay", "cosine"): {"floor": 0.0},
-    # SupContrast's linear stage
-    ("schedule", "decay", "steps"): {"milestones": (0.6, 0.75, 0.9), "factor": 0.2},
-})  # fmt: skip
 SECTIONS: dict[str, type[Section]] = {
     "data": DataConfig,
     "views": ViewsConfig,

@@ -6,14 +6,8 @@ Each function takes what the user asked for, and chooses where that is nothing.
 from collections.abc import Mapping
 from typing import Any
 
-from nearfar.config.models import (
-    AS_EVALUATED,
-    OWN_KEYS,
-    ClassifierConfig,
-    OptimizerConfig,
-    RunConfig,
-    ScheduleConfig,
-)
+from nearfar.config.models import AS_EVALUATED, ClassifierConfig, RunConfig
+from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.core.errors import DataError
 from nearfar.experiment.refusals import refuse_batch
 from nearfar.experiment.setup import OptimizerSetup, ViewSetup

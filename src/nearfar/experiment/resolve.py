@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from nearfar.config.models import AS_EVALUATED, OWN_KEYS, ClassifierConfig, RunConfig
+from nearfar.config.models import AS_EVALUATED, ClassifierConfig, RunConfig
+from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import ConfigError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts

@@ -18,21 +18,28 @@ from nearfar.nn.heads import mlp
 
 
 class BarlowTwinsConfig(MethodConfig):
-    """Barlow Twins: each dimension agrees with itself in the other view and is independent of the
-    others.
+    """Barlow Twins: each dimension of the projection has to correlate with itself in the other
+    view, and with no other dimension.
 
-    Such correlations, the identity matrix, leave room neither for collapse nor for repetition.
+    Where the correlations are the identity matrix, there is neither collapse nor repetition.
     """
 
     off_diagonal_weight: float = Field(
-        0.0051, gt=0, description="of the correlations that should be 0"
+        0.0051,
+        gt=0,
+        description="weight of the correlations between different dimensions, which should be 0",
     )
-    loss_scale: float = Field(0.1, gt=0, description="multiplies the loss")
+    loss_scale: float = Field(0.1, gt=0, description="factor on the loss")
     hidden_dim: int | None = Field(
-        None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)"
+        None,
+        gt=0,
+        description=(
+            "width of the hidden layers of the projector (default: 4 times the encoder's width,"
+            " at most 2048)"
+        ),
     )
     projection_dim: int | None = Field(
-        None, gt=1, description="width D of the projection (default: hidden_dim)"
+        None, gt=1, description="width of the projection z (default: the same as hidden_dim)"
     )
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nearfar.config.models import MethodConfig, OptimizerName
+from nearfar.config.models import MethodConfig
+from nearfar.config.training import OptimizerName
 from nearfar.core.errors import UserError
 from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult

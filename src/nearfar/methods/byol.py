@@ -24,19 +24,29 @@ from nearfar.nn.target import TargetNetwork, rising_momentum
 
 
 class BYOLConfig(MethodConfig):
-    """BYOL: a prediction from one view meets a slowly moving target's projection of the other; no
+    """BYOL: one view predicts what a slowly moving target network makes of the other view, without
     negatives.
 
-    The predictor and the slow target keep it from mapping all images to one point.
+    The predictor and the slow target keep the network from mapping all images to one point.
     """
 
     momentum: float = Field(
-        0.99, ge=0, le=1, description="of the target network at the start; rises to 1"
+        0.99,
+        ge=0,
+        le=1,
+        description=(
+            "momentum of the target network at the start of the run; it rises to 1 at the end"
+        ),
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="inside both heads (default: 4 encoder widths, max 4096)"
+        None,
+        gt=0,
+        description=(
+            "width of the hidden layers of projector and predictor (default: 4 times the"
+            " encoder's width, at most 4096)"
+        ),
     )
-    projection_dim: int = Field(256, gt=0, description="width D of projection and prediction")
+    projection_dim: int = Field(256, gt=0, description="width of projection and prediction")
 
 
 @final

@@ -38,16 +38,26 @@ COLORFUL = 5.0  # |a| or |b| of some pixel
 
 
 class ColorizationConfig(MethodConfig):
-    """Colorization: from an image's lightness, its colors are to be told, where the feature map
-    stands.
+    """Colorization: from the lightness of an image, its colors have to be predicted at each place
+    of the feature map.
 
     To know the color of a thing, one has to know the thing.
     """
 
     hidden_dim: int = Field(
-        256, gt=0, description="width inside the head on each cell of the feature map"
+        256,
+        gt=0,
+        description=(
+            "width of the hidden layer of the head that predicts colors at each place of the"
+            " feature map"
+        ),
     )
-    momentum: float = Field(0.99, ge=0, lt=1, description="of the frequencies of colors")
+    momentum: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="momentum of the frequencies of colors, by which rare colors get more weight",
+    )
 
 
 @final

@@ -31,18 +31,26 @@ PARTS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (down, right) of each quarter
 
 
 class CountingConfig(MethodConfig):
-    """Counting: the features of a view's four quarters add up to those of the view at half its
-    size.
+    """Counting: the features of a view's four quarters have to add up to those of the view at half
+    its size.
 
-    What adds up so is a number of things; that of another image shall differ, else all might be 0.
+    Numbers of things add up in this way; another image's must differ, because features that are all
+    0 would add up too.
     """
 
-    counts: int = Field(1000, gt=0, description="features that add up")
-    hidden_dim: int = Field(512, gt=0, description="width inside the head that counts")
-    margin: float = Field(
-        10.0, gt=0, description="squared distance that another image's quarters are to have"
+    counts: int = Field(1000, gt=0, description="number of features that have to add up")
+    hidden_dim: int = Field(
+        512, gt=0, description="width of the hidden layer of the head that counts"
     )
-    gray: float = Field(0.67, ge=0, le=1, description="how often an image is gray")
+    margin: float = Field(
+        10.0, gt=0, description="squared distance that the features of another image have to keep"
+    )
+    gray: float = Field(
+        0.67,
+        ge=0,
+        le=1,
+        description="probability that an image is made gray, so that colors are not counted",
+    )
 
 
 @final

@@ -22,20 +22,43 @@ from nearfar.views.mixing import NUMBERS, Mixed, mix
 
 
 class CrossEntropyConfig(MethodConfig):
-    """Cross-entropy: the usual classifier, against which the others are measured.
+    """Cross-entropy: the usual classifier, trained together with the encoder; the baseline for all
+    other methods.
 
-    Encoder and linear classifier are trained together, and only the right side of a boundary is
-    asked for.
+    A class only has to lie on the right side of a boundary; nothing asks for it to be compact.
     """
 
     label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="part of the target that all classes share"
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "label smoothing: part of the target probability that is spread over all classes; 0:"
+            " none"
+        ),
     )
-    mixup: float = Field(0.0, ge=0, description="alpha of mixup, for example 1; 0: none")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description=(
+            "mixup: alpha of the Beta distribution that mixing weights are drawn from, for"
+            " example 1; 0: no mixup"
+        ),
+    )
     cutmix: float = Field(
-        0.0, ge=0, description="alpha of CutMix, for example 1; 0: none; with mixup: half each"
+        0.0,
+        ge=0,
+        description=(
+            "CutMix: alpha of the Beta distribution, for example 1; 0: none; with mixup on too,"
+            " each is used half the time"
+        ),
     )
-    mix_probability: float = Field(1.0, ge=0, le=1, description="with which a view is mixed at all")
+    mix_probability: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description=("probability that a view is mixed; has an effect only with mixup or cutmix"),
+    )
 
 
 @final

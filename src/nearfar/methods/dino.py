@@ -31,32 +31,58 @@ from nearfar.nn.target import TargetNetwork, rising_momentum
 
 
 class DINOConfig(MethodConfig):
-    """DINO: each view predicts a slowly moving target's centered and sharpened assignment of the
-    other views.
+    """DINO: each view predicts to which prototypes a slowly moving target network assigns the other
+    views.
 
-    Centering keeps one prototype from taking all images, and sharpening keeps assignments from
-    being all the same.
+    The target's scores are centered, which keeps one prototype from taking all images, and
+    sharpened, which keeps assignments from becoming uniform.
     """
 
-    temperature: float = Field(0.1, gt=0, description="of the prediction")
-    target_temperature: float = Field(0.04, gt=0, description="of the target: lower is sharper")
-    momentum: float = Field(
-        0.99, ge=0, le=1, description="of the target network at the start; rises to 1"
+    temperature: float = Field(
+        0.1, gt=0, description="divides the scores of the prediction; lower is sharper"
     )
-    center_momentum: float = Field(0.9, ge=0, le=1, description="of the target's moving mean")
+    target_temperature: float = Field(
+        0.04, gt=0, description="divides the scores of the target; lower is sharper"
+    )
+    momentum: float = Field(
+        0.99,
+        ge=0,
+        le=1,
+        description=(
+            "momentum of the target network at the start of the run; it rises to 1 at the end"
+        ),
+    )
+    center_momentum: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="momentum of the moving mean by which the target's scores are centered",
+    )
     prototypes: int | None = Field(
-        None, ge=2, description="K (default 4096, at most a third of the images)"
+        None,
+        ge=2,
+        description=(
+            "number K of prototypes (default: 4096, or a third of the training images if that is"
+            " less)"
+        ),
     )
     frozen_until: float = Field(
-        0.01, ge=0, le=1, description="part of the run in which prototypes do not move"
+        0.01, ge=0, le=1, description="fraction of the run during which the prototypes do not move"
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="inside the head (default: 4 encoder widths, max 2048)"
+        None,
+        gt=0,
+        description=(
+            "width of the hidden layers of the projector (default: 4 times the encoder's width,"
+            " at most 2048)"
+        ),
     )
     projection_dim: int | None = Field(
-        None, gt=0, description="width D (default: the encoder's, at most 256)"
+        None,
+        gt=0,
+        description="width of the projection z (default: the encoder's width, at most 256)",
     )
-    batch_norm: bool = Field(True, description="in the head")
+    batch_norm: bool = Field(True, description="true: the projector has BatchNorm")
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
         return too_many(self.prototypes, images)

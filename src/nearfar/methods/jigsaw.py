@@ -35,21 +35,35 @@ NINE_FROM = 64  # px
 
 
 class JigsawConfig(MethodConfig):
-    """Jigsaw: the encoder sees shuffled tiles of a view, and which of the known orders they lie in
-    is to be told.
+    """Jigsaw: the encoder sees the shuffled tiles of a view and has to tell in which of the known
+    orders they are.
 
-    To tell it, one has to know what the tiles show and where such parts lie.
+    That takes knowing what the tiles show, and where such parts lie.
     """
 
     grid: int | None = Field(
         None,
         ge=2,
         le=3,
-        description="tiles along a side (default: 3; 2, with at most 24 orders, below 64 px)",
+        description=(
+            "tiles along each side, 2 or 3 (default: 3 for views from 64 px, else 2, which has at"
+            " most 24 orders)"
+        ),
     )
-    permutations: int = Field(100, ge=2, le=10000, description="orders to tell apart")
-    gray: float = Field(0.3, ge=0, le=1, description="how often a puzzle is gray")
-    hidden_dim: int = Field(1024, gt=0, description="width inside the head on all tiles")
+    permutations: int = Field(
+        100, ge=2, le=10000, description="number of orders to tell apart; more are harder"
+    )
+    gray: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description=(
+            "probability that a puzzle is made gray, so that colors do not give the order away"
+        ),
+    )
+    hidden_dim: int = Field(
+        1024, gt=0, description="width of the hidden layer of the head that sees all tiles"
+    )
 
 
 @final

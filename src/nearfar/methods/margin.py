@@ -20,21 +20,34 @@ from nearfar.nn.heads import projector
 
 
 class MarginConfig(MethodConfig):
-    """Contrastive loss on pairs: equals at distance 0, others at least a margin apart.
+    """Contrastive loss on pairs: images of one class come together, others move apart up to a
+    margin.
 
-    Distances themselves are trained, so that the neighbors of an image are of its class.
+    Distances themselves are trained, so that the nearest neighbors of an image are of its class.
     """
 
     margin: float = Field(
-        1.0, gt=0, le=2, description="distance from which a negative costs nothing (unit vectors)"
+        1.0,
+        gt=0,
+        le=2,
+        description=(
+            "distance from which a negative costs nothing; projections have length 1, so"
+            " distances are at most 2"
+        ),
     )
     projector: Literal["linear", "mlp"] = Field(
-        "linear", description="from the representation to the embedding"
+        "linear",
+        description=(
+            "the projector, from representation h to projection z: linear, or mlp with one hidden"
+            " layer"
+        ),
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+        None,
+        gt=0,
+        description="width of the hidden layer of an mlp projector (default: the encoder's width)",
     )
-    projection_dim: int = Field(128, gt=0, description="width D of the embedding z")
+    projection_dim: int = Field(128, gt=0, description="width of the projection z")
 
 
 @final

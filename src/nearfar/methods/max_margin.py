@@ -22,17 +22,34 @@ from nearfar.nn.encoders import Encoder, encode_views
 
 
 class MaxMarginConfig(MethodConfig):
-    """Large-margin softmax: a classifier whose true class must win by a multiple of the angle.
+    """Large-margin softmax: a classifier whose true class has to win although its angle is
+    multiplied.
 
-    The harder rule draws a class closer around its direction than a softmax asks for.
+    The harder rule makes a class more compact around its direction than cross-entropy does.
     """
 
     margin: int = Field(
-        2, ge=1, description="m, by which the angle to the true class is multiplied; 1: none"
+        2,
+        ge=1,
+        description=(
+            "number m that the angle to the true class is multiplied by; 1 is the plain softmax"
+        ),
     )
-    softness: float = Field(1000.0, ge=0, description="weight λ of the plain logit at the start")
+    softness: float = Field(
+        1000.0,
+        ge=0,
+        description=(
+            "weight λ of the plain logit at the start of the run; it makes the task easier and"
+            " falls during training"
+        ),
+    )
     softness_end: float = Field(
-        5.0, ge=0, description="below which λ never falls; margins above 2 may want 10"
+        5.0,
+        ge=0,
+        description=(
+            "smallest value of λ; raise it, for example to 10, if training with a margin above 2"
+            " fails"
+        ),
     )
 
 

@@ -30,26 +30,52 @@ from nearfar.nn.target import TargetNetwork
 
 
 class MoCoConfig(MethodConfig):
-    """MoCo: a view finds its other view's key, made by a slowly moving target, among a queue of
-    earlier keys.
+    """MoCo: each view has to find the key of its image's other view among a queue of keys of
+    earlier images.
 
-    The queue gives thousands of negatives to a small batch, and the slow target keeps old keys and
-    new ones alike.
+    The queue gives thousands of negatives to a small batch; keys come from a slowly moving target
+    network, so old and new ones stay comparable.
     """
 
-    temperature: float = Field(0.2, gt=0, description="divides cosine similarity; .07 in version 1")
-    momentum: float = Field(0.99, ge=0, le=1, description="of the target network, constant")
+    temperature: float = Field(
+        0.2, gt=0, description="divides the cosine similarities; MoCo version 1 has 0.07"
+    )
+    momentum: float = Field(
+        0.99,
+        ge=0,
+        le=1,
+        description="momentum of the target network: weight of its old value in each step",
+    )
     queue_size: int | None = Field(
-        None, ge=1, description="rows of the queue (default 4096, at most half the images)"
+        None,
+        ge=1,
+        description=(
+            "number of earlier keys kept as negatives (default: 4096, or half the training images"
+            " if that is less)"
+        ),
     )
-    projector: Literal["mlp", "linear"] = Field("mlp", description="version 2, or version 1")
+    projector: Literal["mlp", "linear"] = Field(
+        "mlp",
+        description=(
+            "the projector: mlp with one hidden layer (MoCo version 2) or linear (version 1)"
+        ),
+    )
     hidden_dim: int | None = Field(
-        None, gt=0, description="width inside the projector (default: the encoder's)"
+        None,
+        gt=0,
+        description="width of the hidden layer of an mlp projector (default: the encoder's width)",
     )
-    projection_dim: int = Field(128, gt=0, description="width D of the projection z")
-    symmetric: bool = Field(False, description="each view is a query in turn: twice the work")
+    projection_dim: int = Field(128, gt=0, description="width of the projection z")
+    symmetric: bool = Field(
+        False, description="true: each view is the query in turn, which takes twice the work"
+    )
     batch_norm_group: int = Field(
-        32, ge=2, description="samples that BatchNorm normalizes together"
+        32,
+        ge=2,
+        description=(
+            "number of samples that BatchNorm normalizes together, so that queries cannot"
+            " recognize keys by their batch"
+        ),
     )
 
     def misfits(self, images: int, batch_size: int) -> list[str]:

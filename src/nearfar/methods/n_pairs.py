@@ -25,27 +25,48 @@ from nearfar.nn.heads import projector
 
 
 class NPairsConfig(MethodConfig):
-    """N-pair loss: an image finds its class among all others of the batch by a softmax.
+    """N-pair loss: an image has to find its class among all others in the batch, by a softmax over
+    similarities.
 
-    A positive is set against all negatives of the batch at once, where a triplet has a single one.
+    A positive is compared with all negatives of the batch at once, where the triplet loss takes
+    one.
     """
 
     form: Literal["soft_labels", "pairs"] = Field(
-        "soft_labels", description="tensorflow-addons' form, or Sohn's"
+        "soft_labels",
+        description=(
+            "soft_labels (all images of the class are positives, as in tensorflow-addons) or"
+            " pairs (one positive each, as in Sohn 2016)"
+        ),
     )
     temperature: float | None = Field(
-        None, gt=0, description="divides similarity (default .1 for soft_labels, 1 for pairs)"
+        None,
+        gt=0,
+        description=(
+            "divides the similarities (default: 0.1 for form=soft_labels, 1 for form=pairs)"
+        ),
     )
     length_weight: float = Field(
-        0.0, ge=0, description="of the mean squared length of embeddings; only with pairs"
+        0.0,
+        ge=0,
+        description=(
+            "form=pairs: weight of the mean squared length of projections in the loss, which"
+            " keeps them short"
+        ),
     )
     projector: Literal["linear", "mlp"] = Field(
-        "mlp", description="from the representation to the embedding"
+        "mlp",
+        description=(
+            "the projector, from representation h to projection z: linear, or mlp with one hidden"
+            " layer"
+        ),
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+        None,
+        gt=0,
+        description="width of the hidden layer of an mlp projector (default: the encoder's width)",
     )
-    projection_dim: int = Field(128, gt=0, description="width D of the embedding z")
+    projection_dim: int = Field(128, gt=0, description="width of the projection z")
 
     @model_validator(mode="after")
     def _lengths_count_in_pairs_only(self) -> "NPairsConfig":

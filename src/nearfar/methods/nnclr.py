@@ -30,23 +30,37 @@ from nearfar.nn.queue import Queue
 
 
 class NNCLRConfig(MethodConfig):
-    """NNCLR: a prediction from one view finds the other view's nearest neighbor of earlier
-    batches.
+    """NNCLR: the prediction from one view has to find the other view's nearest neighbor among
+    images of earlier batches.
 
-    A neighbor differs from its image more than any augmented view would, so that kinds draw
-    together unlabeled.
+    A neighbor differs from its image more than an augmented view does, so images of one sort come
+    together without labels.
     """
 
     temperature: float = Field(
-        0.2, gt=0, description="divides cosine similarity; lower means harder negatives"
+        0.2,
+        gt=0,
+        description=(
+            "divides the cosine similarities; the lower, the more the hardest negatives count"
+        ),
     )
     queue_size: int | None = Field(
-        None, ge=1, description="rows of the queue (default 65536, at most half the images)"
+        None,
+        ge=1,
+        description=(
+            "number of earlier projections kept to find neighbors in (default: 65536, or half the"
+            " training images if that is less)"
+        ),
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="inside both heads (default: 4 encoder widths, max 2048)"
+        None,
+        gt=0,
+        description=(
+            "width of the hidden layers of projector and predictor (default: 4 times the"
+            " encoder's width, at most 2048)"
+        ),
     )
-    projection_dim: int = Field(256, gt=0, description="width D of projection and prediction")
+    projection_dim: int = Field(256, gt=0, description="width of projection and prediction")
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
         return too_short(self.queue_size, batch_size)

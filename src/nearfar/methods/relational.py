@@ -29,24 +29,36 @@ FOCUS, POSITIVE_WEIGHT = 2.0, 0.5
 
 
 class RelationalConfig(MethodConfig):
-    """Relational reasoning: a head tells pairs of views of one image from pairs of two.
+    """Relational reasoning: a small network learns to tell pairs of views of one image from pairs
+    of two images.
 
-    The encoder keeps what views of one image share and two images do not; how to compare is learnt
-    as well.
+    The encoder keeps what views of one image share and two images do not; how to compare them is
+    learned as well.
     """
 
     aggregation: Literal["cat", "sum", "mean", "max"] = Field(
-        "cat", description="how a pair becomes the head's input"
+        "cat",
+        description=(
+            "how the two representations of a pair are combined: cat (side by side), sum, mean or"
+            " max"
+        ),
     )
     loss: Literal["focal", "bce"] = Field(
-        "focal", description="focal (2, .5) or plain binary cross-entropy"
+        "focal",
+        description=(
+            "loss on each pair: focal (focal loss with gamma 2 and weight 0.5) or bce (plain"
+            " binary cross-entropy)"
+        ),
     )
-    hidden_dim: int = Field(256, gt=0, description="width inside the relation head")
+    hidden_dim: int = Field(
+        256, gt=0, description="width of the hidden layer of the network that compares pairs"
+    )
     block_size: int | None = Field(
         None,
         ge=2,
         description=(
-            "images at least, among which negatives and BatchNorm stay (default: a device's batch)"
+            "smallest number of images per block; negatives and BatchNorm stay within a block"
+            " (default: all images of a batch on a device)"
         ),
     )
 

@@ -33,15 +33,21 @@ COARSE, COARSEST = 0.33, 10  # how often, and the least side in px
 
 
 class RelativePositionConfig(MethodConfig):
-    """Relative position: the encoder is to tell in which of eight directions a second patch of the
-    view lies.
+    """Relative position: the encoder sees two patches of a view and has to tell in which of eight
+    directions the second lies.
 
-    To tell it, one has to know which parts things have and how these lie to each other.
+    That takes knowing which parts things have, and where these lie.
     """
 
-    hidden_dim: int = Field(512, gt=0, description="width inside the head on the pair")
+    hidden_dim: int = Field(
+        512, gt=0, description="width of the hidden layer of the head that sees both patches"
+    )
     color: Literal["project", "drop"] = Field(
-        "project", description="no green - magenta, or one channel kept"
+        "project",
+        description=(
+            "against cues from color fringes: project (remove the green-magenta axis) or drop"
+            " (keep one color channel)"
+        ),
     )
 
 

@@ -20,9 +20,9 @@ TURNS = 4
 
 
 class RotationConfig(MethodConfig):
-    """Rotation: the encoder is to tell by how many quarter turns an image was turned.
+    """Rotation: the encoder has to tell by how many quarter turns an image was turned.
 
-    To tell it, one has to know what is shown and how such things stand.
+    That takes knowing what is shown, and how such things usually stand.
     """
 
 

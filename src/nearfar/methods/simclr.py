@@ -20,27 +20,42 @@ from nearfar.nn.heads import projector
 
 
 class SimCLRConfig(MethodConfig):
-    """SimCLR: two views of an image find each other among all others.
+    """SimCLR: each view has to find the other view of its image among all views in the batch.
 
-    All others push it away, so that the encoder keeps what tells images apart and loses what crops
-    and colors change.
+    All other images push it away, so the encoder keeps what tells images apart and drops what crops
+    and color changes alter.
     """
 
     temperature: float = Field(
-        0.2, gt=0, description="divides cosine similarity; lower means harder negatives"
+        0.2,
+        gt=0,
+        description=(
+            "divides the cosine similarities; the lower, the more the hardest negatives count"
+        ),
     )
     projector: Literal["linear", "mlp"] = Field(
-        "mlp", description="from the representation to the projection"
+        "mlp",
+        description=(
+            "the projector, from representation h to projection z: linear, or mlp with one hidden"
+            " layer"
+        ),
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+        None,
+        gt=0,
+        description="width of the hidden layer of an mlp projector (default: the encoder's width)",
     )
-    projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+    projection_dim: int = Field(128, gt=0, description="width of the projection z")
     normalize_representation: bool = Field(
-        False, description="the projector sees representations of length 1"
+        False, description="true: representations are scaled to length 1 before the projector"
     )
     loss_scale: float = Field(
-        1.0, gt=0, description="factor on the loss: a recipe's temperature / base temperature"
+        1.0,
+        gt=0,
+        description=(
+            "factor on the loss; set it to temperature / base_temperature for recipes that have"
+            " both"
+        ),
     )
 
 

@@ -22,18 +22,26 @@ from nearfar.nn.heads import mlp
 
 
 class SimSiamConfig(MethodConfig):
-    """SimSiam: a prediction from one view meets the other view's projection, whose gradient is
-    stopped.
+    """SimSiam: one view predicts the projection of the other view, through which no gradient flows.
 
-    The stopped gradient and the predictor keep it from collapse without negatives, target network
-    or queue.
+    The stopped gradient and the predictor prevent collapse without negatives, target network or
+    queue.
     """
 
     projection_dim: int | None = Field(
-        None, gt=3, description="width D of the projection (default: 4 encoder widths, max 2048)"
+        None,
+        gt=3,
+        description=(
+            "width D of the projection z, and of the projector's hidden layers (default: 4 times"
+            " the encoder's width, at most 2048)"
+        ),
     )
     predictor_dim: int | None = Field(
-        None, gt=0, description="width inside the predictor (default: D / 4)"
+        None,
+        gt=0,
+        description=(
+            "width of the predictor's hidden layer (default: a quarter of the projection's width)"
+        ),
     )
 
 

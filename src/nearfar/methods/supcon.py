@@ -27,27 +27,43 @@ from nearfar.nn.heads import projector
 
 
 class SupConConfig(MethodConfig):
-    """SupCon: the views of a class find each other among all others (L_out).
+    """SupCon: each view is drawn to all views of its class and pushed away from all other views in
+    the batch.
 
-    All images of the class are positives at once, so that a class draws together instead of only
-    away from others.
+    All images of the class are positives at once, so a class becomes compact instead of only being
+    separated from others. The loss is L_out of the paper.
     """
 
     temperature: float = Field(
-        0.1, gt=0, description="divides cosine similarity; lower means harder negatives"
+        0.1,
+        gt=0,
+        description=(
+            "divides the cosine similarities; the lower, the more the hardest negatives count"
+        ),
     )
     projector: Literal["linear", "mlp"] = Field(
-        "mlp", description="from the representation to the projection"
+        "mlp",
+        description=(
+            "the projector, from representation h to projection z: linear, or mlp with one hidden"
+            " layer"
+        ),
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+        None,
+        gt=0,
+        description="width of the hidden layer of an mlp projector (default: the encoder's width)",
     )
-    projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+    projection_dim: int = Field(128, gt=0, description="width of the projection z")
     normalize_representation: bool = Field(
-        True, description="the projector sees representations of length 1"
+        True, description="true: representations are scaled to length 1 before the projector"
     )
     loss_scale: float = Field(
-        1.0, gt=0, description="factor on the loss: a recipe's temperature / base temperature"
+        1.0,
+        gt=0,
+        description=(
+            "factor on the loss; set it to temperature / base_temperature for recipes that have"
+            " both"
+        ),
     )
 
 

@@ -31,25 +31,46 @@ from nearfar.nn.target import TargetNetwork
 
 
 class SupConMoCoConfig(MethodConfig):
-    """SupCon with a queue: a view finds its class among the target network's keys of this and
-    earlier batches.
+    """SupCon with a queue: each view has to find its class among the target network's keys of this
+    batch and earlier ones.
 
     The queue gives a small batch the positives and negatives of thousands of images.
     """
 
     temperature: float = Field(
-        0.1, gt=0, description="divides cosine similarity; lower means harder negatives"
+        0.1,
+        gt=0,
+        description=(
+            "divides the cosine similarities; the lower, the more the hardest negatives count"
+        ),
     )
-    momentum: float = Field(0.99, ge=0, le=1, description="of the target network, constant")
+    momentum: float = Field(
+        0.99,
+        ge=0,
+        le=1,
+        description="momentum of the target network: weight of its old value in each step",
+    )
     queue_size: int | None = Field(
-        None, ge=1, description="rows of the queue (default 8192, at most half the images)"
+        None,
+        ge=1,
+        description=(
+            "number of earlier keys kept for comparison (default: 8192, or half the training"
+            " images if that is less)"
+        ),
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="width inside the projector (default: the encoder's)"
+        None,
+        gt=0,
+        description="width of the projector's hidden layer (default: the encoder's width)",
     )
-    projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+    projection_dim: int = Field(128, gt=0, description="width of the projection z")
     batch_norm_group: int = Field(
-        32, ge=2, description="samples that BatchNorm normalizes together"
+        32,
+        ge=2,
+        description=(
+            "number of samples that BatchNorm normalizes together, so that queries cannot"
+            " recognize keys by their batch"
+        ),
     )
 
     def misfits(self, images: int, batch_size: int) -> list[str]:

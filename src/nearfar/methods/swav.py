@@ -38,29 +38,55 @@ from nearfar.nn.queue import Queue
 
 
 class SwAVConfig(MethodConfig):
-    """SwAV: each view predicts the other views' assignments to prototypes, balanced over the batch.
+    """SwAV: each view predicts to which prototypes the other views are assigned; assignments are
+    balanced over the batch.
 
-    The balance keeps images from all falling on one prototype, so that no pairs have to be
+    The balance keeps images from all being assigned to one prototype, so no pairs have to be
     compared.
     """
 
-    temperature: float = Field(0.1, gt=0, description="of the prediction")
-    epsilon: float = Field(0.05, gt=0, description="of the assignment: lower is sharper")
-    rounds: int = Field(3, ge=1, description="of balancing")
+    temperature: float = Field(
+        0.1,
+        gt=0,
+        description="divides the similarities to prototypes in the prediction; lower is sharper",
+    )
+    epsilon: float = Field(0.05, gt=0, description="sharpness of the assignments: lower is sharper")
+    rounds: int = Field(
+        3, ge=1, description="rounds of balancing (Sinkhorn-Knopp iterations) per batch"
+    )
     prototypes: int | None = Field(
-        None, ge=2, description="K (default 3000 for ImageNet, fewer for fewer images)"
+        None,
+        ge=2,
+        description=(
+            "number K of prototypes (default: 8/3 times the square root of the number of training"
+            " images, at most 3000)"
+        ),
     )
     frozen_until: float = Field(
-        0.3, ge=0, le=1, description="part of the run in which prototypes do not move"
+        0.3, ge=0, le=1, description="fraction of the run during which the prototypes do not move"
     )
-    queue_size: int = Field(0, ge=0, description="rows that join the balancing; 0: none")
+    queue_size: int = Field(
+        0,
+        ge=0,
+        description=(
+            "number of earlier projections that join the balancing, for small batches; 0: no queue"
+        ),
+    )
     queue_from: float = Field(
-        0.1, ge=0, le=1, description="part of the run after which the queue is used, once full"
+        0.1,
+        ge=0,
+        le=1,
+        description="fraction of the run after which the queue is used, once it is full",
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)"
+        None,
+        gt=0,
+        description=(
+            "width of the hidden layer of the projector (default: 4 times the encoder's width, at"
+            " most 2048)"
+        ),
     )
-    projection_dim: int = Field(128, gt=0, description="width D of the projection z")
+    projection_dim: int = Field(128, gt=0, description="width of the projection z")
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
         return too_short(self.queue_size or None, batch_size) + too_many(self.prototypes, images)

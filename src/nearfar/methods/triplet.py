@@ -24,27 +24,46 @@ from nearfar.nn.heads import projector
 
 
 class TripletConfig(MethodConfig):
-    """Triplet loss: a positive shall be nearer to its anchor than a negative, by a margin.
+    """Triplet loss: an image has to be nearer to one of its class than to one of another class, by
+    a margin.
 
-    Only the order of distances counts, not their size, so that a class may be as wide as it needs
-    to be.
+    Only the order of distances counts, not their size, so a class may be as wide as it needs to be.
     """
 
     mining: Literal["all", "semi_hard", "hard"] = Field(
-        "all", description="which triplets of a batch are counted"
+        "all",
+        description=(
+            "triplets of a batch that count: all, semi_hard (nearest negative farther than"
+            " the positive) or hard (farthest positive, nearest negative)"
+        ),
     )
-    margin: float = Field(0.2, ge=0, le=4, description="by which a negative shall be farther")
+    margin: float = Field(
+        0.2,
+        ge=0,
+        le=4,
+        description="by how much a negative has to be farther away than the positive",
+    )
     soft_margin: bool = Field(
-        False, description="log(1 + exp(d_ap - d_an)) instead of the margin; not with all"
+        False,
+        description=(
+            "true: log(1 + exp(d_positive - d_negative)) instead of the margin; only with"
+            " mining=semi_hard or hard"
+        ),
     )
-    squared: bool = Field(True, description="distances are squared")
+    squared: bool = Field(True, description="true: distances are squared")
     projector: Literal["linear", "mlp"] = Field(
-        "linear", description="from the representation to the embedding"
+        "linear",
+        description=(
+            "the projector, from representation h to projection z: linear, or mlp with one hidden"
+            " layer"
+        ),
     )
     hidden_dim: int | None = Field(
-        None, gt=0, description="width inside an mlp projector (default: the encoder's)"
+        None,
+        gt=0,
+        description="width of the hidden layer of an mlp projector (default: the encoder's width)",
     )
-    projection_dim: int = Field(128, gt=0, description="width D of the embedding z")
+    projection_dim: int = Field(128, gt=0, description="width of the projection z")
 
     @model_validator(mode="after")
     def _all_triplets_have_a_margin(self) -> "TripletConfig":

@@ -19,20 +19,36 @@ from nearfar.nn.heads import mlp
 
 
 class VICRegConfig(MethodConfig):
-    """VICReg: views agree, every dimension varies, and no two dimensions vary together.
+    """VICReg: views of an image agree, every dimension of the projection varies, and no two
+    dimensions vary together.
 
-    Each of the three is a term of its own, so that collapse is kept off without negatives or
+    Each of the three is a term of the loss, so collapse is prevented without negatives or
     normalization.
     """
 
-    invariance_weight: float = Field(25.0, gt=0, description="of the squared difference of views")
-    variance_weight: float = Field(25.0, gt=0, description="of dimensions that vary too little")
-    covariance_weight: float = Field(1.0, gt=0, description="of dimensions that vary together")
+    invariance_weight: float = Field(
+        25.0,
+        gt=0,
+        description="weight of the first term: squared distance between views of an image",
+    )
+    variance_weight: float = Field(
+        25.0,
+        gt=0,
+        description="weight of the second term: dimensions whose standard deviation is below 1",
+    )
+    covariance_weight: float = Field(
+        1.0, gt=0, description="weight of the third term: squared covariances between dimensions"
+    )
     hidden_dim: int | None = Field(
-        None, gt=0, description="inside the projector (default: 4 encoder widths, max 2048)"
+        None,
+        gt=0,
+        description=(
+            "width of the hidden layers of the projector (default: 4 times the encoder's width,"
+            " at most 2048)"
+        ),
     )
     projection_dim: int | None = Field(
-        None, gt=1, description="width D of the projection (default: hidden_dim)"
+        None, gt=1, description="width of the projection z (default: the same as hidden_dim)"
     )
 
 

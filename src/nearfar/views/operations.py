@@ -11,7 +11,7 @@ operations on color are clipped to [0, 255] once, after the last; only operation
 on whole values (solarize, solarize_add, posterize, equalize, autocontrast, invert) round.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,7 +22,14 @@ Factor = Annotated[float, Field(ge=0, le=16)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=-2, le=2)]
 Level = Annotated[float, Field(ge=0, le=256)]
+Angle = Annotated[float, Field(ge=-360, le=360)]
 Bits = Annotated[int, Field(ge=1, le=8)]
+
+Sign = Annotated[bool, Field(description="true: half of the draws get the opposite sign")]
+Fill = Literal["mean", "black", "gray"]
+Paint = Annotated[
+    Fill, Field(description="color: mean (of the dataset, 0 for the encoder), black or gray")
+]
 
 
 class Data(BaseModel):
@@ -47,134 +54,149 @@ class Data(BaseModel):
 
 
 class _Operation(Data):
-    probability: Probability = Field(default=1.0, description="how often it happens to a view")
+    probability: Probability = Field(
+        default=1.0, description="probability that the operation is applied to a view"
+    )
 
 
 class Crop(_Operation):
-    """A random crop in the image's true geometry, stretched to the view's square
-    (RandomResizedCrop).
+    """A random crop of the image in its true proportions, resized to the square view, as
+    torchvision's RandomResizedCrop.
     """
 
     op: Literal["crop"] = "crop"
     area: tuple[Share, Share] = Field(
-        default=(0.08, 1.0), description="share of the image's true area"
+        default=(0.08, 1.0), description="area of the crop, as a fraction of the image's area"
     )
     aspect: tuple[Ratio, Ratio] = Field(
-        default=(3 / 4, 4 / 3), description="width by height, log-uniform"
+        default=(3 / 4, 4 / 3), description="width divided by height, drawn log-uniformly"
     )
 
 
 class Flip(_Operation):
-    """A mirror image."""
+    """The mirror image."""
 
     op: Literal["flip"] = "flip"
-    probability: Probability = Field(default=0.5, description="how often it happens to a view")
+    probability: Probability = Field(
+        default=0.5, description="probability that the operation is applied to a view"
+    )
     axis: Literal["horizontal", "vertical"] = Field(
-        default="horizontal", description="horizontal: left and right change places"
+        default="horizontal",
+        description="horizontal exchanges left and right, vertical exchanges top and bottom",
     )
 
 
 class Rotate(_Operation):
-    """Turned about the view's center, anticlockwise."""
+    """A rotation about the view's center, counterclockwise."""
 
     op: Literal["rotate"] = "rotate"
-    degrees: tuple[
-        Annotated[float, Field(ge=-360, le=360)], Annotated[float, Field(ge=-360, le=360)]
-    ]
-    either_sign: bool = False
+    degrees: tuple[Angle, Angle] = Field(description="angle in degrees")
+    either_sign: Sign = False
 
 
 class Shear(_Operation):
-    """Rows shifted in proportion to their distance from the top (x), or columns from the left (y):
-    AutoAugment's.
+    """A shear: rows are shifted in proportion to their distance from the top (x), or columns from
+    the left (y), as in AutoAugment.
     """
 
     op: Literal["shear"] = "shear"
     axis: Literal["x", "y"]
     slope: tuple[Fraction, Fraction] = Field(
-        description="shift by distance from the edge: tan of the angle"
+        description=(
+            "shift divided by the distance from the edge, which is the tangent of the angle"
+        )
     )
-    either_sign: bool = False
+    either_sign: Sign = False
 
 
 class Translate(_Operation):
-    """The picture moved right (x) or down (y)."""
+    """A move of the picture to the right (x) or down (y)."""
 
     op: Literal["translate"] = "translate"
     axis: Literal["x", "y"]
-    fraction: tuple[Fraction, Fraction] = Field(description="of the view's side")
-    either_sign: bool = False
+    fraction: tuple[Fraction, Fraction] = Field(
+        description="distance of the move, as a fraction of the view's side"
+    )
+    either_sign: Sign = False
 
 
 class Scale(_Operation):
-    """Enlarged (> 1) or shrunk about the view's center."""
+    """The picture is enlarged (factor above 1) or shrunk (below 1) about the view's center."""
 
     op: Literal["scale"] = "scale"
     factor: tuple[Ratio, Ratio]
 
 
 class Brightness(_Operation):
-    """Every channel times a factor."""
+    """All channels are multiplied by a factor."""
 
     op: Literal["brightness"] = "brightness"
     factor: tuple[Factor, Factor]
 
 
 class Contrast(_Operation):
-    """Distance from the view's mean gray times a factor."""
+    """Differences from the view's mean gray are multiplied by a factor."""
 
     op: Literal["contrast"] = "contrast"
     factor: tuple[Factor, Factor]
 
 
 class Saturation(_Operation):
-    """Distance from each pixel's own gray times a factor."""
+    """Differences from each pixel's own gray are multiplied by a factor."""
 
     op: Literal["saturation"] = "saturation"
     factor: tuple[Factor, Factor]
 
 
 class Hue(_Operation):
-    """A turn of the colors about the gray axis in YIQ (linear; not HSV's)."""
+    """The colors are turned about the gray axis, in the YIQ color space (linear, unlike HSV)."""
 
     op: Literal["hue"] = "hue"
     turns: tuple[Annotated[float, Field(ge=-0.5, le=0.5)], Annotated[float, Field(ge=-0.5, le=0.5)]]
 
 
 class Jitter(_Operation):
-    """Brightness, contrast and saturation from [max(0, 1 - a), 1 + a], hue from [-a, a]
-    (ColorJitter).
+    """Random brightness, contrast and saturation by factors from [max(0, 1 - a), 1 + a], and hue
+    from [-a, a], as torchvision's ColorJitter.
     """
 
     op: Literal["jitter"] = "jitter"
     brightness: Amplitude = 0.0
     contrast: Amplitude = 0.0
     saturation: Amplitude = 0.0
-    hue: float = Field(default=0.0, ge=0, le=0.5, description="in turns of the color circle")
+    hue: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="largest turn of the hue, in turns of the color circle",
+    )
 
 
 class Gray(_Operation):
-    """The view loses its color."""
+    """The view is made gray."""
 
     op: Literal["gray"] = "gray"
 
 
 class Blur(_Operation):
-    """Gaussian blur, reflected at the border, its weights cut off at the kernel's edge and summing
-    to 1.
-    """
+    """Gaussian blur; the border is reflected, and the kernel's weights sum to 1."""
 
     op: Literal["blur"] = "blur"
-    sigma_px: tuple[Factor, Factor] = Field(default=(0.1, 2.0), description="in pixels of the view")
+    sigma_px: tuple[Factor, Factor] = Field(
+        default=(0.1, 2.0), description="standard deviation of the Gaussian, in pixels of the view"
+    )
     kernel: Share | None = Field(
         default=None,
-        description="kernel's side by the view's, at least 3 px (default: three sigma each way)",
+        description=(
+            "side of the kernel as a fraction of the view's side, at least 3 px (default: three"
+            " sigma in each direction)"
+        ),
     )
 
 
 class Sharpness(_Operation):
-    """Distance from a 3×3 smoothing (weight 5 in the middle, not rounded) times a factor; the
-    border pixels stay.
+    """Differences from a smoothed view (3×3, weight 5 in the middle, not rounded) are multiplied by
+    a factor; border pixels stay as they are.
     """
 
     op: Literal["sharpness"] = "sharpness"
@@ -182,14 +204,14 @@ class Sharpness(_Operation):
 
 
 class Solarize(_Operation):
-    """Values from the threshold up are inverted."""
+    """Values at or above the threshold are inverted."""
 
     op: Literal["solarize"] = "solarize"
     threshold: tuple[Level, Level] = (128.0, 128.0)
 
 
 class SolarizeAdd(_Operation):
-    """Values below the threshold are raised by an amount."""
+    """An amount is added to values below the threshold."""
 
     op: Literal["solarize_add"] = "solarize_add"
     amount: tuple[Level, Level]
@@ -204,56 +226,57 @@ class Posterize(_Operation):
 
 
 class Equalize(_Operation):
-    """Each channel's histogram is made even."""
+    """The histogram of each channel is equalized."""
 
     op: Literal["equalize"] = "equalize"
 
 
 class Autocontrast(_Operation):
-    """Each channel's darkest value becomes 0, its lightest 255."""
+    """Each channel is stretched, so that its darkest value becomes 0 and its lightest 255."""
 
     op: Literal["autocontrast"] = "autocontrast"
 
 
 class Invert(_Operation):
-    """255 minus each value."""
+    """Each value v becomes 255 - v."""
 
     op: Literal["invert"] = "invert"
 
 
-Fill = Literal["mean", "black", "gray"]
-
-
 class Cutout(_Operation):
-    """A square is painted over; its center lies anywhere in the view, what would lie outside is cut
+    """A square is painted over. Its center may lie anywhere in the view; what lies outside is cut
     off.
     """
 
     op: Literal["cutout"] = "cutout"
-    side: tuple[Share, Share] = Field(description="by the view's side")
-    fill: Fill = Field(
-        default="mean", description="mean: the normalization's, so 0 for the encoder"
+    side: tuple[Share, Share] = Field(
+        description="side of the square, as a fraction of the view's side"
     )
+    fill: Paint = "mean"
 
 
 class Erase(_Operation):
-    """A rectangle inside the view is painted over (RandomErasing): ten tries, then none."""
+    """A rectangle inside the view is painted over, as torchvision's RandomErasing: ten tries to
+    find one that fits, else none.
+    """
 
     op: Literal["erase"] = "erase"
-    area: tuple[Share, Share] = Field(default=(0.02, 0.33), description="share of the view's area")
+    area: tuple[Share, Share] = Field(
+        default=(0.02, 0.33), description="area of the rectangle, as a fraction of the view's area"
+    )
     aspect: tuple[Ratio, Ratio] = Field(
-        default=(0.3, 3.3), description="height by width, log-uniform"
+        default=(0.3, 3.3), description="height divided by width, drawn log-uniformly"
     )
-    fill: Fill = Field(
-        default="mean", description="mean: the normalization's, so 0 for the encoder"
-    )
+    fill: Paint = "mean"
 
 
 class Noise(_Operation):
-    """Gaussian noise on every value, clipped."""
+    """Gaussian noise is added to every value; the result is clipped."""
 
     op: Literal["noise"] = "noise"
-    sigma: tuple[Probability, Probability] = Field(description="of values in [0, 1]")
+    sigma: tuple[Probability, Probability] = Field(
+        description="standard deviation of the noise, for values in [0, 1]"
+    )
 
 
 Simple = Annotated[
@@ -284,8 +307,8 @@ Simple = Annotated[
 
 
 class OneOf(_Operation):
-    """One of several lists of operations, each equally likely; drawn `times` times, with
-    replacement.
+    """One of several lists of operations is drawn and applied, each equally likely; `times` draws,
+    with replacement.
     """
 
     op: Literal["one_of"] = "one_of"
@@ -293,30 +316,5 @@ class OneOf(_Operation):
     times: int = Field(default=1, ge=1, le=8)
 
 
-OPERATIONS = (
-    Crop,
-    Flip,
-    Rotate,
-    Shear,
-    Translate,
-    Scale,
-    Brightness,
-    Contrast,
-    Saturation,
-    Hue,
-    Jitter,
-    Gray,
-    Blur,
-    Sharpness,
-    Solarize,
-    SolarizeAdd,
-    Posterize,
-    Equalize,
-    Autocontrast,
-    Invert,
-    Cutout,
-    Erase,
-    Noise,
-    OneOf,
-)
+OPERATIONS = (Crop, *get_args(get_args(Simple)[0]), OneOf)
 Operation = Annotated[Crop | Simple | OneOf, Field(discriminator="op")]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
 
-from nearfar.config.models import OWN_KEYS
+from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import RunError
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.optimizers import build_optimizer, parameter_groups
