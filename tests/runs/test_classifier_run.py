@@ -17,8 +17,8 @@ from torch import nn
 
 import nearfar
 from nearfar.core.errors import RunError
-from nearfar.experiment import classifier as classifier_module
 from nearfar.experiment import train as train_module
+from nearfar.experiment import train_classifier as classifier_module
 from nearfar.experiment.model import load
 from nearfar.training.online_probe import NAME
 
