@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nearfar.experiment.table import compare_pairs, welch_interval
+from nearfar.evaluate.across_seeds import compare_pairs, welch_interval
 
 import nearfar
 from nearfar.core.errors import TrainingStoppedError
-from nearfar.experiment import folder
-from nearfar.experiment import run as run_module
+from nearfar.run_folder.folder import RunFolder
 from nearfar.methods import METHODS, method_class
 
 OPTIONS = {
@@ -71,7 +70,7 @@ def test_the_demo_takes_what_compare_takes_and_keeps_its_own_defaults(tmp_path, 
     )
     assert ended.code == 0, ended.err
     assert {row["method"] for row in json.loads(ended.out)["table"]} == {"simclr", "untrained"}
-    settings = folder.read_toml(tmp_path / "demo" / "simclr" / "seed0" / "run.toml")
+    settings = RunFolder(tmp_path / "demo" / "simclr" / "seed0").read_config()
     assert (settings["train"]["epochs"], settings["train"]["batch_size"]) == (1, 128)
     assert (settings["optimizer"]["lr"], settings["schedule"]["decay"]) == (0.5, "constant")
 
@@ -166,14 +165,10 @@ def test_methods_may_be_one_text_from_python(comparison):
 def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete(
     comparison, monkeypatch
 ):
-    real = folder.write_bytes
+    def full(_folder, _content):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def full(path, content):
-        if path.name == "compare.json":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, content)
-
-    monkeypatch.setattr(folder, "write_bytes", full)
+    monkeypatch.setattr(RunFolder, "write_comparison", full)
     methods = ["cross_entropy", "simclr"]
     with pytest.raises(
         TrainingStoppedError,
@@ -213,15 +208,15 @@ def test_a_comparison_that_stops_names_its_own_folder_and_resumes(
     out = tmp_path / "out"
     methods = ("--methods", "cross_entropy,simclr", "--seeds", "1")
     command = ("compare", "digits", *methods, "--smoke", "--out", out, *KNN_ONLY)
-    real = run_module.append_metrics
+    real = RunFolder.append_metrics
 
-    def stop_in_simclr(path, row):
-        if path.parent.parent.name == "simclr":
+    def stop_in_simclr(folder, row):
+        if folder.path.parent.name == "simclr":
             raise stop
-        real(path, row)
+        real(folder, row)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "append_metrics", stop_in_simclr)
+        patched.setattr(RunFolder, "append_metrics", stop_in_simclr)
         ended = nearfar_command(*command)
     assert ended.code == code, ended.err
     assert (

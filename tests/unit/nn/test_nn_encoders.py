@@ -414,3 +414,52 @@ def test_tiles_of_several_groups_stand_by_tile_then_view() -> None:
         assert torch.allclose(
             h[tile], encode_views(encoder, (large[tile], small[tile])), atol=1e-12
         )
+
+
+# ---- the example
+# ---------------------------------------------------------------------------------------------
+
+
+def test_a_network_is_tried_out_on_its_example_as_two_rows_in_its_own_numbers() -> None:
+    net, seen = Plain(), []
+    net.double().register_forward_pre_hook(lambda _, rows: seen.append(rows[0].clone()))
+    example = torch.linspace(-1, 1, 5 * 3 * 8 * 8).view(5, 3, 8, 8)
+    encoder = Encoder(net, example=example, architecture="Plain")
+    (rows,) = seen
+    assert rows.dtype == torch.float64
+    assert torch.equal(rows, example[:1].double().expand(2, -1, -1, -1))
+    assert torch.equal(encoder.example, example[:1])
+
+
+def test_at_another_side_it_is_tried_out_on_the_same_image_resized() -> None:
+    encoder = build_encoder("conv4", example=torch.full((1, 3, 8, 8), 0.3))
+    seen = []
+    encoder.net.register_forward_pre_hook(lambda _, rows: seen.append(rows[0].clone()))
+    assert encoder.width_at(16) == 64
+    assert torch.allclose(seen[0], torch.full((2, 3, 16, 16), 0.3))
+    with pytest.raises(ValueError, match="conv4: cannot take images of 4 x 4 px"):
+        encoder.width_at(4)
+
+
+def test_samples_that_are_no_images_are_encoded_too() -> None:
+    encoder = Encoder(nn.Linear(5, 7), example=torch.zeros(1, 5), architecture="Linear")
+    assert encoder.width == 7
+    assert encoder.memory_format == torch.contiguous_format
+    views = torch.randn(2, 4, 5), torch.randn(1, 4, 5)
+    with torch.no_grad():
+        h = encode_views(encoder, views)
+        assert torch.allclose(h, torch.cat([encoder.net(group) for group in views]), atol=1e-6)
+    series = nn.Sequential(nn.Conv1d(2, 6, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    assert Encoder(series, example=torch.zeros(1, 2, 9), architecture="series").width == 6
+
+
+def test_what_does_not_fit_samples_that_are_no_images_is_refused_with_their_shape() -> None:
+    with pytest.raises(
+        ValueError, match=r"L: cannot take samples of shape \(4,\): .*mat1 and mat2"
+    ):
+        Encoder(nn.Linear(5, 7), example=torch.zeros(1, 4), architecture="L")
+    with pytest.raises(ValueError, match=r"want \(rows, width\) for 2 rows of shape \(3, 5\), got"):
+        Encoder(nn.Linear(5, 7), example=torch.zeros(1, 3, 5), architecture="L")
+    encoder = Encoder(nn.Linear(5, 7), example=torch.zeros(1, 5), architecture="L")
+    with pytest.raises(ValueError, match=r"want images, got samples of shape \(5,\)"):
+        encoder.width_at(8)

@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from nearfar.experiment.table import build_table, compare_pairs
+from nearfar.evaluate.across_seeds import build_table, compare_pairs
 from report_run_folders import write_comparison
 
 from nearfar.cli.compare import _differences

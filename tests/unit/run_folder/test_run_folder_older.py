@@ -12,9 +12,10 @@ from PIL import Image
 import nearfar
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
-from nearfar.experiment.check_run import check_run
-from nearfar.experiment.probe import probe_run
-from nearfar.experiment.use import embed_data, predict_files
+from nearfar.api.check_run import check_run
+from nearfar.api.embed import embed
+from nearfar.api.predict import predict
+from nearfar.api.probe import probe
 from nearfar.report import write_report
 from nearfar.run_folder import names, older
 from nearfar.run_folder.folder import RunFolder
