@@ -7,6 +7,7 @@ import pickle
 import shutil
 import tomllib
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import nearfar
+from nearfar.api.model import load
 from nearfar.core.errors import RunError
-from nearfar.experiment import train as train_module
 from nearfar.experiment import train_classifier as classifier_module
-from nearfar.experiment.model import load
+from nearfar.run_folder.folder import RunFolder
 from nearfar.training.online_probe import NAME
 
 SMALL = {

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nearfar.evaluate.across_seeds import compare_pairs, welch_interval
 
 import nearfar
 from nearfar.core.errors import TrainingStoppedError
-from nearfar.run_folder.folder import RunFolder
+from nearfar.evaluate.across_seeds import compare_pairs, welch_interval
 from nearfar.methods import METHODS, method_class
+from nearfar.run_folder.folder import RunFolder
 
 OPTIONS = {
     "train.batch_size": 256,

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from nearfar.api import view_sheet as sheets
 from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
 from nearfar.data.store import load
-from nearfar.api import view_sheet as sheets
 from nearfar.experiment.sheets import few_rows
 from nearfar.views.policies import POLICIES
 

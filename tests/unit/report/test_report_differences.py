@@ -6,10 +6,10 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from nearfar.evaluate.across_seeds import build_table, compare_pairs
 from report_run_folders import write_comparison
 
 from nearfar.cli.compare import _differences
+from nearfar.evaluate.across_seeds import build_table, compare_pairs
 from nearfar.report.differences import differences
 from nearfar.report.formats import signed
 from nearfar.report.groups import Findings, Group, findings

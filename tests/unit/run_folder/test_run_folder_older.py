@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 import nearfar
-from nearfar.core.errors import RunError
-from nearfar.core.progress import Progress
 from nearfar.api.check_run import check_run
 from nearfar.api.embed import embed
 from nearfar.api.predict import predict
 from nearfar.api.probe import probe
+from nearfar.core.errors import RunError
 from nearfar.report import write_report
 from nearfar.run_folder import names, older
 from nearfar.run_folder.folder import RunFolder
@@ -24,11 +23,6 @@ from nearfar.views.reading import read_policy
 HERE = Path(__file__).parent
 RUN = HERE / "run_0_1_0"  # supcon on the digits for two epochs, without its checkpoint
 GRAY = HERE / "gray_0_1_0"  # its own policy, with op and outside "grey"
-
-
-@pytest.fixture
-def quiet() -> Progress:
-    return Progress(quiet=True)
 
 
 @pytest.fixture
@@ -138,16 +132,16 @@ def test_it_opens_in_report(tmp_path):
     assert "no linear probe was measured" in html
 
 
-def test_it_opens_in_predict(tmp_path, quiet):
+def test_it_opens_in_predict(tmp_path):
     path = tmp_path / "image.png"
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(path)
-    (found,) = predict_files(RUN, [path], quiet)["predictions"]
+    (found,) = predict(RUN, [path], quiet=True)["predictions"]
     assert found["class"] in "0123456789"
 
 
-def test_it_opens_in_embed_and_gives_what_it_gave(tmp_path, quiet):
+def test_it_opens_in_embed_and_gives_what_it_gave(tmp_path):
     out = tmp_path / "x.npz"
-    embed_data(RUN, "digits", out, quiet)
+    embed(RUN, "digits", out, quiet=True)
     then = RunFolder(RUN).read_embeddings()
     with np.load(out) as now:
         row = {path: at for at, path in enumerate(now["paths"].tolist())}
@@ -155,9 +149,9 @@ def test_it_opens_in_embed_and_gives_what_it_gave(tmp_path, quiet):
         np.testing.assert_allclose(now["embeddings"][chosen], then["embeddings"], atol=0.05)
 
 
-def test_it_opens_in_probe_and_its_results_are_read_with_what_was_added(copy, quiet):
+def test_it_opens_in_probe_and_its_results_are_read_with_what_was_added(copy):
     before = RunFolder(copy).read_results()
-    probe_run(copy, data=None, kind="linear", labels_per_class=5, progress=quiet)
+    probe(copy, kind="linear", labels_per_class=5, quiet=True)
     after = RunFolder(copy).read_results()
     assert after.measurements[:-1] == before.measurements
     assert after.measurements[-1].title == "5 labels a class"
