@@ -14,8 +14,6 @@ Seeds = Annotated[int, typer.Option(help="how many; 0 ... n-1")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
-CLASSIFIER = "classifier.top1"
-COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
 
 
 def compare(
@@ -97,7 +95,8 @@ def _compare(
     from nearfar.experiment.request import make_request
 
     request = make_request(data, flags=chosen, **asked)
-    with opt.own_methods(methods):
+    own = [name.strip() for name in methods.split(",")]
+    with opt.own_code(*own, *opt.named_probes(request.sections)):
         done = compare_runs(request, methods, seeds, progress)
     if as_json:
         opt.print_json(done.results)
@@ -109,19 +108,9 @@ def _text(results: dict[str, Any], out: Path) -> str:
     from nearfar.report.formats import images_of_each
 
     found = {(row["method"], row["name"], row["selection"]): row for row in results["table"]}
-    staged = any(row["name"] == CLASSIFIER for row in results["table"])
-    columns = (*COLUMNS, CLASSIFIER) if staged else COLUMNS
-    rows = []
-    for method in ["untrained", *results["methods"]]:
-        selection = None if method == "untrained" else "last"
-        cells = [_percent(found.get((method, name, selection))) for name in columns]
-        chosen = _percent(found.get((method, COLUMNS[0], "validation")))
-        seconds = found.get((method, "cost.train_seconds", None))
-        rows.append([method, *cells, chosen, f"{seconds['mean']:.1f}" if seconds else "-"])
+    headings, rows = _table(results, found)
     facts = results["data"]
     measured = any(row["split"] for row in results["table"])
-    headings = ["test, %", "linear probe", "kNN", "10 labels a class"]
-    headings += [*(["classifier stage"] if staged else []), "linear, selected epoch", "seconds"]
     lines = [
         opt.table(headings, rows),
         (
@@ -137,9 +126,41 @@ def _text(results: dict[str, Any], out: Path) -> str:
     return "\n".join(lines)
 
 
-def _differences(
-    results: dict[str, Any], found: dict[tuple[str, str, str | None], Any]
-) -> list[str]:
+Found = dict[tuple[str, str, str | None], dict[str, Any]]
+
+
+def _table(results: dict[str, Any], found: Found) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: what was measured of every method, in the order of `shown`; then the
+    selected epoch, on what methods are judged by.
+    """
+    from nearfar.report.formats import headed
+
+    methods, judged = results["methods"], results["judged_by"]["name"]
+    like = {row["name"]: row for row in results["table"]}
+    shown = [
+        name
+        for name in results["shown"]
+        if all((method, name, "last") in found for method in methods)
+    ]
+    percent = all(like[name]["unit"] == "fraction" for name in shown)
+    titles = {
+        name: like[name]["title"] if percent else headed(like[name]["title"], like[name]["unit"])
+        for name in shown
+    }
+    rows = []
+    for method in ["untrained", *methods]:
+        selection = None if method == "untrained" else "last"
+        cells = [_cell(found.get((method, name, selection))) for name in shown]
+        seconds = found.get((method, "cost.train_seconds", None))
+        rows.append([method, *cells])
+        if judged in shown:
+            rows[-1].append(_cell(found.get((method, judged, "validation"))))
+        rows[-1].append(f"{seconds['mean']:.1f}" if seconds else "-")
+    selected = [f"{titles[judged]}, selected epoch"] if judged in shown else []
+    return ["test, %" if percent else "test", *titles.values(), *selected, "seconds"], rows
+
+
+def _differences(results: dict[str, Any], found: Found) -> list[str]:
     """What is said of each pair of methods; of many methods only what is said of the best, the rest
     in the report.
     """
@@ -148,11 +169,11 @@ def _differences(
     pairs = [pair for pair in results["comparisons"] if pair["b"] != "untrained"]
     if len(results["comparisons"]) <= MOST_SENTENCES:
         return [pair["text"] for pair in pairs]
-    means = {
-        method: found.get((method, COLUMNS[0], "last"), {}).get("mean") or 0.0
-        for method in results["methods"]
-    }
-    best = max(means, key=lambda method: means[method])
+    judged = (results["judged_by"]["name"], results["judged_by"]["selection"])
+    entries = [found.get((method, *judged)) for method in results["methods"]]
+    known = [row for row in entries if row is not None and row["mean"] is not None]
+    lower = known[0]["better"] == "lower"
+    best = min(known, key=lambda row: row["mean"] if lower else -row["mean"])["method"]
     rest = (
         f"{len(pairs)} pairs in all, of which those of {best} are shown; the others: the report,"
         " compare.json"
@@ -160,8 +181,9 @@ def _differences(
     return [*(pair["text"] for pair in pairs if best in (pair["a"], pair["b"])), rest]
 
 
-def _percent(row: dict[str, Any] | None) -> str:
+def _cell(row: dict[str, Any] | None) -> str:
+    from nearfar.report.formats import figure
+
     if row is None or row["mean"] is None:
         return "-"
-    spread = f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else ""
-    return f"{100 * row['mean']:.1f}{spread}"
+    return figure(row["mean"], row["unit"], row["sd"])

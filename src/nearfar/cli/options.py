@@ -50,17 +50,13 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
 
 
 @contextmanager
-def own_methods(methods: object) -> Iterator[None]:
-    """Methods of the user's own, `module:Class`, may stand in the current folder, as with python
-    itself.
+def own_code(*names: object) -> Iterator[None]:
+    """Methods and evaluators of the user's own, `module:Class`, may stand in the current folder, as
+    with python itself.
 
     OwnMethodError: an unforeseen error while there is one.
     """
-    own = (
-        [name.strip() for name in methods.split(",") if ":" in name]
-        if isinstance(methods, str)
-        else []
-    )
+    own = [name for name in names if isinstance(name, str) and ":" in name]
     if own:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -73,6 +69,12 @@ def own_methods(methods: object) -> Iterator[None]:
         raise OwnMethodError(
             f"{', '.join(own)} is your own: look there first, by the lines above"
         ) from error
+
+
+def named_probes(sections: dict[str, dict[str, Any]]) -> list[object]:
+    """What evaluate.probes names, whether or not it is a list of names."""
+    asked = sections.get("evaluate", {}).get("probes")
+    return list(asked) if isinstance(asked, list | tuple) else []
 
 
 def print_json(content: Any) -> None:

@@ -1,6 +1,6 @@
 """`nearfar probe`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,8 +11,11 @@ def probe(
     run: opt.RunFolder,
     data: Annotated[str | None, typer.Option(help="other data than the run's own")] = None,
     kind: Annotated[
-        Literal["linear", "knn"], typer.Option(help="what the frozen encoder is measured by")
-    ] = "linear",
+        str | None,
+        typer.Option(
+            help="name of the evaluator, or your own, MODULE:CLASS (default: the linear probe)"
+        ),
+    ] = None,
     labels_per_class: Annotated[
         int | None, typer.Option(help="linear probe on so few labels, mean of 5 draws")
     ] = None,
@@ -26,17 +29,19 @@ def probe(
     progress = Progress(quiet=quiet)
     progress.say(opt.STARTING)
     from nearfar.experiment.probe import probe_run
+    from nearfar.report.formats import quantity
 
-    measured = probe_run(
-        run, data=data, kind=kind, labels_per_class=labels_per_class, progress=progress
-    )
+    with opt.own_code(kind):
+        measured = probe_run(
+            run, data=data, kind=kind, labels_per_class=labels_per_class, progress=progress
+        )
     if as_json:
         opt.print_json(measured)
         return
     rows = [
-        [m["name"], f"{100 * m['value']:.1f}", str(m["n"])]
+        [m["title"], quantity(m["value"], m["unit"]), str(m["n"])]
         for m in measured
         if not isinstance(m["value"], list)
     ]
-    print(opt.table(["measurement", "test, %", "n"], rows))
-    print(measured[0]["protocol"])
+    print(opt.table(["measurement", "test", "n"], rows))
+    print("\n".join(dict.fromkeys(m["protocol"] for m in measured)) or "nothing could be measured")

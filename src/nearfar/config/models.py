@@ -156,10 +156,13 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    probes: tuple[Literal["linear", "knn", "few_label"], ...] = Field(
-        ("linear", "knn", "few_label"),
+    probes: tuple[str, ...] | None = Field(
+        None,
         strict=False,
-        description="what the frozen encoder is measured by",
+        description=(
+            "names of the evaluators that measure the frozen encoder, MODULE:CLASS for your own"
+            " (default: all that cost little)"
+        ),
     )
     map_rows: int = Field(
         2000, ge=1, description="most test images that the map and embeddings.npz hold"

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.core.errors import RunError
-from nearfar.evaluate.doctor import Verdict, healthy_line, judge
+from nearfar.evaluate.case import Verdict
+from nearfar.evaluate.doctor import healthy_line, judge
 from nearfar.experiment import folder as files
 from nearfar.experiment.watch import facts_of, read_rows, read_stopped
 from nearfar.methods import METHODS, method_class

@@ -24,7 +24,8 @@ from nearfar.core.randomness import seeded, stream_seed
 from nearfar.evaluate.classifier import Classifier, Trained, classifier_of
 from nearfar.evaluate.features import extract
 from nearfar.experiment import folder as files
-from nearfar.experiment.evaluation import SELECTION_BANK, Stage, spread
+from nearfar.experiment.embeddings import spread
+from nearfar.experiment.evaluation import SELECTION_BANK, Stage
 from nearfar.experiment.plan import classifier_batch, classifier_steps
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import classifier_head

@@ -11,12 +11,13 @@ from nearfar import __version__
 from nearfar.config.loading import Sections, merge, nearest
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, DataError, TrainingStoppedError, UserError
+from nearfar.core.own import is_own
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
-from nearfar.evaluate.measure import Measurement
+from nearfar.evaluate.measurement import Measurement
 from nearfar.experiment import folder as files
 from nearfar.experiment.encoding import make_encoder, same_start
 from nearfar.experiment.page import write_comparison
@@ -26,7 +27,7 @@ from nearfar.experiment.run import Job, execute
 from nearfar.experiment.settings import check_config, pool_size, refuse_unread, resolve
 from nearfar.experiment.table import build_table, compare_pairs
 from nearfar.experiment.train import finished
-from nearfar.methods import METHODS, is_own, method_class
+from nearfar.methods import METHODS, method_class
 from nearfar.report.formats import images_of_each
 
 ALL = "all"
@@ -303,7 +304,9 @@ def _summary(
         "seeds": seeds,
         "images": {result["method"]: result["train"]["images"] for result in results},
         "table": build_table(results),
-        "comparisons": compare_pairs(results, methods),
+        "shown": list(dict.fromkeys(name for result in results for name in result["shown"])),
+        "judged_by": results[0]["judged_by"],
+        "comparisons": compare_pairs(results, methods, results[0]["judged_by"]),
         "left_out": left_out,
         "runs": [str(job.out.relative_to(out)) for job in jobs],
         "report": str(out / files.REPORT),

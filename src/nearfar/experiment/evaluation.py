@@ -1,34 +1,35 @@
-"""The second stage: the encoder frozen, its features extracted once, every probe on them."""
+"""The second half of a run: the encoder frozen, its features extracted once, every evaluator on
+them.
+"""
 
 import copy
-import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
+from sklearn.metrics import confusion_matrix
+from torch import nn
 
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import DivergedError
 from nearfar.core.progress import Progress
 from nearfar.data.store import ImageData
+from nearfar.evaluate.base import Classified, Context, Images
 from nearfar.evaluate.classifier import Trained
 from nearfar.evaluate.features import EvaluationView, Features, extract, extract_splits
 from nearfar.evaluate.knn import knn_accuracy
-from nearfar.evaluate.maps import nearest_rows, tsne
-from nearfar.evaluate.measure import Measured, Measurement, Selection, accuracies, measure
+from nearfar.evaluate.measure import Measured, measure
+from nearfar.evaluate.measurement import Measurement, Selection
 from nearfar.experiment import folder as files
+from nearfar.experiment.embeddings import spread, write_embeddings, write_unlabeled
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.training.checkpoint import Counters
 from nearfar.training.loop import what_to_try
 
 SELECTION_BANK = 5000  # training images among which a selection looks for neighbors
-THUMBNAIL_PX = 32
 # training images by which an epoch's encoder is judged to be finite: an overflow spares none
 JUDGED_ROWS = 8
 
@@ -75,14 +76,27 @@ class Stage:
         with self.progress.bar(total, title) as bar:
             return extract_splits(encoder, self.data, self.view, bar)
 
-    def measure(self, splits: dict[str, Features], selection: Selection | None) -> Measured:
-        return measure(
-            splits,
-            self.n_classes,
-            probes=self.config.evaluate.probes,
+    def measure(
+        self,
+        splits: dict[str, Features],
+        selection: Selection | None,
+        *,
+        head: nn.Module | None = None,
+        trained: Trained | None = None,
+    ) -> Measured:
+        """By evaluate.probes; and, where they are given, of the method's own head and of what a
+        classifier stage has trained.
+        """
+        context = Context(
+            splits=splits,
+            class_names=self.data.class_names,
             selection=selection,
             seed=self.config.train.seed,
+            images=Images(self.data, self.view),
+            head=head,
+            classifier=trained,
         )
+        return measure(context, self.config.evaluate.probes or ())
 
 
 def selection_accuracy(stage: Stage, encoder: Encoder) -> float:
@@ -138,8 +152,11 @@ def measure_untrained(stage: Stage, encoder: Encoder) -> list[Measurement]:
 
 @dataclass(frozen=True)
 class Evaluated:
-    measurements: list[Measurement]
-    confusion: list[list[int]] | None
+    """What results.json says of a run's encoders; empty where nothing could be measured."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    confusion: dict[str, Any] | None = None
     trained: Trained | None = None  # by a classifier stage
 
 
@@ -148,126 +165,43 @@ def evaluate_run(
 ) -> Evaluated:
     """Measures the last encoder and, where epochs were selected, the selected one.
 
-    Writes embeddings.npz of the last, and the linear probe of the last as classifier.safetensors,
-    unless a classifier stage has `trained` one: predictions are that one's then.
+    Writes embeddings.npz of the last, and the classifier that an evaluator made as
+    classifier.safetensors, unless a classifier stage has `trained` one and written it.
     """
+    config, data = stage.config, stage.data
     if not stage.measurable():
-        _write_unlabeled(stage, method.encoder, out)
-        return Evaluated([], None, trained)
+        write_unlabeled(config, data, stage.view, method.encoder, out)
+        return Evaluated(trained=trained)
     splits = stage.features(method.encoder, "features, last epoch")
-    last = stage.measure(splits, "last")
-    found = list(last.measurements) + _head(method, splits["test"], stage.n_classes, "last")
-    confusion = None
-    test = splits["test"]
-    predicted = confidence = None
-    shares = None
-    if trained is not None:
-        shares = trained.classifier.probabilities(_for_classifier(stage, trained, test))
-        found += accuracies(
-            "classifier", shares.argmax(axis=1), test, stage.n_classes, "last", trained.protocol
-        )
-    elif last.classifier is not None:
-        files.write_classifier(out, last.classifier.weight, last.classifier.bias)
-        shares = last.classifier.probabilities(test.x)
-    if shares is not None:
-        predicted, confidence = shares.argmax(axis=1), shares.max(axis=1)
-        counts = np.zeros((stage.n_classes, stage.n_classes), dtype=np.int64)
-        np.add.at(counts, (test.y, predicted), 1)
-        confusion = counts.tolist()
-    write_embeddings(stage, test, predicted, confidence, out)
-    found += _of_selected(stage, method, counters, found, out)
-    return Evaluated(found, confusion, trained)
+    last = stage.measure(splits, "last", head=method.head, trained=trained)
+    made = last.classified
+    if made is not None and trained is None:
+        files.write_classifier(out, made.classifier.weight, made.classifier.bias)
+    probabilities = None if made is None else made.probabilities
+    write_embeddings(config, data, splits["test"], probabilities, out)
+    confusion = None if made is None else _confusion(made, splits["test"])
+    found = [*last.measurements, *_of_selected(stage, method, counters, last, out)]
+    return Evaluated(found, last.shown, confusion, trained)
 
 
-def _for_classifier(stage: Stage, trained: Trained, test: Features) -> NDArray[np.float32]:
-    """The test images as the classifier's encoder represents them."""
-    if trained.finetuned is None:
-        return test.x
-    return extract(trained.finetuned, stage.data, torch.from_numpy(test.rows), stage.view)
+def _confusion(made: Classified, test: Features) -> dict[str, Any]:
+    counts = confusion_matrix(
+        test.y, made.probabilities.argmax(axis=1), labels=range(made.probabilities.shape[1])
+    )
+    return {"split": "test", "by": made.title, "counts": counts.tolist()}
 
 
 def _of_selected(
-    stage: Stage, method: Method, counters: Counters, last: list[Measurement], out: Path
+    stage: Stage, method: Method, counters: Counters, last: Measured, out: Path
 ) -> list[Measurement]:
-    """The probes of the selected encoder, whose head was not kept, and which no classifier stage
-    saw; equal numbers where it is the last one.
+    """What is measured of the selected encoder, whose head was not kept, and which no classifier
+    stage saw; equal numbers where it is the last one.
     """
     if counters.best_epoch == 0:
         return []
     if counters.best_epoch == counters.epoch:
-        return [
-            replace(m, selection="validation")
-            for m in last
-            if not m.name.startswith(("head.", "classifier."))
-        ]
+        return [m.model_copy(update={"selection": "validation"}) for m in last.by_probes()]
     twin = copy.deepcopy(method)
     twin.encoder.net.load_state_dict(files.read_tensors(out / files.ENCODER_SELECTED))
     splits = stage.features(twin.encoder, "features, selected epoch")
     return stage.measure(splits, "validation").measurements
-
-
-def _head(
-    method: Method, test: Features, n_classes: int, selection: Selection
-) -> list[Measurement]:
-    """The method's own classifier on the same features, where it trained one."""
-    if method.head is None:
-        return []
-    device = next(method.parameters()).device
-    with torch.inference_mode():
-        scores = method.head(torch.from_numpy(test.x).to(device))
-    predicted: NDArray[np.int64] = scores.argmax(dim=1).cpu().numpy()
-    protocol = "the classifier that the method trained itself"
-    return accuracies("head", predicted, test, n_classes, selection, protocol)
-
-
-def _write_unlabeled(stage: Stage, encoder: Encoder, out: Path) -> None:
-    """Without labels to probe with there is still a map: of test, else of what was trained on."""
-    names = [name for name in ("test", "unlabeled", "train") if len(stage.data.split(name))]
-    rows = spread(stage.data.split(names[0]), stage.config.evaluate.map_rows)
-    x = extract(encoder, stage.data, rows, stage.view)
-    labels = np.asarray(stage.data.labels)[rows.numpy()]
-    write_embeddings(stage, Features(x, labels, rows.numpy()), None, None, out)
-
-
-def spread(rows: Tensor, most: int) -> Tensor:
-    """At most so many of the rows, evenly spread."""
-    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), most)).round().long()]
-
-
-def write_embeddings(
-    stage: Stage,
-    features: Features,
-    predicted: NDArray[np.int64] | None,
-    confidence: NDArray[np.float64] | None,
-    out: Path,
-) -> None:
-    """embeddings.npz: at most `evaluate.map_rows` rows, with their map, neighbors and
-    thumbnails.
-    """
-    chosen = spread(torch.arange(len(features)), stage.config.evaluate.map_rows).numpy()
-    x, rows = features.x[chosen], features.rows[chosen]
-    none = np.full(len(chosen), -1, dtype=np.int64)
-    thumbnails = [
-        np.asarray(
-            Image.fromarray(image).resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BICUBIC)
-        )
-        for image in stage.data.rows(torch.from_numpy(rows)).images.numpy()
-    ]
-    arrays: dict[str, Any] = {
-        "embeddings": x,
-        "labels": features.y[chosen],
-        "predictions": none if predicted is None else predicted[chosen],
-        "confidence": (
-            (np.full(len(chosen), np.nan) if confidence is None else confidence[chosen]).astype(
-                np.float32
-            )
-        ),
-        "split": np.asarray(stage.data.splits)[rows].astype(str),
-        "paths": np.asarray([stage.data.paths[row] for row in rows], dtype=str),
-        "xy": tsne(x, seed=stage.config.train.seed),
-        "neighbors": nearest_rows(x),
-        "thumbnails": np.stack(thumbnails),
-    }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    files.write_bytes(out / files.EMBEDDINGS, buffer.getvalue())

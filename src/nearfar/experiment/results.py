@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nearfar import __version__
-from nearfar.evaluate.measure import Measurement
+from nearfar.evaluate.measure import judged_by
+from nearfar.evaluate.measurement import Measurement
 from nearfar.experiment.evaluation import Evaluated, Stage
 from nearfar.experiment.plan import policy_name
 from nearfar.methods import method_class
@@ -25,7 +26,7 @@ def results_json(
     process's.
     """
     config = stage.config
-    done = evaluated or Evaluated([], None)
+    done = evaluated or Evaluated()
     return {
         "nearfar": __version__,
         "method": config.method_name,
@@ -39,12 +40,13 @@ def results_json(
         "classifier": stage.config.sections().get("classifier"),
         "measurements": [m.as_json() for m in done.measurements],
         "untrained": [m.as_json() for m in untrained],
-        "confusion": done.confusion
-        and {
+        "shown": list(done.shown),
+        "judged_by": {
+            "name": judged_by(config.evaluate.probes or ()),
             "split": "test",
-            "by": "classifier" if done.trained else "linear_probe",
-            "counts": done.confusion,
+            "selection": "last",
         },
+        "confusion": done.confusion,
         "cost": {
             "train_seconds": round(counters.train_seconds, 3),
             "classifier_seconds": round(done.trained.seconds, 3) if done.trained else None,

@@ -16,7 +16,7 @@ from nearfar.core.errors import RunError, TrainingStoppedError
 from nearfar.core.progress import Progress
 from nearfar.core.randomness import seeded, stream_seed
 from nearfar.data.store import ImageData
-from nearfar.evaluate.measure import Measurement
+from nearfar.evaluate.measurement import Measurement
 from nearfar.experiment import folder as files
 from nearfar.experiment.assembly import make_batches, make_online_probe
 from nearfar.experiment.classifier import train_classifier

@@ -11,16 +11,18 @@ from nearfar.config.loading import Known, Sections, build_config
 from nearfar.config.models import AS_EVALUATED, ClassifierConfig, MethodConfig, RunConfig
 from nearfar.core.errors import ConfigError, DataError
 from nearfar.core.hardware import choose_precision
+from nearfar.core.own import is_own
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.data.store import ImageData
+from nearfar.evaluate import choosable, evaluator_class, measured_by_default
 from nearfar.experiment.optimization import (
     GIVEN_WEIGHTS_RATE,
     resolved_optimizer,
     resolved_schedule,
     starts_from_weights,
 )
-from nearfar.methods import METHODS, is_own, method_class
+from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import encoder_names
 from nearfar.views.policies import default_policy
 from nearfar.views.reading import read_policy
@@ -34,8 +36,10 @@ CLASSIFIER_RATE = 1e-2
 FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 
 
-def known_names(own: str | None = None) -> Known:
-    """What a configuration may name; `own` is a method of the user's own, `module:Class`."""
+def known_names(own: str | None = None, own_probes: Sequence[str] = ()) -> Known:
+    """What a configuration may name; `own` is a method of the user's own, `module:Class`, and
+    `own_probes` are such evaluators.
+    """
 
     def config_of(name: str) -> Callable[[], type[MethodConfig]]:
         return lambda: method_class(name).Config
@@ -45,6 +49,7 @@ def known_names(own: str | None = None) -> Known:
         fewest_views=lambda name, config: method_class(name).views_needed(config),
         policy_problems=_policy_problems,
         encoders=encoder_names,
+        evaluators=lambda: [*choosable(), *own_probes],
     )
 
 
@@ -60,10 +65,19 @@ def check_config(sections: Sections, where: str = "configuration") -> RunConfig:
     """The configuration with every name and bound checked; no data are read. ConfigError lists all
     problems.
 
-    A method named `module:Class` is imported.
+    A method and evaluators named `module:Class` are imported.
     """
     name = sections.get("method", {}).get("name")
-    return build_config(sections, known_names(name if is_own(name) else None), where)
+    own = own_probes(sections)
+    for probe in own:
+        evaluator_class(probe)
+    return build_config(sections, known_names(name if is_own(name) else None, own), where)
+
+
+def own_probes(sections: Sections) -> list[str]:
+    """The evaluators of the user's own that evaluate.probes names."""
+    asked = sections.get("evaluate", {}).get("probes")
+    return [name for name in asked if is_own(name)] if isinstance(asked, list | tuple) else []
 
 
 def resolve(
@@ -104,7 +118,9 @@ def resolve(
             "optimizer": resolved_optimizer(config, method, batch),
             "schedule": resolved_schedule(config.schedule, config.train.epochs, method),
             "train": config.train.model_copy(update=train),
-            "evaluate": config.evaluate.model_copy(update={"online_probe": _online_probe(config)}),
+            "evaluate": config.evaluate.model_copy(
+                update={"online_probe": _online_probe(config), "probes": _probes(config)}
+            ),
             "classifier": _classifier(config, listing),
         }
     )
@@ -113,6 +129,11 @@ def resolve(
 def _online_probe(config: RunConfig) -> bool:
     asked = config.evaluate.online_probe
     return method_class(config.method_name).needs_labels if asked is None else asked
+
+
+def _probes(config: RunConfig) -> tuple[str, ...]:
+    asked = config.evaluate.probes
+    return tuple(measured_by_default()) if asked is None else asked
 
 
 def _classifier(config: RunConfig, listing: Listing) -> ClassifierConfig:

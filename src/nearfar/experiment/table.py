@@ -1,15 +1,21 @@
 """From several runs to one table, and to whether a difference is larger than the seeds' noise."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from nearfar.evaluate.measurement import Unit
+from nearfar.report.formats import difference_text, signed_figure
+
 UNTRAINED = "untrained"
-JUDGED_BY = ("linear_probe.top1", "test", "last")
-COSTS = ("train_seconds", "peak_memory_bytes")
+COSTS = (
+    ("train_seconds", "seconds of training", "seconds"),
+    ("peak_memory_bytes", "peak memory", "bytes"),
+)
 Results = list[dict[str, Any]]
 Key = tuple[str, str, str | None, str | None]
 
@@ -22,6 +28,7 @@ def build_table(results: Results) -> list[dict[str, Any]]:
     `probe` measured on other data has no place here.
     """
     values: dict[Key, list[float | None]] = defaultdict(list)
+    read: dict[str, dict[str, Any]] = {}  # how to read the number of a name
     seen: set[int] = set()
     for result in results:
         entries = [(result["method"], m) for m in result["measurements"] if "data" not in m]
@@ -31,67 +38,70 @@ def build_table(results: Results) -> list[dict[str, Any]]:
         for method, m in entries:
             if not isinstance(m["value"], list):
                 values[method, m["name"], m["split"], m["selection"]].append(m["value"])
-        for cost in COSTS:
+                read[m["name"]] = {key: m[key] for key in ("title", "unit", "better")}
+        for cost, title, unit in COSTS:
             values[result["method"], f"cost.{cost}", None, None].append(result["cost"][cost])
+            read[f"cost.{cost}"] = {"title": title, "unit": unit, "better": "lower"}
     ordered = sorted(values.items(), key=lambda item: item[0][0] != UNTRAINED)
-    return [_row(key, found) for key, found in ordered]
+    return [_row(key, found, read[key[1]]) for key, found in ordered]
 
 
-def _row(key: Key, found: list[float | None]) -> dict[str, Any]:
+def _row(key: Key, found: list[float | None], read: dict[str, Any]) -> dict[str, Any]:
     method, name, split, selection = key
     numbers = [value for value in found if value is not None]
     return {
         "method": method,
         "name": name,
+        "title": read["title"],
         "split": split,
         "selection": selection,
+        "unit": read["unit"],
+        "better": read["better"],
         "mean": float(np.mean(numbers)) if numbers else None,
         "sd": float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
         "seeds": len(found),
     }
 
 
-def compare_pairs(results: Results, methods: list[str]) -> list[dict[str, Any]]:
-    """Each pair of methods, then each method and the untrained encoder, on the test linear probe of
-    the last epoch, by Welch's 95 % interval over seeds.
+def compare_pairs(
+    results: Results, methods: list[str], judged_by: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Each pair of methods, then each method and the untrained encoder, on the one measurement that
+    they are judged by, by Welch's 95 % interval over seeds.
     """
-    scores = {
-        method: [
-            m["value"]
-            for result in results
-            if result["method"] == method
-            for m in result["measurements"]
-            if (m["name"], m["split"], m["selection"]) == JUDGED_BY and "data" not in m
-        ]
-        for method in methods
-    }
-    floors = {
-        result["seed"]: m["value"]
-        for result in results
-        for m in result["untrained"]
-        if m["name"] == JUDGED_BY[0]
-    }
+    asked = (judged_by["name"], judged_by["split"], judged_by["selection"])
+    scores: dict[str, list[float]] = {method: [] for method in methods}
+    floors: dict[int, float] = {}
+    unit: Unit = "fraction"
+    for result in results:
+        for m in result["measurements"]:
+            if (m["name"], m["split"], m["selection"]) == asked and "data" not in m:
+                scores[result["method"]].append(m["value"])
+                unit = m["unit"]
+        for m in result["untrained"]:
+            if m["name"] == judged_by["name"]:
+                floors[result["seed"]] = m["value"]
     scores[UNTRAINED] = list(floors.values())
     pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in methods)]
-    return [_pair(a, b, scores[a], scores[b]) for a, b in pairs if scores[a] and scores[b]]
+    return [
+        {"name": judged_by["name"], **_pair(a, b, scores[a], scores[b], unit)}
+        for a, b in pairs
+        if scores[a] and scores[b]
+    ]
 
 
-def _pair(a: str, b: str, of_a: list[float], of_b: list[float]) -> dict[str, Any]:
+def _pair(a: str, b: str, of_a: list[float], of_b: list[float], unit: Unit) -> dict[str, Any]:
     difference = float(np.mean(of_a) - np.mean(of_b))
     interval = welch_interval(of_a, of_b)
     larger = None if interval is None else bool(interval[0] > 0 or interval[1] < 0)
-    points = f"{a} minus {b}: {100 * difference:+.1f} points"
+    points = f"{a} minus {b}: {difference_text(difference, unit)}"
     if interval is None:
         text = f"{points}; one seed cannot tell it from noise"
     else:
         verdict = "larger than" if larger else "not larger than"
-        low, high = (100 * end for end in interval)
-        text = (
-            f"{points} (95 % interval {low:+.1f} to {high:+.1f} over seeds): {verdict} the seeds'"
-            " noise"
-        )
+        low, high = (signed_figure(end, unit) for end in interval)
+        text = f"{points} (95 % interval {low} to {high} over seeds): {verdict} the seeds' noise"
     return {
-        "name": JUDGED_BY[0],
         "a": a,
         "b": b,
         "difference": difference,

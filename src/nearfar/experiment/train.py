@@ -113,9 +113,7 @@ def finished(out: Path, config: RunConfig) -> dict[str, Any] | None:
     results = files.read_json(out / files.RESULTS)
     needed = [files.ENCODER, files.ENCODER_JSON]
     stage = config.classifier
-    if stage.kind or any(
-        m["name"].startswith("linear_probe.") for m in results.get("measurements", [])
-    ):
+    if stage.kind or results.get("confusion") is not None:  # it is a classifier's
         needed.append(files.CLASSIFIER)
     if stage.kind and stage.encoder == "finetuned":
         needed.append(files.ENCODER_FINETUNED)

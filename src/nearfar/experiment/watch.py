@@ -11,7 +11,8 @@ from typing import Any, final
 
 from nearfar.core.errors import DivergedError, RunError, TrainingStoppedError
 from nearfar.core.progress import Progress
-from nearfar.evaluate.doctor import Facts, Row, Stopped, Verdict, judge
+from nearfar.evaluate.case import Facts, Row, Stopped, Verdict
+from nearfar.evaluate.doctor import judge
 from nearfar.experiment import folder as files
 from nearfar.methods import method_class
 

@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from nearfar.report.formats import Unit
+
 Selection = Literal["last", "validation"]
+Better = Literal["higher", "lower"]
 
 
 class Record(BaseModel):
@@ -18,14 +21,15 @@ class Record(BaseModel):
 
 
 class Measurement(Record):
-    """One number, or one a class, with what it takes to read it. Accuracies are fractions in [0,
-    1].
-    """
+    """One number, or one a class, with what it takes to read it."""
 
     name: str
+    title: str = ""
     split: str | None = None
     selection: Selection | None = None
     value: float | tuple[float | None, ...] | None = None
+    unit: Unit = "fraction"
+    better: Better | None = "higher"
     n: int | None = None
     interval: tuple[float, float] | None = None  # 95 %
     protocol: str = ""
@@ -35,6 +39,14 @@ class Measurement(Record):
     def number(self) -> float | None:
         """The value where it is one number, else None."""
         return self.value if isinstance(self.value, float) else None
+
+
+class JudgedBy(Record):
+    """The one number that methods are judged by."""
+
+    name: str
+    split: str
+    selection: Selection
 
 
 class DataSummary(Record):
@@ -66,7 +78,7 @@ class Confusion(Record):
     """counts[true][predicted] of the last encoder, by the linear probe or a classifier stage."""
 
     split: str = "test"
-    by: str = "linear_probe"
+    by: str = "linear probe"
     counts: tuple[tuple[int, ...], ...]
 
 
@@ -91,6 +103,8 @@ class Results(Record):
     train: dict[str, Any] = Field(default_factory=dict)
     measurements: tuple[Measurement, ...] = ()
     untrained: tuple[Measurement, ...] = ()
+    shown: tuple[str, ...] = ()  # names of the measurements that summaries show, in their order
+    judged_by: JudgedBy
     confusion: Confusion | None = None
     cost: Cost = Cost()
     diagnosis: tuple[str, ...] = ()
@@ -134,8 +148,11 @@ class TableEntry(Record):
 
     method: str
     name: str
+    title: str = ""
     split: str | None = None
     selection: Selection | None = None
+    unit: Unit = "fraction"
+    better: Better | None = "higher"
     mean: float | None = None
     sd: float | None = None
     seeds: int = 1
@@ -165,6 +182,8 @@ class CompareFile(Record):
     """compare.json of a comparison."""
 
     table: tuple[TableEntry, ...] = ()
+    shown: tuple[str, ...] = ()
+    judged_by: JudgedBy
     comparisons: tuple[Comparison, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     runs: tuple[str, ...] = ()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from nearfar.evaluate.doctor import Facts, Row, Stopped, healthy_line, judge
+from nearfar.evaluate.case import Facts, Row, Stopped
+from nearfar.evaluate.doctor import healthy_line, judge
 
 FACTS = Facts(
     "simclr", labeled=False, width=64, rows_a_step=256, lr=0.5, temperature=0.2, warmup_epochs=1.0
