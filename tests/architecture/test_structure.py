@@ -58,6 +58,7 @@ def test_the_walk_sees_the_whole_package():
         "methods",
         "nn",
         "report",
+        "run_folder",
         "training",
         "views",
     }
@@ -134,7 +135,15 @@ def _compare(path: Path, lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["nearfar.cli.main", "nearfar.config.loading", "nearfar.core.errors", "nearfar"]
+    "module",
+    [
+        "nearfar.cli.main",
+        "nearfar.config.loading",
+        "nearfar.core.errors",
+        "nearfar.run_folder.folder",
+        "nearfar.run_folder.choosing",
+        "nearfar",
+    ],
 )
 def test_what_answers_at_once_imports_no_torch(module):
     code = (

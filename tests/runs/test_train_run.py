@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from nearfar.evaluate import features
 from nearfar.experiment import evaluation, plan
 from nearfar.experiment import run as run_module
 from nearfar.experiment import train as train_module
-from nearfar.report import loading_lines
+from nearfar.report import loading_lines, page
 from nearfar.training.loop import fit
 
 TINY = ("--epochs", "2", "--batch-size", "128", "--set", "evaluate.selections=2")
@@ -454,7 +453,7 @@ def test_a_disk_that_is_full_for_the_page_alone_says_that_the_run_is_complete(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(tempfile, "mkstemp", full)
+        patched.setattr(page, "whole", full)
         ended = nearfar_command(
             "train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY
         )

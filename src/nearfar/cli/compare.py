@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfar.cli import options as opt
+from nearfar.run_folder.names import COMPARE, REPORT
 
 Methods = Annotated[
     str, typer.Option(help="names, comma-separated, MODULE:CLASS for your own; or all")
@@ -121,7 +122,7 @@ def _text(results: dict[str, Any], out: Path) -> str:
         *([] if measured else ["nothing was measured; the report says why"]),
         *_differences(results, found),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
-        f"report: {out / 'report.html'}",
+        f"report: {out / REPORT}",
     ]
     return "\n".join(lines)
 
@@ -176,7 +177,7 @@ def _differences(results: dict[str, Any], found: Found) -> list[str]:
     best = min(known, key=lambda row: row["mean"] if lower else -row["mean"])["method"]
     rest = (
         f"{len(pairs)} pairs in all, of which those of {best} are shown; the others: the report,"
-        " compare.json"
+        f" {COMPARE}"
     )
     return [*(pair["text"] for pair in pairs if best in (pair["a"], pair["b"])), rest]
 

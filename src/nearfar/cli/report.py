@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nearfar.cli import options as opt
+from nearfar.run_folder.names import REPORT
 
 
 def report(
@@ -14,7 +15,7 @@ def report(
         typer.Argument(metavar="RUN|DIR...", help="run folders, or a comparison's folder"),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="file to write (default report.html in the first folder)")
+        Path | None, typer.Option(help=f"file to write (default {REPORT} in the first folder)")
     ] = None,
     force: opt.ForceFile = False,
     as_json: opt.Json = False,
@@ -26,7 +27,7 @@ def report(
         opt.refuse_existing(out, force=force)
     from nearfar.report import write_report
 
-    written = write_report(runs, out or runs[0] / "report.html")
+    written = write_report(runs, out or runs[0] / REPORT)
     if as_json:
         opt.print_json({"report": str(written)})
     else:

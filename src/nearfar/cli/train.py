@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfar.cli import options as opt
+from nearfar.run_folder.names import REPORT
 
 DEFAULT_METHOD = "supcon"
 
@@ -70,7 +71,7 @@ def train(
             print(_table(run.results))
         for line in run.results["diagnosis"]:
             print(line)
-        print(f"report: {run.path / 'report.html'}")
+        print(f"report: {run.path / REPORT}")
 
 
 def _table(results: dict[str, Any]) -> str:

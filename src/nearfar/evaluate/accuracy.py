@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import recall_score
 
 from nearfar.evaluate.base import Context
-from nearfar.evaluate.measurement import Measurement
+from nearfar.run_folder.records import Measurement
 
 BALANCED_DIFFERS = 0.005  # half a point
 

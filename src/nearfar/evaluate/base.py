@@ -17,8 +17,8 @@ from nearfar.config.models import Section
 from nearfar.data.store import ImageData
 from nearfar.evaluate.classifier import Classifier, Trained
 from nearfar.evaluate.features import SPLITS, EvaluationView, Features, extract
-from nearfar.evaluate.measurement import Measurement, Selection
 from nearfar.nn.encoders import Encoder
+from nearfar.run_folder.records import Measurement, Selection
 
 Need = Literal["labels", "features", "images", "head", "classifier"]
 # by_default: unless evaluate.probes names others; if_named: only where evaluate.probes names it;

@@ -9,7 +9,7 @@ from nearfar.core.randomness import stream_seed
 from nearfar.evaluate.base import Context, Evaluator, EvaluatorConfig, Outcome
 from nearfar.evaluate.features import Features
 from nearfar.evaluate.logistic import LinearProbe, linear_probe
-from nearfar.evaluate.measurement import Measurement
+from nearfar.run_folder.records import Measurement
 
 DRAWS = 5
 

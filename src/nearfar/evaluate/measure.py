@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nearfar.core.own import is_own
 from nearfar.evaluate import EVALUATORS, evaluator_class
 from nearfar.evaluate.base import Classified, Context, Evaluator, Outcome
-from nearfar.evaluate.measurement import Measurement
+from nearfar.run_folder.records import Measurement
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
-from nearfar.evaluate.measurement import Measurement
 from nearfar.experiment import folder as files
 from nearfar.experiment.encoding import make_encoder, same_start
 from nearfar.experiment.page import write_comparison
@@ -29,6 +28,8 @@ from nearfar.experiment.table import build_table, compare_pairs
 from nearfar.experiment.train import finished
 from nearfar.methods import METHODS, method_class
 from nearfar.report.formats import images_of_each
+from nearfar.run_folder.comparison import ComparisonResults
+from nearfar.run_folder.records import Measurement
 
 ALL = "all"
 
@@ -282,7 +283,7 @@ def _execute(jobs: list[Job], out: Path, progress: Progress) -> list[dict[str, A
                 raise TrainingStoppedError(f"{stop}; {how}") from stop
             progress.say(how)
             raise
-        floors[start] = [Measurement(**m) for m in result["untrained"]]
+        floors[start] = [Measurement.model_validate(m) for m in result["untrained"]]
         results.append(result)
     return results
 
@@ -296,7 +297,7 @@ def _summary(
     out: Path,
     request: Request,
 ) -> dict[str, Any]:
-    return {
+    content = {
         "nearfar": __version__,
         "command": request.command,
         "data": results[0]["data"],
@@ -311,3 +312,4 @@ def _summary(
         "runs": [str(job.out.relative_to(out)) for job in jobs],
         "report": str(out / files.REPORT),
     }
+    return ComparisonResults.read(content, files.COMPARE, "please report this").as_json()

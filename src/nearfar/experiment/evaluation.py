@@ -21,11 +21,11 @@ from nearfar.evaluate.classifier import Trained
 from nearfar.evaluate.features import EvaluationView, Features, extract, extract_splits
 from nearfar.evaluate.knn import knn_accuracy
 from nearfar.evaluate.measure import Measured, measure
-from nearfar.evaluate.measurement import Measurement, Selection
 from nearfar.experiment import folder as files
 from nearfar.experiment.embeddings import spread, write_embeddings, write_unlabeled
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
+from nearfar.run_folder.records import Measurement, Selection
 from nearfar.training.checkpoint import Counters
 from nearfar.training.loop import what_to_try
 

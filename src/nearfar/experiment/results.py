@@ -5,11 +5,12 @@ from typing import Any
 
 from nearfar import __version__
 from nearfar.evaluate.measure import judged_by
-from nearfar.evaluate.measurement import Measurement
 from nearfar.experiment.evaluation import Evaluated, Stage
 from nearfar.experiment.plan import policy_name
 from nearfar.methods import method_class
 from nearfar.nn.encoders import Encoder
+from nearfar.run_folder.names import RESULTS
+from nearfar.run_folder.records import Measurement, Results
 from nearfar.training.checkpoint import Counters
 from nearfar.views.reading import read_policy
 
@@ -27,7 +28,7 @@ def results_json(
     """
     config = stage.config
     done = evaluated or Evaluated()
-    return {
+    content = {
         "nearfar": __version__,
         "method": config.method_name,
         "seed": config.train.seed,
@@ -61,6 +62,7 @@ def results_json(
             *_diagnosis(stage, counters, complete=evaluated is not None),
         ],
     }
+    return Results.read(content, RESULTS, "please report this").as_json()
 
 
 def _diagnosis(stage: Stage, counters: Counters, *, complete: bool) -> list[str]:

@@ -16,7 +16,6 @@ from nearfar.core.errors import RunError, TrainingStoppedError
 from nearfar.core.progress import Progress
 from nearfar.core.randomness import seeded, stream_seed
 from nearfar.data.store import ImageData
-from nearfar.evaluate.measurement import Measurement
 from nearfar.experiment import folder as files
 from nearfar.experiment.assembly import make_batches, make_online_probe
 from nearfar.experiment.classifier import train_classifier
@@ -39,6 +38,7 @@ from nearfar.experiment.views import run_sheet
 from nearfar.experiment.watch import Watch
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
+from nearfar.run_folder.records import Measurement
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.loop import Row, fit

@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from nearfar.evaluate.measurement import Unit
 from nearfar.report.formats import difference_text, signed_figure
+from nearfar.run_folder.comparison import COSTS
+from nearfar.run_folder.records import Unit
 
 UNTRAINED = "untrained"
-COSTS = (
-    ("train_seconds", "seconds of training", "seconds"),
-    ("peak_memory_bytes", "peak memory", "bytes"),
-)
 Results = list[dict[str, Any]]
 Key = tuple[str, str, str | None, str | None]
 
@@ -39,9 +36,10 @@ def build_table(results: Results) -> list[dict[str, Any]]:
             if not isinstance(m["value"], list):
                 values[method, m["name"], m["split"], m["selection"]].append(m["value"])
                 read[m["name"]] = {key: m[key] for key in ("title", "unit", "better")}
-        for cost, title, unit in COSTS:
-            values[result["method"], f"cost.{cost}", None, None].append(result["cost"][cost])
-            read[f"cost.{cost}"] = {"title": title, "unit": unit, "better": "lower"}
+        for name, (title, unit) in COSTS.items():
+            cost = result["cost"][name.removeprefix("cost.")]
+            values[result["method"], name, None, None].append(cost)
+            read[name] = {"title": title, "unit": unit, "better": "lower"}
     ordered = sorted(values.items(), key=lambda item: item[0][0] != UNTRAINED)
     return [_row(key, found, read[key[1]]) for key, found in ordered]
 
@@ -74,9 +72,10 @@ def compare_pairs(
     floors: dict[int, float] = {}
     unit: Unit = "fraction"
     for result in results:
+        of_method = scores.setdefault(result["method"], [])
         for m in result["measurements"]:
             if (m["name"], m["split"], m["selection"]) == asked and "data" not in m:
-                scores[result["method"]].append(m["value"])
+                of_method.append(m["value"])
                 unit = m["unit"]
         for m in result["untrained"]:
             if m["name"] == judged_by["name"]:

@@ -5,9 +5,10 @@ that.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nearfar.report.contract import Comparison, TableEntry
-from nearfar.report.formats import Unit, apart, headed, signed
+from nearfar.report.formats import apart, headed, signed
 from nearfar.report.groups import UNTRAINED, Findings
+from nearfar.run_folder.comparison import Difference, TableEntry
+from nearfar.run_folder.records import Unit
 
 MOST_SENTENCES = 10  # four methods and the untrained encoder
 
@@ -47,7 +48,7 @@ def differences(found: Findings) -> Differences:
     return Differences(triangle=_triangle(found, known))
 
 
-def _sentence(c: Comparison, unit: Unit) -> str:
+def _sentence(c: Difference, unit: Unit) -> str:
     """Its own words where it has some."""
     if c.text or c.difference is None:
         return c.text
@@ -62,10 +63,11 @@ def _judged(found: Findings) -> TableEntry:
     """An entry of the number that methods are judged by, for its title, unit and better."""
     name = found.judged_by.name
     entries = [entry for entry in found.table if entry.name == name]
-    return entries[0] if entries else TableEntry(method=UNTRAINED, name=name, title=name)
+    nothing = TableEntry(method=UNTRAINED, name=name, title=name, unit="fraction", better=None)
+    return entries[0] if entries else nothing
 
 
-def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
+def _triangle(found: Findings, known: Sequence[Difference]) -> Triangle:
     by = {frozenset((c.a, c.b)): c for c in known}
     # equal scores keep this order
     compared = dict.fromkeys([*(c.a for c in known), *(c.b for c in known)])
@@ -91,7 +93,7 @@ def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
     )
 
 
-def _cell(c: Comparison | None, better: str, like: TableEntry) -> Cell | None:
+def _cell(c: Difference | None, better: str, like: TableEntry) -> Cell | None:
     if c is None or c.difference is None:
         return None
     difference = c.difference if c.a == better else -c.difference

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Literal
+
+from nearfar.run_folder.records import Unit
 
 MISSING = "–"
 
-# as a record of the run folder names them
-Unit = Literal["fraction", "nats", "count", "ratio", "seconds", "bytes"]
 _WORDS: Mapping[Unit, str] = {"fraction": "%", "nats": "nats"}  # of the others the figure says it
 
 

@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from nearfar.report.contract import Comparison, JudgedBy, LeftOut, Measurement, TableEntry
 from nearfar.report.read import Run, Source
+from nearfar.run_folder.comparison import COSTS, Difference, LeftOut, TableEntry
+from nearfar.run_folder.records import JudgedBy, Measurement
 
 UNTRAINED = "untrained"
-_COSTS = (
-    Measurement(
-        name="cost.train_seconds", title="seconds of training", unit="seconds", better="lower"
-    ),
-    Measurement(name="cost.peak_memory_bytes", title="peak memory", unit="bytes", better="lower"),
-)
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class Findings:
     table: tuple[TableEntry, ...]
     judged_by: JudgedBy
     shown: tuple[str, ...] = ()  # names of the table's columns
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     command: str = ""
     same_data: bool = True
@@ -184,9 +179,10 @@ def gather(groups: Sequence[Group]) -> list[TableEntry]:
     for group in groups:
         runs = group.complete
         table += _entries(group.label, [run.results.own for run in runs])
-        for cost in _COSTS:
-            costs = [getattr(run.results.cost, cost.name.removeprefix("cost.")) for run in runs]
-            known = [value for value in costs if value is not None]
+        for name, (title, unit) in COSTS.items():
+            costs = [getattr(run.results.cost, name.removeprefix("cost.")) for run in runs]
+            known = [cost for cost in costs if cost is not None]
+            cost = Measurement(name=name, title=title, unit=unit, better="lower")
             table.append(_entry(group.label, cost, known))
     floors: dict[str, Measurement] = {}
     for run in (run for group in groups for run in group.complete):

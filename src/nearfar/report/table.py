@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from nearfar.report.contract import TableEntry
 from nearfar.report.formats import (
     MISSING,
-    Unit,
     capitalized,
     count,
     figure,
@@ -17,6 +15,8 @@ from nearfar.report.formats import (
     plural,
 )
 from nearfar.report.groups import UNTRAINED, Findings, Group
+from nearfar.run_folder.comparison import TableEntry
+from nearfar.run_folder.records import Unit
 
 _SELECTIONS = {"last": "last epoch", "validation": "best on validation"}
 
@@ -147,7 +147,7 @@ def _caption(found: Findings, split: str, columns: Sequence[Column]) -> str:
     if seeds == 1 and not any(entry.interval for entry in found.table):
         spread = "one seed, so no spread is known"
     trained = images_of_each(
-        {group.label: group.first.results.train.get("images", 0) for group in found.groups}
+        {group.label: group.first.results.train.images or 0 for group in found.groups}
     )
     unit = "In %" if all(column.unit == "fraction" for column in columns) else "Measured"
     others = f"The methods were {trained}. " if trained else ""

@@ -4,9 +4,7 @@ made.
 
 from dataclasses import dataclass
 
-from nearfar.report.contract import Comparison, TableEntry
 from nearfar.report.formats import (
-    Unit,
     apart,
     capitalized,
     interval,
@@ -18,6 +16,9 @@ from nearfar.report.formats import (
 from nearfar.report.groups import UNTRAINED, Findings, Group
 from nearfar.report.read import Run
 from nearfar.report.table import spoken_split
+from nearfar.run_folder.comparison import Difference, TableEntry
+from nearfar.run_folder.names import EMBEDDINGS, ENCODER_JSON, METRICS
+from nearfar.run_folder.records import Unit
 
 LISTED = 4  # methods that a sentence names with their scores
 
@@ -159,7 +160,7 @@ def _details(found: Findings, ranked: list[TableEntry]) -> str:
     return " ".join(lines)
 
 
-def _interval(comparison: Comparison | None, unit: Unit) -> str:
+def _interval(comparison: Difference | None, unit: Unit) -> str:
     """Of the difference of the best and the other, so turned that it has the sign of the gap."""
     if comparison is None or comparison.interval is None or comparison.difference is None:
         return ""
@@ -178,7 +179,7 @@ def _larger(found: Findings, a: TableEntry, b: TableEntry) -> bool | None:
     return comparison.larger_than_noise if comparison is not None else None
 
 
-def _comparison(found: Findings, a: str, b: str) -> Comparison | None:
+def _comparison(found: Findings, a: str, b: str) -> Difference | None:
     for comparison in found.comparisons:
         if comparison.name == found.judged_by.name and {comparison.a, comparison.b} == {a, b}:
             return comparison
@@ -195,15 +196,15 @@ def _nothing_measured(found: Findings) -> str:
         images = plural(results.data.n_unlabeled + results.data.n_train, "image")
         trained = f"{names} trained on {images} of {results.data.name}"
         return f"{trained}; there are no labels, so no accuracy was measured."
-    return f"{names} trained on {results.data.name}; nothing was measured that they are judged by."
+    return f"{names} trained on {results.data.name}; {found.judged_by.name} was not measured."
 
 
 def _epochs(run: Run) -> str:
     done = max((epoch.epoch for epoch in run.metrics), default=0)
-    planned = run.results.train.get("epochs")
+    planned = run.results.train.epochs
     return (
         f"after {done} of {planned} epochs"
-        if isinstance(planned, int)
+        if planned is not None
         else f"after {plural(done, 'epoch')}"
     )
 
@@ -240,11 +241,13 @@ def missing(group: Group) -> list[str]:
         elif not data.n_test:
             lines.append(f"{who}: there is no test split, so nothing is reported on test.")
         if run.rows is None:
-            lines.append(f"{who}: no embeddings.npz, so no map and no pictures of mistakes.")
+            lines.append(f"{who}: no {EMBEDDINGS}, so no map and no pictures of mistakes.")
         if not run.metrics:
-            lines.append(f"{who}: no metrics.jsonl, so no learning curves.")
+            lines.append(f"{who}: no {METRICS}, so no learning curves.")
         if run.encoder is None:
-            lines.append(f"{who}: no encoder.json, so the lines that load the encoder are missing.")
+            lines.append(
+                f"{who}: no {ENCODER_JSON}, so the lines that load the encoder are missing."
+            )
     return lines
 
 

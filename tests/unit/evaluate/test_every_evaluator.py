@@ -12,7 +12,7 @@ from nearfar.evaluate import EVALUATORS, choosable, evaluator_class, measured_by
 from nearfar.evaluate.base import Context, Evaluator, EvaluatorConfig, Images, Need, When
 from nearfar.evaluate.classifier import Classifier, Trained
 from nearfar.evaluate.features import EvaluationView
-from nearfar.evaluate.measurement import Better, Unit
+from nearfar.run_folder.records import Better, Unit
 
 
 def full() -> Context:

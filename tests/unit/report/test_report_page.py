@@ -304,7 +304,11 @@ def test_a_file_cut_short_is_named_with_what_to_do(tmp_path: Path, name: str, ke
     content = (run / name).read_bytes()
     (run / name).write_bytes(content[: int(keep * len(content))])
     with pytest.raises(
-        RunError, match=rf"{name}: .*; make the run again: nearfar train .* --force"
+        RunError,
+        match=(
+            rf"{name}(:| cannot be read \(cut short\?\):) .*; make the run again: nearfar train .*"
+            r" --force"
+        ),
     ):
         _page(run)
     assert not list(run.glob("*report.html*"))
