@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import nearfar
+from nearfar.api.across_seeds import compare_pairs, welch_interval
 from nearfar.core.errors import TrainingStoppedError
-from nearfar.evaluate.across_seeds import compare_pairs, welch_interval
 from nearfar.methods import METHODS, method_class
 from nearfar.run_folder.folder import RunFolder
 

@@ -10,6 +10,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from nearfar.api.across_seeds import summarize
 from nearfar.api.fitting import ALL, checked_methods, fitting, left_line, still_fitting
 from nearfar.api.request import (
     Data,
@@ -27,7 +28,6 @@ from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
-from nearfar.evaluate.across_seeds import summarize
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.page import write_comparison
 from nearfar.experiment.planning import planned

@@ -8,13 +8,14 @@ from nearfar.api.request import Request
 from nearfar.config.loading import Sections, merge, nearest
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, DataError, UserError
+from nearfar.core.own import is_own
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.store import ImageData
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.resolve import refuse_unread, resolve
 from nearfar.experiment.setup import Setup
-from nearfar.methods import METHODS, is_own, method_class
+from nearfar.methods import METHODS, method_class
 from nearfar.run_folder.records import LeftOut
 
 ALL = "all"

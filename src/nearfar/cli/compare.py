@@ -23,8 +23,6 @@ Methods = Annotated[
 Seeds = Annotated[int, typer.Option(help="number of runs per method, with seeds 0, 1, 2, ...")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
-CLASSIFIER = "classifier.top1"
-COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
 
 
 def compare(
@@ -63,7 +61,7 @@ def compare(
         classifier=classifier,
         strict=strict,
     )
-    with opt.own_methods(methods, None):
+    with opt.own_code(chosen, recipe, methods):
         done = api.compare(
             data,
             methods=methods,
@@ -108,7 +106,7 @@ def demo(
     chosen = opt.asked(
         settings, size=size, batch_size=batch_size, pretrained=pretrained, strict=strict
     )
-    with opt.own_methods(methods, None):
+    with opt.own_code(chosen, recipe, methods):
         done = api.demo(
             methods=methods,
             seeds=seeds,
@@ -136,19 +134,9 @@ def _text(results: dict[str, Any], out: Path) -> str:
     from nearfar.report.formats import images_of_each
 
     found = {(row["method"], row["name"], row["selection"]): row for row in results["table"]}
-    staged = any(row["name"] == CLASSIFIER for row in results["table"])
-    columns = (*COLUMNS, CLASSIFIER) if staged else COLUMNS
-    rows = []
-    for method in ["untrained", *results["methods"]]:
-        selection = None if method == "untrained" else "last"
-        cells = [_percent(found.get((method, name, selection))) for name in columns]
-        chosen = _percent(found.get((method, COLUMNS[0], "validation")))
-        seconds = found.get((method, "cost.train_seconds", None))
-        rows.append([method, *cells, chosen, f"{seconds['mean']:.1f}" if seconds else "-"])
+    headings, rows = _table(results, found)
     facts = results["data"]
     measured = any(row["split"] for row in results["table"])
-    headings = ["test, %", "linear probe", "kNN", "10 labels a class"]
-    headings += [*(["classifier stage"] if staged else []), "linear, selected epoch", "seconds"]
     lines = [
         opt.table(headings, rows),
         (
@@ -164,9 +152,41 @@ def _text(results: dict[str, Any], out: Path) -> str:
     return "\n".join(lines)
 
 
-def _differences(
-    results: dict[str, Any], found: dict[tuple[str, str, str | None], Any]
-) -> list[str]:
+Found = dict[tuple[str, str, str | None], dict[str, Any]]
+
+
+def _table(results: dict[str, Any], found: Found) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: what was measured of every method, in the order of `shown`; then the
+    selected epoch, on what methods are judged by.
+    """
+    from nearfar.report.formats import headed
+
+    methods, judged = results["methods"], results["judged_by"]["name"]
+    like = {row["name"]: row for row in results["table"]}
+    shown = [
+        name
+        for name in results["shown"]
+        if all((method, name, "last") in found for method in methods)
+    ]
+    percent = all(like[name]["unit"] == "fraction" for name in shown)
+    titles = {
+        name: like[name]["title"] if percent else headed(like[name]["title"], like[name]["unit"])
+        for name in shown
+    }
+    rows = []
+    for method in ["untrained", *methods]:
+        selection = None if method == "untrained" else "last"
+        cells = [_cell(found.get((method, name, selection))) for name in shown]
+        seconds = found.get((method, "cost.train_seconds", None))
+        rows.append([method, *cells])
+        if judged in shown:
+            rows[-1].append(_cell(found.get((method, judged, "validation"))))
+        rows[-1].append(f"{seconds['mean']:.1f}" if seconds else "-")
+    selected = [f"{titles[judged]}, selected epoch"] if judged in shown else []
+    return ["test, %" if percent else "test", *titles.values(), *selected, "seconds"], rows
+
+
+def _differences(results: dict[str, Any], found: Found) -> list[str]:
     """What is said of each pair of methods; of many methods only what is said of the best, the rest
     in the report.
     """
@@ -175,11 +195,11 @@ def _differences(
     pairs = [pair for pair in results["comparisons"] if pair["b"] != "untrained"]
     if len(results["comparisons"]) <= MOST_SENTENCES:
         return [pair["text"] for pair in pairs]
-    means = {
-        method: found.get((method, COLUMNS[0], "last"), {}).get("mean") or 0.0
-        for method in results["methods"]
-    }
-    best = max(means, key=lambda method: means[method])
+    judged = (results["judged_by"]["name"], results["judged_by"]["selection"])
+    entries = [found.get((method, *judged)) for method in results["methods"]]
+    known = [row for row in entries if row is not None and row["mean"] is not None]
+    lower = known[0]["better"] == "lower"
+    best = min(known, key=lambda row: row["mean"] if lower else -row["mean"])["method"]
     rest = (
         f"{len(pairs)} pairs in all, of which those of {best} are shown; the others: the report,"
         f" {COMPARE}"
@@ -187,8 +207,9 @@ def _differences(
     return [*(pair["text"] for pair in pairs if best in (pair["a"], pair["b"])), rest]
 
 
-def _percent(row: dict[str, Any] | None) -> str:
+def _cell(row: dict[str, Any] | None) -> str:
+    from nearfar.report.formats import figure
+
     if row is None or row["mean"] is None:
         return "-"
-    spread = f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else ""
-    return f"{100 * row['mean']:.1f}{spread}"
+    return figure(row["mean"], row["unit"], row["sd"])

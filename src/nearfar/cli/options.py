@@ -100,14 +100,13 @@ RunFolder = Annotated[
 
 
 @contextmanager
-def own_methods(methods: str | None, recipe: Path | None) -> Iterator[None]:
-    """Methods of the user's own, `module:Class`, may stand in the current folder, as with python
-    itself. `methods`: their names with commas between; without any, the recipe's.
+def own_code(settings: dict[str, Any], recipe: Path | None, methods: str | None) -> Iterator[None]:
+    """Methods and evaluators of the user's own, `module:Class`, may stand in the current folder, as
+    with python itself. `methods`: names with commas between.
 
     OwnMethodError: an unforeseen error while there is one.
     """
-    named = methods or _method_of(recipe)
-    own = [name.strip() for name in named.split(",") if ":" in name]
+    own = [name for name in _named(settings, recipe, methods) if ":" in name]
     if own:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -122,13 +121,19 @@ def own_methods(methods: str | None, recipe: Path | None) -> Iterator[None]:
         ) from error
 
 
-def _method_of(recipe: Path | None) -> str:
-    """The method that a recipe names; what is wrong with the file is said where it is read."""
-    from nearfar.config.loading import read_toml
+def _named(settings: dict[str, Any], recipe: Path | None, methods: str | None) -> list[str]:
+    """Every method and evaluator that is asked for; what is wrong with a recipe is said where it is
+    read.
+    """
+    from nearfar.config.loading import Sections, read_toml
 
+    base: Sections = {}
     with suppress(UserError):
-        return str(read_toml(recipe).get("method", {}).get("name", "")) if recipe else ""
-    return ""
+        base = read_toml(recipe) if recipe is not None else {}
+    asked = settings.get("method.name") or methods or base.get("method", {}).get("name") or ""
+    probes = settings.get("evaluate.probes") or base.get("evaluate", {}).get("probes") or ()
+    names = [*str(asked).split(","), *(probes if isinstance(probes, list | tuple) else ())]
+    return [name.strip() for name in names if isinstance(name, str)]
 
 
 def say_starting(*, quiet: bool) -> None:

@@ -53,7 +53,7 @@ def train(
         classifier=classifier,
         strict=strict,
     )
-    with opt.own_methods(chosen.get("method.name") or method, recipe):
+    with opt.own_code(chosen, recipe, method):
         run = api.train(
             data,
             method=method,
@@ -80,15 +80,22 @@ def train(
 
 
 def _table(results: dict[str, Any]) -> str:
-    rows: dict[str, list[str]] = {}
+    from nearfar.report.formats import figure, quantity
+
     columns = ["last", "validation", "untrained"]
-    for m in [*results["measurements"], *results["untrained"]]:
-        if isinstance(m["value"], list) or "data" in m:
-            continue
-        row = rows.setdefault(m["name"], ["-", "-", "-"])
-        low_high = (
-            f" ({100 * m['interval'][0]:.1f}-{100 * m['interval'][1]:.1f})" if m["interval"] else ""
-        )
-        row[columns.index(m["selection"] or "untrained")] = f"{100 * m['value']:.1f}{low_high}"
-    headings = ["test, %", "last epoch", "selected epoch", "untrained encoder"]
-    return opt.table(headings, [[name, *cells] for name, cells in rows.items()])
+    measured = [
+        m
+        for m in [*results["measurements"], *results["untrained"]]
+        if not isinstance(m["value"], list) and "data" not in m
+    ]
+    percent = all(m["unit"] == "fraction" for m in measured)
+    rows: dict[str, list[str]] = {}
+    for m in measured:
+        row = rows.setdefault(m["title"], ["-", "-", "-"])
+        ends = [figure(end, m["unit"]) for end in m["interval"] or ()]
+        text = (figure if percent else quantity)(m["value"], m["unit"])
+        at = columns.index(m["selection"] or "untrained")
+        row[at] = f"{text} ({'-'.join(ends)})" if ends else text
+    headings = ["test, %" if percent else "test", "last epoch", "selected epoch"]
+    headings.append("untrained encoder")
+    return opt.table(headings, [[title, *cells] for title, cells in rows.items()])

@@ -153,12 +153,12 @@ class EncoderConfig(Section):
 
 
 class EvaluateConfig(Section):
-    probes: tuple[Literal["linear", "knn", "few_label"], ...] = Field(
-        ("linear", "knn", "few_label"),
+    probes: tuple[str, ...] | None = Field(
+        None,
         strict=False,
         description=(
-            "how the frozen encoder is measured: linear (linear classifier), knn (nearest"
-            " neighbors), few_label (linear classifier on 10 labels per class)"
+            "names of the evaluators that measure the frozen encoder, MODULE:CLASS for your own"
+            " (default: all that cost little)"
         ),
     )
     map_rows: int = Field(

@@ -65,3 +65,8 @@ def extract_splits(
             x = extract(encoder, samples, rows, bar)
             found[name] = Features(x, samples.labels[rows].numpy(), rows.numpy())
     return found
+
+
+def spread(rows: Int64[Tensor, " row"], most: int) -> Int64[Tensor, " few"]:
+    """At most so many of the rows, evenly spread."""
+    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), most)).round().long()]

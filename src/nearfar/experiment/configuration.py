@@ -8,7 +8,9 @@ from typing import Any
 from nearfar.config.loading import Known, Sections, build_config
 from nearfar.config.models import MethodConfig, RunConfig
 from nearfar.core.errors import ConfigError
-from nearfar.methods import METHODS, is_own, method_class
+from nearfar.core.own import is_own
+from nearfar.evaluate import choosable, evaluator_class
+from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import encoder_names
 from nearfar.views.reading import read_policy
 
@@ -16,14 +18,24 @@ from nearfar.views.reading import read_policy
 def check_config(sections: Sections, where: str = "configuration") -> RunConfig:
     """The checked configuration. ConfigError lists all problems.
 
-    A method named `module:Class` is imported.
+    A method and evaluators named `module:Class` are imported.
     """
-    name = sections.get("method", {}).get("name")
-    return build_config(sections, known_names(name if is_own(name) else None), where)
+    name, probes = sections.get("method", {}).get("name"), _own_probes(sections)
+    for probe in probes:
+        evaluator_class(probe)
+    return build_config(sections, known_names(name if is_own(name) else None, probes), where)
 
 
-def known_names(own: str | None = None) -> Known:
-    """What a configuration may name; `own` is a method of the user's own, `module:Class`."""
+def _own_probes(sections: Sections) -> list[str]:
+    """The evaluators of the user's own that evaluate.probes names."""
+    asked = sections.get("evaluate", {}).get("probes")
+    return [name for name in asked if is_own(name)] if isinstance(asked, list | tuple) else []
+
+
+def known_names(own: str | None = None, own_probes: Sequence[str] = ()) -> Known:
+    """What a configuration may name; `own` is a method of the user's own, `module:Class`, and
+    `own_probes` are such evaluators.
+    """
 
     def config_of(name: str) -> Callable[[], type[MethodConfig]]:
         return lambda: method_class(name).Config
@@ -33,6 +45,7 @@ def known_names(own: str | None = None) -> Known:
         fewest_views=lambda name, config: method_class(name).views_needed(config),
         policy_problems=_policy_problems,
         encoders=encoder_names,
+        evaluators=lambda: [*choosable(), *own_probes],
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nearfar.experiment.evaluation import SELECTION_BANK
+from nearfar.experiment.judging import SELECTION_BANK
 from nearfar.experiment.setup import ClassifierSetup, Setup
 from nearfar.training.estimate import RowCost
 

@@ -10,6 +10,7 @@ from nearfar.core.errors import ConfigError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
+from nearfar.evaluate import measured_by_default
 from nearfar.experiment import choices
 from nearfar.experiment.refusals import refuse_batch, refuse_labels_missing, refuse_unfit
 from nearfar.experiment.setup import ClassifierSetup, Setup, images_for, steps_for
@@ -44,6 +45,9 @@ def resolve(
     asked = config.evaluate.online_probe
     online_probe = method.needs_labels if asked is None else asked
     refuse_labels_missing(config, facts, online_probe=online_probe)
+    probes = config.evaluate.probes
+    if probes is None:
+        probes = tuple(measured_by_default())
     usual = listing.default_policy or default_policy(method.default_views, size)
     policy = config.views.policy or usual
     views = choices.choose_views(
@@ -71,7 +75,7 @@ def resolve(
         },
         schedule=_schedule(pace),
         train={"batch_size": batch, "precision": precision},
-        evaluate={"online_probe": online_probe},
+        evaluate={"online_probe": online_probe, "probes": probes},
     ).model_copy(update={"classifier": stage})
     return Setup(
         config=filled,
@@ -91,6 +95,7 @@ def resolve(
         classifier=_classifier(stage, facts, batch, config.train.steps_per_epoch),
         precision=precision,
         online_probe=online_probe,
+        probes=probes,
     )
 
 

@@ -73,18 +73,19 @@ def make_results(
 
 
 def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) -> list[str]:
-    found = []
+    found, setup = [], evaluation.setup
     if (reason := evaluation.unmeasurable()) is not None:
         found.append(
             f"{reason}: nothing measured; probe it with `nearfar probe RUN --data LABELED`"
         )
-    elif not evaluation.probes:
+    elif not setup.probes:
         found.append(
             "evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`"
         )
     if not complete:
-        epochs = evaluation.setup.epochs
-        found.append(f"interrupted after epoch {counters.epoch} of {epochs}; --resume continues")
+        found.append(
+            f"interrupted after epoch {counters.epoch} of {setup.epochs}; --resume continues"
+        )
     return found
 
 

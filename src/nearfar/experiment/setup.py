@@ -81,6 +81,7 @@ class Setup:
     classifier: ClassifierSetup | None
     precision: Literal["float32", "bf16"]
     online_probe: bool
+    probes: tuple[str, ...]  # the evaluators of the frozen encoder
 
     @property
     def size(self) -> int:

@@ -23,8 +23,9 @@ from nearfar.core.randomness import seeded, stream_seed
 from nearfar.core.types import DataFacts
 from nearfar.data.samples import EvaluationView, FeatureSamples, Samples
 from nearfar.evaluate.classifier import Classifier, Trained, classifier_of
-from nearfar.evaluate.features import extract
-from nearfar.experiment.evaluation import SELECTION_BANK, Evaluation
+from nearfar.evaluate.features import extract, spread
+from nearfar.experiment.evaluation import Evaluation
+from nearfar.experiment.judging import SELECTION_BANK
 from nearfar.experiment.setup import ClassifierSetup
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import classifier_head

@@ -9,7 +9,8 @@ from typing import Any, final
 
 from nearfar.core.errors import DivergedError
 from nearfar.core.progress import Progress
-from nearfar.evaluate.doctor import Facts, Row, Verdict, judge
+from nearfar.evaluate.case import Facts, Row, Verdict
+from nearfar.evaluate.doctor import judge
 from nearfar.experiment.setup import Setup
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder

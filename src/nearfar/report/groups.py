@@ -10,7 +10,7 @@ from typing import Any
 
 from nearfar.report.read import Run, Source
 from nearfar.run_folder.comparison import COSTS, Difference, LeftOut, TableEntry
-from nearfar.run_folder.records import Measurement
+from nearfar.run_folder.records import JudgedBy, Measurement
 
 UNTRAINED = "untrained"
 
@@ -39,6 +39,8 @@ class Findings:
 
     groups: tuple[Group, ...]
     table: tuple[TableEntry, ...]
+    judged_by: JudgedBy
+    shown: tuple[str, ...] = ()  # names of the table's columns
     comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     command: str = ""
@@ -57,6 +59,38 @@ class Findings:
                 return entry
         return None
 
+    def reported_split(self) -> str:
+        """The split that the table reports: that of the number that methods are judged by, or what
+        there is in its place.
+        """
+        splits = {entry.split for entry in self.table if entry.split is not None}
+        asked = self.judged_by.split
+        return asked if asked in splits or not splits else sorted(splits)[0]
+
+    def judged(self, method: str) -> TableEntry | None:
+        """The number that a method is judged by; None where it was not measured."""
+        selection = None if method == UNTRAINED else self.judged_by.selection
+        entry = self.entry(method, self.judged_by.name, self.reported_split(), selection)
+        return entry if entry is not None and entry.mean is not None else None
+
+    def gain(self, a: TableEntry, b: TableEntry) -> float:
+        """By how much a is better than b; below 0 where it is worse."""
+        difference = (a.mean or 0.0) - (b.mean or 0.0)
+        return -difference if a.better == "lower" else difference
+
+    def ranked(self, methods: Sequence[str]) -> list[str]:
+        """The best first; of equal ones the first stays first, and those without the number come
+        last.
+        """
+        known = [(method, self.judged(method)) for method in methods]
+
+        def rank(entry: TableEntry | None) -> tuple[bool, float]:
+            if entry is None or entry.mean is None:
+                return True, 0.0
+            return False, entry.mean if entry.better == "lower" else -entry.mean
+
+        return [method for method, entry in sorted(known, key=lambda item: rank(item[1]))]
+
 
 def findings(source: Source) -> Findings:
     """Of a comparison: what compare.json says. Of loose runs: the same numbers, gathered here."""
@@ -65,11 +99,26 @@ def findings(source: Source) -> Findings:
         groups = _by_method(source.runs)
         compare = source.compare
         return Findings(
-            groups, compare.table, compare.comparisons, compare.left_out, compare.command, same_data
+            groups,
+            compare.table,
+            compare.judged_by,
+            compare.shown,
+            compare.comparisons,
+            compare.left_out,
+            compare.command,
+            same_data,
         )
     groups = _by_configuration(source.runs)
     command = source.runs[0].results.command if len(source.runs) == 1 else ""
-    return Findings(groups, tuple(gather(groups)), command=command, same_data=same_data)
+    runs = [run.results for group in groups for run in group.runs]
+    return Findings(
+        groups,
+        tuple(gather(groups)),
+        runs[0].judged_by,
+        tuple(dict.fromkeys(name for results in runs for name in results.shown)),
+        command=command,
+        same_data=same_data,
+    )
 
 
 def data_key(run: Run) -> tuple[str, int, tuple[str, ...]]:

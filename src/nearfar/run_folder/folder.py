@@ -115,6 +115,20 @@ class RunFolder:
         own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
         self._write(name, save(own, metadata=header))
 
+    def write_classifier(self, weight: Any, bias: Any) -> None:
+        """classifier.safetensors: scores = representation @ weight.T + bias; weight (C, E), bias
+        (C,) arrays.
+
+        A classifier stage writes the same names; with an MLP also hidden.weight and hidden.bias, of
+        the layer before, and in the header which encoder it goes with.
+        """
+        if not self.writes:
+            return
+        import torch
+
+        tensors = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+        self.write_tensors(names.CLASSIFIER, tensors)
+
     def read_tensors(self, name: str) -> "dict[str, Tensor]":
         return reading.read_tensors(self.path / name, self.remedy)
 

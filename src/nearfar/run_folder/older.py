@@ -59,12 +59,15 @@ def _renamed(value: Any) -> Any:
 
 def results(content: Mapping[str, Any]) -> dict[str, Any]:
     """A results.json with title, unit and better of each measurement, and what is shown."""
-    measured = {
+    measured: dict[str, Any] = {
         key: [described(m) for m in content.get(key, ()) if isinstance(m, Mapping)]
         for key in ("measurements", "untrained")
         if key in content
     }
     names = [m["name"] for ms in measured.values() for m in ms if "name" in m]
+    if isinstance(confusion := content.get("confusion"), Mapping):
+        by = str(confusion.get("by", "linear_probe"))
+        measured["confusion"] = {**confusion, "by": _TITLES.get(by, by)}
     return {"shown": shown(names), "judged_by": _JUDGED_BY, **content, **measured}
 
 

@@ -94,7 +94,7 @@ class Confusion(Record):
     """counts[true][predicted] of the last encoder, by the linear probe or a classifier stage."""
 
     split: str = "test"
-    by: str = "linear_probe"
+    by: str = "linear probe"  # the title of what classified them
     counts: tuple[tuple[int, ...], ...]
 
 

@@ -80,6 +80,8 @@ def test_old_results_written_anew_are_the_same_but_for_what_is_added():
         for key in ("title", "unit", "better"):
             del m[key]
     del results["shown"], results["judged_by"]
+    assert results["confusion"]["by"] == "linear probe"
+    results["confusion"]["by"] = "linear_probe"
     assert json.dumps(results) == json.dumps(json.loads((RUN / names.RESULTS).read_text()))
     encoder = RunFolder(RUN).read_encoder_file().as_json()
     assert json.dumps(encoder) == json.dumps(json.loads((RUN / names.ENCODER_JSON).read_text()))
@@ -129,7 +131,7 @@ def test_it_opens_in_report(tmp_path):
     assert "normalise_representation" in html  # the configuration as it stands
     assert "is missing" not in html
     html = write_report([GRAY], tmp_path / "gray.html").read_text(encoding="utf-8")
-    assert "no linear probe was measured" in html
+    assert "linear_probe.top1 was not measured" in html
 
 
 def test_it_opens_in_predict(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from nearfar import __version__
+from nearfar.report.formats import difference_text, signed_figure
 from nearfar.run_folder.comparison import (
     COSTS,
     ComparisonResults,
@@ -54,7 +55,7 @@ def summarize(
         seeds=seeds,
         images={result.method: result.train.images for result in results},
         table=build_table(results),
-        shown=first.shown,
+        shown=tuple(dict.fromkeys(name for result in results for name in result.shown)),
         judged_by=first.judged_by,
         comparisons=compare_pairs(results, methods),
         left_out=tuple(left_out),
@@ -106,55 +107,39 @@ def compare_pairs(results: Sequence[Results], methods: Sequence[str]) -> tuple[D
     """Each pair of methods, then each method and the untrained encoder, on the number that runs are
     judged by, by Welch's 95 % interval over seeds.
     """
-    judged_by = results[0].judged_by
-    scores = {
-        method: [
-            value
-            for result in results
-            if result.method == method
-            for value in _judged(result.own, judged_by)
-        ]
-        for method in methods
-    }
-    floors = {
-        result.seed: m.number
-        for result in results
-        for m in result.untrained
-        if m.name == judged_by.name and m.number is not None
-    }
+    by = results[0].judged_by
+    scores: dict[str, list[float]] = {method: [] for method in methods}
+    floors: dict[int, float] = {}
+    unit: Unit = "fraction"
+    for result in results:
+        for m in result.own:
+            if (m.name, m.split, m.selection) == (by.name, by.split, by.selection):
+                unit = m.unit
+                scores[result.method] += [m.number] if m.number is not None else []
+        for m in result.untrained:
+            if m.name == by.name and m.number is not None:
+                floors[result.seed] = m.number
     scores[UNTRAINED] = list(floors.values())
     pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in methods)]
     found = [(a, b) for a, b in pairs if scores[a] and scores[b]]
-    return tuple(_difference(a, b, scores[a], scores[b], judged_by.name) for a, b in found)
-
-
-def _judged(measurements: Sequence[Measurement], by: JudgedBy) -> list[float]:
-    wanted = (by.name, by.split, by.selection)
-    return [
-        m.number
-        for m in measurements
-        if (m.name, m.split, m.selection) == wanted and m.number is not None
-    ]
+    return tuple(_difference(a, b, scores[a], scores[b], by, unit) for a, b in found)
 
 
 def _difference(
-    a: str, b: str, of_a: Sequence[float], of_b: Sequence[float], name: str
+    a: str, b: str, of_a: Sequence[float], of_b: Sequence[float], by: JudgedBy, unit: Unit
 ) -> Difference:
     difference = float(np.mean(of_a) - np.mean(of_b))
     interval = welch_interval(of_a, of_b)
     larger = None if interval is None else bool(interval[0] > 0 or interval[1] < 0)
-    points = f"{a} minus {b}: {100 * difference:+.1f} points"
+    points = f"{a} minus {b}: {difference_text(difference, unit)}"
     if interval is None:
         text = f"{points}; one seed cannot tell it from noise"
     else:
         verdict = "larger than" if larger else "not larger than"
-        low, high = (100 * end for end in interval)
-        text = (
-            f"{points} (95 % interval {low:+.1f} to {high:+.1f} over seeds): {verdict} the seeds'"
-            " noise"
-        )
+        low, high = (signed_figure(end, unit) for end in interval)
+        text = f"{points} (95 % interval {low} to {high} over seeds): {verdict} the seeds' noise"
     return Difference(
-        name=name,
+        name=by.name,
         a=a,
         b=b,
         difference=difference,

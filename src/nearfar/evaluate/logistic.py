@@ -1,4 +1,4 @@
-"""Linear probes: multinomial logistic regression on frozen features.
+"""Multinomial logistic regression on frozen features, what linear probes are.
 
 Features are standardized by the training rows; the scaling is folded into the weights, so that what
 is returned maps raw representations to scores. Letters: n rows, E width, C classes.
@@ -13,30 +13,20 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from nearfar.core.randomness import stream_seed
 from nearfar.evaluate.classifier import Classifier
 from nearfar.evaluate.features import Features
 
 WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-FEW_LABEL_DRAWS = 5
 MAX_ITERATIONS = 500
 ONE_THREAD_UP_TO = 40_000_000
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Scores = x @ weight.T + bias; the weight decay that was chosen on validation."""
+    """A linear classifier, and the weight decay that was chosen on validation."""
 
-    weight: NDArray[np.float32]  # (C, E)
-    bias: NDArray[np.float32]  # (C,)
+    classifier: Classifier
     weight_decay: float
-
-    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        return Classifier(self.weight, self.bias).probabilities(x)
-
-    def predict(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
-        classes: NDArray[np.int64] = self.probabilities(x).argmax(axis=1)
-        return classes
 
 
 def linear_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:
@@ -55,31 +45,11 @@ def linear_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:
     for decay in sorted(WEIGHT_DECAYS, reverse=True):
         _fit_quietly(model.set_params(C=1 / (decay * len(train))), standardized, train.y)
         probe = _fold(model, mean, scale, n_classes, decay)
-        accuracy = float((probe.predict(val.x) == val.y).mean())
+        accuracy = float((probe.classifier.predict(val.x) == val.y).mean())
         if accuracy > best_accuracy:
             best, best_accuracy = probe, accuracy
     assert best is not None
     return best
-
-
-def few_label_probes(
-    train: Features, val: Features, n_classes: int, *, per_class: int, seed: int
-) -> list[LinearProbe]:
-    """Five linear probes, each on its own draw of `per_class` labels a class (all, where a class
-    has fewer).
-    """
-    probes = []
-    for draw in range(FEW_LABEL_DRAWS):
-        random = np.random.default_rng(stream_seed(seed, "few labels", draw))
-        chosen = [
-            random.permutation(np.flatnonzero(train.y == label))[:per_class]
-            for label in range(n_classes)
-        ]
-        few = np.sort(np.concatenate(chosen))
-        probes.append(
-            linear_probe(Features(train.x[few], train.y[few], train.rows[few]), val, n_classes)
-        )
-    return probes
 
 
 def _fit_quietly(model: LogisticRegression, x: NDArray[np.float64], y: NDArray[np.int64]) -> None:
@@ -110,4 +80,4 @@ def _fold(
     bias = np.full(n_classes, -1e9)  # a class never seen is never predicted
     weight[model.classes_] = coefficients / scale
     bias[model.classes_] = intercepts - (coefficients / scale) @ mean
-    return LinearProbe(weight.astype(np.float32), bias.astype(np.float32), decay)
+    return LinearProbe(Classifier(weight.astype(np.float32), bias.astype(np.float32)), decay)
