@@ -28,6 +28,6 @@ def planned(
         has_batch_norm=encoder.has_batch_norm,
     )
     side = store_side(listing, setup.size)
-    cost = row_cost(encoder, size=setup.size, device=device)
+    cost = row_cost(encoder, device=device)
     total = estimate(setup, cost, store_bytes=store_bytes(listing, side), runs=runs)
     return plan_lines(setup, network, total, store_side=side, where=where)

@@ -83,9 +83,8 @@ def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) ->
             "evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`"
         )
     if not complete:
-        found.append(
-            f"interrupted after epoch {counters.epoch} of {setup.epochs}; --resume continues"
-        )
+        done = f"interrupted after epoch {counters.epoch} of {setup.epochs}"
+        found.append(f"{done}; --resume continues")
     return found
 
 
