@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nearfar.evaluate.doctor import Verdict, healthy_line, judge
+from nearfar.evaluate.case import Verdict
+from nearfar.evaluate.doctor import healthy_line, judge
 from nearfar.experiment.watch import known_of
 from nearfar.methods import METHODS, method_class
 from nearfar.run_folder import names

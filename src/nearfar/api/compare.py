@@ -31,7 +31,8 @@ from nearfar.data.store import load as load_data
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.page import write_comparison
 from nearfar.experiment.planning import planned
-from nearfar.experiment.run import Job, execute
+from nearfar.experiment.run import execute
+from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder

@@ -16,7 +16,7 @@ from nearfar.experiment.configuration import check_config
 from nearfar.experiment.resolve import refuse_unread, resolve
 from nearfar.experiment.setup import Setup
 from nearfar.methods import METHODS, method_class
-from nearfar.run_folder.records import LeftOut
+from nearfar.run_folder.comparison import LeftOut
 
 ALL = "all"
 

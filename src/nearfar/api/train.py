@@ -25,7 +25,8 @@ from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.page import write_page
 from nearfar.experiment.planning import planned
 from nearfar.experiment.resolve import refuse_unread, resolve
-from nearfar.experiment.run import Job, execute
+from nearfar.experiment.run import execute
+from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
 from nearfar.run_folder import names

@@ -39,10 +39,12 @@ def check(
     methods can be used. Run: whether training went wrong, since when, and what to try.
     """
     opt.say_starting(quiet=quiet)
-    from nearfar.api import check as api
+    from nearfar.api.check import Looked
+    from nearfar.api.check import check as look
+    from nearfar.api.check_run import Checked
 
-    found = api.check(data, views=views, quiet=quiet)
-    if isinstance(found, api.Checked):
+    found = look(data, views=views, quiet=quiet)
+    if isinstance(found, Checked):
         ill = bool(found.verdicts)
         text = "\n".join([verdict.text for verdict in found.verdicts] or [found.healthy])
     else:
@@ -53,7 +55,7 @@ def check(
         opt.print_json(found.as_json())
     else:
         print(text)
-    if isinstance(found, api.Looked) and found.refused is not None:
+    if isinstance(found, Looked) and found.refused is not None:
         raise found.refused
     if strict and ill:
         raise typer.Exit(FOUND)
