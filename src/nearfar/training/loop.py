@@ -56,6 +56,7 @@ def fit(
     method.train()
     for epoch in range(counters.epoch, batches.epochs):
         own, aside = Together(Means(), Monitor()), Together(*audience.observers)
+        everybody = Together(own, aside)
         started = time.perf_counter()
         for batch in batches.epoch(epoch):
             lr = _set_rates(optimizer, pace, counters.step, batches)
@@ -71,9 +72,7 @@ def fit(
             method.after_step(result.remember, batch.progress)
             counters.step += 1
             counters.views_seen += _views_in(batch) * batches.world_size
-            step = Step(batch, result, loss, norm)
-            own.see(step)
-            aside.see(step)
+            everybody.see(Step(batch, result, loss, norm))  # unnamed, so that it is let go
             audience.bar.advance(1, _text(loss, result))
         counters.train_seconds += time.perf_counter() - started - aside.seconds
         counters.epoch = epoch + 1
