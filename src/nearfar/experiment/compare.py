@@ -8,8 +8,9 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from nearfar import __version__
-from nearfar.config.loading import Sections, merge, nearest
+from nearfar.config.loading import Sections, merge
 from nearfar.config.models import RunConfig
+from nearfar.config.problems import nearest
 from nearfar.core.errors import ConfigError, DataError, TrainingStoppedError, UserError
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
