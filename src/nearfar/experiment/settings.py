@@ -31,6 +31,7 @@ LARGEST_DEFAULT_BATCH = 256
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
 CLASSIFIER_EPOCHS = 30
 CLASSIFIER_RATE = 1e-2
+CLASSIFIER_HIDDEN_DIM, CLASSIFIER_DROPOUT = 1000, 0.5  # of an mlp
 FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 
 
@@ -134,7 +135,7 @@ def _classifier(config: RunConfig, listing: Listing) -> ClassifierConfig:
         }
         defaults["policy"] = listing.default_policy or "basic"
     if stage.kind == "mlp":
-        defaults |= {"hidden_dim": 1000, "dropout": 0.5}
+        defaults |= {"hidden_dim": CLASSIFIER_HIDDEN_DIM, "dropout": CLASSIFIER_DROPOUT}
     return stage.model_copy(
         update={name: value for name, value in defaults.items() if getattr(stage, name) is None}
     )
