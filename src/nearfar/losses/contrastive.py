@@ -15,24 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group
+from nearfar.losses.checks import check_labels, check_positive, check_views, check_whole, check_word
+from nearfar.losses.choices import Contrast, Denominator, Form, Negatives
 from nearfar.losses.positives import capped_positives
-from nearfar.losses.rows import (
-    Rows,
-    check_labels,
-    check_positive,
-    check_views,
-    check_whole,
-    full_precision,
-    gather_rows,
-    mean_over,
-    numbered,
-    own_classes,
-    takes_half,
-    unit_rows,
-)
+from nearfar.losses.precision import full_precision, takes_half
+from nearfar.losses.rows import Rows, gather_rows, mean_over, numbered, own_classes, unit_rows
 from nearfar.losses.tiled import one_positive, statistics
 from nearfar.losses.tiled.pairs import Over
-from nearfar.losses.words import Contrast, Denominator, Form, Negatives, check_word
 
 
 def sup_con(

@@ -6,14 +6,9 @@ from torch.nn import functional as F
 
 from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group, gather, shares
-from nearfar.losses.rows import (
-    at_least_float32,
-    check_finite,
-    check_positive,
-    check_views,
-    full_precision,
-    mean_over,
-)
+from nearfar.losses.checks import check_finite, check_positive, check_views
+from nearfar.losses.precision import at_least_float32, full_precision
+from nearfar.losses.rows import mean_over
 
 
 def counting(

@@ -12,17 +12,10 @@ from torch.nn import functional as F
 
 from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group, all_sum
-from nearfar.losses.rows import (
-    Rows,
-    check_labels,
-    check_positive,
-    check_views,
-    full_precision,
-    gather_rows,
-    mean_over,
-    unit_rows,
-)
-from nearfar.losses.words import Mining, check_word
+from nearfar.losses.checks import check_labels, check_positive, check_views, check_word
+from nearfar.losses.choices import Mining
+from nearfar.losses.precision import full_precision
+from nearfar.losses.rows import Rows, gather_rows, mean_over, unit_rows
 
 
 def margin_contrastive(

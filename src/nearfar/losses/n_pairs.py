@@ -10,19 +10,17 @@ from torch.nn import functional as F
 
 from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group
-from nearfar.losses.rows import (
-    at_least_float32,
+from nearfar.losses.checks import (
     check_finite,
     check_labels,
     check_positive,
     check_views,
-    full_precision,
-    gather_rows,
-    mean_over,
-    unit_rows,
+    check_word,
 )
+from nearfar.losses.choices import PairForm
+from nearfar.losses.precision import at_least_float32, full_precision
+from nearfar.losses.rows import gather_rows, mean_over, unit_rows
 from nearfar.losses.tiled import statistics
-from nearfar.losses.words import PairForm, check_word
 
 
 def n_pairs(

@@ -1,87 +1,20 @@
-"""What every loss on rows shares: checks, rows of length 1, classes, the rows of other ranks, the
-mean.
+"""Rows: of length 1, their classes, those of other ranks, the mean of their terms.
 
 Letters: V views, B samples of this rank, N rows (views x samples) of all ranks, M anchors of this
 rank, D width.
 """
 
-import numbers
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nearfar.core.errors import NotFiniteError, NothingToCompareError
-from nearfar.core.ranks import Group, all_max, all_sum, gather, shares
+from nearfar.core.errors import NothingToCompareError
+from nearfar.core.ranks import Group, all_sum, gather, shares
+from nearfar.losses.checks import check_finite
+from nearfar.losses.precision import at_least_float32
 from nearfar.losses.tiled import statistics
 from nearfar.losses.tiled.pairs import Over, Positives
-
-
-def check_views(z: Tensor, *, name: str = "z", fewest_views: int = 1) -> None:
-    """ValueError unless `z` is (views, samples, width) of floating-point numbers with so many
-    views.
-    """
-    if z.ndim != 3:
-        raise ValueError(f"{name}: want (views, samples, width), got shape {tuple(z.shape)}")
-    if min(z.shape) < 1:
-        raise ValueError(
-            f"{name}: want at least one view, sample and dimension, got shape {tuple(z.shape)}"
-        )
-    if not z.is_floating_point():
-        raise ValueError(f"{name}: want floating-point numbers, got {z.dtype}")
-    if z.shape[0] < fewest_views:
-        raise ValueError(
-            f"{name}: want at least {fewest_views} views, got {z.shape[0]}: no positive can exist"
-        )
-
-
-def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
-    """ValueError unless `labels` are integers, one a sample."""
-    if labels.shape != (samples,):
-        raise ValueError(
-            f"{name}: want one for each of the {samples} samples, got shape {tuple(labels.shape)}"
-        )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(f"{name}: want integers, got {labels.dtype}")
-
-
-SMALLEST = 1e-37  # whose inverse is a number in float32
-
-
-def check_positive(**values: object) -> None:
-    """ValueError unless each is a number more than 0 and finite, its inverse too."""
-    for name, value in values.items():
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            raise ValueError(f"{name}: want a number, got {value!r}")
-        if not SMALLEST <= float(value) < float("inf"):
-            raise ValueError(f"{name}: want more than 0, got {value}")
-
-
-def check_whole(least: int, **values: object) -> None:
-    """ValueError unless each is a whole number from `least` on."""
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: want a whole number from {least}, got {value!r}")
-
-
-@contextmanager
-def full_precision(x: Tensor) -> Iterator[None]:
-    """No autocast in here: a loss is computed in at least float32 whatever surrounds it."""
-    with torch.autocast(x.device.type, enabled=False):
-        yield
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def takes_half(z: Tensor) -> bool:
-    """Whether products may be taken in bf16: the rows came in it, on a device that has a kernel for
-    it.
-    """
-    return z.dtype == torch.bfloat16 and z.device.type == "cuda"
 
 
 def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
@@ -96,34 +29,6 @@ def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
     check_finite(squares.detach().squeeze(-1), name, group)
     alive = squares > 0
     return x * torch.where(alive, torch.where(alive, squares, 1.0).rsqrt(), 0.0)
-
-
-def check_finite(squares: Tensor, name: str, group: Group = None) -> None:
-    """NotFiniteError, a ValueError, that names the first row whose sum of squares is no finite
-    number.
-
-    With a group every rank raises where one must, so that none waits for it. Nothing under
-    torch.compile.
-    """
-    if torch.compiler.is_compiling():
-        return
-    finite = squares.isfinite()
-    spoilt = ~finite.all()
-    if not bool(all_max(spoilt.to(torch.int32), group)):
-        return
-    if not bool(spoilt):
-        raise NotFiniteError(
-            f"{name}: want finite numbers, got NaN, infinity or overflow on another rank"
-        )
-    place = (~finite).nonzero()[0].tolist()
-    words = ", ".join(
-        f"{axis} {at}" for axis, at in zip(("view", "sample")[-len(place) :], place, strict=False)
-    )
-    rows = int((~finite).sum())
-    raise NotFiniteError(
-        f"{name}: want finite numbers, got NaN, infinity or overflow in {rows} row(s), the first at"
-        f" {words or place}"
-    )
 
 
 def own_classes(labels: Tensor, start: int = 0) -> Tensor:
