@@ -57,9 +57,9 @@ class Rows:
     """
 
     anchors: Tensor  # (M, D)
-    everyone: Tensor  # (N, D); the same tensor as `anchors` where those are all there are
+    candidates: Tensor  # (N, D); the same tensor as `anchors` where those are all there are
     classes: Tensor  # (M,) numbered over all ranks
-    every_class: Tensor  # (N,)
+    candidate_classes: Tensor  # (N,)
     numbers: Tensor  # (B,) of this rank's samples among those of all ranks
     samples: int  # of all ranks
     largest: float  # bound of the logits
@@ -76,28 +76,28 @@ class Rows:
 
     @property
     def own(self) -> Tensor:
-        """(M,): the place of each anchor among everyone."""
+        """(M,): the place of each anchor among the candidates."""
         return torch.cat([self.numbers + view * self.samples for view in range(self.anchor_views)])
 
     def statistics(self, over: Over, positives: Positives = "none") -> tuple[Tensor, Tensor]:
-        """The core on these rows, symmetric where anchors are everyone."""
-        alone = self.anchors is self.everyone
+        """The core on these rows, symmetric where the anchors are all candidates."""
+        alone = self.anchors is self.candidates
         return statistics(
             self.anchors,
-            None if alone else self.everyone,
+            None if alone else self.candidates,
             largest=self.largest,
             over=over,
             positives=positives,
             own=None if alone else self.own,
             anchor_classes=self.classes,
-            candidate_classes=self.every_class,
+            candidate_classes=self.candidate_classes,
             half=self.half,
         )
 
     def rows_of_class(self) -> Tensor:
         """(M,): how many of all rows share an anchor's class, itself included."""
-        return torch.zeros_like(self.every_class).index_add(
-            0, self.every_class, torch.ones_like(self.every_class)
+        return torch.zeros_like(self.candidate_classes).index_add(
+            0, self.candidate_classes, torch.ones_like(self.candidate_classes)
         )[self.classes]
 
 
@@ -117,7 +117,7 @@ def gather_rows(
     rows, divided by the root of the temperature so that their products are logits; `bounded`: they
     had length 1.
 
-    Without labels each sample is its own class. A labeled `queue` (Q, D) follows everyone.
+    Without labels each sample is its own class. A labeled `queue` (Q, D) follows the candidates.
     Collective where there is a group.
     """
     views, samples, _ = unit.shape
@@ -133,17 +133,17 @@ def gather_rows(
             known = torch.cat([known, own_classes(queue_labels, of.total)])
         classes = numbered(known)
         sample_classes, queue_classes = classes[: of.total], classes[of.total :]
-    everyone = gather(unit, of, group, dim=1).flatten(0, 1)
+    candidates = gather(unit, of, group, dim=1).flatten(0, 1)
     whole = group is None and used == views and queue is None
-    every_class = sample_classes.repeat(views)
+    candidate_classes = sample_classes.repeat(views)
     if queue is not None:
-        everyone = torch.cat([everyone, queue.to(unit.dtype) * temperature**-0.5])
-        every_class = torch.cat([every_class, queue_classes])
+        candidates = torch.cat([candidates, queue.to(unit.dtype) * temperature**-0.5])
+        candidate_classes = torch.cat([candidate_classes, queue_classes])
     return Rows(
-        anchors=everyone if whole else unit[:used].flatten(0, 1),
-        everyone=everyone,
-        classes=every_class if whole else sample_classes[own_samples].repeat(used),
-        every_class=every_class,
+        anchors=candidates if whole else unit[:used].flatten(0, 1),
+        candidates=candidates,
+        classes=candidate_classes if whole else sample_classes[own_samples].repeat(used),
+        candidate_classes=candidate_classes,
         numbers=own_samples,
         samples=of.total,
         largest=1 / temperature if bounded else float("inf"),
