@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nearfar.core.errors import NothingToCompareError
-from nearfar.core.ranks import Group, all_sum, gather, shares
+from nearfar.core.ranks import Group, all_sum, gather, placement
 from nearfar.losses.checks import check_finite
 from nearfar.losses.precision import at_least_float32
 from nearfar.losses.tiled import statistics
@@ -123,7 +123,7 @@ def gather_rows(
     views, samples, _ = unit.shape
     unit = unit * temperature**-0.5
     used = anchor_views or views
-    of = shares(samples, group, unit.device)
+    of = placement(samples, group, unit.device)
     own_samples = torch.arange(of.start, of.stop, device=unit.device)
     if labels is None:
         sample_classes = torch.arange(of.total, device=unit.device)

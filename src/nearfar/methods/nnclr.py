@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import shares
+from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
 from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
@@ -101,7 +101,7 @@ class NNCLR(Method):
             info_nce(pair, temperature=self.temperature, negatives="other_view", group=self.group)
             for pair in pairs
         ]
-        chance = scalar(math.log(shares(z.shape[1], self.group, z.device).total), h)
+        chance = scalar(math.log(placement(z.shape[1], self.group, z.device).total), h)
         remember = {"z": z[:1].detach(), "index": batch.index}
         logs = {"chance": chance, "queue_age": self.queue.age}
         return StepResult(torch.stack(losses).mean(), h, z, logs, remember)

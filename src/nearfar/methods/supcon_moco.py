@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import shares
+from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import sup_con
 from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
@@ -121,7 +121,7 @@ class SupConMoCo(Method):
             queue_labels=queue.labels,
             group=self.group,
         )
-        samples = shares(z.shape[1], self.group, z.device).total
+        samples = placement(z.shape[1], self.group, z.device).total
         logs = {
             "chance": scalar(math.log(len(z) * samples - 1 + len(queue)), h),
             "queue_age": queue.age,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.core.randomness import fold, stream_seed, uniform
-from nearfar.core.ranks import Group, gather, shares
+from nearfar.core.ranks import Group, gather, placement
 
 
 @final
@@ -75,7 +75,7 @@ class Queue(nn.Module):
         View by view, and the samples of ranks one after another, so that all ranks hold what one
         would hold.
         """
-        of = shares(len(index), group, z.device)
+        of = placement(len(index), group, z.device)
         labels = torch.full_like(index, -1) if labels is None else labels
         rows = F.normalize(gather(z, of, group, dim=1).flatten(0, 1), dim=-1)[-len(self) :]
         places = (self.pointer + torch.arange(len(rows), device=z.device)) % len(self)
