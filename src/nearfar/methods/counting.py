@@ -22,9 +22,10 @@ from torch import Tensor
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import counting
-from nearfar.methods.base import Method, OptimizerDefaults, draws, refuse_views, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
+from nearfar.nn.pretext import draws, refuse_views
 from nearfar.views import tiles
 
 PARTS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (down, right) of each quarter

@@ -24,10 +24,12 @@ from torch import Tensor
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.methods.base import Method, OptimizerDefaults, answered, draws, refuse_views
+from nearfar.losses.answers import answered
+from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
 from nearfar.nn.permutations import distant_permutations
+from nearfar.nn.pretext import draws, refuse_views
 from nearfar.views import tiles
 
 CELL, TILE, APART = 85, 64, 2  # px of the authors' code: only their ratios count here

@@ -19,14 +19,15 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
-from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
-from nearfar.nn.queue import Queue
+from nearfar.nn.queue import Queue, queue_length
 
 
 class NNCLRConfig(MethodConfig):
@@ -84,7 +85,7 @@ class NNCLR(Method):
             encoder.width, hidden_dim, width, layers=3, batch_norm=True, output_norm=True
         )
         self.predictor = mlp(width, hidden_dim, width, batch_norm=True)
-        self.queue = Queue(queue_length(config.queue_size, data, most=65536), width)
+        self.queue = Queue(queue_length(config.queue_size, data.n_images, most=65536), width)
         self.temperature = config.temperature
 
     def step(self, batch: Batch) -> StepResult:

@@ -22,9 +22,11 @@ from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.methods.base import Method, OptimizerDefaults, answered, draws, refuse_views
+from nearfar.losses.answers import answered
+from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
+from nearfar.nn.pretext import draws, refuse_views
 from nearfar.views import tiles
 
 # (down, right) of the first patch

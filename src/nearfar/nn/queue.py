@@ -86,3 +86,10 @@ class Queue(nn.Module):
         self.pushes.add_(1)
         self.pointer.add_(len(rows)).remainder_(len(self))
         self.filled.add_(len(rows)).clamp_(max=len(self))
+
+
+def queue_length(asked: int | None, n_images: int, *, most: int) -> int:
+    """The rows asked for, or `most`, but at most half the training images: a longer queue would
+    hold a sample's own earlier key more often than not.
+    """
+    return max(1, min(most, n_images // 2)) if asked is None else asked
