@@ -74,7 +74,7 @@ class Counting(Method):
     def step(self, batch: Batch) -> StepResult:
         """NothingToCompareError: a single image, which has no other."""
         numbers = draws(batch, "counting", 2)
-        shown = tuple(self._show(group, u) for group, u in zip(batch.views, numbers, strict=True))
+        shown = tuple(self._show(views, u) for views, u in zip(batch.views, numbers, strict=True))
         h = encode_tiles(self.encoder, shown)  # (5, V, B, E): the whole, then its quarters
         whole, *quarters = self.unit * self.counts(h).relu()
         loss = counting(whole, torch.stack(quarters), margin=self.margin, group=self.group)

@@ -91,7 +91,7 @@ class Jigsaw(Method):
     def step(self, batch: Batch) -> StepResult:
         parts = self.grid**2
         numbers = draws(batch, "puzzle", 3 + 5 * parts)
-        cut = tuple(self._tiles(group, u) for group, u in zip(batch.views, numbers, strict=True))
+        cut = tuple(self._tiles(views, u) for views, u in zip(batch.views, numbers, strict=True))
         h = encode_tiles(self.encoder, cut)  # (T, V, B, E)
         labels = (torch.cat(numbers)[..., 0] * len(self.orders)).to(torch.int64)
         order = self.orders[labels].movedim(-1, 0)[..., None].expand_as(h)

@@ -1,7 +1,7 @@
 """The contrastive loss on pairs: views and images of a class come together, others are pushed to a
 margin.
 
-Deviations: the embedding has length 1 (so that the margin has a scale), labels make the pairs, and
+Deviations: the projection has length 1 (so that the margin has a scale), labels make the pairs, and
 the mean goes over all pairs of a batch instead of over drawn ones. Optimizer and rate are nearfar's
 own.
 """

@@ -4,7 +4,7 @@ original.
 "soft_labels" trains with one view, as the Keras examples do, or with several. It keeps a row among
 its own positives, unlike `supcon`. "pairs" is Sohn's: a row finds its partner, another view of its
 image, among those of other classes; with more than two views the mean over the partners of the
-first. Deviations: two views by default; Sohn's partners are two images of a class; its embeddings
+first. Deviations: two views by default; Sohn's partners are two images of a class; its projections
 are held back by the weight `length_weight`, whose usual value we do not know. Optimizer and rate
 are nearfar's own.
 """

@@ -71,8 +71,8 @@ class RelativePosition(Method):
 
     def step(self, batch: Batch) -> StepResult:
         posed = [
-            self._pose(group, u)
-            for group, u in zip(batch.views, draws(batch, "pair", 12), strict=True)
+            self._pose(views, u)
+            for views, u in zip(batch.views, draws(batch, "pair", 12), strict=True)
         ]
         h = encode_tiles(self.encoder, tuple(pair for pair, _ in posed))  # (2, V, B, E)
         labels = torch.cat([label for _, label in posed])

@@ -10,7 +10,7 @@ from nearfar.nn.encoders import Encoder
 
 def draws(batch: Batch, stream: str, n: int) -> tuple[Tensor, ...]:
     """`n` numbers in [0, 1) for each view of each sample, (V, B, n) a view group."""
-    sizes = [len(group) for group in batch.views]
+    sizes = [len(views) for views in batch.views]
     numbers = batch.uniform(stream, sum(sizes) * n).view(-1, sum(sizes), n).movedim(1, 0)
     return torch.split(numbers, sizes)
 
