@@ -8,7 +8,7 @@ import torch
 
 from nearfar import losses
 from nearfar.losses import info_nce, sup_con
-from nearfar.losses.words import Denominator, Form
+from nearfar.losses.choices import Denominator, Form
 
 KINDS = ("random", "duplicates", "one class", "all alone", "one sample", "a row of zeros")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from nearfar.losses import info_nce
-from nearfar.losses.words import Negatives
+from nearfar.losses.choices import Negatives
 
 
 def a_queue(rows: int) -> torch.Tensor:

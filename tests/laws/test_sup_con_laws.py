@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from nearfar.losses import count_anchors_without_positive, info_nce, n_pairs, sup_con, triplet
-from nearfar.losses.words import Contrast, Denominator, Form
+from nearfar.losses.choices import Contrast, Denominator, Form
 
 OPTIONS = {
     "form": st.sampled_from(Form.__args__),

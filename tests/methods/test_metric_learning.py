@@ -1,5 +1,5 @@
 """What margin, triplet and n_pairs have beside the contract of every method: losses on an
-embedding, with options.
+projection, with options.
 """
 
 from typing import Any
@@ -87,7 +87,7 @@ def make_batch(views: int, labels: tuple[int, ...] = LABELS) -> Batch:
         ),
     ],
 )
-def test_the_loss_is_that_of_the_embedding_with_what_was_asked(name, fields, views, loss):
+def test_the_loss_is_that_of_the_projection_with_what_was_asked(name, fields, views, loss):
     batch = make_batch(views)
     result = make(name, **fields)(batch)
     assert float(result.loss.detach()) == pytest.approx(
@@ -114,7 +114,7 @@ def test_the_projector_is_a_linear_layer_or_an_mlp_of_any_width(name):
         ("n_pairs", {"form": "pairs"}, 2, (0, 0, 1, -1, -1)),
     ],
 )
-def test_chance_is_the_loss_of_embeddings_that_are_all_equal(name, fields, views, labels):
+def test_chance_is_the_loss_of_projections_that_are_all_equal(name, fields, views, labels):
     method = make(name, **fields)
     for parameter in method.parameters():
         nn.init.constant_(parameter, 0.1)

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from nearfar.api.request import Request
-from nearfar.config.loading import Sections, merge, nearest
+from nearfar.config.loading import Sections, merge
 from nearfar.config.models import RunConfig
+from nearfar.config.problems import nearest
 from nearfar.core.errors import ConfigError, DataError, UserError
 from nearfar.core.own import is_own
 from nearfar.core.progress import Progress

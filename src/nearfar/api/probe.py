@@ -9,7 +9,7 @@ import torch
 
 from nearfar.api.model import open_run
 from nearfar.api.request import Data
-from nearfar.config.loading import nearest
+from nearfar.config.problems import nearest
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.own import is_own
 from nearfar.core.progress import Progress

@@ -4,15 +4,12 @@ is raised.
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from nearfar.config.models import (
     AS_EVALUATED,
@@ -21,7 +18,7 @@ from nearfar.config.models import (
     MethodConfig,
     RunConfig,
 )
-from nearfar.config.renamed import KEYS
+from nearfar.config.problems import nearest, problem, typed, with_lists
 from nearfar.config.section import Section
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import ConfigError, UserError
@@ -40,12 +37,6 @@ class Known:
     policy_problems: Callable[[str | Mapping[str, Any]], Sequence[str]]
     encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
     evaluators: Callable[[], Sequence[str]]  # likewise
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """' (did you mean "x"?)', or nothing where no name is near."""
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    return f' (did you mean "{near[0]}"?)' if near else ""
 
 
 def read_toml(path: Path) -> Sections:
@@ -69,17 +60,13 @@ def read_toml(path: Path) -> Sections:
 
 def parse_override(text: str) -> tuple[str, str, Any]:
     """`train.epochs=10` as ("train", "epochs", 10). The value is TOML, or a number such as .5, else
-    a plain string.
+    a plain string; where a key takes a list, `0.5,0.5,0.5` is one as well (`build_config`).
     """
     path, equals, value = text.partition("=")
     section, dot, key = path.strip().partition(".")
     if not equals or not dot or not section or not key:
         raise ConfigError([f"{text}: want SECTION.KEY=VALUE, for example train.epochs=10"], "--set")
-    with suppress(tomllib.TOMLDecodeError):
-        return section, key, tomllib.loads(f"value = {value}")["value"]
-    with suppress(ValueError):
-        return section, key, float(value)
-    return section, key, value.strip()
+    return section, key, typed(value)
 
 
 def merge(base: Sections, overrides: Sequence[tuple[str, str, Any]]) -> Sections:
@@ -124,39 +111,12 @@ def build_config(sections: Sections, known: Known, where: str = "configuration")
 def _section(
     name: str, model: type[Section], values: Mapping[str, Any]
 ) -> tuple[Section | None, list[str]]:
+    values = with_lists(values, model)
     try:
-        return model.model_validate(dict(values)), []
+        return model.model_validate(values), []
     except ValidationError as error:
-        names = list(model.model_fields)
-        return None, [_problem(name, details, names) for details in error.errors()]
-
-
-def _problem(section: str, details: ErrorDetails, names: Sequence[str]) -> str:
-    path = ".".join([section, *(str(part) for part in details["loc"])])
-    context = details.get("ctx", {})
-    got = details["input"]
-    match details["type"]:
-        case "extra_forbidden":
-            if (new := KEYS.get((section, str(details["loc"][0])))) is not None:
-                return f"{path}: is called {section}.{new} now"
-            return f"{path}: unknown key{nearest(str(details['loc'][0]), names)}"
-        case "missing":
-            return f"{path}: is missing"
-        case "greater_than":
-            want = f"more than {context['gt']}"
-        case "greater_than_equal":
-            want = f"at least {context['ge']}"
-        case "less_than":
-            want = f"less than {context['lt']}"
-        case "less_than_equal":
-            want = f"at most {context['le']}"
-        case "literal_error":
-            want = f"one of {context['expected']}"
-        case "value_error":  # a validator's own words, which name the field
-            return f"{path}.{details['msg'].removeprefix('Value error, ')}"
-        case _:
-            want = details["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{path}: want {want}, got {got!r}"
+        found = [problem(name, details, values, model) for details in error.errors()]
+        return None, list(dict.fromkeys(found))
 
 
 def _method(

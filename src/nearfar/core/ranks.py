@@ -39,7 +39,7 @@ def all_max(x: Tensor, group: Group) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Shares:
+class Placement:
     """How the samples of a batch lie on the ranks: `start` and `stop` of this one's among
     `total`.
     """
@@ -60,17 +60,17 @@ class Shares:
         return sum(self.sizes)
 
 
-def shares(samples: int, group: Group, device: torch.device) -> Shares:
+def placement(samples: int, group: Group, device: torch.device) -> Placement:
     """The sizes of all ranks' batches, which may differ. A collective call."""
     if group is None:
-        return Shares((samples,), 0)
+        return Placement((samples,), 0)
     own = torch.tensor([samples], device=device)
     sizes = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
     dist.all_gather(sizes, own, group=group)
-    return Shares(tuple(int(size) for size in sizes), dist.get_rank(group))
+    return Placement(tuple(int(size) for size in sizes), dist.get_rank(group))
 
 
-def gather(x: Tensor, of: Shares, group: Group, *, dim: int = 0) -> Tensor:
+def gather(x: Tensor, of: Placement, group: Group, *, dim: int = 0) -> Tensor:
     """All ranks' `x`, joined along the dimension of samples in the order of ranks. Its backward
     sums over ranks.
     """
@@ -103,7 +103,7 @@ class _AllSum(torch.autograd.Function):
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, of: Shares, group: dist.ProcessGroup, dim: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, of: Placement, group: dist.ProcessGroup, dim: int) -> Tensor:
         ctx.of, ctx.group, ctx.dim = of, group, dim
         largest = max(of.sizes)
         mine = x.detach().movedim(dim, 0)
@@ -119,5 +119,5 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         out = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(out, group=ctx.group)
-        of: Shares = ctx.of
+        of: Placement = ctx.of
         return out.narrow(ctx.dim, of.start, of.stop - of.start), None, None, None

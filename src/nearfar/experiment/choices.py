@@ -28,7 +28,7 @@ LONGEST_WARM_UP = 10.0  # epochs
 CLASSIFIER_EPOCHS = 30
 CLASSIFIER_RATE = 1e-2
 FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
-MLP_DEFAULTS: Mapping[str, Any] = {"hidden_dim": 1000, "dropout": 0.5}
+CLASSIFIER_HIDDEN_DIM, CLASSIFIER_DROPOUT = 1000, 0.5  # of an mlp
 
 
 def choose_size(asked: int | None, side: int) -> int:
@@ -124,7 +124,7 @@ def fill_classifier(config: RunConfig, default_policy: str | None) -> Classifier
         defaults["epochs"] = min(config.train.epochs, CLASSIFIER_EPOCHS)
         defaults["policy"] = default_policy or "basic"
     if asked.kind == "mlp":
-        defaults |= MLP_DEFAULTS
+        defaults |= {"hidden_dim": CLASSIFIER_HIDDEN_DIM, "dropout": CLASSIFIER_DROPOUT}
     return asked.model_copy(
         update={name: value for name, value in defaults.items() if getattr(asked, name) is None}
     )

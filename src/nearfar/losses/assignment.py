@@ -10,15 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group, all_max, all_sum
-from nearfar.losses.rows import (
-    at_least_float32,
-    check_finite,
-    check_positive,
-    check_views,
-    check_whole,
-    full_precision,
-    mean_over,
-)
+from nearfar.losses.checks import check_finite, check_positive, check_views, check_whole
+from nearfar.losses.precision import at_least_float32, full_precision
+from nearfar.losses.rows import mean_over
 
 
 def swapped_prediction(

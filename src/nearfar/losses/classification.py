@@ -11,15 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group
-from nearfar.losses.rows import (
-    at_least_float32,
-    check_finite,
-    check_labels,
-    check_views,
-    check_whole,
-    full_precision,
-    mean_over,
-)
+from nearfar.losses.checks import check_finite, check_labels, check_views, check_whole
+from nearfar.losses.precision import at_least_float32, full_precision
+from nearfar.losses.rows import mean_over
 
 
 def large_margin_softmax(

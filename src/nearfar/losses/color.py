@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from nearfar.core.ranks import Group, all_sum
-from nearfar.losses.rows import at_least_float32, check_finite, full_precision
+from nearfar.losses.checks import check_finite
+from nearfar.losses.precision import at_least_float32, full_precision
 
 STEP = 10  # of the grid of bins, in units of Lab
 # The bins of the published set: a, and from which b to which. They are not the gamut of sRGB, which

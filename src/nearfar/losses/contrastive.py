@@ -15,24 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group
+from nearfar.losses.checks import check_labels, check_positive, check_views, check_whole, check_word
+from nearfar.losses.choices import Contrast, Denominator, Form, Negatives
 from nearfar.losses.positives import capped_positives
-from nearfar.losses.rows import (
-    Rows,
-    check_labels,
-    check_positive,
-    check_views,
-    check_whole,
-    full_precision,
-    gather_rows,
-    mean_over,
-    numbered,
-    own_classes,
-    takes_half,
-    unit_rows,
-)
+from nearfar.losses.precision import full_precision, takes_half
+from nearfar.losses.rows import Rows, gather_rows, mean_over, numbered, own_classes, unit_rows
 from nearfar.losses.tiled import one_positive, statistics
 from nearfar.losses.tiled.pairs import Over
-from nearfar.losses.words import Contrast, Denominator, Form, Negatives, check_word
 
 
 def sup_con(
@@ -110,7 +99,7 @@ def sup_con(
         else:
             terms, counted = _capped_terms(rows, len(z), positives_cap, form, denominator)
         if denominator == "only_negatives":
-            counted = counted & (of_class < len(rows.everyone))
+            counted = counted & (of_class < len(rows.candidates))
         return mean_over(
             terms, counted, group, nothing=_no_anchor(len(z), rows.samples, denominator)
         )
@@ -123,11 +112,11 @@ def _terms(rows: Rows, positives: Tensor, form: Form, denominator: Denominator) 
         inside = form == "inside"
         sums = one_positive(
             rows.anchors,
-            rows.everyone,
+            rows.candidates,
             rows.statistics("negatives")[0],
             own=rows.own,
             anchor_classes=rows.classes,
-            candidate_classes=rows.every_class,
+            candidate_classes=rows.candidate_classes,
             inside=inside,
         )
         return few.log() - sums if inside else sums / few
@@ -224,7 +213,7 @@ def _two_towers(rows: Rows, views: int, queue: Tensor | None, group: Group) -> T
     numbers, partners = rows.numbers, torch.arange(rows.samples, device=rows.numbers.device)
     terms = []
     for i, anchors in enumerate(rows.anchors.view(views, len(numbers), -1)):
-        for j, candidates in enumerate(rows.everyone.view(views, rows.samples, -1)):
+        for j, candidates in enumerate(rows.candidates.view(views, rows.samples, -1)):
             if i == j:
                 continue
             whole, to_partner = statistics(

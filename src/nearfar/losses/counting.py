@@ -5,15 +5,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.errors import NothingToCompareError
-from nearfar.core.ranks import Group, gather, shares
-from nearfar.losses.rows import (
-    at_least_float32,
-    check_finite,
-    check_positive,
-    check_views,
-    full_precision,
-    mean_over,
-)
+from nearfar.core.ranks import Group, gather, placement
+from nearfar.losses.checks import check_finite, check_positive, check_views
+from nearfar.losses.precision import at_least_float32, full_precision
+from nearfar.losses.rows import mean_over
 
 
 def counting(
@@ -39,7 +34,7 @@ def counting(
         raise ValueError(
             f"parts: want (parts, *{tuple(whole.shape)}), got shape {tuple(parts.shape)}"
         )
-    of = shares(whole.shape[1], group, whole.device)
+    of = placement(whole.shape[1], group, whole.device)
     if of.total < 2:
         raise NothingToCompareError(
             "want at least two images, got one: no other is there to be counted apart from"

@@ -11,14 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group, all_sum
-from nearfar.losses.rows import (
-    at_least_float32,
-    check_finite,
-    check_positive,
-    check_views,
-    full_precision,
-    mean_over,
-)
+from nearfar.losses.checks import check_finite, check_positive, check_views
+from nearfar.losses.precision import at_least_float32, full_precision
+from nearfar.losses.rows import mean_over
 
 SMALL_VARIANCE_REDUNDANCY = 1e-5  # added under the root, as BatchNorm does
 SMALL_VARIANCE_VICREG = 1e-4

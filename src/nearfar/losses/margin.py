@@ -12,17 +12,10 @@ from torch.nn import functional as F
 
 from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group, all_sum
-from nearfar.losses.rows import (
-    Rows,
-    check_labels,
-    check_positive,
-    check_views,
-    full_precision,
-    gather_rows,
-    mean_over,
-    unit_rows,
-)
-from nearfar.losses.words import Mining, check_word
+from nearfar.losses.checks import check_labels, check_positive, check_views, check_word
+from nearfar.losses.choices import Mining
+from nearfar.losses.precision import full_precision
+from nearfar.losses.rows import Rows, gather_rows, mean_over, unit_rows
 
 
 def margin_contrastive(
@@ -154,15 +147,15 @@ def _all_triplets(
 
 def _masks(rows: Rows) -> tuple[Tensor, Tensor]:
     """(M, N) which pairs are positives, and which negatives; a row itself is neither."""
-    same = rows.classes[:, None] == rows.every_class
+    same = rows.classes[:, None] == rows.candidate_classes
     return same.scatter(1, rows.own[:, None], False), ~same
 
 
 def _squared_distances(rows: Rows) -> Tensor:
     """(M, N) |z_i - z_j|² of rows of length 1 or 0, at least 0."""
     # 2 but for rows of zeros
-    lengths = rows.anchors.square().sum(dim=1)[:, None] + rows.everyone.square().sum(dim=1)
-    return (lengths.detach() - 2 * rows.anchors @ rows.everyone.T).clamp(min=0.0)
+    lengths = rows.anchors.square().sum(dim=1)[:, None] + rows.candidates.square().sum(dim=1)
+    return (lengths.detach() - 2 * rows.anchors @ rows.candidates.T).clamp(min=0.0)
 
 
 def _root(squares: Tensor) -> Tensor:

@@ -10,19 +10,17 @@ from torch.nn import functional as F
 
 from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group
-from nearfar.losses.rows import (
-    at_least_float32,
+from nearfar.losses.checks import (
     check_finite,
     check_labels,
     check_positive,
     check_views,
-    full_precision,
-    gather_rows,
-    mean_over,
-    unit_rows,
+    check_word,
 )
+from nearfar.losses.choices import PairForm
+from nearfar.losses.precision import at_least_float32, full_precision
+from nearfar.losses.rows import gather_rows, mean_over, unit_rows
 from nearfar.losses.tiled import statistics
-from nearfar.losses.words import PairForm, check_word
 
 
 def n_pairs(
@@ -79,18 +77,18 @@ def n_pairs(
             return _soft_labels(rows, labels, temperature, group, bounded=unit)
         gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=unit)
         # numbered from 0
-        if not torch.compiler.is_compiling() and not bool(gathered.every_class.any()):
+        if not torch.compiler.is_compiling() and not bool(gathered.candidate_classes.any()):
             raise NothingToCompareError(
                 'labels: want at least two classes with form="pairs", got one: no negative exists'
             )
         first, second = gathered.anchors.view(z.shape)
         negatives, _ = statistics(
             first,
-            gathered.everyone[gathered.samples :],  # the second view of everyone
+            gathered.candidates[gathered.samples :],  # the second view of all samples
             largest=gathered.largest,
             over="negatives",
             anchor_classes=gathered.classes[: z.shape[1]],
-            candidate_classes=gathered.every_class[: gathered.samples],
+            candidate_classes=gathered.candidate_classes[: gathered.samples],
         )
         loss = mean_over(-F.logsigmoid((first * second).sum(dim=1) - negatives), None, group)
         return (
@@ -104,18 +102,18 @@ def _soft_labels(
     rows: Tensor, labels: Tensor, temperature: float, group: Group, *, bounded: bool
 ) -> Tensor:
     gathered = gather_rows(rows, labels, group, temperature=temperature, bounded=bounded)
-    if len(gathered.everyone) < 2:
+    if len(gathered.candidates) < 2:
         raise NothingToCompareError(
             "z: want at least two rows, got one: nothing to compare it with"
         )
     whole, to_class = statistics(
         gathered.anchors,
-        gathered.everyone,
+        gathered.candidates,
         largest=gathered.largest,
         over="all",
         positives="mean",  # without `own` an anchor is one of its own positives
         anchor_classes=gathered.classes,
-        candidate_classes=gathered.every_class,
+        candidate_classes=gathered.candidate_classes,
     )
     return mean_over(whole - to_class, None, group)
 

@@ -21,7 +21,7 @@ def capped_positives(rows: Rows, views: int, cap: int) -> tuple[Tensor, Tensor]:
     places, kept = _places(rows, views, cap // views)
     # torch.compile wants two tensors where they are one
     anchors = rows.anchors.view_as(rows.anchors)
-    logits: Tensor = _Products.apply(anchors, rows.everyone, places)
+    logits: Tensor = _Products.apply(anchors, rows.candidates, places)
     return logits.masked_fill(~kept, -torch.inf), kept
 
 
@@ -31,25 +31,25 @@ class _Products(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, anchors: Tensor, everyone: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(anchors, everyone, places)
+    def forward(ctx: Any, anchors: Tensor, candidates: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(anchors, candidates, places)
         return torch.stack(
-            [(anchors * everyone[column]).sum(dim=1) for column in places.unbind(1)], dim=1
+            [(anchors * candidates[column]).sum(dim=1) for column in places.unbind(1)], dim=1
         )
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        anchors, everyone, places = ctx.saved_tensors
-        to_anchors, to_everyone = torch.zeros_like(anchors), torch.zeros_like(everyone)
+        anchors, candidates, places = ctx.saved_tensors
+        to_anchors, to_candidates = torch.zeros_like(anchors), torch.zeros_like(candidates)
         for of_place, column in zip(grad.unbind(1), places.unbind(1), strict=True):
-            to_anchors = to_anchors + of_place[:, None] * everyone[column]
-            to_everyone = to_everyone.index_add(0, column, of_place[:, None] * anchors)
-        return to_anchors, to_everyone, None
+            to_anchors = to_anchors + of_place[:, None] * candidates[column]
+            to_candidates = to_candidates.index_add(0, column, of_place[:, None] * anchors)
+        return to_anchors, to_candidates, None
 
 
 def _places(rows: Rows, views: int, others: int) -> tuple[Tensor, Tensor]:
-    """(M, P): places among everyone, and whether there is such a positive (else the place is 0)."""
-    classes = rows.every_class[: rows.samples]
+    """(M, P): places among the candidates, and whether there is such a positive (else 0)."""
+    classes = rows.candidate_classes[: rows.samples]
     order = classes.argsort(stable=True)
     sizes = torch.zeros_like(classes).index_add(0, classes, torch.ones_like(classes))
     others = min(

@@ -8,7 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nearfar.core.ranks import Group
-from nearfar.losses.rows import check_positive, check_views, full_precision, mean_over, unit_rows
+from nearfar.losses.checks import check_positive, check_views
+from nearfar.losses.precision import full_precision
+from nearfar.losses.rows import mean_over, unit_rows
 
 
 def negative_cosine(

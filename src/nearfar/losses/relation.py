@@ -6,8 +6,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group
-from nearfar.losses.rows import at_least_float32, check_finite, full_precision, mean_over
-from nearfar.losses.words import RelationForm, check_word
+from nearfar.losses.checks import check_finite, check_word
+from nearfar.losses.choices import RelationForm
+from nearfar.losses.precision import at_least_float32, full_precision
+from nearfar.losses.rows import mean_over
 
 
 def relation(

@@ -1,87 +1,20 @@
-"""What every loss on rows shares: checks, rows of length 1, classes, the rows of other ranks, the
-mean.
+"""Rows: of length 1, their classes, those of other ranks, the mean of their terms.
 
 Letters: V views, B samples of this rank, N rows (views x samples) of all ranks, M anchors of this
 rank, D width.
 """
 
-import numbers
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nearfar.core.errors import NotFiniteError, NothingToCompareError
-from nearfar.core.ranks import Group, all_max, all_sum, gather, shares
+from nearfar.core.errors import NothingToCompareError
+from nearfar.core.ranks import Group, all_sum, gather, placement
+from nearfar.losses.checks import check_finite
+from nearfar.losses.precision import at_least_float32
 from nearfar.losses.tiled import statistics
 from nearfar.losses.tiled.pairs import Over, Positives
-
-
-def check_views(z: Tensor, *, name: str = "z", fewest_views: int = 1) -> None:
-    """ValueError unless `z` is (views, samples, width) of floating-point numbers with so many
-    views.
-    """
-    if z.ndim != 3:
-        raise ValueError(f"{name}: want (views, samples, width), got shape {tuple(z.shape)}")
-    if min(z.shape) < 1:
-        raise ValueError(
-            f"{name}: want at least one view, sample and dimension, got shape {tuple(z.shape)}"
-        )
-    if not z.is_floating_point():
-        raise ValueError(f"{name}: want floating-point numbers, got {z.dtype}")
-    if z.shape[0] < fewest_views:
-        raise ValueError(
-            f"{name}: want at least {fewest_views} views, got {z.shape[0]}: no positive can exist"
-        )
-
-
-def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
-    """ValueError unless `labels` are integers, one a sample."""
-    if labels.shape != (samples,):
-        raise ValueError(
-            f"{name}: want one for each of the {samples} samples, got shape {tuple(labels.shape)}"
-        )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(f"{name}: want integers, got {labels.dtype}")
-
-
-SMALLEST = 1e-37  # whose inverse is a number in float32
-
-
-def check_positive(**values: object) -> None:
-    """ValueError unless each is a number more than 0 and finite, its inverse too."""
-    for name, value in values.items():
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            raise ValueError(f"{name}: want a number, got {value!r}")
-        if not SMALLEST <= float(value) < float("inf"):
-            raise ValueError(f"{name}: want more than 0, got {value}")
-
-
-def check_whole(least: int, **values: object) -> None:
-    """ValueError unless each is a whole number from `least` on."""
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name}: want a whole number from {least}, got {value!r}")
-
-
-@contextmanager
-def full_precision(x: Tensor) -> Iterator[None]:
-    """No autocast in here: a loss is computed in at least float32 whatever surrounds it."""
-    with torch.autocast(x.device.type, enabled=False):
-        yield
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def takes_half(z: Tensor) -> bool:
-    """Whether products may be taken in bf16: the rows came in it, on a device that has a kernel for
-    it.
-    """
-    return z.dtype == torch.bfloat16 and z.device.type == "cuda"
 
 
 def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
@@ -96,34 +29,6 @@ def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
     check_finite(squares.detach().squeeze(-1), name, group)
     alive = squares > 0
     return x * torch.where(alive, torch.where(alive, squares, 1.0).rsqrt(), 0.0)
-
-
-def check_finite(squares: Tensor, name: str, group: Group = None) -> None:
-    """NotFiniteError, a ValueError, that names the first row whose sum of squares is no finite
-    number.
-
-    With a group every rank raises where one must, so that none waits for it. Nothing under
-    torch.compile.
-    """
-    if torch.compiler.is_compiling():
-        return
-    finite = squares.isfinite()
-    spoilt = ~finite.all()
-    if not bool(all_max(spoilt.to(torch.int32), group)):
-        return
-    if not bool(spoilt):
-        raise NotFiniteError(
-            f"{name}: want finite numbers, got NaN, infinity or overflow on another rank"
-        )
-    place = (~finite).nonzero()[0].tolist()
-    words = ", ".join(
-        f"{axis} {at}" for axis, at in zip(("view", "sample")[-len(place) :], place, strict=False)
-    )
-    rows = int((~finite).sum())
-    raise NotFiniteError(
-        f"{name}: want finite numbers, got NaN, infinity or overflow in {rows} row(s), the first at"
-        f" {words or place}"
-    )
 
 
 def own_classes(labels: Tensor, start: int = 0) -> Tensor:
@@ -152,9 +57,9 @@ class Rows:
     """
 
     anchors: Tensor  # (M, D)
-    everyone: Tensor  # (N, D); the same tensor as `anchors` where those are all there are
+    candidates: Tensor  # (N, D); the same tensor as `anchors` where those are all there are
     classes: Tensor  # (M,) numbered over all ranks
-    every_class: Tensor  # (N,)
+    candidate_classes: Tensor  # (N,)
     numbers: Tensor  # (B,) of this rank's samples among those of all ranks
     samples: int  # of all ranks
     largest: float  # bound of the logits
@@ -171,28 +76,28 @@ class Rows:
 
     @property
     def own(self) -> Tensor:
-        """(M,): the place of each anchor among everyone."""
+        """(M,): the place of each anchor among the candidates."""
         return torch.cat([self.numbers + view * self.samples for view in range(self.anchor_views)])
 
     def statistics(self, over: Over, positives: Positives = "none") -> tuple[Tensor, Tensor]:
-        """The core on these rows, symmetric where anchors are everyone."""
-        alone = self.anchors is self.everyone
+        """The core on these rows, symmetric where the anchors are all candidates."""
+        alone = self.anchors is self.candidates
         return statistics(
             self.anchors,
-            None if alone else self.everyone,
+            None if alone else self.candidates,
             largest=self.largest,
             over=over,
             positives=positives,
             own=None if alone else self.own,
             anchor_classes=self.classes,
-            candidate_classes=self.every_class,
+            candidate_classes=self.candidate_classes,
             half=self.half,
         )
 
     def rows_of_class(self) -> Tensor:
         """(M,): how many of all rows share an anchor's class, itself included."""
-        return torch.zeros_like(self.every_class).index_add(
-            0, self.every_class, torch.ones_like(self.every_class)
+        return torch.zeros_like(self.candidate_classes).index_add(
+            0, self.candidate_classes, torch.ones_like(self.candidate_classes)
         )[self.classes]
 
 
@@ -212,13 +117,13 @@ def gather_rows(
     rows, divided by the root of the temperature so that their products are logits; `bounded`: they
     had length 1.
 
-    Without labels each sample is its own class. A labeled `queue` (Q, D) follows everyone.
+    Without labels each sample is its own class. A labeled `queue` (Q, D) follows the candidates.
     Collective where there is a group.
     """
     views, samples, _ = unit.shape
     unit = unit * temperature**-0.5
     used = anchor_views or views
-    of = shares(samples, group, unit.device)
+    of = placement(samples, group, unit.device)
     own_samples = torch.arange(of.start, of.stop, device=unit.device)
     if labels is None:
         sample_classes = torch.arange(of.total, device=unit.device)
@@ -228,17 +133,17 @@ def gather_rows(
             known = torch.cat([known, own_classes(queue_labels, of.total)])
         classes = numbered(known)
         sample_classes, queue_classes = classes[: of.total], classes[of.total :]
-    everyone = gather(unit, of, group, dim=1).flatten(0, 1)
+    candidates = gather(unit, of, group, dim=1).flatten(0, 1)
     whole = group is None and used == views and queue is None
-    every_class = sample_classes.repeat(views)
+    candidate_classes = sample_classes.repeat(views)
     if queue is not None:
-        everyone = torch.cat([everyone, queue.to(unit.dtype) * temperature**-0.5])
-        every_class = torch.cat([every_class, queue_classes])
+        candidates = torch.cat([candidates, queue.to(unit.dtype) * temperature**-0.5])
+        candidate_classes = torch.cat([candidate_classes, queue_classes])
     return Rows(
-        anchors=everyone if whole else unit[:used].flatten(0, 1),
-        everyone=everyone,
-        classes=every_class if whole else sample_classes[own_samples].repeat(used),
-        every_class=every_class,
+        anchors=candidates if whole else unit[:used].flatten(0, 1),
+        candidates=candidates,
+        classes=candidate_classes if whole else sample_classes[own_samples].repeat(used),
+        candidate_classes=candidate_classes,
         numbers=own_samples,
         samples=of.total,
         largest=1 / temperature if bounded else float("inf"),

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group, all_max, all_sum
-from nearfar.losses.rows import check_positive, check_views, full_precision, gather_rows, unit_rows
+from nearfar.losses.checks import check_positive, check_views
+from nearfar.losses.precision import full_precision
+from nearfar.losses.rows import gather_rows, unit_rows
 
 
 def uniformity(

@@ -52,14 +52,14 @@ def method_class(name: str) -> type[Method]:
     return found
 
 
-def name_of(kind: object) -> str:
-    """`module:Class`, by which `method_class` finds it. UserError: it cannot, or `kind` is no
+def name_of(method: object) -> str:
+    """`module:Class`, by which `method_class` finds it. UserError: it cannot, or `method` is no
     class.
     """
-    if not isinstance(kind, type):
-        raise UserError(f"method: want a name, or a subclass of nearfar.Method, got {kind!r}")
-    name = f"{kind.__module__}:{kind.__qualname__}"
-    if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
+    if not isinstance(method, type):
+        raise UserError(f"method: want a name, or a subclass of nearfar.Method, got {method!r}")
+    name = f"{method.__module__}:{method.__qualname__}"
+    if getattr(sys.modules.get(method.__module__), method.__qualname__, None) is not method:
         raise UserError(
             f"method: {name} cannot be found by its name; define it at the top of a module"
         )

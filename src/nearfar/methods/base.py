@@ -2,21 +2,18 @@
 more.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.config.training import OptimizerName
 from nearfar.core.errors import UserError
 from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.losses.rows import mean_over
 from nearfar.nn.encoders import Encoder
 
 
@@ -132,57 +129,3 @@ def _unlike_a_result(result: object, samples: int) -> str | None:
 def scalar(value: float, like: Tensor) -> Tensor:
     """A log entry: a scalar on the device of `like`."""
     return torch.tensor(value, device=like.device)
-
-
-def answered(scores: Tensor, labels: Tensor, group: Group) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a pretext task whose right answers are `labels` (V, B), or with axes before, and
-    its logs: its chance level and accuracy. `scores` have a further last axis, the answers.
-    """
-    terms = F.cross_entropy(scores.flatten(0, -2), labels.flatten(), reduction="none").view(
-        labels.shape
-    )
-    correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
-    return mean_over(terms, None, group), {
-        "chance": scalar(math.log(scores.shape[-1]), scores),
-        "accuracy": correct,
-    }
-
-
-def draws(batch: Batch, stream: str, n: int) -> tuple[Tensor, ...]:
-    """`n` numbers in [0, 1) for each view of each sample, (V, B, n) a view group."""
-    sizes = [len(group) for group in batch.views]
-    numbers = batch.uniform(stream, sum(sizes) * n).view(-1, sum(sizes), n).movedim(1, 0)
-    return torch.split(numbers, sizes)
-
-
-def refuse_views(encoder: Encoder, side: int, data: DataFacts) -> None:
-    """UserError where the encoder cannot take what a method cuts for it out of views: images of
-    that side.
-    """
-    try:
-        encoder.width_at(side)
-    except ValueError as error:
-        raise UserError(
-            f"encoder.name: want one for tiles of {side} px of data.size={data.side}; {error}"
-        ) from error
-
-
-def too_short(queue_size: int | None, batch_size: int) -> list[str]:
-    """A misfit of `queue_size`: rows that are pushed and never looked at."""
-    if queue_size is None or queue_size >= batch_size:
-        return []
-    return [f"method.queue_size: want at least {batch_size} (train.batch_size), got {queue_size}"]
-
-
-def too_many(prototypes: int | None, images: int) -> list[str]:
-    """A misfit of `prototypes`: some would have no image."""
-    if prototypes is None or prototypes <= images:
-        return []
-    return [f"method.prototypes: want at most {images} (the training images), got {prototypes}"]
-
-
-def queue_length(asked: int | None, data: DataFacts, *, most: int) -> int:
-    """The rows asked for, or `most`, but at most half the training images: a longer queue would
-    hold a sample's own earlier key more often than not.
-    """
-    return max(1, min(most, data.n_images // 2)) if asked is None else asked

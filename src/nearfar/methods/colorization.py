@@ -91,7 +91,7 @@ class Colorization(Method):
         return super().why_not(data) or gray
 
     def step(self, batch: Batch) -> StepResult:
-        parts = [self._maps_and_colors(group) for group in batch.views]
+        parts = [self._maps_and_colors(views) for views in batch.views]
         h = torch.cat(
             [
                 self.encoder.pool(maps.flatten(0, 1)).view(*maps.shape[:2], -1)

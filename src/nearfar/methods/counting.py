@@ -22,9 +22,10 @@ from torch import Tensor
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import counting
-from nearfar.methods.base import Method, OptimizerDefaults, draws, refuse_views, scalar
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
+from nearfar.nn.pretext import draws, refuse_views
 from nearfar.views import tiles
 
 PARTS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (down, right) of each quarter
@@ -73,7 +74,7 @@ class Counting(Method):
     def step(self, batch: Batch) -> StepResult:
         """NothingToCompareError: a single image, which has no other."""
         numbers = draws(batch, "counting", 2)
-        shown = tuple(self._show(group, u) for group, u in zip(batch.views, numbers, strict=True))
+        shown = tuple(self._show(views, u) for views, u in zip(batch.views, numbers, strict=True))
         h = encode_tiles(self.encoder, shown)  # (5, V, B, E): the whole, then its quarters
         whole, *quarters = self.unit * self.counts(h).relu()
         loss = counting(whole, torch.stack(quarters), margin=self.margin, group=self.group)

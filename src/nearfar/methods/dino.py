@@ -19,11 +19,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from nearfar.config.misfits import too_many
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import all_sum
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import centered_prediction
-from nearfar.methods.base import Method, OptimizerDefaults, scalar, too_many
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
 from nearfar.nn.prototypes import Prototypes

@@ -24,10 +24,12 @@ from torch import Tensor
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.methods.base import Method, OptimizerDefaults, answered, draws, refuse_views
+from nearfar.losses.answers import answered
+from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
 from nearfar.nn.permutations import distant_permutations
+from nearfar.nn.pretext import draws, refuse_views
 from nearfar.views import tiles
 
 CELL, TILE, APART = 85, 64, 2  # px of the authors' code: only their ratios count here
@@ -89,7 +91,7 @@ class Jigsaw(Method):
     def step(self, batch: Batch) -> StepResult:
         parts = self.grid**2
         numbers = draws(batch, "puzzle", 3 + 5 * parts)
-        cut = tuple(self._tiles(group, u) for group, u in zip(batch.views, numbers, strict=True))
+        cut = tuple(self._tiles(views, u) for views, u in zip(batch.views, numbers, strict=True))
         h = encode_tiles(self.encoder, cut)  # (T, V, B, E)
         labels = (torch.cat(numbers)[..., 0] * len(self.orders)).to(torch.int64)
         order = self.orders[labels].movedim(-1, 0)[..., None].expand_as(h)

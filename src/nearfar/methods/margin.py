@@ -1,7 +1,7 @@
 """The contrastive loss on pairs: views and images of a class come together, others are pushed to a
 margin.
 
-Deviations: the embedding has length 1 (so that the margin has a scale), labels make the pairs, and
+Deviations: the projection has length 1 (so that the margin has a scale), labels make the pairs, and
 the mean goes over all pairs of a batch instead of over drawn ones. Optimizer and rate are nearfar's
 own.
 """
@@ -11,7 +11,7 @@ from typing import Literal, final
 from pydantic import Field
 
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import gather, shares
+from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import margin_contrastive
 from nearfar.methods.base import Method, OptimizerDefaults
@@ -70,7 +70,9 @@ class Margin(Method):
         z = self.projector(h)  # (V, B, D)
         loss = margin_contrastive(z, batch.labels, margin=self.margin, group=self.group)
         # of all ranks
-        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)
+        labels = gather(
+            batch.labels, placement(len(batch.labels), self.group, h.device), self.group
+        )
         # ordered pairs of samples
         others = ((labels[:, None] != labels) | (labels < 0)).fill_diagonal_(False).sum()
         rows = len(z) * len(labels)

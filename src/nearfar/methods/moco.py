@@ -18,14 +18,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
-from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.groups import encode_keys, encode_queries
 from nearfar.nn.heads import mlp
-from nearfar.nn.queue import Queue
+from nearfar.nn.queue import Queue, queue_length
 from nearfar.nn.target import TargetNetwork
 
 
@@ -97,7 +98,9 @@ class MoCo(Method):
         hidden_dim = config.hidden_dim or encoder.width
         self.projector = mlp(encoder.width, hidden_dim, config.projection_dim, layers=layers)
         self.target = TargetNetwork(encoder, self.projector)
-        self.queue = Queue(queue_length(config.queue_size, data, most=4096), config.projection_dim)
+        self.queue = Queue(
+            queue_length(config.queue_size, data.n_images, most=4096), config.projection_dim
+        )
         self.temperature, self.momentum = config.temperature, config.momentum
         self.symmetric, self.size = config.symmetric, config.batch_norm_group
 

@@ -4,7 +4,7 @@ original.
 "soft_labels" trains with one view, as the Keras examples do, or with several. It keeps a row among
 its own positives, unlike `supcon`. "pairs" is Sohn's: a row finds its partner, another view of its
 image, among those of other classes; with more than two views the mean over the partners of the
-first. Deviations: two views by default; Sohn's partners are two images of a class; its embeddings
+first. Deviations: two views by default; Sohn's partners are two images of a class; its projections
 are held back by the weight `length_weight`, whose usual value we do not know. Optimizer and rate
 are nearfar's own.
 """
@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, model_validator
 
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import gather, shares
+from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import n_pairs
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
@@ -103,7 +103,9 @@ class NPairs(Method):
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         z = self.projector(h)  # (V, B, D)
         # of all ranks
-        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)
+        labels = gather(
+            batch.labels, placement(len(batch.labels), self.group, h.device), self.group
+        )
         if self.form == "soft_labels":
             rows, chance = [z], scalar(math.log(len(z) * len(labels)), h)
         else:

@@ -19,14 +19,15 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import shares
+from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
-from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
-from nearfar.nn.queue import Queue
+from nearfar.nn.queue import Queue, queue_length
 
 
 class NNCLRConfig(MethodConfig):
@@ -84,7 +85,7 @@ class NNCLR(Method):
             encoder.width, hidden_dim, width, layers=3, batch_norm=True, output_norm=True
         )
         self.predictor = mlp(width, hidden_dim, width, batch_norm=True)
-        self.queue = Queue(queue_length(config.queue_size, data, most=65536), width)
+        self.queue = Queue(queue_length(config.queue_size, data.n_images, most=65536), width)
         self.temperature = config.temperature
 
     def step(self, batch: Batch) -> StepResult:
@@ -101,7 +102,7 @@ class NNCLR(Method):
             info_nce(pair, temperature=self.temperature, negatives="other_view", group=self.group)
             for pair in pairs
         ]
-        chance = scalar(math.log(shares(z.shape[1], self.group, z.device).total), h)
+        chance = scalar(math.log(placement(z.shape[1], self.group, z.device).total), h)
         remember = {"z": z[:1].detach(), "index": batch.index}
         logs = {"chance": chance, "queue_age": self.queue.age}
         return StepResult(torch.stack(losses).mean(), h, z, logs, remember)

@@ -22,9 +22,11 @@ from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.methods.base import Method, OptimizerDefaults, answered, draws, refuse_views
+from nearfar.losses.answers import answered
+from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_tiles
 from nearfar.nn.heads import mlp
+from nearfar.nn.pretext import draws, refuse_views
 from nearfar.views import tiles
 
 # (down, right) of the first patch
@@ -69,8 +71,8 @@ class RelativePosition(Method):
 
     def step(self, batch: Batch) -> StepResult:
         posed = [
-            self._pose(group, u)
-            for group, u in zip(batch.views, draws(batch, "pair", 12), strict=True)
+            self._pose(views, u)
+            for views, u in zip(batch.views, draws(batch, "pair", 12), strict=True)
         ]
         h = encode_tiles(self.encoder, tuple(pair for pair, _ in posed))  # (2, V, B, E)
         labels = torch.cat([label for _, label in posed])

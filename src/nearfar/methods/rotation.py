@@ -13,7 +13,8 @@ from torch import nn
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.methods.base import Method, OptimizerDefaults, answered
+from nearfar.losses.answers import answered
+from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_views
 
 TURNS = 4
@@ -41,10 +42,10 @@ class Rotation(Method):
 
     def step(self, batch: Batch) -> StepResult:
         turned = (
-            torch.cat([group.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)])
-            for group in batch.views
+            torch.cat([views.rot90(turn, dims=(-2, -1)) for turn in range(TURNS)])
+            for views in batch.views
         )
-        parts = [torch.stack(encode_views(self.encoder, (group,)).chunk(TURNS)) for group in turned]
+        parts = [torch.stack(encode_views(self.encoder, (views,)).chunk(TURNS)) for views in turned]
         h = torch.cat(parts, dim=1)  # (4, V, B, E)
         labels = torch.arange(TURNS, device=h.device)[:, None, None].expand(h.shape[:3])
         loss, logs = answered(self.turns(h), labels, self.group)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import shares
+from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
@@ -85,6 +85,6 @@ class SimCLR(Method):
         # (V, B, D)
         z = self.projector(F.normalize(h, dim=-1) if self.normalize_representation else h)
         loss = self.loss_scale * info_nce(z, temperature=self.temperature, group=self.group)
-        samples = shares(z.shape[1], self.group, z.device).total
+        samples = placement(z.shape[1], self.group, z.device).total
         chance = self.loss_scale * math.log(len(z) * samples - 1)
         return StepResult(loss, h, z, {"chance": scalar(chance, h)})

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.errors import TrainingStoppedError
-from nearfar.core.ranks import gather, shares
+from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
@@ -91,7 +91,9 @@ class SupCon(Method):
         # (V, B, D)
         z = self.projector(F.normalize(h, dim=-1) if self.normalize_representation else h)
         # of all ranks
-        labels = gather(batch.labels, shares(len(batch.labels), self.group, h.device), self.group)
+        labels = gather(
+            batch.labels, placement(len(batch.labels), self.group, h.device), self.group
+        )
         alone = count_anchors_without_positive(len(z), labels)
         if len(z) == 1 and int(alone) == len(labels):
             raise TrainingStoppedError(

@@ -18,15 +18,16 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import shares
+from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import sup_con
-from nearfar.methods.base import Method, OptimizerDefaults, queue_length, scalar, too_short
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.groups import encode_keys, encode_queries
 from nearfar.nn.heads import mlp
-from nearfar.nn.queue import Queue
+from nearfar.nn.queue import Queue, queue_length
 from nearfar.nn.target import TargetNetwork
 
 
@@ -92,7 +93,9 @@ class SupConMoCo(Method):
             encoder.width, config.hidden_dim or encoder.width, config.projection_dim
         )
         self.target = TargetNetwork(encoder, self.projector)
-        self.queue = Queue(queue_length(config.queue_size, data, most=8192), config.projection_dim)
+        self.queue = Queue(
+            queue_length(config.queue_size, data.n_images, most=8192), config.projection_dim
+        )
         self.temperature, self.momentum, self.size = (
             config.temperature,
             config.momentum,
@@ -121,7 +124,7 @@ class SupConMoCo(Method):
             queue_labels=queue.labels,
             group=self.group,
         )
-        samples = shares(z.shape[1], self.group, z.device).total
+        samples = placement(z.shape[1], self.group, z.device).total
         logs = {
             "chance": scalar(math.log(len(z) * samples - 1 + len(queue)), h),
             "queue_age": queue.age,

@@ -26,11 +26,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.config.misfits import too_many, too_short
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import own_part
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import swapped_prediction
-from nearfar.methods.base import Method, OptimizerDefaults, scalar, too_many, too_short
+from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
 from nearfar.nn.prototypes import Prototypes

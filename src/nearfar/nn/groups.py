@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nearfar.core.ranks import Group, gather, shares
+from nearfar.core.ranks import Group, gather, placement
 from nearfar.nn.encoders import Encoder, encode_views
 
 Views = tuple[Float[Tensor, "_ batch ..."], ...]
@@ -49,7 +49,7 @@ def encode_keys(
     """
     if not encoder.has_batch_norm:
         return encode_views(encoder, views)
-    of = shares(len(order), group, order.device)
+    of = placement(len(order), group, order.device)
     places = gather(order, of, group).argsort(stable=True)
     mine = places[of.start : of.stop]
     shuffled = tuple(gather(shown, of, group, dim=1)[:, mine] for shown in views)

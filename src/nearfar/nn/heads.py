@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Projector = Literal["linear", "mlp"]
-ClassifierKind = Literal["linear", "mlp"]
+ClassifierForm = Literal["linear", "mlp"]
 
 
 @final
@@ -48,19 +48,19 @@ def mlp(
 
 
 def projector(
-    kind: Projector, in_dim: int, hidden_dim: int | None, out_dim: int, *, batch_norm: bool = False
+    form: Projector, in_dim: int, hidden_dim: int | None, out_dim: int, *, batch_norm: bool = False
 ) -> Head:
     """A linear layer, or an MLP whose hidden width is `hidden_dim`, else `in_dim`."""
-    if kind == "linear":
+    if form == "linear":
         return Head(nn.Linear(in_dim, out_dim))
     return mlp(in_dim, hidden_dim or in_dim, out_dim, batch_norm=batch_norm)
 
 
 def classifier_head(
-    kind: ClassifierKind, in_dim: int, n_classes: int, *, hidden_dim: int, dropout: float
+    form: ClassifierForm, in_dim: int, n_classes: int, *, hidden_dim: int, dropout: float
 ) -> Head:
     """Scores of the classes: a linear layer, or dropout - Linear - ReLU - dropout - Linear."""
-    if kind == "linear":
+    if form == "linear":
         return Head(nn.Linear(in_dim, n_classes))
     first, last = nn.Linear(in_dim, hidden_dim), nn.Linear(hidden_dim, n_classes)
     return Head(nn.Dropout(dropout), first, nn.ReLU(inplace=True), nn.Dropout(dropout), last)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.core.randomness import fold, stream_seed, uniform
-from nearfar.core.ranks import Group, gather, shares
+from nearfar.core.ranks import Group, gather, placement
 
 
 @final
@@ -75,7 +75,7 @@ class Queue(nn.Module):
         View by view, and the samples of ranks one after another, so that all ranks hold what one
         would hold.
         """
-        of = shares(len(index), group, z.device)
+        of = placement(len(index), group, z.device)
         labels = torch.full_like(index, -1) if labels is None else labels
         rows = F.normalize(gather(z, of, group, dim=1).flatten(0, 1), dim=-1)[-len(self) :]
         places = (self.pointer + torch.arange(len(rows), device=z.device)) % len(self)
@@ -86,3 +86,10 @@ class Queue(nn.Module):
         self.pushes.add_(1)
         self.pointer.add_(len(rows)).remainder_(len(self))
         self.filled.add_(len(rows)).clamp_(max=len(self))
+
+
+def queue_length(asked: int | None, n_images: int, *, most: int) -> int:
+    """The rows asked for, or `most`, but at most half the training images: a longer queue would
+    hold a sample's own earlier key more often than not.
+    """
+    return max(1, min(most, n_images // 2)) if asked is None else asked

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nearfar.config.loading import nearest
+from nearfar.config.problems import FORMS, nearest
 from nearfar.core.errors import ConfigError
 from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.operations import OPERATIONS, Data
@@ -101,8 +101,8 @@ def _problem(details: ErrorDetails, *, several: bool) -> str:
             return f"{path}: want at most {details['ctx']['max_length']} items, got more"
         case "value_error":  # our own, which name the field and what came
             return f"{path}.{details['msg'].removeprefix('Value error, ')}"
-        case _:
-            want = details["msg"].removeprefix("Input should be ")
+        case other:
+            want = FORMS.get(other) or details["msg"].removeprefix("Input should be ")
             for long, short in _SHORTER:
                 want = want.replace(long, short)
             return f"{path}: want {want}, got {got!r}"

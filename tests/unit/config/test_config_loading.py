@@ -62,6 +62,9 @@ KNOWN = Known(
 SMALLEST: Sections = {"data": {"source": "digits"}, "method": {"name": "simclr"}}
 
 
+MEAN = "encoder.mean: want 3 numbers, such as --set encoder.mean=[0.5,0.5,0.5], got {}"
+
+
 def configured(*overrides: str, base: Sections = SMALLEST) -> RunConfig:
     return build_config(
         merge(base, [parse_override(text) for text in overrides]), KNOWN, "run.toml"
@@ -160,13 +163,13 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
         ("data.eval_crop=0", "data.eval_crop: want more than 0.0, got 0"),
         ("data.eval_crop=1.5", "data.eval_crop: want at most 1.0, got 1.5"),
         ("optimizer.momentum=1.0", "optimizer.momentum: want less than 1.0, got 1.0"),
-        ("train.epochs=many", "train.epochs: want a valid integer, got 'many'"),
-        ("train.epochs=1.5", "train.epochs: want a valid integer, got 1.5"),
-        ("train.epochs=true", "train.epochs: want a valid integer, got True"),
-        ("train.epochs='10'", "train.epochs: want a valid integer, got '10'"),
-        ("encoder.pretrained=yes", "encoder.pretrained: want a valid boolean, got 'yes'"),
-        ("encoder.pretrained=1", "encoder.pretrained: want a valid boolean, got 1"),
-        ("data.source=3", "data.source: want a valid string, got 3"),
+        ("train.epochs=many", "train.epochs: want a whole number, got 'many'"),
+        ("train.epochs=1.5", "train.epochs: want a whole number, got 1.5"),
+        ("train.epochs=true", "train.epochs: want a whole number, got True"),
+        ("train.epochs='10'", "train.epochs: want a whole number without quotes, got '10'"),
+        ("encoder.pretrained=yes", "encoder.pretrained: want true or false, got 'yes'"),
+        ("encoder.pretrained=1", "encoder.pretrained: want true or false, got 1"),
+        ("data.source=3", "data.source: want text in quotes, got 3"),
         ("views.policy=3", "views.policy: want a name or a table, got 3"),
         ("views.policy=['flip']", "views.policy: want a name or a table, got ['flip']"),
         ("optimizer.lr=nan", "optimizer.lr: want a finite number, got nan"),
@@ -187,9 +190,34 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
             "evaluate.probes=['linear', 'kn']",
             'evaluate.probes: no evaluator "kn" (did you mean "knn"?)',
         ),
-        ("evaluate.probes=linear", "evaluate.probes: want a valid tuple, got 'linear'"),
-        ("encoder.mean=[0.5, 0.5]", "encoder.mean.2: is missing"),
-        ("encoder.mean=[true, 0.5, 0.5]", "encoder.mean.0: want a valid number, got True"),
+        (
+            "evaluate.probes=3",
+            "evaluate.probes: want a list of names, such as --set evaluate.probes=[linear,knn],"
+            " got 3",
+        ),
+        (
+            "evaluate.probes=[linear,3]",
+            "evaluate.probes: want a list of names, such as --set evaluate.probes=[linear,knn],"
+            " got ['linear', 3]",
+        ),
+        ("encoder.mean=[0.5]", MEAN.format("[0.5]")),
+        ("encoder.mean=0.5,0.5", MEAN.format("[0.5, 0.5]")),
+        ("encoder.mean=0.5,0.5,0.5,0.5", MEAN.format("[0.5, 0.5, 0.5, 0.5]")),
+        ("encoder.mean=0.5,0.5,gray", MEAN.format("[0.5, 0.5, 'gray']")),
+        ("encoder.mean=true", MEAN.format("True")),
+        ("encoder.mean=[true, 0.5, 0.5]", MEAN.format("[True, 0.5, 0.5]")),
+        (
+            "schedule.milestones=half",
+            "schedule.milestones: want a list of numbers, such as"
+            " --set schedule.milestones=[0.6,0.75,0.9], got ['half']",
+        ),
+        (
+            "schedule.milestones=[]",
+            (
+                "schedule.milestones: want a list of numbers, such as"
+                " --set schedule.milestones=[0.6,0.75,0.9], got []"
+            ),
+        ),
         ("method.name=['a']", "method.name: want one of simclr, supcon, cross_entropy, got ['a']"),
         ("method.name=3", "method.name: want one of simclr, supcon, cross_entropy, got 3"),
     ],
@@ -198,6 +226,24 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wan
     override: str, problem: str
 ) -> None:
     assert problems_of(override) == (problem,)
+
+
+@pytest.mark.parametrize("typed", ["[0.5,0.5,0.25]", "0.5,0.5,0.25", "[.5, .5, .25]", ".5, .5,.25"])
+def test_a_list_is_typed_with_brackets_or_without(typed: str) -> None:
+    config = configured(
+        f"encoder.mean={typed}",
+        f"encoder.std={typed}",
+        "schedule.decay=steps",
+        "schedule.milestones=0.5",
+        "evaluate.probes=knn",
+    )
+    assert config.encoder.mean == config.encoder.std == (0.5, 0.5, 0.25)
+    assert config.schedule.milestones == (0.5,)
+    assert config.evaluate.probes == ("knn",)
+    steps = configured("schedule.decay=steps", "schedule.milestones=.25,.5")
+    assert steps.schedule.milestones == (0.25, 0.5)
+    both = [configured(f"evaluate.probes={typed}") for typed in ("[linear,knn]", "linear, knn")]
+    assert [config.evaluate.probes for config in both] == [("linear", "knn")] * 2
 
 
 @pytest.mark.parametrize(

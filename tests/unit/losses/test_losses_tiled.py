@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from nearfar import losses
 from nearfar.losses import tiled
+from nearfar.losses.choices import Form
 from nearfar.losses.positives import capped_positives
 from nearfar.losses.rows import gather_rows
 from nearfar.losses.tiled import cpu
 from nearfar.losses.tiled.pairs import Over, Positives
-from nearfar.losses.words import Form
 
 SHAPES = {
     "against themselves": (13, None),

@@ -74,15 +74,15 @@ def test_a_name_near_none_gets_them_all():
         (one(**FLIP, probability=-0.1), ".operations[0].probability: want at least 0, got -0.1"),
         (
             one(**FLIP, probability="0.5"),
-            ".operations[0].probability: want a valid number, got '0.5'",
+            ".operations[0].probability: want a number, got '0.5'",
         ),
         (
             one(**FLIP, probability=True),
-            ".operations[0].probability: want a valid number, got True",
+            ".operations[0].probability: want a number, got True",
         ),
         (
             one(**FLIP, probability=[0.5]),
-            ".operations[0].probability: want a valid number, got [0.5]",
+            ".operations[0].probability: want a number, got [0.5]",
         ),
         (
             one(**FLIP, probabilty=0.5),
@@ -93,7 +93,7 @@ def test_a_name_near_none_gets_them_all():
         (one(op="crop", area=[0, 1]), ".operations[0].area[0]: want more than 0, got 0"),
         (one(op="crop", area=[0.5, 0.2]), ".operations[0].area: want (low, high), got (0.5, 0.2)"),
         (one(op="crop", area=[0.2]), ".operations[0].area[1]: is missing"),
-        (one(op="crop", area=0.2), ".operations[0].area: want a valid list, got 0.2"),
+        (one(op="crop", area=0.2), ".operations[0].area: want a list in brackets, got 0.2"),
         (
             one(op="crop", ratio=[1, 1]),
             ".operations[0].ratio: unknown key; want one of probability, op, area, aspect",
@@ -105,7 +105,7 @@ def test_a_name_near_none_gets_them_all():
         ),
         (
             one(op="posterize", bits=[2.0, 4]),
-            ".operations[0].bits[0]: want a valid integer, got 2.0",
+            ".operations[0].bits[0]: want a whole number, got 2.0",
         ),
         (one(op="one_of", among=[]), ".operations[0].among: want at least 1 item, got none"),
         (
@@ -125,7 +125,7 @@ def test_a_name_near_none_gets_them_all():
         ),
         (
             one(op="one_of", among=[FLIP]),
-            ".operations[0].among[0]: want a valid list, got {'op': 'flip'}",
+            ".operations[0].among[0]: want a list in brackets, got {'op': 'flip'}",
         ),
         (
             {"operations": [FLIP, {"op": "crop"}]},
@@ -136,22 +136,22 @@ def test_a_name_near_none_gets_them_all():
             ".operations: want crop first, and once, got it later",
         ),
         ({"operations": ["flip"]}, ".operations[0]: want a table, got 'flip'"),
-        ({"operations": "flip"}, ".operations: want a valid list, got 'flip'"),
+        ({"operations": "flip"}, ".operations: want a list in brackets, got 'flip'"),
         ({"operation": [FLIP]}, '.operation: unknown key (did you mean "operations"?)'),
         ({"kind": [{}]}, '.kind: unknown key (did you mean "kinds"?)'),
         (
             {"op": "flip"},
             ".op: unknown key; want one of operations, count, size, outside, tiles, kinds",
         ),
-        ({"size": "half"}, ".size: want a valid number, got 'half'"),
+        ({"size": "half"}, ".size: want a number, got 'half'"),
         ({"size": 0}, ".size: want more than 0, got 0"),
         ({"count": 2}, ".kinds: want one without a count, which views.count fills"),
-        ({"count": 2.5}, ".count: want a valid integer, got 2.5"),
+        ({"count": 2.5}, ".count: want a whole number, got 2.5"),
         ({"outside": "blue"}, ".outside: want 'edge', 'black' or 'gray', got 'blue'"),
         ({"tiles": {"gird": 3}}, '.tiles.gird: unknown key (did you mean "grid"?)'),
         ({"tiles": {"grid": 1}}, ".tiles.grid: want at least 2, got 1"),
         ({"kinds": []}, ".kinds: want at least 1 item, got none"),
-        ({"kinds": 3}, ".kinds: want a valid list, got 3"),
+        ({"kinds": 3}, ".kinds: want a list in brackets, got 3"),
         (
             {"kinds": [{"count": 2}, {"count": 1}]},
             ".kinds: want one without a count, which views.count fills",
