@@ -385,8 +385,10 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
 
 
 def test_differences_are_judged_against_the_noise_of_the_seeds():
+    judged_by = {"name": "linear_probe.top1", "split": "test", "selection": "last"}
+
     def result(method, seed, value):
-        m = {"name": "linear_probe.top1", "split": "test", "selection": "last", "value": value}
+        m = {**judged_by, "value": value, "unit": "fraction"}
         floor = {"name": "linear_probe.top1", "value": 0.3 + 0.001 * seed}
         return {"method": method, "seed": seed, "measurements": [m], "untrained": [floor]}
 
@@ -395,14 +397,14 @@ def test_differences_are_judged_against_the_noise_of_the_seeds():
     ]
     mixed = {"a": (0.9, 0.6, 0.7), "b": (0.7, 0.8, 0.65)}
     near = [result(method, s, mixed[method][s]) for method in mixed for s in range(3)]
-    assert compare_pairs(far, ["a", "b"])[0]["larger_than_noise"] is True
-    assert [(pair["a"], pair["b"]) for pair in compare_pairs(far, ["a", "b"])] == [
+    assert compare_pairs(far, ["a", "b"], judged_by)[0]["larger_than_noise"] is True
+    assert [(pair["a"], pair["b"]) for pair in compare_pairs(far, ["a", "b"], judged_by)] == [
         ("a", "b"),
         ("a", "untrained"),
         ("b", "untrained"),
     ]
-    assert compare_pairs(near, ["a", "b"])[0]["larger_than_noise"] is False
-    assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0]["larger_than_noise"] is None
+    assert compare_pairs(near, ["a", "b"], judged_by)[0]["larger_than_noise"] is False
+    assert compare_pairs(far[:1] + far[3:4], ["a", "b"], judged_by)[0]["larger_than_noise"] is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pydantic import Field
 from nearfar.core.randomness import stream_seed
 from nearfar.evaluate.base import Context, Evaluator, EvaluatorConfig, Outcome
 from nearfar.evaluate.features import Features
-from nearfar.evaluate.logistic import LinearProbe, linear_probe
+from nearfar.evaluate.logistic import LinearProbe, fit_probe
 from nearfar.run_folder.records import Measurement
 
 DRAWS = 5
@@ -70,6 +70,6 @@ def few_label_probes(
         ]
         few = np.sort(np.concatenate(chosen))
         probes.append(
-            linear_probe(Features(train.x[few], train.y[few], train.rows[few]), val, n_classes)
+            fit_probe(Features(train.x[few], train.y[few], train.rows[few]), val, n_classes)
         )
     return probes

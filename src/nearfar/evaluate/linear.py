@@ -4,7 +4,7 @@ from typing import final
 
 from nearfar.evaluate.accuracy import accuracies, balanced_if_it_says_more
 from nearfar.evaluate.base import Classified, Context, Evaluator, Outcome
-from nearfar.evaluate.logistic import linear_probe
+from nearfar.evaluate.logistic import fit_probe
 
 
 @final
@@ -18,7 +18,7 @@ class Linear(Evaluator):
 
     def run(self, context: Context) -> Outcome:
         train, val = context.splits["train"], context.splits["val"]
-        probe = linear_probe(train, val, context.n_classes)
+        probe = fit_probe(train, val, context.n_classes)
         probabilities = probe.classifier.probabilities(context.test.x)
         protocol = (
             f"logistic regression on {len(train)} frozen features, weight decay "

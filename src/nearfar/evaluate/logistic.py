@@ -29,7 +29,7 @@ class LinearProbe:
     weight_decay: float
 
 
-def linear_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:
+def fit_probe(train: Features, val: Features, n_classes: int) -> LinearProbe:
     """The probe of the weight decay (1e-5 ... 1e-1 per mean loss) that is best on `val`; ties to
     the larger.
 

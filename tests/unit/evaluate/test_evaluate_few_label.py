@@ -20,7 +20,7 @@ def recorded_draws(
         drawn.append(few)
         return LinearProbe(Classifier(np.zeros((3, 5), np.float32), np.zeros(3, np.float32)), 0.1)
 
-    monkeypatch.setattr(module, "linear_probe", remember)
+    monkeypatch.setattr(module, "fit_probe", remember)
     few_label_probes(train, train, 3, **{"per_class": 10, "seed": 0, **given})
     return drawn
 

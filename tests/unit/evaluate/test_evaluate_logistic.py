@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from nearfar.evaluate.features import Features
-from nearfar.evaluate.logistic import WEIGHT_DECAYS, linear_probe
+from nearfar.evaluate.logistic import WEIGHT_DECAYS, fit_probe
 
 
 def standardized_regression(
@@ -28,7 +28,7 @@ def standardized_regression(
 def test_the_probe_is_scikit_learns_regression_on_standardized_features(classes: int) -> None:
     train = clouds(200, classes=classes, spread=2.0)
     val, test = (clouds(100, classes=classes, spread=2.0, seed=seed) for seed in (1, 2))
-    probe = linear_probe(train, val, classes)
+    probe = fit_probe(train, val, classes)
     want = standardized_regression(train, test.x, probe.weight_decay)
     assert probe.classifier.weight.shape == (classes, 5)
     assert probe.classifier.probabilities(test.x) == pytest.approx(want, abs=5e-3)
@@ -39,10 +39,10 @@ def test_the_probe_is_scikit_learns_regression_on_standardized_features(classes:
 
 def test_probabilities_are_of_the_raw_features_and_sum_to_one() -> None:
     train = clouds(100)
-    probe = linear_probe(train, clouds(50, seed=1), 3)
+    probe = fit_probe(train, clouds(50, seed=1), 3)
     probabilities = probe.classifier.probabilities(train.x)
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(100))
-    assert np.isfinite(linear_probe(train, train, 3).classifier.probabilities(train.x * 1e6)).all()
+    assert np.isfinite(fit_probe(train, train, 3).classifier.probabilities(train.x * 1e6)).all()
 
 
 @pytest.mark.parametrize(("classes", "present"), [(3, (0, 2)), (4, (1, 2, 3)), (4, (0, 1, 3))])
@@ -51,7 +51,7 @@ def test_a_class_without_a_training_row_is_never_predicted(
 ) -> None:
     train = clouds(120, classes=classes, spread=0.5, present=present)
     everywhere = clouds(400, classes=classes, spread=5.0, seed=1)
-    probe = linear_probe(train, clouds(60, classes=classes, spread=0.5, seed=2), classes)
+    probe = fit_probe(train, clouds(60, classes=classes, spread=0.5, seed=2), classes)
     assert set(probe.classifier.predict(everywhere.x).tolist()) == set(present)
     absent = (set(range(classes)) - set(present)).pop()
     assert probe.classifier.probabilities(everywhere.x)[:, absent].max() == 0
@@ -61,7 +61,7 @@ def test_a_class_without_a_training_row_is_never_predicted(
 
 def test_one_class_alone_is_an_error() -> None:
     with pytest.raises(ValueError, match="class"):
-        linear_probe(clouds(20, present=(1,)), clouds(20, seed=1), 3)
+        fit_probe(clouds(20, present=(1,)), clouds(20, seed=1), 3)
 
 
 def test_the_weight_decay_is_the_one_that_is_best_on_validation() -> None:
@@ -71,13 +71,13 @@ def test_the_weight_decay_is_the_one_that_is_best_on_validation() -> None:
         for decay in WEIGHT_DECAYS
     }
     assert max(accuracy.values()) - min(accuracy.values()) > 0.02  # the choice matters here
-    chosen = linear_probe(train, val, 3).weight_decay
+    chosen = fit_probe(train, val, 3).weight_decay
     assert accuracy[chosen] >= max(accuracy.values()) - 0.005
 
 
 def test_of_equally_good_weight_decays_the_largest_is_taken() -> None:
     train = clouds(100, spread=0.01)
-    assert linear_probe(train, train, 3).weight_decay == max(WEIGHT_DECAYS)
+    assert fit_probe(train, train, 3).weight_decay == max(WEIGHT_DECAYS)
 
 
 def test_dead_and_constant_features_do_no_harm() -> None:
@@ -87,7 +87,7 @@ def test_dead_and_constant_features_do_no_harm() -> None:
         for part in (train, test)
     ]
     wide = Features(dead[0], train.y, train.rows)
-    probe = linear_probe(wide, Features(dead[1], test.y, test.rows), 3)
-    plain = linear_probe(train, test, 3)
+    probe = fit_probe(wide, Features(dead[1], test.y, test.rows), 3)
+    plain = fit_probe(train, test, 3)
     assert np.isfinite(probe.classifier.weight).all()
     assert np.array_equal(probe.classifier.predict(dead[1]), plain.classifier.predict(test.x))
