@@ -8,7 +8,7 @@ used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
+from nearfar.core.version import __version__
 
 _WHERE = {
     "Batch": "nearfar.core.types",

@@ -223,7 +223,7 @@ def test_the_doctor_knows_whether_it_learns_from_labels(nearfar_command):
     with pytest.MonkeyPatch.context() as patched:
         seen = []
         patched.setattr(
-            "nearfar.experiment.check_run.judge", lambda _rows, facts: seen.append(facts) or []
+            "nearfar.api.check_run.judge", lambda _rows, facts: seen.append(facts) or []
         )
         nearfar_command("check", "run")
     assert not seen[0].labeled

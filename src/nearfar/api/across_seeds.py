@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from nearfar import __version__
+from nearfar.core.version import __version__
 from nearfar.report.formats import difference_text, signed_figure
 from nearfar.run_folder.comparison import (
     COSTS,

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from nearfar import __version__
 from nearfar.cli.check import check
 from nearfar.cli.compare import compare, demo
 from nearfar.cli.embed import embed
@@ -17,6 +16,7 @@ from nearfar.cli.report import report
 from nearfar.cli.settings import CommandWithSettings
 from nearfar.cli.train import train
 from nearfar.core.errors import NearfarError, OwnMethodError
+from nearfar.core.version import __version__
 
 INTERRUPTED = 130
 USAGE = 2

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from nearfar import __version__
 from nearfar.core.hardware import describe
+from nearfar.core.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "scikit-learn", "numpy")
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nearfar import __version__
+from nearfar.core.version import __version__
 from nearfar.experiment.evaluation import Evaluated, Evaluation
 from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
