@@ -16,7 +16,7 @@ from nearfar.training.checkpoint import load_checkpoint
 
 # how torch's allocators and libraries say it where they raise no OutOfMemoryError
 _NO_MEMORY = re.compile(
-    r"can't allocate memory|not enough memory: you tried to allocate|_STATUS_ALLOC_FAILED"
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory|_STATUS_ALLOC_FAILED"
 )
 
 
