@@ -21,7 +21,7 @@ from torch import nn
 import nearfar
 from nearfar.data import open_source
 from nearfar.evaluate import features
-from nearfar.experiment import cost, evaluation, judging, running
+from nearfar.experiment import cost, embeddings, judging, running
 from nearfar.experiment import run as run_module
 from nearfar.report import loading_lines, page
 from nearfar.run_folder.folder import RunFolder
@@ -631,8 +631,9 @@ def test_the_estimate_counts_the_images_that_evaluations_encode(
     tmp_path, monkeypatch, epochs, selections
 ):
     encoded, planned = [], []
-    monkeypatch.setattr(judging, "spread", lambda rows, most: rows[:most])
-    for module in (evaluation, judging, features):
+    for module in (embeddings, judging):
+        monkeypatch.setattr(module, "spread", lambda rows, most: rows[:most])
+    for module in (embeddings, judging, features):
         real = module.extract
         monkeypatch.setattr(
             module, "extract", lambda *args, real=real: encoded.append(len(args[2])) or real(*args)
