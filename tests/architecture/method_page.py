@@ -23,7 +23,7 @@ from nearfar.nn.encoders import Encoder
 from nearfar.nn.prototypes import Prototypes
 from nearfar.nn.queue import Queue
 from nearfar.nn.target import TargetNetwork
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.policies import default_policy, named_policy
 
 SIZE, SAMPLES, CLASSES = 32, 4, 10

@@ -10,7 +10,7 @@ from method_page import page as methods_page
 from nearfar.config.keys import as_markdown
 from nearfar.config.models import SECTIONS
 from nearfar.methods import METHODS, method_class
-from nearfar.views.words import as_markdown as policies_as_markdown
+from nearfar.views.description import as_markdown as policies_as_markdown
 
 ROOT = Path(__file__).parents[2]
 HEAD = """# Configuration

@@ -12,7 +12,7 @@ from nearfar.core.progress import Bar
 from nearfar.core.types import StoredImages
 from nearfar.data.store import ImageData
 from nearfar.nn.encoders import Encoder
-from nearfar.views.plan import evaluation_view
+from nearfar.views.making import evaluation_view
 
 ROWS_A_CALL = 256
 SPLITS = ("train", "val", "test")

@@ -10,7 +10,7 @@ from nearfar.experiment.plan import steps_per_epoch
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.online_probe import OnlineProbe
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.reading import read_policy
 
 

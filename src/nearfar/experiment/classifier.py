@@ -34,7 +34,7 @@ from nearfar.training.classifier import ClassifierStage
 from nearfar.training.loop import Pace, Row, fit, what_to_try
 from nearfar.training.optimizers import RATE_SCALE
 from nearfar.training.schedules import Schedule
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.reading import read_policy
 
 LR_KEY = "classifier.lr"

@@ -26,7 +26,7 @@ from nearfar.experiment.settings import DEFAULT_SIZE_PX, check_config
 from nearfar.methods import METHODS
 from nearfar.views.compiling import compile_kernels
 from nearfar.views.kinds import Policy
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.reading import read_policy
 from nearfar.views.sheet import IMAGES, VIEWS, Shown, contact_sheet
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from nearfar.core.types import Batch
 from nearfar.data.sampler import epoch_batches
 from nearfar.data.store import ImageData
-from nearfar.views.plan import ViewPlan, make_views
+from nearfar.views.making import ViewPlan, make_views
 
 
 @dataclass(frozen=True)

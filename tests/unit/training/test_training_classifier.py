@@ -12,7 +12,7 @@ from nearfar.core.errors import DivergedError
 from nearfar.core.types import Batch
 from nearfar.evaluate.classifier import classifier_of
 from nearfar.nn.encoders import Encoder
-from nearfar.nn.heads import ClassifierKind, Head, classifier_head
+from nearfar.nn.heads import ClassifierForm, Head, classifier_head
 from nearfar.training.batches import Batches
 from nearfar.training.classifier import ClassifierStage
 from nearfar.training.optimizers import RATE_SCALE
@@ -21,7 +21,7 @@ WIDTH = 6
 
 
 def made(
-    kind: ClassifierKind = "mlp", *, finetuned: bool = False, of_features: bool = False
+    kind: ClassifierForm = "mlp", *, finetuned: bool = False, of_features: bool = False
 ) -> ClassifierStage:
     with torch.random.fork_rng():
         torch.manual_seed(0)

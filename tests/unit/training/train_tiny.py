@@ -19,7 +19,7 @@ from nearfar.training.checkpoint import Counters
 from nearfar.training.loop import Pace, Row, fit
 from nearfar.training.online_probe import OnlineProbe
 from nearfar.training.schedules import Schedule
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.policies import named_policy
 
 SIZE = 8
