@@ -126,7 +126,9 @@ def our_steps(views: int, batch_size: int, steps: int, _workers: int) -> Iterato
     )
     size_px = torch.full((count, 2), SIZE)
     plan = ViewPlan(named_policy("simclr"), views, SIZE, MEAN, STD)
-    encoder = Encoder(conv4(), size=SIZE, architecture="conv4", library="nearfar")
+    encoder = Encoder(
+        conv4(), example=torch.zeros(1, 3, SIZE, SIZE), architecture="conv4", library="nearfar"
+    )
     encoder.precision = choose_precision("auto", torch.device("cpu"))
     facts = DataFacts("noise", SIZE, (), (), 0, n_unlabeled=count)
     method = Relational(encoder, RelationalConfig(loss="bce"), facts).train()

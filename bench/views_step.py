@@ -67,7 +67,7 @@ def _encoder(name: str, *, bf16: bool) -> Any:
     from nearfar.nn.building import build_encoder
 
     torch.manual_seed(0)
-    encoder = build_encoder(name, size=SIZE).train()
+    encoder = build_encoder(name, example=torch.zeros(1, 3, SIZE, SIZE)).train()
     encoder.precision = "bf16" if bf16 else "float32"
     return encoder
 
@@ -76,6 +76,7 @@ def nearfar_steps(name: str, batch: int, policy: str, *, bf16: bool) -> Iterator
     """Endless steps; each yields the seconds that its views took, gathering included."""
     import torch
 
+    from nearfar.data.samples import EvaluationView, ImageSamples
     from nearfar.experiment.encoding import channel_statistics
     from nearfar.methods.simclr import SimCLR, SimCLRConfig
     from nearfar.training.batches import Batches
@@ -91,10 +92,11 @@ def nearfar_steps(name: str, batch: int, policy: str, *, bf16: bool) -> Iterator
     ).train()
     last = method.encoder.memory_format == torch.channels_last
     optimizer = build_optimizer("sgd", method.parameters(), lr=LR, weight_decay=1e-4, momentum=0.9)
+    view = EvaluationView(SIZE, 1.0, mean, std)
+    plan = ViewPlan(named_policy(policy), 2, SIZE, mean, std, channels_last=last)
     batches = Batches(
-        data=data,
+        samples=ImageSamples(data, view, torch.device("cpu"), plan),
         pool=pool,
-        plan=ViewPlan(named_policy(policy), 2, SIZE, mean, std, channels_last=last),
         batch_size=batch,
         steps_per_epoch=len(pool) // batch,
         epochs=1000,

@@ -8,23 +8,23 @@ used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "Batch": "nearfar.core.types",
-    "Comparison": "nearfar.experiment.compare",
+    "Comparison": "nearfar.api.compare",
     "DataFacts": "nearfar.core.types",
     "Encoder": "nearfar.nn.encoders",
     "Method": "nearfar.methods.base",
     "MethodConfig": "nearfar.config.models",
-    "Model": "nearfar.experiment.model",
+    "Model": "nearfar.api.model",
     "NearfarError": "nearfar.core.errors",
-    "Run": "nearfar.experiment.train",
+    "Run": "nearfar.api.train",
     "StepResult": "nearfar.core.types",
-    "compare": "nearfar.experiment.api",
+    "compare": "nearfar.api.compare",
     "encode_views": "nearfar.nn.encoders",
-    "load": "nearfar.experiment.model",
-    "train": "nearfar.experiment.api",
+    "load": "nearfar.api.model",
+    "train": "nearfar.api.train",
 }
 _MODULES = ("data", "evaluate", "losses", "methods", "views")
 
@@ -53,13 +53,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from nearfar import data, evaluate, losses, methods, views
+    from nearfar.api.compare import Comparison, compare
+    from nearfar.api.model import Model, load
+    from nearfar.api.train import Run, train
     from nearfar.config.models import MethodConfig
     from nearfar.core.errors import NearfarError
     from nearfar.core.types import Batch, DataFacts, StepResult
-    from nearfar.experiment.api import compare, train
-    from nearfar.experiment.compare import Comparison
-    from nearfar.experiment.model import Model, load
-    from nearfar.experiment.train import Run
     from nearfar.methods.base import Method
     from nearfar.nn.encoders import Encoder, encode_views
 

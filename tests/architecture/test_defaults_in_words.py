@@ -5,14 +5,13 @@ import re
 import pytest
 from torch import nn
 
+from nearfar.api.compare import DEMO
 from nearfar.cli import options
-from nearfar.cli.compare import DEMO
 from nearfar.config.keys import all_keys
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.types import DataFacts
-from nearfar.evaluate.measure import FEW_LABELS
-from nearfar.experiment.optimization import GIVEN_WEIGHTS_RATE, LONGEST_WARM_UP
-from nearfar.experiment.settings import (
+from nearfar.evaluate import measured_by_default
+from nearfar.experiment.choices import (
     CLASSIFIER_DROPOUT,
     CLASSIFIER_EPOCHS,
     CLASSIFIER_HIDDEN_DIM,
@@ -21,7 +20,9 @@ from nearfar.experiment.settings import (
     DEFAULT_SIZE_PX,
     DEFAULT_STEPS_AN_EPOCH,
     FINETUNED_RATE,
+    GIVEN_WEIGHTS_RATE,
     LARGEST_DEFAULT_BATCH,
+    LONGEST_WARM_UP,
 )
 from nearfar.methods import METHODS, method_class
 from nearfar.methods.base import Method
@@ -55,7 +56,7 @@ IN_WORDS = [
     ("schedule.factor", own("schedule", "decay", "steps", "factor")),
     ("train.batch_size", f"a power of two up to {LARGEST_DEFAULT_BATCH} that leaves"),
     ("train.batch_size", f"at least {DEFAULT_STEPS_AN_EPOCH} steps per epoch"),
-    ("evaluate.probes", f"linear classifier on {FEW_LABELS} labels per class"),
+    ("evaluate.probes", f"(default: {', '.join(measured_by_default())})"),
     ("classifier.epochs", f"(default: {CLASSIFIER_EPOCHS}; finetuned: {CLASSIFIER_EPOCHS},"),
     ("classifier.lr", f"(default: {CLASSIFIER_RATE:g})"),
     ("classifier.encoder_lr", f"(default: {FINETUNED_RATE:g} times classifier.lr"),

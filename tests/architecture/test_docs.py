@@ -1,63 +1,41 @@
 """README and docs say what the code does: generated parts are current, code blocks run."""
 
-import os
 import re
 from pathlib import Path
 
+import generate
 import pytest
-from method_page import page as methods_page
-
-from nearfar.config.keys import as_markdown
-from nearfar.config.models import SECTIONS
-from nearfar.methods import METHODS, method_class
-from nearfar.views.description import as_markdown as policies_as_markdown
 
 ROOT = Path(__file__).parents[2]
-HEAD = """# Configuration
-
-Every key of a run, generated from the models. Set one with `--set SECTION.KEY=VALUE`, or write sections into a TOML
-file and give it with `--recipe FILE.toml`; flags and `--set` go over the file. "unset" means that nearfar chooses for
-the data at hand, or does without; what it chose stands in the plan and in `run.toml`. Unknown keys are errors.
-
-"""
 
 
-def test_the_page_of_the_configuration_is_current():
-    methods = {f"method] of {name}": method_class(name).Config for name in METHODS}
-    text = (
-        as_markdown(SECTIONS)
-        + "\n"
-        + "\n".join(
-            as_markdown({"method": config}).replace(
-                "## [method]", f'## [method] with name = "{title.split()[-1]}"'
-            )
-            for title, config in methods.items()
-        )
-    )
-    path = ROOT / "docs" / "config.md"
-    if os.environ.get("NEARFAR_SNAPSHOT") == "write":
-        path.write_text(HEAD + text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == HEAD + text
+def test_the_generated_pages_are_current():
+    """Else: python docs/generate.py"""
+    assert generate.stale() == []
+    assert {path.name for path in generate.generated()} == {"config.md", "methods.md", "views.md"}
 
 
-def test_the_table_of_policies_is_current():
-    path = ROOT / "docs" / "views.md"
-    text = path.read_text(encoding="utf-8")
-    before, opening, rest = text.partition("<!-- policies -->\n")
-    table, closing, after = rest.partition("<!-- /policies -->\n")
-    assert opening and closing
-    if os.environ.get("NEARFAR_SNAPSHOT") == "write":
-        table = policies_as_markdown()
-        path.write_text(before + opening + table + closing + after, encoding="utf-8")
-    assert table == policies_as_markdown()
-    assert table.count("\n") == 2 + 19
+def test_the_generator_sees_every_policy_and_keeps_what_is_written_by_hand():
+    assert generate.policies_table().count("\n") == 2 + 19
+    page = f"by hand\n{generate.OPENING}old\n{generate.CLOSING}and after\n"
+    before, table, after = re.split("<!-- /?policies -->\n", generate.views_page(page))
+    assert (before, table, after) == ("by hand\n", generate.policies_table(), "and after\n")
+    with pytest.raises(SystemExit, match=r"views\.md"):
+        generate.views_page("a page without the two marks")
 
 
-def test_the_page_of_the_methods_is_current():
-    path = ROOT / "docs" / "methods.md"
-    if os.environ.get("NEARFAR_SNAPSHOT") == "write":
-        path.write_text(methods_page(), encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == methods_page()
+def test_a_page_that_is_not_current_is_named_and_written_anew(tmp_path, monkeypatch, capsys):
+    for page in ("config.md", "views.md"):
+        (tmp_path / page).write_text((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    monkeypatch.setattr(generate, "DOCS", tmp_path)  # methods.md is not there
+    monkeypatch.setattr(generate, "methods_page", lambda: "# Methods\n")
+    assert generate.main(["--check"]) == 1
+    assert "docs/methods.md is not current: python docs/generate.py" in capsys.readouterr().err
+    assert not (tmp_path / "methods.md").exists()
+    assert generate.main([]) == 0
+    assert (tmp_path / "methods.md").read_text() == "# Methods\n"
+    assert generate.main(["--check"]) == 0
+    assert generate.main(["--chekc"]) == 2
 
 
 def python_blocks() -> list[tuple[str, str]]:

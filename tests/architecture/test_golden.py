@@ -28,7 +28,7 @@ def numbers(name: str, *shape: int) -> torch.Tensor:
 def losses(name: str) -> list[float]:
     kind = method_class(name)
     size = max(SIZE, kind.smallest_view_px)
-    encoder = Encoder(conv4().double(), size=size, architecture="conv4")
+    encoder = Encoder(conv4().double(), example=torch.zeros(1, 3, size, size), architecture="conv4")
     method = kind(
         encoder, kind.Config(), DataFacts("golden", size, ("a", "b"), (50, 50), 100)
     ).double()

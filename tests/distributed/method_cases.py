@@ -109,7 +109,11 @@ def made(case: Case, group: Group) -> Method:
     facts, _ = facts_and_plan(case.method)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = Encoder(conv4().double(), size=facts.side, architecture="conv4")
+        encoder = Encoder(
+            conv4().double(),
+            example=torch.zeros(1, 3, facts.side, facts.side),
+            architecture="conv4",
+        )
         method = kind(encoder, kind.Config(**case.settings), facts).double()
     _replace_norms(method, group, case.own_norms)
     method.group = group

@@ -1,8 +1,9 @@
-"""RMSProp against a slow float64 transcription of TensorFlow's form, and what sets it apart from
+"""The optimizer `rmsprop` against a slow float64 transcription of TensorFlow's form, and what sets it apart from
 torch's.
 """
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from nearfar.training.rmsprop import RMSProp
+from nearfar.training.optimizers import build_optimizer
 
 SHAPES = ((3, 2), (4,))
+rmsprop = partial(build_optimizer, "rmsprop")
 
 
 def transcription(weights, gradients, *, rates, momentum, weight_decay, epsilon):
@@ -44,7 +46,7 @@ def test_three_steps_are_those_of_tensorflow(seed, rates, momentum, weight_decay
         nn.Parameter(torch.randn(shape, generator=source, dtype=torch.float64)) for shape in SHAPES
     ]
     start = [parameter.detach().flatten().tolist() for parameter in parameters]
-    optimizer = RMSProp(
+    optimizer = rmsprop(
         parameters, lr=1.0, momentum=momentum, weight_decay=weight_decay, epsilon=epsilon
     )
     steps = []
@@ -64,7 +66,7 @@ def test_the_first_steps_are_small_where_torchs_are_large():
     ours, torchs = (nn.Parameter(torch.zeros(3)) for _ in range(2))
     gradient = torch.tensor([1e-2, -1e-3, 1e-4])
     for parameter, optimizer in (
-        (ours, RMSProp([ours], lr=0.05, momentum=0.9, weight_decay=0.0, epsilon=1e-3)),
+        (ours, rmsprop([ours], lr=0.05, momentum=0.9, weight_decay=0.0, epsilon=1e-3)),
         (torchs, torch.optim.RMSprop([torchs], lr=0.05, alpha=0.9, momentum=0.9, eps=1e-12)),
     ):
         parameter.grad = gradient.clone()
@@ -75,7 +77,7 @@ def test_the_first_steps_are_small_where_torchs_are_large():
 
 def test_a_parameter_without_gradient_stays():
     parameter = nn.Parameter(torch.ones(2, 2))
-    optimizer = RMSProp([parameter], lr=1.0, momentum=0.9, weight_decay=0.1, epsilon=1.0)
+    optimizer = rmsprop([parameter], lr=1.0, momentum=0.9, weight_decay=0.1, epsilon=1.0)
     optimizer.step()
     assert torch.equal(parameter.detach(), torch.ones(2, 2))
     assert not optimizer.state[parameter]

@@ -17,7 +17,7 @@ FACTS = DataFacts("toy", 8, (), (), 0, n_unlabeled=48)
 
 def made(kind, **settings):
     torch.manual_seed(0)
-    encoder = Encoder(conv4().double(), size=8, architecture="conv4")
+    encoder = Encoder(conv4().double(), example=torch.zeros(1, 3, 8, 8), architecture="conv4")
     return kind(encoder, kind.Config(**settings), FACTS).double()
 
 

@@ -37,7 +37,9 @@ def make(name: str, net: nn.Module | None = None, *, side: int = SIDE, **setting
     facts = DataFacts("toy", side, (), (), 0, n_unlabeled=99)
     kind = method_class(name)
     method = kind(
-        Encoder(net or conv4(), size=side, architecture="small"), kind.Config(**settings), facts
+        Encoder(net or conv4(), example=torch.zeros(1, 3, side, side), architecture="small"),
+        kind.Config(**settings),
+        facts,
     ).double()
     if isinstance(net, Watched):
         net.seen.clear()

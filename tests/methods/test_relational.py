@@ -20,7 +20,7 @@ FACTS = DataFacts("toy", 8, (), (), 0, n_unlabeled=64)
 def make(**fields: Any) -> Relational:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
-    encoder = Encoder(net, size=8, architecture="linear")
+    encoder = Encoder(net, example=torch.zeros(1, 3, 8, 8), architecture="linear")
     return Relational(encoder, RelationalConfig(**fields), FACTS).double()
 
 
@@ -106,7 +106,7 @@ from nearfar.methods.relational import Relational, RelationalConfig
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
 
-encoder = Encoder(conv4(), size=32, architecture="conv4")
+encoder = Encoder(conv4(), example=torch.zeros(1, 3, 32, 32), architecture="conv4")
 method = Relational(encoder, RelationalConfig(aggregation=sys.argv[1]), DataFacts("toy", 32, (), (), 0, 64))
 index = torch.arange(64)
 views = torch.randn(32, 64, 3, 32, 32)

@@ -13,7 +13,9 @@ from nearfar.nn.encoders import Encoder
 def make(net: nn.Module) -> Rotation:
     torch.manual_seed(0)
     facts = DataFacts("toy", 4, (), (), 0, n_unlabeled=9)
-    return Rotation(Encoder(net, size=4, architecture="small"), RotationConfig(), facts).double()
+    return Rotation(
+        Encoder(net, example=torch.zeros(1, 3, 4, 4), architecture="small"), RotationConfig(), facts
+    ).double()
 
 
 def make_batch(*groups: torch.Tensor) -> Batch:

@@ -28,7 +28,9 @@ def test_the_projector_sees_the_direction_of_a_representation_alone(normalized):
     net = Scaled()
     config = SupConConfig(normalize_representation=normalized)
     facts = DataFacts("toy", 8, ("a", "b"), (8, 8), 16)
-    method = SupCon(Encoder(net, size=8, architecture="scaled"), config, facts)
+    method = SupCon(
+        Encoder(net, example=torch.zeros(1, 3, 8, 8), architecture="scaled"), config, facts
+    )
     index = torch.arange(6)
     batch = Batch(
         (torch.randn(2, 6, 3, 8, 8),), index % 2, index, torch.zeros_like(index), 0, 0, 0.0
@@ -41,7 +43,7 @@ def test_the_projector_sees_the_direction_of_a_representation_alone(normalized):
 
 def test_one_view_of_samples_that_share_no_class_stops_training_with_what_to_set():
     method = SupCon(
-        Encoder(Scaled(), size=8, architecture="scaled"),
+        Encoder(Scaled(), example=torch.zeros(1, 3, 8, 8), architecture="scaled"),
         SupConConfig(),
         DataFacts("toy", 8, (), (), 16),
     )

@@ -21,7 +21,11 @@ def make(name: str, **fields: Any) -> Method:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
     kind = method_class(name)
-    return kind(Encoder(net, size=8, architecture="linear"), kind.Config(**fields), FACTS).double()
+    return kind(
+        Encoder(net, example=torch.zeros(1, 3, 8, 8), architecture="linear"),
+        kind.Config(**fields),
+        FACTS,
+    ).double()
 
 
 def make_batch(views: int = 2, *, epoch: int = 0, progress: float = 0.0) -> Batch:

@@ -362,7 +362,7 @@ def test_wrong_usage_is_exit_2_without_a_traceback(nearfar_command):
 
 
 def test_an_unforeseen_error_is_ours(nearfar_command, monkeypatch):
-    from nearfar.experiment import lists
+    from nearfar.api import lists
 
     monkeypatch.setattr(lists, "METHODS", {"broken": "nowhere:Nothing"})
     ended = nearfar_command("methods")

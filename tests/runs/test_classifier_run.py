@@ -7,6 +7,7 @@ import pickle
 import shutil
 import tomllib
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import nearfar
+from nearfar.api.model import load
 from nearfar.core.errors import RunError
-from nearfar.experiment import classifier as classifier_module
-from nearfar.experiment import train as train_module
-from nearfar.experiment.model import load
+from nearfar.experiment import train_classifier as classifier_module
+from nearfar.run_folder.folder import RunFolder
 from nearfar.training.online_probe import NAME
 
 SMALL = {
@@ -416,7 +417,7 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
     it the same bits.
     """
     kind = nearfar.methods.method_class("simclr")
-    step, load_data = kind.step, train_module.load_data
+    step, load_data = kind.step, import_module("nearfar.api.train").load_data
     seen, shown = [], {}
 
     def watched(self, batch):
@@ -435,7 +436,7 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
     monkeypatch.setattr(kind, "step", watched)
     options = {"evaluate.online_probe": True, "classifier.kind": "linear", "classifier.epochs": 2}
     shown["true"] = trained(tmp_path / "true", method="simclr", **options)
-    monkeypatch.setattr(train_module, "load_data", shuffled)
+    monkeypatch.setattr("nearfar.api.train.load_data", shuffled)
     shown["shuffled"] = trained(tmp_path / "shuffled", method="simclr", **options)
     assert len(seen) == 2 * 8
     assert all((labels == -1).all() for labels in seen)
@@ -452,8 +453,6 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
 def test_a_run_with_the_online_probe_resumes_to_the_same_bits_and_rows(
     tmp_path, nearfar_command, monkeypatch
 ):
-    from nearfar.experiment import run as run_module
-
     def command(out):
         return [
             "train",
@@ -468,16 +467,16 @@ def test_a_run_with_the_online_probe_resumes_to_the_same_bits_and_rows(
         ]
 
     assert nearfar_command(*command(tmp_path / "straight")).code == 0
-    real = run_module.append_metrics
+    real = RunFolder.append_metrics
 
-    def interrupt_in_epoch_3(path, row):
+    def interrupt_in_epoch_3(folder, row):
         if row["epoch"] == 3:
             raise KeyboardInterrupt
-        real(path, row)
+        real(folder, row)
 
-    monkeypatch.setattr(run_module, "append_metrics", interrupt_in_epoch_3)
+    monkeypatch.setattr(RunFolder, "append_metrics", interrupt_in_epoch_3)
     assert nearfar_command(*command(tmp_path / "halves")).code == 130
-    monkeypatch.setattr(run_module, "append_metrics", real)
+    monkeypatch.setattr(RunFolder, "append_metrics", real)
     assert nearfar_command(*command(tmp_path / "halves"), "--resume").code == 0
     straight, halves = (
         [

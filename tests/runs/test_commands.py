@@ -4,17 +4,18 @@ import csv
 import errno
 import json
 import shutil
+import statistics
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nearfar
+from nearfar.api.across_seeds import compare_pairs, welch_interval
 from nearfar.core.errors import TrainingStoppedError
-from nearfar.experiment import folder
-from nearfar.experiment import run as run_module
-from nearfar.experiment.table import compare_pairs, welch_interval
 from nearfar.methods import METHODS, method_class
+from nearfar.run_folder.folder import RunFolder
 
 OPTIONS = {
     "train.batch_size": 256,
@@ -69,7 +70,7 @@ def test_the_demo_takes_what_compare_takes_and_keeps_its_own_defaults(tmp_path, 
     )
     assert ended.code == 0, ended.err
     assert {row["method"] for row in json.loads(ended.out)["table"]} == {"simclr", "untrained"}
-    settings = folder.read_toml(tmp_path / "demo" / "simclr" / "seed0" / "run.toml")
+    settings = RunFolder(tmp_path / "demo" / "simclr" / "seed0").read_config()
     assert (settings["train"]["epochs"], settings["train"]["batch_size"]) == (1, 128)
     assert (settings["optimizer"]["lr"], settings["schedule"]["decay"]) == (0.5, "constant")
 
@@ -164,14 +165,10 @@ def test_methods_may_be_one_text_from_python(comparison):
 def test_a_disk_that_is_full_for_the_table_alone_says_that_the_runs_are_complete(
     comparison, monkeypatch
 ):
-    real = folder.write_bytes
+    def full(_folder, _content):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def full(path, content):
-        if path.name == "compare.json":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, content)
-
-    monkeypatch.setattr(folder, "write_bytes", full)
+    monkeypatch.setattr(RunFolder, "write_comparison", full)
     methods = ["cross_entropy", "simclr"]
     with pytest.raises(
         TrainingStoppedError,
@@ -211,15 +208,15 @@ def test_a_comparison_that_stops_names_its_own_folder_and_resumes(
     out = tmp_path / "out"
     methods = ("--methods", "cross_entropy,simclr", "--seeds", "1")
     command = ("compare", "digits", *methods, "--smoke", "--out", out, *KNN_ONLY)
-    real = run_module.append_metrics
+    real = RunFolder.append_metrics
 
-    def stop_in_simclr(path, row):
-        if path.parent.parent.name == "simclr":
+    def stop_in_simclr(folder, row):
+        if folder.path.parent.name == "simclr":
             raise stop
-        real(path, row)
+        real(folder, row)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "append_metrics", stop_in_simclr)
+        patched.setattr(RunFolder, "append_metrics", stop_in_simclr)
         ended = nearfar_command(*command)
     assert ended.code == code, ended.err
     assert (
@@ -388,8 +385,10 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
 
 
 def test_differences_are_judged_against_the_noise_of_the_seeds():
+    judged_by = {"name": "linear_probe.top1", "split": "test", "selection": "last"}
+
     def result(method, seed, value):
-        m = {"name": "linear_probe.top1", "split": "test", "selection": "last", "value": value}
+        m = {**judged_by, "value": value, "unit": "fraction"}
         floor = {"name": "linear_probe.top1", "value": 0.3 + 0.001 * seed}
         return {"method": method, "seed": seed, "measurements": [m], "untrained": [floor]}
 
@@ -398,22 +397,41 @@ def test_differences_are_judged_against_the_noise_of_the_seeds():
     ]
     mixed = {"a": (0.9, 0.6, 0.7), "b": (0.7, 0.8, 0.65)}
     near = [result(method, s, mixed[method][s]) for method in mixed for s in range(3)]
-    assert compare_pairs(far, ["a", "b"])[0]["larger_than_noise"] is True
-    assert [(pair["a"], pair["b"]) for pair in compare_pairs(far, ["a", "b"])] == [
+    assert compare_pairs(far, ["a", "b"], judged_by)[0]["larger_than_noise"] is True
+    assert [(pair["a"], pair["b"]) for pair in compare_pairs(far, ["a", "b"], judged_by)] == [
         ("a", "b"),
         ("a", "untrained"),
         ("b", "untrained"),
     ]
-    assert compare_pairs(near, ["a", "b"])[0]["larger_than_noise"] is False
-    assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0]["larger_than_noise"] is None
+    assert compare_pairs(near, ["a", "b"], judged_by)[0]["larger_than_noise"] is False
+    assert compare_pairs(far[:1] + far[3:4], ["a", "b"], judged_by)[0]["larger_than_noise"] is None
 
 
-def test_the_interval_of_a_difference_is_welch_s():
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([0.91, 0.93, 0.90], [0.88, 0.80, 0.86]),
+        ([0.91, 0.93], [0.88, 0.80, 0.86, 0.85, 0.79]),
+        ([0.9, 0.9, 0.9], [0.80, 0.85, 0.82]),  # equal seeds on one side
+        ([0.3, 0.3, 0.1 + 0.2], [0.2, 0.3, 0.1]),  # and nearly equal ones
+    ],
+)
+def test_the_interval_of_a_difference_is_welch_s(a, b):
+    """Against the formula, with the degrees of freedom of Welch and Satterthwaite."""
     from scipy import stats
 
-    a, b = [0.91, 0.93, 0.90], [0.88, 0.80, 0.86]
-    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert welch_interval(a, b) == pytest.approx((theirs.low, theirs.high))
+    of_a, of_b = statistics.variance(a) / len(a), statistics.variance(b) / len(b)
+    freedom = (of_a + of_b) ** 2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
+    half = stats.t.ppf(0.975, freedom) * (of_a + of_b) ** 0.5
+    middle = statistics.mean(a) - statistics.mean(b)
+    want = (middle - half, middle + half)
+    assert welch_interval(a, b) == pytest.approx(want, rel=1e-12, abs=1e-12)
+
+
+def test_an_interval_wants_two_seeds_and_is_a_point_where_nothing_varies():
+    assert welch_interval([0.9], [0.8, 0.7]) is None
+    assert welch_interval([0.9, 0.8], [0.7]) is None
+    assert welch_interval([0.75, 0.75], [0.5, 0.5, 0.5]) == (0.25, 0.25)
 
 
 def test_probe_replaces_measurements_of_the_same_name(tmp_path, nearfar_command):
@@ -524,6 +542,25 @@ def test_embed_writes_npz_and_csv_of_every_image(tiny_run, tmp_path, photographs
     ended = nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.xlsx")
     assert ended.code == 2
     assert ".parquet" in ended.err
+
+
+def test_embed_writes_parquet_or_says_which_extra_is_missing(
+    tiny_run, tmp_path, photographs, nearfar_command, monkeypatch
+):
+    out = tmp_path / "e.parquet"
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pyarrow", None)  # as where it is not installed
+        ended = nearfar_command("embed", tiny_run, photographs, "--out", out)
+    assert ended.code == 2
+    assert "pip install 'nearfar[parquet]'" in ended.err
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert nearfar_command("embed", tiny_run, photographs, "--out", out).code == 0
+    assert nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.npz").code == 0
+    table = parquet.read_table(out)
+    assert table.column_names == ["path", "label", "split", *(f"e{i}" for i in range(64))]
+    with np.load(tmp_path / "e.npz") as file:
+        assert table["path"].to_pylist() == file["paths"].tolist()
+        assert table["e3"].to_pylist() == pytest.approx(file["embeddings"][:, 3].tolist())
 
 
 def test_report_writes_the_page_again(tiny_run, tmp_path, nearfar_command):

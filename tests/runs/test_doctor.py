@@ -35,7 +35,7 @@ RUN = (
 
 @pytest.fixture
 def ill_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("methods", "experiment.settings", "experiment.check_run"):
+    for place in ("methods", "experiment.configuration", "api.check_run"):
         monkeypatch.setattr(f"nearfar.{place}.METHODS", {**METHODS, **ILL})
 
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from contextlib import contextmanager
@@ -22,10 +21,10 @@ from torch import nn
 import nearfar
 from nearfar.data import open_source
 from nearfar.evaluate import features
-from nearfar.experiment import evaluation, plan
+from nearfar.experiment import cost, evaluation, judging, running
 from nearfar.experiment import run as run_module
-from nearfar.experiment import train as train_module
-from nearfar.report import loading_lines
+from nearfar.report import loading_lines, page
+from nearfar.run_folder.folder import RunFolder
 from nearfar.training.loop import fit
 
 TINY = ("--epochs", "2", "--batch-size", "128", "--set", "evaluate.selections=2")
@@ -199,7 +198,7 @@ def test_an_interrupt_before_anything_is_written_leaves_no_folder(
     def interrupted(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "make_evaluation_view", interrupted)
+    monkeypatch.setattr(running, "make_evaluation_view", interrupted)
     assert nearfar_command(command, "digits", "--out", tmp_path / "run", "--smoke").code == 130
     assert not (tmp_path / "run").exists()
 
@@ -260,14 +259,14 @@ def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(
 ):
     out = tmp_path / "run"
     command = ("train", "digits", "--method", "supcon", "--out", out, *TINY)
-    real = run_module.append_metrics
+    real = RunFolder.append_metrics
 
-    def interrupt_in_epoch_2(path, row):
+    def interrupt_in_epoch_2(folder, row):
         if row["epoch"] == 2:
             raise KeyboardInterrupt
-        real(path, row)
+        real(folder, row)
 
-    monkeypatch.setattr(run_module, "append_metrics", interrupt_in_epoch_2)
+    monkeypatch.setattr(RunFolder, "append_metrics", interrupt_in_epoch_2)
     ended = nearfar_command(*command)
     assert ended.code == 130
     assert f"--out {out} --resume" in ended.err
@@ -276,7 +275,7 @@ def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(
     assert stopped["complete"] is False
     assert stopped["cost"]["total_seconds"] > stopped["cost"]["train_seconds"] > 0
     assert nearfar.load(out).embed(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 64)
-    monkeypatch.setattr(run_module, "append_metrics", real)
+    monkeypatch.setattr(RunFolder, "append_metrics", real)
     checkpoint = torch.load(out / "checkpoint" / "last.pt", weights_only=True)
     checkpoint["counters"]["total_seconds"] += 1000
     torch.save(checkpoint, out / "checkpoint" / "last.pt")
@@ -454,7 +453,7 @@ def test_a_disk_that_is_full_for_the_page_alone_says_that_the_run_is_complete(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(tempfile, "mkstemp", full)
+        patched.setattr(page, "whole", full)
         ended = nearfar_command(
             "train", "digits", "--method", "supcon", "--out", run, "--resume", *TINY
         )
@@ -492,7 +491,7 @@ def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypat
     shuffled = replace(source, labels=source.labels[others])
     runs = []
     for number, listing in enumerate((source, shuffled)):
-        monkeypatch.setattr(train_module, "open_source", lambda _, listing=listing: listing)
+        monkeypatch.setattr("nearfar.api.train.open_source", lambda _, listing=listing: listing)
         out = tmp_path / str(number)
         runs.append(
             nearfar.train("digits", method="simclr", epochs=1, out=out, quiet=True, **QUICK_OPTIONS)
@@ -632,21 +631,21 @@ def test_the_estimate_counts_the_images_that_evaluations_encode(
     tmp_path, monkeypatch, epochs, selections
 ):
     encoded, planned = [], []
-    monkeypatch.setattr(evaluation, "spread", lambda rows, most: rows[:most])
-    for module in (evaluation, features):
+    monkeypatch.setattr(judging, "spread", lambda rows, most: rows[:most])
+    for module in (evaluation, judging, features):
         real = module.extract
         monkeypatch.setattr(
             module, "extract", lambda *args, real=real: encoded.append(len(args[2])) or real(*args)
         )
-    looks = plan.images_evaluated
+    looks = cost.images_evaluated
     monkeypatch.setattr(
-        plan, "images_evaluated", lambda *args: planned.append(looks(*args)) or planned[0]
+        cost, "images_evaluated", lambda *args: planned.append(looks(*args)) or planned[0]
     )
     options = QUICK_OPTIONS | {"evaluate.selections": selections}
     nearfar.train(
         "digits", method="supcon", epochs=epochs, out=tmp_path / "run", quiet=True, **options
     )
-    ours = sum(encoded) - epochs * evaluation.JUDGED_ROWS
+    ours = sum(encoded) - epochs * judging.JUDGED_ROWS
     # the selected encoder is measured only where it is not the last
     assert 0 <= planned[0] - ours <= 2 * 1797
     assert planned[0] < 4 * 1797 + 4 * epochs * 360 * (selections > 0)

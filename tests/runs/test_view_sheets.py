@@ -9,12 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from nearfar.api import view_sheet as sheets
 from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
 from nearfar.data.store import load
-from nearfar.experiment import probe, run, use
-from nearfar.experiment import views as sheets
-from nearfar.experiment.views import few_rows
+from nearfar.experiment.sheets import few_rows
 from nearfar.views.policies import POLICIES
 
 
@@ -160,10 +159,8 @@ def test_every_command_that_makes_views_has_their_kernels_ready_first(
         assert isinstance(progress, Progress)
         raise Reached
 
-    from nearfar.experiment import model
-
-    for module in (model, run, sheets):
-        monkeypatch.setattr(module, "compile_kernels", reach)
+    for module in ("api.model", "experiment.running", "api.view_sheet"):
+        monkeypatch.setattr(f"nearfar.{module}.compile_kernels", reach)
     picture = tmp_path / "x.png"
     Image.new("RGB", (9, 9)).save(picture)
     rest = {
@@ -174,7 +171,6 @@ def test_every_command_that_makes_views_has_their_kernels_ready_first(
         "check": ("digits", "--views", "basic"),
     }[command]
     assert nearfar_command(command, *rest).code == 130
-    assert probe.open_run is use.open_run is model.open_run
 
 
 def test_methods_lists_the_policies_last_and_not_among_the_methods(nearfar_command):

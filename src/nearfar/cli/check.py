@@ -1,11 +1,10 @@
 """`nearfar check`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from nearfar.cli import options as opt
-from nearfar.core.errors import DataError, UserError
 
 FOUND = 2
 
@@ -39,51 +38,24 @@ def check(
     Data: numbers of images, unreadable files, duplicates, classes of very different size, and which
     methods can be used. Run: whether training went wrong, since when, and what to try.
     """
-    from nearfar.core.progress import Progress
+    opt.say_starting(quiet=quiet)
+    from nearfar.api.check import Looked
+    from nearfar.api.check import check as look
+    from nearfar.api.check_run import Checked
 
-    progress = Progress(quiet=quiet)
-    progress.say(opt.STARTING)
-    from nearfar.experiment.check import check_data
-    from nearfar.experiment.check_run import is_run
-    from nearfar.experiment.views import choose_policy, write_check_sheet
-
-    if is_run(data):
-        if views is not None:
-            raise UserError(
-                f"--views: {data} is a run, and its views stand in views.png; leave it out, or give"
-                " data"
-            )
-        _show_verdicts(data, strict=strict, as_json=as_json)
-        return
-    chosen = choose_policy(views) if views is not None else None
-    findings = check_data(data, progress)
-    found: dict[str, Any] = {"findings": findings}
-    refused = None
-    if chosen is not None:
-        try:
-            found["views"] = str(write_check_sheet(data, chosen, progress))
-        except DataError as error:  # what was found is shown all the same
-            found["views"], refused = None, error
-    if as_json:
-        opt.print_json(found)
+    found = look(data, views=views, quiet=quiet)
+    if isinstance(found, Checked):
+        ill = bool(found.verdicts)
+        text = "\n".join([verdict.text for verdict in found.verdicts] or [found.healthy])
     else:
-        for finding in findings:
-            print(f"{finding['severity']:8} {finding['text']}")
-        if found.get("views"):
-            print(f"views: {found['views']}")
-    if refused is not None:
-        raise refused
-    if strict and any(finding["severity"] != "note" for finding in findings):
-        raise typer.Exit(FOUND)
-
-
-def _show_verdicts(run: str, *, strict: bool, as_json: bool) -> None:
-    from nearfar.experiment.check_run import check_run
-
-    checked = check_run(run)
+        ill = any(finding["severity"] != "note" for finding in found.findings)
+        text = "\n".join(f"{finding['severity']:8} {finding['text']}" for finding in found.findings)
+        text += f"\nviews: {found.sheet}" if found.sheet is not None else ""
     if as_json:
-        opt.print_json(checked.as_json())
+        opt.print_json(found.as_json())
     else:
-        print("\n".join([verdict.text for verdict in checked.verdicts] or [checked.healthy]))
-    if strict and checked.verdicts:
+        print(text)
+    if isinstance(found, Looked) and found.refused is not None:
+        raise found.refused
+    if strict and ill:
         raise typer.Exit(FOUND)

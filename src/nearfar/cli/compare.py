@@ -1,11 +1,15 @@
 """`nearfar compare` and `nearfar demo`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nearfar.cli import options as opt
+from nearfar.run_folder.names import COMPARE, REPORT
+
+if TYPE_CHECKING:
+    from nearfar.api.compare import Comparison
 
 Methods = Annotated[
     str,
@@ -19,9 +23,6 @@ Methods = Annotated[
 Seeds = Annotated[int, typer.Option(help="number of runs per method, with seeds 0, 1, 2, ...")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
-DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
-CLASSIFIER = "classifier.top1"
-COLUMNS = ("linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
 
 
 def compare(
@@ -49,13 +50,34 @@ def compare(
 
     The result is one table and one report, which says of each difference whether it may be chance.
     """
-    chosen = opt.flags(
-        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import compare as api
+
+    chosen = opt.asked(
+        settings,
+        size=size,
+        batch_size=batch_size,
+        pretrained=pretrained,
+        classifier=classifier,
+        strict=strict,
     )
-    chosen["classifier.kind"] = classifier
-    asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
-    asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
-    _compare(data, methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)
+    with opt.own_code(chosen, recipe, methods):
+        done = api.compare(
+            data,
+            methods=methods,
+            seeds=seeds,
+            encoder=encoder,
+            epochs=epochs,
+            recipe=recipe,
+            out=out,
+            resume=resume,
+            force=force,
+            smoke=smoke,
+            quiet=quiet,
+            command=opt.command_line(),
+            **chosen,
+        )
+    _show(done, as_json=as_json)
 
 
 def demo(
@@ -78,36 +100,30 @@ def demo(
     debug: opt.Debug = False,
 ) -> None:
     """Compare three methods on the built-in digits, in about a minute and a half on two cores."""
-    given = opt.flags(
-        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import compare as api
+
+    chosen = opt.asked(
+        settings, size=size, batch_size=batch_size, pretrained=pretrained, strict=strict
     )
-    usual = {} if recipe is not None else DEMO
-    chosen = {**usual, **{key: value for key, value in given.items() if value is not None}}
-    asked: dict[str, Any] = {"encoder": encoder, "recipe": recipe, "settings": settings or ()}
-    asked |= {"smoke": smoke, "out": out, "resume": resume, "force": force}
-    _compare("digits", methods, seeds, chosen, asked, as_json=as_json, quiet=quiet)
+    with opt.own_code(chosen, recipe, methods):
+        done = api.demo(
+            methods=methods,
+            seeds=seeds,
+            encoder=encoder,
+            recipe=recipe,
+            out=out,
+            resume=resume,
+            force=force,
+            smoke=smoke,
+            quiet=quiet,
+            command=opt.command_line(),
+            **{**chosen, **({"train.epochs": epochs} if epochs is not None else {})},
+        )
+    _show(done, as_json=as_json)
 
 
-def _compare(
-    data: str,
-    methods: str,
-    seeds: int,
-    chosen: dict[str, Any],
-    asked: dict[str, Any],
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    from nearfar.core.progress import Progress
-
-    progress = Progress(quiet=quiet)
-    progress.say(opt.STARTING)
-    from nearfar.experiment.compare import compare_runs
-    from nearfar.experiment.request import make_request
-
-    request = make_request(data, flags=chosen, **asked)
-    with opt.own_methods(methods):
-        done = compare_runs(request, methods, seeds, progress)
+def _show(done: "Comparison", *, as_json: bool) -> None:
     if as_json:
         opt.print_json(done.results)
     else:
@@ -118,19 +134,9 @@ def _text(results: dict[str, Any], out: Path) -> str:
     from nearfar.report.formats import images_of_each
 
     found = {(row["method"], row["name"], row["selection"]): row for row in results["table"]}
-    staged = any(row["name"] == CLASSIFIER for row in results["table"])
-    columns = (*COLUMNS, CLASSIFIER) if staged else COLUMNS
-    rows = []
-    for method in ["untrained", *results["methods"]]:
-        selection = None if method == "untrained" else "last"
-        cells = [_percent(found.get((method, name, selection))) for name in columns]
-        chosen = _percent(found.get((method, COLUMNS[0], "validation")))
-        seconds = found.get((method, "cost.train_seconds", None))
-        rows.append([method, *cells, chosen, f"{seconds['mean']:.1f}" if seconds else "-"])
+    headings, rows = _table(results, found)
     facts = results["data"]
     measured = any(row["split"] for row in results["table"])
-    headings = ["test, %", "linear probe", "kNN", "10 labels a class"]
-    headings += [*(["classifier stage"] if staged else []), "linear, selected epoch", "seconds"]
     lines = [
         opt.table(headings, rows),
         (
@@ -141,14 +147,46 @@ def _text(results: dict[str, Any], out: Path) -> str:
         *([] if measured else ["nothing was measured; the report says why"]),
         *_differences(results, found),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
-        f"report: {out / 'report.html'}",
+        f"report: {out / REPORT}",
     ]
     return "\n".join(lines)
 
 
-def _differences(
-    results: dict[str, Any], found: dict[tuple[str, str, str | None], Any]
-) -> list[str]:
+Found = dict[tuple[str, str, str | None], dict[str, Any]]
+
+
+def _table(results: dict[str, Any], found: Found) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: what was measured of every method, in the order of `shown`; then the
+    selected epoch, on what methods are judged by.
+    """
+    from nearfar.report.formats import headed
+
+    methods, judged = results["methods"], results["judged_by"]["name"]
+    like = {row["name"]: row for row in results["table"]}
+    shown = [
+        name
+        for name in results["shown"]
+        if all((method, name, "last") in found for method in methods)
+    ]
+    percent = all(like[name]["unit"] == "fraction" for name in shown)
+    titles = {
+        name: like[name]["title"] if percent else headed(like[name]["title"], like[name]["unit"])
+        for name in shown
+    }
+    rows = []
+    for method in ["untrained", *methods]:
+        selection = None if method == "untrained" else "last"
+        cells = [_cell(found.get((method, name, selection))) for name in shown]
+        seconds = found.get((method, "cost.train_seconds", None))
+        rows.append([method, *cells])
+        if judged in shown:
+            rows[-1].append(_cell(found.get((method, judged, "validation"))))
+        rows[-1].append(f"{seconds['mean']:.1f}" if seconds else "-")
+    selected = [f"{titles[judged]}, selected epoch"] if judged in shown else []
+    return ["test, %" if percent else "test", *titles.values(), *selected, "seconds"], rows
+
+
+def _differences(results: dict[str, Any], found: Found) -> list[str]:
     """What is said of each pair of methods; of many methods only what is said of the best, the rest
     in the report.
     """
@@ -157,20 +195,21 @@ def _differences(
     pairs = [pair for pair in results["comparisons"] if pair["b"] != "untrained"]
     if len(results["comparisons"]) <= MOST_SENTENCES:
         return [pair["text"] for pair in pairs]
-    means = {
-        method: found.get((method, COLUMNS[0], "last"), {}).get("mean") or 0.0
-        for method in results["methods"]
-    }
-    best = max(means, key=lambda method: means[method])
+    judged = (results["judged_by"]["name"], results["judged_by"]["selection"])
+    entries = [found.get((method, *judged)) for method in results["methods"]]
+    known = [row for row in entries if row is not None and row["mean"] is not None]
+    lower = known[0]["better"] == "lower"
+    best = min(known, key=lambda row: row["mean"] if lower else -row["mean"])["method"]
     rest = (
         f"{len(pairs)} pairs in all, of which those of {best} are shown; the others: the report,"
-        " compare.json"
+        f" {COMPARE}"
     )
     return [*(pair["text"] for pair in pairs if best in (pair["a"], pair["b"])), rest]
 
 
-def _percent(row: dict[str, Any] | None) -> str:
+def _cell(row: dict[str, Any] | None) -> str:
+    from nearfar.report.formats import figure
+
     if row is None or row["mean"] is None:
         return "-"
-    spread = f" ± {100 * row['sd']:.1f}" if row["sd"] is not None else ""
-    return f"{100 * row['mean']:.1f}{spread}"
+    return figure(row["mean"], row["unit"], row["sd"])

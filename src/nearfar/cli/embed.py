@@ -20,14 +20,10 @@ def embed(
     debug: opt.Debug = False,
 ) -> None:
     """Write the representations of all images in DATA, from a run's encoder, to a file."""
-    from nearfar.core.progress import Progress
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import embed as api
 
-    opt.refuse_existing(out, force=force)
-    progress = Progress(quiet=quiet)
-    progress.say(opt.STARTING)
-    from nearfar.experiment.use import embed_data
-
-    done = embed_data(run, data, out, progress)
+    done = api.embed(run, data, out, force=force, quiet=quiet)
     if as_json:
         opt.print_json(done)
     else:

@@ -16,7 +16,7 @@ def methods(
     debug: opt.Debug = False,
 ) -> None:
     """List the methods, with what each needs, its views and its paper, and the view policies."""
-    from nearfar.experiment.lists import list_methods, list_policies
+    from nearfar.api.lists import list_methods, list_policies
 
     found = [row for row in list_methods() if not search or search in row["name"]]
     if as_json:

@@ -2,9 +2,11 @@
 
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
+from nearfar import __version__
 from nearfar.cli.check import check
 from nearfar.cli.compare import compare, demo
 from nearfar.cli.embed import embed
@@ -36,6 +38,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"nearfar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="show the version"),
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
 WITH_SETTINGS = (train, compare)
 for command in (demo, train, compare, check, report, predict, embed, probe, methods, encoders):
     app.command(

@@ -3,9 +3,10 @@ configuration.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,17 +100,13 @@ RunFolder = Annotated[
 
 
 @contextmanager
-def own_methods(methods: object) -> Iterator[None]:
-    """Methods of the user's own, `module:Class`, may stand in the current folder, as with python
-    itself.
+def own_code(settings: dict[str, Any], recipe: Path | None, methods: str | None) -> Iterator[None]:
+    """Methods and evaluators of the user's own, `module:Class`, may stand in the current folder, as
+    with python itself. `methods`: names with commas between.
 
     OwnMethodError: an unforeseen error while there is one.
     """
-    own = (
-        [name.strip() for name in methods.split(",") if ":" in name]
-        if isinstance(methods, str)
-        else []
-    )
+    own = [name for name in _named(settings, recipe, methods) if ":" in name]
     if own:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -124,32 +121,62 @@ def own_methods(methods: object) -> Iterator[None]:
         ) from error
 
 
+def _named(settings: dict[str, Any], recipe: Path | None, methods: str | None) -> list[str]:
+    """Every method and evaluator that is asked for; what is wrong with a recipe is said where it is
+    read.
+    """
+    from nearfar.config.loading import Sections, read_toml
+
+    base: Sections = {}
+    with suppress(UserError):
+        base = read_toml(recipe) if recipe is not None else {}
+    asked = settings.get("method.name") or methods or base.get("method", {}).get("name") or ""
+    probes = settings.get("evaluate.probes") or base.get("evaluate", {}).get("probes") or ()
+    names = [*str(asked).split(","), *(probes if isinstance(probes, list | tuple) else ())]
+    return [name.strip() for name in names if isinstance(name, str)]
+
+
+def say_starting(*, quiet: bool) -> None:
+    """Said before the libraries are imported, which takes seconds."""
+    from nearfar.core.progress import Progress
+
+    Progress(quiet=quiet).say(STARTING)
+
+
+def command_line() -> str:
+    """How the command was typed, as results.json says it."""
+    return shlex.join(["nearfar", *sys.argv[1:]])
+
+
 def print_json(content: Any) -> None:
     print(json.dumps(content, ensure_ascii=False))
 
 
-def refuse_existing(out: Path, *, force: bool) -> None:
-    """UserError where a file of the user's would be overwritten."""
-    if out.exists() and not force:
-        raise UserError(f"--out: {out} exists; replace it by --force, or name another file")
-
-
-def flags(
+def asked(
+    overrides: list[str] | None,
     *,
     size: int | None,
-    epochs: int | None,
     batch_size: int | None,
     pretrained: bool,
+    classifier: str | None = None,
     strict: bool,
 ) -> dict[str, Any]:
-    """Flags by their place in the configuration; None where the user said nothing."""
-    return {
+    """Flags by their place in the configuration, then what `--set` says over them; None where the
+    user said nothing.
+    """
+    from nearfar.config.loading import parse_override
+
+    found: dict[str, Any] = {
         "data.size": size,
         "data.strict": strict or None,
         "encoder.pretrained": pretrained or None,
-        "train.epochs": epochs,
         "train.batch_size": batch_size,
+        "classifier.kind": classifier,
     }
+    for text in overrides or ():
+        section, key, value = parse_override(text)
+        found[f"{section}.{key}"] = value
+    return found
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:

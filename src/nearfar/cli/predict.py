@@ -19,13 +19,10 @@ def predict(
     debug: opt.Debug = False,
 ) -> None:
     """Classify images with the classifier of a run."""
-    from nearfar.core.progress import Progress
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import predict as api
 
-    progress = Progress(quiet=quiet)
-    progress.say(opt.STARTING)
-    from nearfar.experiment.use import predict_files
-
-    found = predict_files(run, images, progress)
+    found = api.predict(run, images, quiet=quiet)
     for bad in found["unreadable"]:
         print(f"left out {bad['path']}: {bad['reason']}", file=sys.stderr)
     if as_json:

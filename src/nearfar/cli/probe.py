@@ -1,6 +1,6 @@
 """`nearfar probe`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,9 +13,14 @@ def probe(
         str | None, typer.Option(help="data to measure on (default: the data of the run)")
     ] = None,
     kind: Annotated[
-        Literal["linear", "knn"],
-        typer.Option(help="linear: a linear classifier; knn: nearest neighbors"),
-    ] = "linear",
+        str | None,
+        typer.Option(
+            help=(
+                "the evaluator: linear (linear classifier; the default), knn (nearest neighbors),"
+                " few_label, retrieval, or MODULE:CLASS of your own"
+            )
+        ),
+    ] = None,
     labels_per_class: Annotated[
         int | None,
         typer.Option(help="linear only: labels per class to train on; mean of 5 random choices"),
@@ -25,22 +30,21 @@ def probe(
     debug: opt.Debug = False,
 ) -> None:
     """Measure the representations of a run's encoder again, on its own data or on other data."""
-    from nearfar.core.progress import Progress
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import probe as api
+    from nearfar.report.formats import quantity
 
-    progress = Progress(quiet=quiet)
-    progress.say(opt.STARTING)
-    from nearfar.experiment.probe import probe_run
-
-    measured = probe_run(
-        run, data=data, kind=kind, labels_per_class=labels_per_class, progress=progress
-    )
+    with opt.own_code({"evaluate.probes": [kind]}, None, None):
+        measured = api.probe(
+            run, data=data, kind=kind, labels_per_class=labels_per_class, quiet=quiet
+        )
     if as_json:
         opt.print_json(measured)
         return
     rows = [
-        [m["name"], f"{100 * m['value']:.1f}", str(m["n"])]
+        [m["title"], quantity(m["value"], m["unit"]), str(m["n"])]
         for m in measured
         if not isinstance(m["value"], list)
     ]
-    print(opt.table(["measurement", "test, %", "n"], rows))
-    print(measured[0]["protocol"])
+    print(opt.table(["measurement", "test", "n"], rows))
+    print("\n".join(dict.fromkeys(m["protocol"] for m in measured)) or "nothing could be measured")

@@ -22,11 +22,9 @@ def report(
     debug: opt.Debug = False,
 ) -> None:
     """Write the report of one or several runs again, from what is in their folders."""
-    if out is not None:
-        opt.refuse_existing(out, force=force)
-    from nearfar.report import write_report
+    from nearfar.api import report as api
 
-    written = write_report(runs, out or runs[0] / "report.html")
+    written = api.report(runs, out, force=force)
     if as_json:
         opt.print_json({"report": str(written)})
     else:

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfar.cli import options as opt
-
-DEFAULT_METHOD = "supcon"
+from nearfar.run_folder.names import REPORT
 
 
 def train(
@@ -43,30 +42,33 @@ def train(
     are made is chosen by --set views.policy=NAME; "nearfar methods" lists the names, and "nearfar
     check DATA --views NAME" draws examples.
     """
-    from nearfar.core.progress import Progress
+    opt.say_starting(quiet=quiet)
+    from nearfar.api import train as api
 
-    progress = Progress(quiet=quiet)
-    progress.say(opt.STARTING)
-    from nearfar.experiment.request import make_request
-    from nearfar.experiment.train import train_run
-
-    chosen = opt.flags(
-        size=size, epochs=epochs, batch_size=batch_size, pretrained=pretrained, strict=strict
+    chosen = opt.asked(
+        settings,
+        size=size,
+        batch_size=batch_size,
+        pretrained=pretrained,
+        classifier=classifier,
+        strict=strict,
     )
-    request = make_request(
-        data,
-        encoder=encoder,
-        recipe=recipe,
-        defaults={"method.name": DEFAULT_METHOD},
-        flags={"method.name": method, "train.seed": seed, "classifier.kind": classifier, **chosen},
-        settings=settings or (),
-        smoke=smoke,
-        out=out,
-        resume=resume,
-        force=force,
-    )
-    with opt.own_methods(request.sections["method"]["name"]):
-        run = train_run(request, progress)
+    with opt.own_code(chosen, recipe, method):
+        run = api.train(
+            data,
+            method=method,
+            encoder=encoder,
+            epochs=epochs,
+            seed=seed,
+            recipe=recipe,
+            out=out,
+            resume=resume,
+            force=force,
+            smoke=smoke,
+            quiet=quiet,
+            command=opt.command_line(),
+            **chosen,
+        )
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:
@@ -74,19 +76,26 @@ def train(
             print(_table(run.results))
         for line in run.results["diagnosis"]:
             print(line)
-        print(f"report: {run.path / 'report.html'}")
+        print(f"report: {run.path / REPORT}")
 
 
 def _table(results: dict[str, Any]) -> str:
-    rows: dict[str, list[str]] = {}
+    from nearfar.report.formats import figure, quantity
+
     columns = ["last", "validation", "untrained"]
-    for m in [*results["measurements"], *results["untrained"]]:
-        if isinstance(m["value"], list) or "data" in m:
-            continue
-        row = rows.setdefault(m["name"], ["-", "-", "-"])
-        low_high = (
-            f" ({100 * m['interval'][0]:.1f}-{100 * m['interval'][1]:.1f})" if m["interval"] else ""
-        )
-        row[columns.index(m["selection"] or "untrained")] = f"{100 * m['value']:.1f}{low_high}"
-    headings = ["test, %", "last epoch", "selected epoch", "untrained encoder"]
-    return opt.table(headings, [[name, *cells] for name, cells in rows.items()])
+    measured = [
+        m
+        for m in [*results["measurements"], *results["untrained"]]
+        if not isinstance(m["value"], list) and "data" not in m
+    ]
+    percent = all(m["unit"] == "fraction" for m in measured)
+    rows: dict[str, list[str]] = {}
+    for m in measured:
+        row = rows.setdefault(m["title"], ["-", "-", "-"])
+        ends = [figure(end, m["unit"]) for end in m["interval"] or ()]
+        text = (figure if percent else quantity)(m["value"], m["unit"])
+        at = columns.index(m["selection"] or "untrained")
+        row[at] = f"{text} ({'-'.join(ends)})" if ends else text
+    headings = ["test, %" if percent else "test", "last epoch", "selected epoch"]
+    headings.append("untrained encoder")
+    return opt.table(headings, [[title, *cells] for title, cells in rows.items()])

@@ -1,6 +1,5 @@
 """Every key of the configuration with its default and meaning, read from the models."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from nearfar.config.models import SECTIONS
@@ -28,21 +27,6 @@ def keys_of(section: str, model: type[Section]) -> list[Key]:
         )
         for name, field in model.model_fields.items()
     ]
-
-
-def as_markdown(sections: Mapping[str, type[Section]]) -> str:
-    """A table for each section: key, default, meaning."""
-    parts = []
-    for section, model in sections.items():
-        rows = [
-            f"| `{key.path}` | `{key.default}` | {key.text} |" for key in keys_of(section, model)
-        ]
-        parts.append(
-            "\n".join(
-                [f"## [{section}]", "", "| key | default | meaning |", "|---|---|---|", *rows]
-            )
-        )
-    return "\n\n".join(parts) + "\n"
 
 
 def shown(default: object, *, required: bool = False) -> str:

@@ -36,6 +36,7 @@ class Known:
     # what is wrong with views.policy
     policy_problems: Callable[[str | Mapping[str, Any]], Sequence[str]]
     encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
+    evaluators: Callable[[], Sequence[str]]  # likewise
 
 
 def read_toml(path: Path) -> Sections:
@@ -169,8 +170,21 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
         problems.append(f"encoder.mean: want values in [0, 1], got {list(mean)}")
     if std is not None and min(std) <= 0:
         problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
+    problems += _of_probes(built.get("evaluate"), known)
     problems += _of_classifier(built.get("classifier"), known)
     return problems + _unread(built) + _milestones(schedule, epochs, warmup)
+
+
+def _of_probes(section: Section | None, known: Known) -> list[str]:
+    """Names in evaluate.probes that no evaluator has."""
+    problems = []
+    for name in getattr(section, "probes", None) or ():
+        if name not in (names := known.evaluators()):
+            hint = nearest(name, names) or (
+                f"; want some of {', '.join(names)}, or MODULE:CLASS of yours"
+            )
+            problems.append(f'evaluate.probes: no evaluator "{name}"{hint}')
+    return problems
 
 
 def _of_policy(policy: object, known: Known) -> list[str]:

@@ -146,14 +146,19 @@ class EncoderConfig(Section):
         ),
     )
 
+    @property
+    def given(self) -> bool:
+        """Whether it starts from weights that were given."""
+        return self.pretrained or self.weights is not None
+
 
 class EvaluateConfig(Section):
-    probes: tuple[Literal["linear", "knn", "few_label"], ...] = Field(
-        ("linear", "knn", "few_label"),
+    probes: tuple[str, ...] | None = Field(
+        None,
         strict=False,
         description=(
-            "how the frozen encoder is measured: linear (linear classifier), knn (nearest"
-            " neighbors), few_label (linear classifier on 10 labels per class)"
+            "evaluators that measure the frozen encoder, typed as [linear,knn]; MODULE:CLASS for"
+            " one of your own (default: linear, knn, few_label, retrieval)"
         ),
     )
     map_rows: int = Field(

@@ -20,7 +20,7 @@ class DataFacts:
     """What is known of the data before training: what `why_not`, defaults and plans look at."""
 
     name: str
-    side: int  # px: the side of the views that are made of it
+    side: int  # px: the side of the views that are made of it; 0 where samples are no images
     class_names: tuple[str, ...]  # () where there are no labels
     class_counts: tuple[int, ...]  # labeled training images of each class
     n_train: int  # labeled training images
@@ -63,8 +63,9 @@ class StoredImages:
 class Batch:
     """One step's input."""
 
-    # (V, B, C, H, W) a view group; V, H, W are its own
-    views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
+    # (V, B, ...) a view group, V is its own. Of images (V, B, C, H, W), and H and W are the
+    # group's own too; of feature rows (1, B, E)
+    views: tuple[Float[Tensor, "_ batch ..."], ...]
     labels: Int64[Tensor, " batch"]  # -1 means "no label"
     index: Int64[Tensor, " batch"]  # which sample
     draw: Int64[Tensor, " batch"]  # how often it was drawn before in this epoch

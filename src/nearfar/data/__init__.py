@@ -5,13 +5,18 @@ data.
 from nearfar.data.check import Finding, check
 from nearfar.data.listing import Listing, Unreadable
 from nearfar.data.sampler import epoch_batches
+from nearfar.data.samples import EvaluationView, FeatureSamples, ImageSamples, Samples
 from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData, load, store_bytes, store_side
 
 __all__ = [
+    "EvaluationView",
+    "FeatureSamples",
     "Finding",
     "ImageData",
+    "ImageSamples",
     "Listing",
+    "Samples",
     "Unreadable",
     "check",
     "epoch_batches",

@@ -1,8 +1,7 @@
 """Where decoded sets are kept between runs, and how they get there whole or not at all.
 
 A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.i64` (true width and height of
-each file listed, 0 for those left out), `set.json`. It is written beside its place under a
-temporary name and renamed when complete.
+each file listed, 0 for those left out), `set.json`.
 """
 
 import contextlib
@@ -12,12 +11,12 @@ import os
 import shutil
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nearfar.core.errors import DataError
+from nearfar.core.writing import PARTIAL, whole
 from nearfar.data.listing import Listing
 
 _RULES = 1  # raise it when decoding or the files of a set change
@@ -61,20 +60,21 @@ def written_whole(place: Path) -> Iterator[Path]:
     """A temporary folder that becomes `place` when the block ends well, and is removed when it does
     not.
     """
-    temporary = place.parent / f".{place.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         _sweep(place.parent)
-        temporary.mkdir()
     except OSError as error:
         raise cannot_write(place.parent, error) from error
-    try:
+    with whole(place) as temporary:
+        try:
+            temporary.mkdir()
+        except OSError as error:
+            raise cannot_write(place.parent, error) from error
         yield temporary
-        if read_facts(place) is None:  # else another process wrote the same meanwhile
+        if read_facts(place) is None:  # what stands there, if anything, is not whole
             shutil.rmtree(place, ignore_errors=True)
-            temporary.rename(place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        else:  # another process wrote the same meanwhile
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_facts(place: Path) -> dict[str, object] | None:
@@ -91,8 +91,8 @@ def read_facts(place: Path) -> dict[str, object] | None:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what killed processes left more than a day ago."""
-    for left in folder.glob(".*.tmp"):
+    """Removes what killed processes left more than a day ago (of 0.1.0: named .tmp)."""
+    for left in (*folder.glob(f".*{PARTIAL}"), *folder.glob(".*.tmp")):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)

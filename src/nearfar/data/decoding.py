@@ -28,6 +28,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nearfar.data.listing import Raw
 
+PEEKS = 64  # files of a source whose sizes are read to describe it
 _READ = (
     "JPEG",
     "PNG",

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Int64, Shaped, UInt8
+from torch import Tensor
 
 from nearfar.core.types import DataFacts
 
@@ -64,6 +66,13 @@ class Listing:
     def facts(self, side: int) -> DataFacts:
         """The facts with views of `side` px."""
         return facts_of(self.name, self.class_names, self.labels, self.splits, side)
+
+
+def rows_of(splits: Shaped[np.ndarray, " n"], name: str) -> Int64[Tensor, " rows"]:
+    """The row numbers of one split. ValueError: none is called so."""
+    if name not in SPLITS:
+        raise ValueError(f"want one of {', '.join(SPLITS)}, got {name!r}")
+    return torch.from_numpy(np.flatnonzero(splits == name).astype(np.int64))
 
 
 def facts_of(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nearfar.core.errors import DataError
-from nearfar.data import files, memory
+from nearfar.data import archives, datasets, folders
 from nearfar.data.decoding import decode, pillow_is_quiet
 from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
@@ -22,38 +22,40 @@ def open_source(data: Any) -> Listing:
     Raises DataError for what is missing, empty, of an unknown type, unsafe, or without any image.
     """
     if not isinstance(data, str | Path):
-        return memory.from_dataset(data)
+        return datasets.from_dataset(data)
     if data == "digits":
-        return memory.digits()
+        return datasets.digits()
     path = Path(data).expanduser()
     if not str(data).strip() or not path.exists():
         raise _missing(str(data), path)
     if path.is_dir():
         return _folder(str(data), path)
-    stem = files.archive_stem(path)
+    stem = archives.archive_stem(path)
     if stem is None or not path.is_file():
         raise DataError(f"{data}: want {READS}, got a file of another type")
     return _archive(str(data), path, stem)
 
 
 def _folder(source: str, path: Path) -> Listing:
-    layout = arrange(files.folder_files(path), source=source)
+    layout = arrange(folders.folder_files(path), source=source)
     paths = tuple(place.path for place in layout.places)
-    reader = files.FolderReader(path, paths)
+    reader = folders.FolderReader(path, paths)
     if not paths:
         raise _nothing(source, layout)
     with pillow_is_quiet():
-        return _listing(path.resolve().name, source, layout, reader, files.peek_folder(path, paths))
+        return _listing(
+            path.resolve().name, source, layout, reader, folders.peek_folder(path, paths)
+        )
 
 
 def _archive(source: str, path: Path, stem: str) -> Listing:
     with pillow_is_quiet():
-        members, sizes = files.archive_members(path)
+        members, sizes = archives.archive_members(path)
     by_path = {member.path: member for member in members}
     layout = arrange(by_path, source=source, stem=stem)
     if not layout.places:
         raise _nothing(source, layout)
-    reader = files.ArchiveReader(path, tuple(by_path[place.path] for place in layout.places))
+    reader = archives.ArchiveReader(path, tuple(by_path[place.path] for place in layout.places))
     return _listing(stem, source, layout, reader, sizes)
 
 

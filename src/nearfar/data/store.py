@@ -25,7 +25,7 @@ from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts, StoredImages
 from nearfar.data import cache
 from nearfar.data.decoding import Broken, Decoded, decode, half_side, pillow_is_quiet
-from nearfar.data.listing import SPLITS, Listing, Unreadable, facts_of
+from nearfar.data.listing import Listing, Unreadable, facts_of, rows_of
 from nearfar.data.reading import for_each_image, skip_or_refuse
 
 _MARGIN_BYTES = 64 * 2**20  # left free on the disk
@@ -70,9 +70,7 @@ class ImageData:
 
     def split(self, name: str) -> Int64[Tensor, " rows"]:
         """Row numbers of "train", "val", "test" or "unlabeled"."""
-        if name not in SPLITS:
-            raise ValueError(f"want one of {', '.join(SPLITS)}, got {name!r}")
-        return torch.from_numpy(np.flatnonzero(self.splits == name).astype(np.int64))
+        return rows_of(self.splits, name)
 
     def facts(self, side: int) -> DataFacts:
         """The facts with views of `side` px."""

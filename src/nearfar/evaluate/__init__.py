@@ -1,1 +1,67 @@
-"""What a frozen encoder is worth: features extracted once, then probed."""
+"""What a frozen encoder is worth: features extracted once, then measured by the evaluators, a file
+each. Adding one: its file, a line here, a line in the changelog.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from nearfar.core.errors import UserError
+from nearfar.core.own import WANT, import_own, is_own
+
+if TYPE_CHECKING:
+    from nearfar.evaluate.base import Evaluator
+
+_DECLARED = ("name", "title", "needs", "main")
+
+# in the order of their measurements
+EVALUATORS: Mapping[str, str] = MappingProxyType(
+    {
+        "linear": "nearfar.evaluate.linear:Linear",
+        "knn": "nearfar.evaluate.knn:KNN",
+        "few_label": "nearfar.evaluate.few_label:FewLabel",
+        "retrieval": "nearfar.evaluate.retrieval:Retrieval",
+        "head": "nearfar.evaluate.head:Head",
+        "classifier": "nearfar.evaluate.classifier_stage:ClassifierStage",
+    }
+)
+
+
+def evaluator_class(name: str) -> type["Evaluator"]:
+    """The class of an evaluator in the table, or your own by the name `module:Class`.
+
+    Raises KeyError: neither; UserError: your module cannot be imported, or holds no such evaluator.
+    """
+    if name not in EVALUATORS:
+        return _own(name)
+    module, _, attribute = EVALUATORS[name].partition(":")
+    found: type[Evaluator] = getattr(import_module(module), attribute)
+    return found
+
+
+def choosable() -> list[str]:
+    """The names that evaluate.probes may hold, beside your own."""
+    return [name for name in EVALUATORS if evaluator_class(name).when != "if_present"]
+
+
+def measured_by_default() -> list[str]:
+    """What evaluate.probes is where it is not given."""
+    return [name for name in EVALUATORS if evaluator_class(name).when == "by_default"]
+
+
+def _own(name: str) -> type["Evaluator"]:
+    if not is_own(name):
+        raise KeyError(name)
+    from nearfar.evaluate.base import Evaluator
+
+    found = import_own(name, "evaluate.probes")
+    if not (isinstance(found, type) and issubclass(found, Evaluator)):
+        raise UserError(f"evaluate.probes: {name} is not a subclass of Evaluator; {WANT}")
+    if missing := [part for part in _DECLARED if not hasattr(found, part)]:
+        raise UserError(
+            f"evaluate.probes: {name} has no {', '.join(missing)}, which an evaluator declares"
+        )
+    if found.run is Evaluator.run:
+        raise UserError(f"evaluate.probes: {name} has no run(context), which measures")
+    return found

@@ -2,9 +2,8 @@
 run.
 
 Pure numbers, no torch: what the names in a row mean stands in `nearfar.training.monitors`. A row
-that lacks a name, as those of older runs do, is judged by what it has. Slow illnesses are judged
-after the warm-up, once 50 steps in 3 epochs (or 500 in fewer) have shown them, by every epoch of
-the latter half: no run of a few steps gets a verdict.
+that lacks a name, as those of older runs do, is judged by what it has. When a row may be judged
+stands in `nearfar.evaluate.case`.
 
 Thresholds come from planted illnesses and healthy runs (digits and CIFAR-10; conv4, two linear
 layers, ResNet-18):
@@ -17,75 +16,28 @@ layers, ResNet-18):
   loss 50 to 80 % below chance; healthy contrastive runs were at .71 before the loss was 10 % below,
   and fell.
 - The effective rank of BYOL under Adam at .2 was 5 of 64, of healthy runs 11 and more.
-- Without an update the rank moved by .3 % between a run's halves (views differ), in the slowest
-  healthy run by 12 %.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import takewhile
-from statistics import mean
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
 
-Row = Mapping[str, float]
-Severity = Literal["ill", "watch"]
+from nearfar.evaluate.case import Case, Facts, Row, Verdict, epoch_of
 
-SETTLED_STEPS, SETTLED_EPOCHS, LONG_EPOCHS_STEPS = 50, 3, 500
 ONE_POINT = 0.1  # spread of projections: that of random pairs with a cosine of .99
 # of a representation: rank below the one and ONE_POINT, or spread below the other
 FLAT_RANK, FLAT_SPREAD = 3.0, 0.03
 LOW_RANK, LOW_RANK_WIDTH = 6.0, 32
 AT_CHANCE, NEAR_CHANCE, WELL_BELOW = 0.002, 0.01, 0.2  # of the chance level, below it
 AS_FAR_AS_RANDOM = 0.75
-UNMOVED = 0.01  # of a mean, between both halves of a run
 MANY_ALONE, NEARLY_ALL_ALONE = 0.5, 0.9
 RISEN = 2.0
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """Training that could not go on: `code` is `diverged` where a loss, gradient or weight was no
-    finite number.
-    """
-
-    code: str
-    epoch: int  # in which it stopped
-    text: str
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of a run beside its rows; None where it is not."""
-
-    method: str
-    labeled: bool = True  # whether the method learns from labels
-    width: int | None = None  # of the representation
-    rows_a_step: int | None = None  # images times views
-    lr: float | None = None
-    temperature: float | None = None
-    warmup_epochs: float = 0.0
-    stopped: Stopped | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is ill, since which epoch, by which number, and what to try."""
-
-    code: str
-    severity: Severity
-    since_epoch: int
-    text: str
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def judge(rows: Sequence[Row], facts: Facts) -> list[Verdict]:
     """Verdicts on a run, whole or as far as it has come; the gravest first. One illness has one
     verdict.
     """
-    case = _Case(rows, facts)
+    case = Case(rows, facts)
     if ended := list(_ended(case)):
         return ended
     found = list(_without_positives(case))
@@ -111,70 +63,15 @@ def healthy_line(rows: Sequence[Row], facts: Facts) -> str:
         "queue_age": "queue {:.1f} steps old",
     }
     numbers = ", ".join(text.format(last[name]) for name, text in parts.items() if name in last)
-    how = "healthy" if _Case(rows, facts).settled else "nothing ill in so few steps"
-    return f"{how}: {numbers} after epoch {_epoch(last)}"
+    how = "healthy" if Case(rows, facts).settled else "nothing ill in so few steps"
+    return f"{how}: {numbers} after epoch {epoch_of(last)}"
 
 
-class _Case:
-    """A run before the judge. `settled`: the rows by which slow illnesses are judged, [] while they
-    are too few.
-    """
-
-    def __init__(self, rows: Sequence[Row], facts: Facts) -> None:
-        self.rows = rows
-        self.facts = facts
-        warmed = [row for row in rows if _epoch(row) > facts.warmup_epochs]
-        enough = SETTLED_STEPS if len(warmed) >= SETTLED_EPOCHS else LONG_EPOCHS_STEPS
-        shown = bool(warmed) and warmed[-1].get("step", 0) >= enough
-        self.settled = (
-            warmed[-max(min(SETTLED_EPOCHS, len(warmed)), len(warmed) // 2) :] if shown else []
-        )
-
-    @property
-    def last(self) -> Row:
-        return self.rows[-1]
-
-    def since(self, ill: Callable[[Row], bool]) -> int:
-        """The epoch since which every row is ill; 0 where the last is not."""
-        suffix = list(takewhile(ill, reversed(self.rows)))
-        return _epoch(suffix[-1]) if suffix else 0
-
-    def throughout(self, ill: Callable[[Row], bool]) -> int:
-        """`since`, where all settled rows are ill; else 0."""
-        return self.since(ill) if all(ill(row) for row in self.settled) else 0
-
-    def moves(self) -> bool:
-        """Whether the latter half differs by more than views do. A loss that rises says nothing: a
-        queue fills.
-        """
-        for name in ("loss", "effective_rank", "feature_std"):
-            values = [row[name] for row in self.rows if name in row]
-            half = len(values) // 2
-            if half < 2:
-                return True
-            change = mean(values[half:]) - mean(values[:half])
-            if abs(change) > UNMOVED * abs(mean(values)) and not (name == "loss" and change > 0):
-                return True
-        return False
-
-    def lower_rate(self) -> str:
-        lr = self.facts.lr
-        return (
-            f"a lower learning rate (--set optimizer.lr={lr / 10:.2g})"
-            if lr
-            else "a lower learning rate"
-        )
-
-
-def _epoch(row: Row) -> int:
-    return int(row["epoch"])
-
-
-def _ended(case: _Case) -> Iterator[Verdict]:
+def _ended(case: Case) -> Iterator[Verdict]:
     if (stopped := case.facts.stopped) is not None:
         yield Verdict(stopped.code, "ill", stopped.epoch, f"{stopped.code}: {stopped.text}")
         return
-    losses = {_epoch(row): row["loss"] for row in case.rows if "loss" in row}
+    losses = {epoch_of(row): row["loss"] for row in case.rows if "loss" in row}
     for epoch, loss in losses.items():
         if not math.isfinite(loss):
             text = f"diverged: the loss is {loss} since epoch {epoch}; try {case.lower_rate()}"
@@ -193,7 +90,7 @@ def _ended(case: _Case) -> Iterator[Verdict]:
         yield Verdict("diverged", "ill", since, text)
 
 
-def _without_positives(case: _Case) -> Iterator[Verdict]:
+def _without_positives(case: Case) -> Iterator[Verdict]:
     whole = case.facts.rows_a_step
     if not case.rows or not whole:
         return
@@ -216,7 +113,7 @@ def _learns(row: Row) -> bool:
     return "chance" in row and row["loss"] < (1 - NEAR_CHANCE) * row["chance"]
 
 
-def _collapsed(case: _Case) -> Iterator[Verdict]:
+def _collapsed(case: Case) -> Iterator[Verdict]:
     def flat(row: Row) -> bool:
         spread, rank = row.get("feature_std", 1.0), row.get("effective_rank", math.inf)
         return not _learns(row) and (
@@ -258,7 +155,7 @@ def _collapsed(case: _Case) -> Iterator[Verdict]:
     )
 
 
-def _at_chance(case: _Case) -> Iterator[Verdict]:
+def _at_chance(case: Case) -> Iterator[Verdict]:
     since = case.throughout(
         lambda row: "chance" in row and row["loss"] >= (1 - AT_CHANCE) * row["chance"]
     )
@@ -289,7 +186,7 @@ def _at_chance(case: _Case) -> Iterator[Verdict]:
     )
 
 
-def _now(case: _Case) -> str:
+def _now(case: Case) -> str:
     return f"; it was {case.facts.lr:.3g}" if case.facts.lr is not None else ""
 
 
@@ -302,7 +199,7 @@ def _distance(row: Row) -> float:
     return (1 - row["cosine_positive"]) / (1 - row["cosine_random"])
 
 
-def _pairs_never_meet(case: _Case) -> Iterator[Verdict]:
+def _pairs_never_meet(case: Case) -> Iterator[Verdict]:
     """A contrastive loss that is d below its chance level needs positives nearer than random pairs
     by t d in cosine (Jensen), t the temperature; where that is known, less than half of it is asked
     for too.
@@ -332,7 +229,7 @@ def _pairs_never_meet(case: _Case) -> Iterator[Verdict]:
         yield Verdict("pairs_never_meet", "ill", since, text)
 
 
-def _low_rank(case: _Case) -> Iterator[Verdict]:
+def _low_rank(case: Case) -> Iterator[Verdict]:
     """Of methods that learn without labels by comparing projections: labels may ask for as few as
     their classes.
     """
@@ -341,7 +238,7 @@ def _low_rank(case: _Case) -> Iterator[Verdict]:
     if case.facts.labeled or not projected or (case.facts.width or 0) < LOW_RANK_WIDTH:
         return
     if sum(ranks) / len(ranks) < LOW_RANK:
-        since = case.since(lambda row: row.get("effective_rank", math.inf) < LOW_RANK) or _epoch(
+        since = case.since(lambda row: row.get("effective_rank", math.inf) < LOW_RANK) or epoch_of(
             case.settled[0]
         )
         text = (
@@ -352,13 +249,13 @@ def _low_rank(case: _Case) -> Iterator[Verdict]:
         yield Verdict("partial_collapse", "watch", since, text)
 
 
-def _not_moving(case: _Case) -> Iterator[Verdict]:
+def _not_moving(case: Case) -> Iterator[Verdict]:
     if not case.moves():
         first, last = case.rows[0], case.last
+        ranks = f"{first['effective_rank']:.1f} and {last['effective_rank']:.1f}"
         text = (
-            f"not moving: loss {first['loss']:.3f} in epoch {_epoch(first)} and {last['loss']:.3f}"
-            f" in epoch {_epoch(last)}, effective rank {first['effective_rank']:.1f} and"
-            f" {last['effective_rank']:.1f}: the network hardly changes. Try a higher learning"
-            f" rate{_now(case)}"
+            f"not moving: loss {first['loss']:.3f} in epoch {epoch_of(first)} and"
+            f" {last['loss']:.3f} in epoch {epoch_of(last)}, effective rank {ranks}: the network"
+            f" hardly changes. Try a higher learning rate{_now(case)}"
         )
-        yield Verdict("not_moving", "watch", _epoch(first), text)
+        yield Verdict("not_moving", "watch", epoch_of(first), text)

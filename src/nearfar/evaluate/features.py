@@ -1,36 +1,19 @@
-"""Representations of stored images by a frozen encoder, extracted once."""
+"""Representations of samples by a frozen encoder, extracted once."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from nearfar.core.progress import Bar
-from nearfar.core.types import StoredImages
-from nearfar.data.store import ImageData
+from nearfar.data.samples import Samples
 from nearfar.nn.encoders import Encoder
-from nearfar.views.making import evaluation_view
 
 ROWS_A_CALL = 256
 SPLITS = ("train", "val", "test")
-
-Unit = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class EvaluationView:
-    """How an image is shown to a frozen encoder: centered square, resized, normalized."""
-
-    size: int
-    crop: float
-    mean: Unit
-    std: Unit
-
-    def make(self, stored: StoredImages) -> Float[Tensor, "batch 3 size size"]:
-        return evaluation_view(stored, size=self.size, crop=self.crop, mean=self.mean, std=self.std)
 
 
 @dataclass(frozen=True)
@@ -47,24 +30,22 @@ class Features:
 
 def extract(
     encoder: Encoder,
-    data: ImageData,
-    rows: Int64[Tensor, " image"],
-    view: EvaluationView,
+    samples: Samples,
+    index: Int64[Tensor, " row"],
     bar: Bar | None = None,
 ) -> NDArray[np.float32]:
-    """(n, E) float32: evaluation mode (BatchNorm too), no gradient; the encoder's mode is put
-    back.
+    """(n, E) float32 of these rows, by an encoder on the samples' device: evaluation mode
+    (BatchNorm too), no gradient; the encoder's mode is put back.
     """
-    device = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
-    out = np.empty((len(rows), encoder.width), dtype=np.float32)
+    out = np.empty((len(index), encoder.width), dtype=np.float32)
     try:
         with torch.inference_mode():
-            for start in range(0, len(rows), ROWS_A_CALL):
-                part = rows[start : start + ROWS_A_CALL]
-                images = view.make(data.rows(part).to(device))
-                out[start : start + len(part)] = encoder(images).float().cpu().numpy()
+            for start in range(0, len(index), ROWS_A_CALL):
+                part = index[start : start + ROWS_A_CALL]
+                represented = encoder(samples.evaluation_input(part))
+                out[start : start + len(part)] = represented.float().cpu().numpy()
                 if bar is not None:
                     bar.advance(len(part))
     finally:
@@ -73,15 +54,19 @@ def extract(
 
 
 def extract_splits(
-    encoder: Encoder, data: ImageData, view: EvaluationView, bar: Bar | None = None
+    encoder: Encoder, samples: Samples, bar: Bar | None = None
 ) -> dict[str, Features]:
-    """The labeled images of train, val and test; a split without any is left out."""
+    """The labeled samples of train, val and test; a split without any is left out."""
     found = {}
-    labels = np.asarray(data.labels)
     for name in SPLITS:
-        rows = data.split(name)
-        rows = rows[torch.as_tensor(labels)[rows] >= 0]
+        rows = samples.split(name)
+        rows = rows[samples.labels[rows] >= 0]
         if len(rows):
-            x = extract(encoder, data, rows, view, bar)
-            found[name] = Features(x, labels[rows.numpy()], rows.numpy())
+            x = extract(encoder, samples, rows, bar)
+            found[name] = Features(x, samples.labels[rows].numpy(), rows.numpy())
     return found
+
+
+def spread(rows: Int64[Tensor, " row"], most: int) -> Int64[Tensor, " few"]:
+    """At most so many of the rows, evenly spread."""
+    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), most)).round().long()]

@@ -1,14 +1,33 @@
 """Weighted nearest neighbors by cosine, the probe that trains nothing."""
 
+from typing import final
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nearfar.evaluate.accuracy import accuracies
+from nearfar.evaluate.base import Context, Evaluator, Outcome
 from nearfar.evaluate.features import Features
 
 K = 200
 TEMPERATURE = 0.1
 QUERIES_A_CALL = 1024
+
+
+@final
+class KNN(Evaluator):
+    name = "knn"
+    title = "kNN"
+    needs = frozenset({"labels", "features"})
+    main = "knn.top1"
+
+    def run(self, context: Context) -> Outcome:
+        train = context.splits["train"]
+        predicted = knn_predict(train, context.test.x, context.n_classes)
+        k = neighbors_for(len(train))
+        protocol = f"cosine, k = {k}, temperature {TEMPERATURE}, {len(train)} training images"
+        return Outcome(accuracies(context, "knn", self.title, predicted, protocol))
 
 
 def neighbors_for(n_train: int) -> int:

@@ -2,38 +2,41 @@
 can be written.
 """
 
-from pathlib import Path
-from typing import Any
-
 from nearfar.core.errors import RunError, TrainingStoppedError
-from nearfar.experiment import folder as files
 from nearfar.report import write_report
+from nearfar.run_folder import names
+from nearfar.run_folder.choosing import is_full
+from nearfar.run_folder.comparison import ComparisonResults
+from nearfar.run_folder.folder import RunFolder
 
 
-def write_page(out: Path) -> None:
+def write_page(folder: RunFolder) -> None:
     """report.html. TrainingStoppedError: the disk is full."""
-    page = out / files.REPORT
+    if not folder.writes:
+        return
+    page = folder.path / names.REPORT
     try:
-        write_report([out], page)
+        write_report([folder.path], page)
     except RunError as error:
         cause = error.__cause__
-        if not isinstance(cause, OSError) or not files.is_full(cause):
+        if not isinstance(cause, OSError) or not is_full(cause):
             raise
         raise TrainingStoppedError(
-            f"{page} cannot be written ({cause.strerror}); all else in {out} is complete: "
-            f"make room, then `nearfar report {out}`"
+            f"{page} cannot be written ({cause.strerror}); all else in {folder.path} is complete: "
+            f"make room, then `nearfar report {folder.path}`"
         ) from error
 
 
-def write_comparison(out: Path, summary: dict[str, Any]) -> None:
+def write_comparison(folder: RunFolder, results: ComparisonResults) -> None:
     """compare.json and report.html. TrainingStoppedError: the disk is full."""
+    out = folder.path
     try:
-        files.write_json(out / files.COMPARE, summary)
+        folder.write_comparison(results)
     except OSError as error:
-        if not files.is_full(error):
+        if not is_full(error):
             raise
         raise TrainingStoppedError(
-            f"{out / files.COMPARE} cannot be written ({error.strerror}); its runs are complete: "
+            f"{out / names.COMPARE} cannot be written ({error.strerror}); its runs are complete: "
             f"make room, then the same command with --out {out} --resume"
         ) from error
-    write_page(out)
+    write_page(folder)

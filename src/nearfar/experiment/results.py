@@ -1,129 +1,132 @@
 """The content of results.json: every number with protocol, split, n, seed, seconds, peak memory."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from nearfar import __version__
-from nearfar.evaluate.measure import Measurement
-from nearfar.experiment.evaluation import Evaluated, Stage
-from nearfar.experiment.plan import policy_name
-from nearfar.methods import method_class
+from nearfar.experiment.evaluation import Evaluated, Evaluation
+from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
+from nearfar.run_folder.records import (
+    Cost,
+    DataSummary,
+    EncoderSummary,
+    Measurement,
+    Results,
+    TrainSummary,
+    ViewsSummary,
+)
 from nearfar.training.checkpoint import Counters
-from nearfar.views.reading import read_policy
 
 
-def results_json(
-    stage: Stage,
+@dataclass(frozen=True)
+class Process:
+    """What is known of a run beside its setup and its measurements."""
+
+    command: str
+    verdicts: tuple[str, ...]
+    peak_memory_bytes: int | None
+
+
+def make_results(
+    evaluation: Evaluation,
     encoder: Encoder,
     counters: Counters,
     evaluated: Evaluated | None,
-    untrained: list[Measurement],
-    facts: Mapping[str, Any],
-) -> dict[str, Any]:
-    """`evaluated` is None for a run that is not complete; `facts` are the loop's and the
-    process's.
-    """
-    config = stage.config
-    done = evaluated or Evaluated([], None)
-    return {
-        "nearfar": __version__,
-        "method": config.method_name,
-        "seed": config.train.seed,
-        "complete": evaluated is not None,
-        "command": facts["command"],
-        "data": _data(stage),
-        "encoder": _encoder(stage, encoder),
-        "views": _views(stage),
-        "train": _train(stage, facts),
-        "classifier": stage.config.sections().get("classifier"),
-        "measurements": [m.as_json() for m in done.measurements],
-        "untrained": [m.as_json() for m in untrained],
-        "confusion": done.confusion
-        and {
-            "split": "test",
-            "by": "classifier" if done.trained else "linear_probe",
-            "counts": done.confusion,
-        },
-        "cost": {
-            "train_seconds": round(counters.train_seconds, 3),
-            "classifier_seconds": round(done.trained.seconds, 3) if done.trained else None,
-            "total_seconds": round(counters.total_seconds, 3),
-            "peak_memory_bytes": facts["peak_memory_bytes"],
-            "views_seen": counters.views_seen,
-            "steps": counters.step,
-            "selected_epoch": counters.best_epoch or None,
-        },
-        "diagnosis": [
-            *facts["verdicts"],
-            *_diagnosis(stage, counters, complete=evaluated is not None),
-        ],
-    }
+    untrained: tuple[Measurement, ...],
+    process: Process,
+) -> Results:
+    """`evaluated` is None for a run that is not complete."""
+    setup, done = evaluation.setup, evaluated or Evaluated()
+    trained = done.trained
+    return Results(
+        nearfar=__version__,
+        method=setup.method_name,
+        seed=setup.seed,
+        complete=evaluated is not None,
+        command=process.command,
+        data=_data(evaluation),
+        encoder=_encoder(evaluation, encoder),
+        views=ViewsSummary(
+            policy=setup.views.name, count=setup.views.count, shown=setup.views.shown
+        ),
+        train=_train(setup),
+        classifier=setup.config.sections().get("classifier"),
+        measurements=tuple(done.measurements),
+        untrained=untrained,
+        shown=tuple(done.shown),
+        judged_by=evaluation.judged_by,
+        confusion=done.confusion,
+        cost=Cost(
+            train_seconds=round(counters.train_seconds, 3),
+            classifier_seconds=round(trained.seconds, 3) if trained is not None else None,
+            total_seconds=round(counters.total_seconds, 3),
+            peak_memory_bytes=process.peak_memory_bytes,
+            views_seen=counters.views_seen,
+            steps=counters.step,
+            selected_epoch=counters.best_epoch or None,
+        ),
+        diagnosis=(
+            *process.verdicts,
+            *_diagnosis(evaluation, counters, complete=evaluated is not None),
+        ),
+    )
 
 
-def _diagnosis(stage: Stage, counters: Counters, *, complete: bool) -> list[str]:
-    found = []
-    if (reason := stage.unmeasurable()) is not None:
+def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) -> list[str]:
+    found, setup = [], evaluation.setup
+    if (reason := evaluation.unmeasurable()) is not None:
         found.append(
             f"{reason}: nothing measured; probe it with `nearfar probe RUN --data LABELED`"
         )
-    elif not stage.config.evaluate.probes:
+    elif not setup.probes:
         found.append(
             "evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`"
         )
     if not complete:
-        epochs = stage.config.train.epochs
-        found.append(f"interrupted after epoch {counters.epoch} of {epochs}; --resume continues")
+        done = f"interrupted after epoch {counters.epoch} of {setup.epochs}"
+        found.append(f"{done}; --resume continues")
     return found
 
 
-def _data(stage: Stage) -> dict[str, Any]:
-    facts = stage.data.facts(stage.view.size)
-    return {
-        "name": facts.name,
-        "source": stage.config.data.source,
-        "classes": list(facts.class_names),
-        "n_train": facts.n_train,
-        "n_unlabeled": facts.n_unlabeled,
-        "n_val": facts.n_val,
-        "n_test": facts.n_test,
-        "side": facts.side,
-        "skipped": [{"path": bad.path, "reason": bad.reason} for bad in stage.data.skipped],
-    }
+def _data(evaluation: Evaluation) -> DataSummary:
+    facts, data = evaluation.setup.facts, evaluation.data
+    return DataSummary(
+        name=facts.name,
+        source=evaluation.setup.config.data.source,
+        classes=facts.class_names,
+        n_train=facts.n_train,
+        n_unlabeled=facts.n_unlabeled,
+        n_val=facts.n_val,
+        n_test=facts.n_test,
+        side=facts.side,
+        skipped=tuple({"path": bad.path, "reason": bad.reason} for bad in data.skipped),
+    )
 
 
-def _views(stage: Stage) -> dict[str, Any]:
-    policy, count = stage.config.views.policy, stage.config.views.count
-    assert policy is not None
-    assert count is not None
-    shown = read_policy(policy).describe(count, stage.view.size)
-    return {"policy": policy_name(policy), "count": count, "shown": shown}
+def _encoder(evaluation: Evaluation, encoder: Encoder) -> EncoderSummary:
+    setup, view = evaluation.setup, evaluation.view
+    config = setup.config.encoder
+    return EncoderSummary(
+        name=setup.encoder_name,
+        width=encoder.width,
+        size=view.size,
+        stem=tuple(encoder.stem),
+        mean=view.mean,
+        std=view.std,
+        weights="hub" if config.pretrained else config.weights,
+        parameters=sum(parameter.numel() for parameter in encoder.parameters()),
+    )
 
 
-def _encoder(stage: Stage, encoder: Encoder) -> dict[str, Any]:
-    config = stage.config.encoder
-    return {
-        "name": config.name,
-        "width": encoder.width,
-        "size": stage.view.size,
-        "stem": list(encoder.stem),
-        "mean": list(stage.view.mean),
-        "std": list(stage.view.std),
-        "weights": "hub" if config.pretrained else config.weights,
-        "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
-    }
-
-
-def _train(stage: Stage, facts: Mapping[str, Any]) -> dict[str, Any]:
-    config = stage.config
-    return {
-        "epochs": config.train.epochs,
-        "batch_size": config.train.batch_size,
-        "steps_per_epoch": facts["steps_per_epoch"],
-        "images": facts["images"],
-        "optimizer": config.optimizer.name,
-        "lr": config.optimizer.lr,
-        "weight_decay": config.optimizer.weight_decay,
-        "precision": config.train.precision,
-        "needs_labels": method_class(config.method_name).needs_labels,
-    }
+def _train(setup: Setup) -> TrainSummary:
+    return TrainSummary(
+        epochs=setup.epochs,
+        batch_size=setup.batch_size,
+        steps_per_epoch=setup.steps_per_epoch,
+        images=setup.images,
+        optimizer=setup.optimizer.name,
+        lr=setup.optimizer.lr,
+        weight_decay=setup.optimizer.weight_decay,
+        precision=setup.precision,
+        needs_labels=setup.method.needs_labels,
+    )

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from nearfar.config.models import MethodConfig
 from nearfar.core.errors import UserError
+from nearfar.core.own import WANT, import_own, is_own
 from nearfar.methods.base import Method, OptimizerDefaults
 
 _DECLARED = ("Config", "needs_labels", "default_views", "optimizer", "paper")
@@ -51,11 +52,6 @@ def method_class(name: str) -> type[Method]:
     return found
 
 
-def is_own(name: object) -> bool:
-    """Whether it is the name of a method of the user's own, `module:Class`."""
-    return isinstance(name, str) and ":" in name
-
-
 def name_of(method: object) -> str:
     """`module:Class`, by which `method_class` finds it. UserError: it cannot, or `method` is no
     class.
@@ -73,14 +69,9 @@ def name_of(method: object) -> str:
 def _own(name: str) -> type[Method]:
     if not is_own(name):
         raise KeyError(name)
-    module, _, attribute = name.partition(":")
-    want = "want MODULE:CLASS, such as mine:Mine with a mine.py in the current folder"
-    try:
-        found = getattr(import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # whatever the user's module does as it is imported
-        raise UserError(f"method.name: {name}: {type(error).__name__}: {error}; {want}") from error
+    found = import_own(name, "method.name")
     if not (isinstance(found, type) and issubclass(found, Method)):
-        raise UserError(f"method.name: {name} is not a subclass of nearfar.Method; {want}")
+        raise UserError(f"method.name: {name} is not a subclass of nearfar.Method; {WANT}")
     if missing := [part for part in _DECLARED if not hasattr(found, part)]:
         raise UserError(f"method.name: {name} has no {', '.join(missing)}, which a method declares")
     if found.step is Method.step:

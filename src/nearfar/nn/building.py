@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import timm
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -38,18 +39,23 @@ def encoder_names() -> list[str]:
 
 
 def build_encoder(
-    name: str, *, size: int, stem: Stem = "auto", pretrained: bool = False
+    name: str,
+    *,
+    example: Float[Tensor, "row channel side side"],
+    stem: Stem = "auto",
+    pretrained: bool = False,
 ) -> Encoder:
-    """The encoder of that name for views of `size` px. UserError: no weights to be had, or a size
-    it cannot take.
+    """The encoder of that name for images like `example`. UserError: no weights to be had, or a
+    size it cannot take.
 
-    Inputs of at most 40 px get a stem that keeps their resolution: the first convolution becomes
+    Images of at most 40 px get a stem that keeps their resolution: the first convolution becomes
     3x3 with stride 1, a max-pool behind it goes (the usual CIFAR stem of ResNets). `stem` = "own"
     or "small" decides otherwise. Networks whose first layer cuts patches keep it.
     """
+    size = example.shape[-1]
     try:
         if name == "conv4":
-            return Encoder(conv4(), size=size, architecture="conv4", library="nearfar")
+            return Encoder(conv4(), example=example, architecture="conv4", library="nearfar")
         small = stem == "small" or (stem == "auto" and size <= SMALL_STEM_UP_TO_PX)
         net, create = _timm_net(name, size, pretrained)
         edits = _small_stem(net) if small else ()
@@ -57,7 +63,9 @@ def build_encoder(
             raise UserError(
                 f"encoder.stem: {name} has no stem that could be made small; leave it at auto"
             )
-        return Encoder(net, size=size, architecture=name, library="timm", create=create, stem=edits)
+        return Encoder(
+            net, example=example, architecture=name, library="timm", create=create, stem=edits
+        )
     except ValueError as error:
         raise UserError(f"encoder.name: {error}") from error
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
@@ -21,37 +22,36 @@ _NARROW = 16  # channels
 
 @final
 class Encoder(nn.Module):
-    """A network from images to representations, `net`, whose `width` is probed, not guessed.
+    """A network from samples to representations, `net`, whose `width` is probed, not guessed.
 
+    `example` (1 or more rows): what it will be shown, such as the evaluation input of one sample.
     `architecture`, `library`, `create` and `stem` say how `net` was made: what encoder.json keeps.
-    Raises ValueError where `net` does not map (R, 3, size, size) to (R, E).
+    Raises ValueError where `net` does not map R rows like the example to (R, E).
     """
 
     def __init__(
         self,
         net: nn.Module,
         *,
-        size: int,
+        example: Float[Tensor, "row ..."],
         architecture: str,
         library: Literal["timm", "nearfar", "user"] = "user",
         create: dict[str, Any] | None = None,
         stem: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
-        self.memory_format = _memory_format(net)
+        self.memory_format = _memory_format(net, example)
         self.net = net.to(memory_format=self.memory_format)
         self.architecture = architecture
         self.library = library
         self.create = create or {}
         self.stem = stem
-        self.size = size
+        self.example = example[:1].detach().cpu()
         self.precision: Precision = "float32"
         self.micro_batch_size: int | None = None
-        self.width = self.width_at(size)
+        self.width = self._width_of(self.example)
 
-    def forward(
-        self, rows: Float[Tensor, "row channel height width"]
-    ) -> Float[Tensor, "row embed"]:
+    def forward(self, rows: Float[Tensor, "row ..."]) -> Float[Tensor, "row embed"]:
         """The representation of each row, at least float32. Training goes by the encoder's
         precision; evaluation is in float32, so that what is measured is what a loaded encoder
         gives, on this machine and on others.
@@ -87,9 +87,9 @@ class Encoder(nn.Module):
                 net[-2:](features) if _ends_in_pooling(net) else net.forward_head(features)
             )
 
-    def features_at(self, size: int) -> int:
+    def features_at(self, side: int) -> int:
         """How many features a map has, for images of that side. ValueError: there is none."""
-        return int(self._probe(self.feature_map, size).shape[1])
+        return int(self._probe(self.feature_map, _at_side(self.example, side)).shape[1])
 
     @property
     def has_batch_norm(self) -> bool:
@@ -103,31 +103,43 @@ class Encoder(nn.Module):
             else nullcontext()
         )
 
-    def width_at(self, size: int) -> int:
+    def width_at(self, side: int) -> int:
         """E for images of that side. ValueError: the network cannot take them."""
-        out = self._probe(self.net, size)
+        return self._width_of(_at_side(self.example, side))
+
+    def _width_of(self, example: Tensor) -> int:
+        out = self._probe(self.net, example)
         if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            what = "images" if example.ndim == 4 else f"shape {tuple(example.shape[1:])}"
             raise ValueError(
-                f"{self.architecture}: want (rows, width) for 2 rows of images, got {got}"
+                f"{self.architecture}: want (rows, width) for 2 rows of {what}, got {got}"
             )
         return int(out.shape[1])
 
-    def _probe(self, forward: Callable[[Tensor], Any], size: int) -> Any:
-        """What it makes of two images of zeros; nothing moves. ValueError: it cannot take them."""
+    def _probe(self, forward: Callable[[Tensor], Any], example: Tensor) -> Any:
+        """What it makes of the example twice; nothing moves. ValueError: it cannot take it."""
         parameter = next(self.net.parameters(), torch.zeros(()))
-        rows = torch.zeros(2, 3, size, size, dtype=parameter.dtype, device=parameter.device)
+        rows = example.to(parameter.device, parameter.dtype).expand(2, *example.shape[1:])
         was_training = self.net.training
         self.net.eval()
         try:
             with torch.no_grad():
-                return forward(rows)
+                return forward(rows.contiguous())
         except (RuntimeError, AssertionError, TypeError) as error:
-            raise ValueError(
-                f"{self.architecture}: cannot take images of {size} x {size} px: {error}"
-            ) from error
+            what = f"samples of shape {tuple(example.shape[1:])}"
+            if example.ndim == 4:
+                what = f"images of {example.shape[-1]} x {example.shape[-1]} px"
+            raise ValueError(f"{self.architecture}: cannot take {what}: {error}") from error
         finally:
             self.net.train(was_training)
+
+
+def _at_side(example: Tensor, side: int) -> Tensor:
+    """An image at another side. ValueError: the example is no image."""
+    if example.ndim != 4:
+        raise ValueError(f"want images, got samples of shape {tuple(example.shape[1:])}")
+    return F.interpolate(example, size=(side, side), mode="bilinear", antialias=True)
 
 
 def _ends_in_pooling(net: nn.Module) -> bool:
@@ -139,19 +151,21 @@ def _ends_in_pooling(net: nn.Module) -> bool:
     )
 
 
-def _memory_format(net: nn.Module) -> torch.memory_format:
-    """Channels last, but for networks that begin narrow.
+def _memory_format(net: nn.Module, example: Tensor) -> torch.memory_format:
+    """Channels last for images, but for networks that begin narrow.
 
     torch's BatchNorm backward takes a row of channels at a time: with conv4's 8 it is half a step.
     Conv4, 512 rows of 32 px, forward and backward, two cores with AVX-512: bf16 52 ms against 76
     channels last, float32 98 against 94.
     """
+    if example.ndim != 4:
+        return torch.contiguous_format
     norms = [module.num_features for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     return torch.contiguous_format if norms and min(norms) < _NARROW else torch.channels_last
 
 
 def encode_views(
-    encoder: Encoder, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
+    encoder: Encoder, views: tuple[Float[Tensor, "_ batch ..."], ...]
 ) -> Float[Tensor, "views batch embed"]:
     """The representations of all views of all groups, (V, B, E): with `encode_maps` the only door
     to the encoder in a step.

@@ -17,7 +17,7 @@ from torch import Tensor
 from nearfar.core.ranks import Group, gather, placement
 from nearfar.nn.encoders import Encoder, encode_views
 
-Views = tuple[Float[Tensor, "_ batch channel _ _"], ...]
+Views = tuple[Float[Tensor, "_ batch ..."], ...]
 
 
 def encode_queries(

@@ -35,7 +35,7 @@ class TargetNetwork(nn.Module):
 
     @torch.no_grad()  # nothing is kept for a backward, whatever the views came from
     def forward(
-        self, views: tuple[Float[Tensor, "_ batch channel _ _"], ...]
+        self, views: tuple[Float[Tensor, "_ batch ..."], ...]
     ) -> Float[Tensor, "views batch dim"]:
         """All views through all parts in their order, without gradient: their projections, where no
         more is named.

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
-from nearfar.report.contract import EpochMetrics
 from nearfar.report.groups import Group
 from nearfar.report.read import Run
+from nearfar.run_folder.records import EpochMetrics
 
 WIDTH, HEIGHT = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 12, 30

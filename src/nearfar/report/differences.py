@@ -5,18 +5,17 @@ that.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nearfar.report.contract import Comparison
-from nearfar.report.formats import points, signed
+from nearfar.report.formats import apart, headed, signed
 from nearfar.report.groups import UNTRAINED, Findings
-from nearfar.report.table import reported_split
+from nearfar.run_folder.comparison import Difference, TableEntry
+from nearfar.run_folder.records import Unit
 
-_MAIN = "linear_probe.top1"
 MOST_SENTENCES = 10  # four methods and the untrained encoder
 
 
 @dataclass(frozen=True)
 class Cell:
-    text: str  # "+2.1": points by which the row is above the column
+    text: str  # "+2.1": by how much the row is better than the column
     larger: bool  # than the seeds' noise
     title: str
 
@@ -30,6 +29,7 @@ class Triangle:
     pairs: int
     judged: int  # of the pairs: how many have seeds enough to be told from noise
     larger: int  # of the pairs: how many differ by more than the seeds' noise
+    what: str  # "how many points of the linear probe"
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,16 @@ class Differences:
 
 
 def differences(found: Findings) -> Differences:
-    """What compare.json says of each pair on the linear probe."""
-    compared = [c for c in found.comparisons if c.name == _MAIN]
+    """What compare.json says of each pair on the number that methods are judged by."""
+    compared = [c for c in found.comparisons if c.name == found.judged_by.name]
     known = [c for c in compared if c.difference is not None]
     if len(compared) <= MOST_SENTENCES or len(known) < len(compared):
-        return Differences(tuple(line for line in map(_sentence, compared) if line))
+        unit = _judged(found).unit
+        return Differences(tuple(line for c in compared if (line := _sentence(c, unit))))
     return Differences(triangle=_triangle(found, known))
 
 
-def _sentence(c: Comparison) -> str:
+def _sentence(c: Difference, unit: Unit) -> str:
     """Its own words where it has some."""
     if c.text or c.difference is None:
         return c.text
@@ -55,17 +56,26 @@ def _sentence(c: Comparison) -> str:
         c.larger_than_noise
     ]
     sign = "above" if c.difference >= 0 else "below"
-    return f"{c.a} is {points(c.difference)} {sign} {c.b}: {noise} the seeds’ noise."
+    return f"{c.a} is {apart(c.difference, unit)} {sign} {c.b}: {noise} the seeds’ noise."
 
 
-def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
+def _judged(found: Findings) -> TableEntry:
+    """An entry of the number that methods are judged by, for its title, unit and better."""
+    name = found.judged_by.name
+    entries = [entry for entry in found.table if entry.name == name]
+    nothing = TableEntry(method=UNTRAINED, name=name, title=name, unit="fraction", better=None)
+    return entries[0] if entries else nothing
+
+
+def _triangle(found: Findings, known: Sequence[Difference]) -> Triangle:
     by = {frozenset((c.a, c.b)): c for c in known}
     # equal scores keep this order
     compared = dict.fromkeys([*(c.a for c in known), *(c.b for c in known)])
-    names = sorted(compared, key=lambda name: -_score(found, name))
+    names = found.ranked(list(compared))
+    like = _judged(found)
     rows = tuple(
         tuple(
-            _cell(by.get(frozenset((better, worse))), better) if at < column else None
+            _cell(by.get(frozenset((better, worse))), better, like) if at < column else None
             for column, worse in enumerate(names[1:], start=1)
         )
         for at, better in enumerate(names[:-1])
@@ -77,18 +87,14 @@ def _triangle(found: Findings, known: Sequence[Comparison]) -> Triangle:
         len(known),
         len(judged),
         sum(c.larger_than_noise is True for c in judged),
+        f"how many points of the {like.title}"
+        if like.unit == "fraction"
+        else f"how much of the {headed(like.title, like.unit)},",
     )
 
 
-def _score(found: Findings, method: str) -> float:
-    entry = found.entry(
-        method, _MAIN, reported_split(found), None if method == UNTRAINED else "last"
-    )
-    return entry.mean if entry is not None and entry.mean is not None else 0.0
-
-
-def _cell(c: Comparison | None, better: str) -> Cell | None:
+def _cell(c: Difference | None, better: str, like: TableEntry) -> Cell | None:
     if c is None or c.difference is None:
         return None
     difference = c.difference if c.a == better else -c.difference
-    return Cell(signed(difference), c.larger_than_noise is True, c.text)
+    return Cell(signed(difference, like.unit), c.larger_than_noise is True, c.text)

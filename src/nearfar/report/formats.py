@@ -1,33 +1,93 @@
-"""Numbers as a reader wants them."""
+"""Numbers as a reader wants them, by their unit."""
 
 from collections.abc import Mapping
 from math import isfinite
 
+from nearfar.run_folder.records import Unit
+
 MISSING = "–"
+
+_WORDS: Mapping[Unit, str] = {"fraction": "%", "nats": "nats"}  # of the others the figure says it
+
+
+def figure(value: float | None, unit: Unit, sd: float | None = None) -> str:
+    """0.992, 0.003 → "99.2 ± 0.3"; the word for the unit stands elsewhere, but for seconds and
+    bytes.
+    """
+    if value is None or not isfinite(value):
+        return MISSING
+    match unit:
+        case "fraction":
+            text = f"{100 * value:.1f}"
+        case "nats":
+            text = f"{value:.3f}"
+        case "count":
+            text = f"{value:,.0f}"
+        case "ratio":
+            text = f"{value:.2f}"
+        case "seconds":
+            text = seconds(value)
+        case "bytes":
+            text = memory(value)
+    return text if sd is None else f"{text} ± {figure(sd, unit)}"
+
+
+def quantity(value: float | None, unit: Unit, sd: float | None = None) -> str:
+    """0.992, 0.003 → "99.2 ± 0.3 %"; 0.41 in nats → "0.410 nats"."""
+    text = figure(value, unit, sd)
+    return text if text == MISSING else f"{text} {_WORDS.get(unit, '')}".rstrip()
+
+
+def interval(ends: tuple[float, float], unit: Unit, *, word: bool = False) -> str:
+    """0.972, 0.996 → "97.2–99.6"; with its `word` "97.2–99.6 %"."""
+    low, high = ends
+    return f"{figure(low, unit)}–{quantity(high, unit) if word else figure(high, unit)}"
+
+
+def headed(title: str, unit: Unit) -> str:
+    """ "kNN" → "kNN, %": above a column of figures."""
+    return f"{title}, {_WORDS[unit]}" if unit in _WORDS else title
+
+
+def apart(difference: float, unit: Unit) -> str:
+    """0.006 → "0.6 percentage points", without its sign; other units are their own."""
+    if unit != "fraction":
+        return quantity(abs(difference), unit)
+    text = figure(abs(difference), unit)
+    return f"{text} percentage point{'s' if text != '1.0' else ''}"
+
+
+def signed(difference: float, unit: Unit) -> str:
+    """−0.002 → "−0.2", with a true minus, and no sign where it rounds to nothing; the unit,
+    percentage points for a fraction, stands beside it.
+    """
+    text = figure(abs(difference), unit)
+    if not any(digit in text for digit in "123456789"):
+        return text
+    return f"−{text}" if difference < 0 else f"+{text}"
+
+
+def signed_figure(difference: float, unit: Unit) -> str:
+    """−0.0123 → "-1.2", as a terminal shows it."""
+    text = figure(abs(difference), unit)
+    return f"-{text}" if difference < 0 else f"+{text}"
+
+
+def difference_text(difference: float, unit: Unit) -> str:
+    """0.0123 → "+1.2 points"; other units are their own."""
+    word = "points" if unit == "fraction" else _WORDS.get(unit, "")
+    return f"{signed_figure(difference, unit)} {word}".rstrip()
+
+
+def capitalized(title: str) -> str:
+    """ "linear probe" → "Linear probe"; "kNN" stays as it is."""
+    first = title.partition(" ")[0]
+    return title if first != first.lower() else title[:1].upper() + title[1:]
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
     """0.9861 → "98.6"; the unit stands beside it."""
     return MISSING if fraction is None or not isfinite(fraction) else f"{100 * fraction:.{digits}f}"
-
-
-def accuracy(mean: float | None, sd: float | None = None) -> str:
-    """0.992, 0.003 → "99.2 ± 0.3"."""
-    return percent(mean) if mean is None or sd is None else f"{percent(mean)} ± {percent(sd)}"
-
-
-def points(difference: float) -> str:
-    """0.006 → "0.6 percentage points", without its sign."""
-    text = percent(abs(difference))
-    return f"{text} percentage point{'s' if text != '1.0' else ''}"
-
-
-def signed(difference: float) -> str:
-    """−0.002 → "−0.2", with a true minus; the unit, percentage points, stands beside it."""
-    text = percent(difference)
-    if text in ("0.0", "-0.0"):
-        return "0.0"
-    return f"−{text[1:]}" if text.startswith("-") else f"+{text}"
 
 
 def seconds(value: float | None) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from nearfar.report.contract import Comparison, LeftOut, Measurement, TableEntry
 from nearfar.report.read import Run, Source
+from nearfar.run_folder.comparison import COSTS, Difference, LeftOut, TableEntry
+from nearfar.run_folder.records import JudgedBy, Measurement
 
 UNTRAINED = "untrained"
 
@@ -38,7 +39,9 @@ class Findings:
 
     groups: tuple[Group, ...]
     table: tuple[TableEntry, ...]
-    comparisons: tuple[Comparison, ...] = ()
+    judged_by: JudgedBy
+    shown: tuple[str, ...] = ()  # names of the table's columns
+    comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     command: str = ""
     same_data: bool = True
@@ -56,6 +59,38 @@ class Findings:
                 return entry
         return None
 
+    def reported_split(self) -> str:
+        """The split that the table reports: that of the number that methods are judged by, or what
+        there is in its place.
+        """
+        splits = {entry.split for entry in self.table if entry.split is not None}
+        asked = self.judged_by.split
+        return asked if asked in splits or not splits else sorted(splits)[0]
+
+    def judged(self, method: str) -> TableEntry | None:
+        """The number that a method is judged by; None where it was not measured."""
+        selection = None if method == UNTRAINED else self.judged_by.selection
+        entry = self.entry(method, self.judged_by.name, self.reported_split(), selection)
+        return entry if entry is not None and entry.mean is not None else None
+
+    def gain(self, a: TableEntry, b: TableEntry) -> float:
+        """By how much a is better than b; below 0 where it is worse."""
+        difference = (a.mean or 0.0) - (b.mean or 0.0)
+        return -difference if a.better == "lower" else difference
+
+    def ranked(self, methods: Sequence[str]) -> list[str]:
+        """The best first; of equal ones the first stays first, and those without the number come
+        last.
+        """
+        known = [(method, self.judged(method)) for method in methods]
+
+        def rank(entry: TableEntry | None) -> tuple[bool, float]:
+            if entry is None or entry.mean is None:
+                return True, 0.0
+            return False, entry.mean if entry.better == "lower" else -entry.mean
+
+        return [method for method, entry in sorted(known, key=lambda item: rank(item[1]))]
+
 
 def findings(source: Source) -> Findings:
     """Of a comparison: what compare.json says. Of loose runs: the same numbers, gathered here."""
@@ -64,11 +99,26 @@ def findings(source: Source) -> Findings:
         groups = _by_method(source.runs)
         compare = source.compare
         return Findings(
-            groups, compare.table, compare.comparisons, compare.left_out, compare.command, same_data
+            groups,
+            compare.table,
+            compare.judged_by,
+            compare.shown,
+            compare.comparisons,
+            compare.left_out,
+            compare.command,
+            same_data,
         )
     groups = _by_configuration(source.runs)
     command = source.runs[0].results.command if len(source.runs) == 1 else ""
-    return Findings(groups, tuple(gather(groups)), command=command, same_data=same_data)
+    runs = [run.results for group in groups for run in group.runs]
+    return Findings(
+        groups,
+        tuple(gather(groups)),
+        runs[0].judged_by,
+        tuple(dict.fromkeys(name for results in runs for name in results.shown)),
+        command=command,
+        same_data=same_data,
+    )
 
 
 def data_key(run: Run) -> tuple[str, int, tuple[str, ...]]:
@@ -129,10 +179,11 @@ def gather(groups: Sequence[Group]) -> list[TableEntry]:
     for group in groups:
         runs = group.complete
         table += _entries(group.label, [run.results.own for run in runs])
-        for name in ("train_seconds", "peak_memory_bytes"):
-            costs = [getattr(run.results.cost, name) for run in runs]
+        for name, (title, unit) in COSTS.items():
+            costs = [getattr(run.results.cost, name.removeprefix("cost.")) for run in runs]
             known = [cost for cost in costs if cost is not None]
-            table.append(_entry(group.label, Measurement(name=f"cost.{name}"), known))
+            cost = Measurement(name=name, title=title, unit=unit, better="lower")
+            table.append(_entry(group.label, cost, known))
     floors: dict[str, Measurement] = {}
     for run in (run for group in groups for run in group.complete):
         for m in run.results.untrained:
@@ -165,8 +216,11 @@ def _entry(label: str, like: Measurement, values: Sequence[float]) -> TableEntry
     return TableEntry(
         method=label,
         name=like.name,
+        title=like.title,
         split=like.split,
         selection=like.selection,
+        unit=like.unit,
+        better=like.better,
         mean=mean(values) if values else None,
         sd=stdev(values) if len(values) > 1 else None,
         seeds=len(values),

@@ -9,10 +9,9 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from nearfar.core.errors import RunError
-from nearfar.report.contract import EncoderFile
+from nearfar.run_folder.names import ENCODER, ENCODER_JSON
+from nearfar.run_folder.records import EncoderFile
 
 _CONV4 = """\
 layers = []
@@ -34,14 +33,7 @@ def loading_lines(encoder: Mapping[str, Any]) -> str:
     They expect encoder.safetensors in the working directory. RunError if nearfar does not write
     such objects.
     """
-    try:
-        file = EncoderFile.model_validate(encoder)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"encoder.json: {key}: {first['msg']}; make the run again with --force"
-        ) from error
+    file = EncoderFile.read(encoder, ENCODER_JSON, "make the run again with --force")
     return "\n".join(
         [*_imports(file), "", _module(file).rstrip("\n"), *_weights(), "", *_transform(file), ""]
     )
@@ -58,7 +50,8 @@ def _module(file: EncoderFile) -> str:
     if file.library == "nearfar":
         if file.architecture != "conv4":
             raise RunError(
-                f"encoder.json: architecture: want conv4, got {file.architecture!r}; update nearfar"
+                f"{ENCODER_JSON}: architecture: want conv4, got {file.architecture!r}; update"
+                " nearfar"
             )
         return _CONV4
     if file.library == "user":
@@ -74,7 +67,7 @@ def _module(file: EncoderFile) -> str:
 def _keywords(create: Mapping[str, Any]) -> list[str]:
     for key in create:
         if not key.isidentifier():
-            raise RunError(f"encoder.json: create: want argument names, got {key!r}")
+            raise RunError(f"{ENCODER_JSON}: create: want argument names, got {key!r}")
     return [f"{key}={value!a}" for key, value in create.items() if key != "num_classes"]
 
 
@@ -89,7 +82,7 @@ def _stem_edit(line: str) -> str:
         if _is_attribute_path(target) and _is_layer(value):
             return f"{ast.unparse(target)} = {ast.unparse(value)}"
     raise RunError(
-        f"encoder.json: stem: want lines such as 'conv1 = nn.Conv2d(3, 64, 3)', got {line!r}"
+        f"{ENCODER_JSON}: stem: want lines such as 'conv1 = nn.Conv2d(3, 64, 3)', got {line!r}"
     )
 
 
@@ -121,7 +114,7 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def _weights() -> list[str]:
-    return ['encoder.load_state_dict(load_file("encoder.safetensors"))', "encoder.eval()"]
+    return [f'encoder.load_state_dict(load_file("{ENCODER}"))', "encoder.eval()"]
 
 
 def _transform(file: EncoderFile) -> list[str]:

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from nearfar.core.errors import RunError
+from nearfar.core.writing import whole
 from nearfar.report import formats, words
 from nearfar.report.charts import learning_curves
 from nearfar.report.confusion import confusion_matrices
@@ -32,6 +32,7 @@ from nearfar.report.read import Run, Source, read_source
 from nearfar.report.sheet import COLUMNS, TILE, Sheet
 from nearfar.report.table import results_table
 from nearfar.report.views import view_sheets
+from nearfar.run_folder.names import ENCODER
 
 
 def write_report(paths: Sequence[Path], out: Path) -> Path:
@@ -147,20 +148,16 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
                 f"{encoder.name}{size}{parameters}, {encoder.width or '?'} numbers an image",
             )
         )
-    epochs = {repr(run.results.train.get("epochs")) for group in found.groups for run in group.runs}
-    if len(epochs) == 1 and isinstance(train.get("epochs"), int):
-        batch = (
-            f", batches of {train['batch_size']}"
-            if isinstance(train.get("batch_size"), int)
-            else ""
-        )
-        facts.append(("Training", f"{formats.plural(train['epochs'], 'epoch')}{batch}"))
+    epochs = {run.results.train.epochs for group in found.groups for run in group.runs}
+    if len(epochs) == 1 and train.epochs is not None:
+        batch = f", batches of {train.batch_size}" if train.batch_size is not None else ""
+        facts.append(("Training", f"{formats.plural(train.epochs, 'epoch')}{batch}"))
     return facts
 
 
 def _link(run: Run, base: Path) -> tuple[str, str]:
     """(text, href) of the run's encoder file, relative to the page where that can be."""
-    file = run.path.resolve() / "encoder.safetensors"
+    file = run.path.resolve() / ENCODER
     try:
         text = Path(os.path.relpath(file, base)).as_posix()
     except ValueError:  # another drive
@@ -220,20 +217,13 @@ def _environments(groups: Sequence[Group]) -> list[tuple[str, list[tuple[str, st
 
 
 def _write(out: Path, html: str) -> None:
-    """All of it or nothing."""
-    temporary: str | None = None
+    """All of it or nothing, for everybody to read."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(html)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(out)
-        temporary = None
+        with whole(out) as partial:
+            partial.write_text(html, encoding="utf-8")
+            partial.chmod(0o644)
     except OSError as error:
         raise RunError(
             f"{out}: the report cannot be written ({error}); choose another place: --out FILE"
         ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)

@@ -2,31 +2,19 @@
 None.
 """
 
-import json
 import shlex
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-from pydantic import ValidationError
 
 from nearfar.core.errors import RunError
-from nearfar.report.contract import (
-    CompareFile,
-    EncoderFile,
-    Environment,
-    EpochMetrics,
-    Record,
-    Results,
-)
 from nearfar.report.pictures import Picture, read_picture
 from nearfar.report.rows import TestRows, check_rows
-
-R = TypeVar("R", bound=Record)
+from nearfar.run_folder import names
+from nearfar.run_folder.choosing import runs_inside
+from nearfar.run_folder.comparison import ComparisonResults
+from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.records import EncoderFile, Environment, EpochMetrics, Results
 
 
 @dataclass(frozen=True)
@@ -53,7 +41,7 @@ class Source:
     """Everything one page is made of."""
 
     runs: tuple[Run, ...]
-    compare: CompareFile | None
+    compare: ComparisonResults | None
     unfinished: bool = False  # a comparison's folder without its compare.json
 
 
@@ -64,33 +52,37 @@ def read_source(paths: Sequence[Path]) -> Source:
     """
     if not paths:
         raise RunError("a report needs at least one run folder, got none; try: nearfar report RUN")
-    if len(paths) == 1 and (file := paths[0] / "compare.json").is_file():
-        compare = _record(file, CompareFile)
+    if len(paths) == 1 and _is_comparison(paths[0]):
+        compare = _folder(paths[0]).read_comparison()
         return Source(tuple(read_run(paths[0] / run) for run in compare.runs), compare)
     folders: list[Path] = []
     unfinished = False
     for path in paths:
-        inside = _runs_inside(path)
-        unfinished |= inside != [path] and not (path / "compare.json").is_file()
+        inside = _runs_of(path)
+        unfinished |= inside != [path] and not _is_comparison(path)
         folders += inside
     return Source(tuple(read_run(folder) for folder in folders), None, unfinished)
 
 
-def _runs_inside(path: Path) -> list[Path]:
+def _is_comparison(path: Path) -> bool:
+    return (path / names.COMPARE).is_file()
+
+
+def _runs_of(path: Path) -> list[Path]:
     if not path.is_dir():
         raise RunError(
             f"{path}: want a run folder, but there is no such folder; `nearfar train` makes one"
         )
-    if (path / "results.json").is_file():
+    if (path / names.RESULTS).is_file():
         return [path]
-    if (file := path / "compare.json").is_file():
-        return [path / run for run in _record(file, CompareFile).runs]
-    inside = sorted(file.parent for file in path.glob("*/seed*/results.json"))
+    if _is_comparison(path):
+        return [path / run for run in _folder(path).read_comparison().runs]
+    inside = runs_inside(path, names.RESULTS)
     if not inside:
         raise RunError(
-            f"{path}: want a run folder (with results.json) or a comparison (with compare.json), "
-            f"found neither; if a run stopped early, continue it: nearfar train DATA "
-            f"--out {shlex.quote(str(path))} --resume"
+            f"{path}: want a run folder (with {names.RESULTS}) or a comparison (with"
+            f" {names.COMPARE}), found neither; if a run stopped early, continue it: nearfar train"
+            f" DATA --out {shlex.quote(str(path))} --resume"
         )
     return inside
 
@@ -99,99 +91,53 @@ def read_run(path: Path) -> Run:
     """The run folder `path`. results.json must be there; others may be absent, none may be
     broken.
     """
-    if not (path / "results.json").is_file():
+    if not (path / names.RESULTS).is_file():
         raise RunError(
-            f"{path / 'results.json'}: missing, and a report is made from it; continue the run: "
+            f"{path / names.RESULTS}: missing, and a report is made from it; continue the run: "
             f"nearfar train DATA --out {shlex.quote(str(path))} --resume"
         )
-    results = _record(path / "results.json", Results)
-    again = _again(path, results.command)
-    encoder = path / "encoder.json"
-    environment = path / "environment.json"
-    config = path / "run.toml"
-    rows = path / "embeddings.npz"
-    views = path / "views.png"
+    results = _folder(path).read_results()
+    folder = _folder(path, results.command)
+    forgive = not results.complete
     return Run(
         path=path,
         results=results,
-        metrics=_metrics(path / "metrics.jsonl", again, forgive_last=not results.complete),
-        classifier=_metrics(path / "classifier.jsonl", again, forgive_last=not results.complete),
-        rows=_rows(rows, len(results.data.classes), again) if rows.is_file() else None,
-        encoder=_record(encoder, EncoderFile, again) if encoder.is_file() else None,
-        config=_text(config, again) if config.is_file() else None,
-        environment=_record(environment, Environment, again) if environment.is_file() else None,
-        views=_picture(views, again) if views.is_file() else None,
+        metrics=folder.read_metrics(forgive_last=forgive),
+        classifier=folder.read_classifier_metrics(forgive_last=forgive),
+        rows=_rows(folder, len(results.data.classes)) if folder.has(names.EMBEDDINGS) else None,
+        encoder=folder.read_encoder_file() if folder.has(names.ENCODER_JSON) else None,
+        config=folder.read_config_text() if folder.has(names.RUN_TOML) else None,
+        environment=folder.read_environment() if folder.has(names.ENVIRONMENT) else None,
+        views=_picture(folder) if folder.has(names.VIEWS) else None,
     )
 
 
-def _again(path: Path, command: str = "") -> str:
-    """What to do about a broken file: the command that makes the run anew."""
+def _folder(path: Path, command: str = "") -> RunFolder:
+    """To be read; what is broken is to be made again by the run's command."""
     if not command:
         command = f"nearfar train DATA --out {shlex.quote(str(path))}"
     force = "" if " --force" in command else " --force"
-    return f"make the run again: {command}{force}"
+    return RunFolder(path, writes=False, remedy=f"make the run again: {command}{force}")
 
 
-def _text(file: Path, again: str) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{file}: cannot be read as text ({error}); {again}") from error
-
-
-def _json(text: str, where: str, again: str) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise RunError(
-            f"{where}: want JSON, but it is cut short or damaged ({error}); {again}"
-        ) from error
-
-
-def _record(file: Path, kind: type[R], again: str = "") -> R:
-    again = again or _again(file.parent)
-    return _checked(_json(_text(file, again), str(file), again), kind, str(file), again)
-
-
-def _checked(value: Any, kind: type[R], where: str, again: str) -> R:
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        message = first["msg"].removeprefix("Value error, ")
-        raise RunError(f"{where}: {key}: {message}; {again}") from error
-
-
-def _metrics(file: Path, again: str, *, forgive_last: bool) -> tuple[EpochMetrics, ...]:
-    """All epochs. A run that was interrupted may have left its last line half-written."""
-    if not file.is_file():
-        return ()
-    lines = [(i, line) for i, line in enumerate(_text(file, again).splitlines(), 1) if line.strip()]
-    epochs: list[EpochMetrics] = []
-    for i, line in lines:
-        where = f"{file}: line {i}"
-        try:
-            epochs.append(_checked(_json(line, where, again), EpochMetrics, where, again))
-        except RunError:
-            if not (forgive_last and i == lines[-1][0]):
-                raise
-    return tuple(epochs)
-
-
-def _picture(file: Path, again: str) -> Picture:
+def _picture(folder: RunFolder) -> Picture:
+    file = folder.path / names.VIEWS
     try:
         return read_picture(file)
     except (OSError, ValueError) as error:
-        raise RunError(f"{file}: no picture that nearfar wrote ({error}); {again}") from error
+        raise RunError(
+            f"{file}: no picture that nearfar wrote ({error}); {folder.remedy}"
+        ) from error
 
 
-def _rows(file: Path, n_classes: int, again: str) -> TestRows:
+def _rows(folder: RunFolder, n_classes: int) -> TestRows:
+    arrays = folder.read_embeddings()
     try:
-        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-            rows = TestRows(**{name: arrays[name] for name in TestRows.__dataclass_fields__})
+        rows = TestRows(**{name: arrays[name] for name in TestRows.__dataclass_fields__})
         check_rows(rows, n_classes)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError) as error:
         reason = error.args[0] if error.args else type(error).__name__
-        raise RunError(f"{file}: cut short or damaged ({reason}); {again}") from error
+        raise RunError(
+            f"{folder.path / names.EMBEDDINGS}: cut short or damaged ({reason}); {folder.remedy}"
+        ) from error
     return rows

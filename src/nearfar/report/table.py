@@ -1,33 +1,23 @@
 """The results table: a row for each method, last and validation-selected encoder side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 
-from nearfar.report.contract import TableEntry
 from nearfar.report.formats import (
     MISSING,
-    accuracy,
+    capitalized,
     count,
+    figure,
+    headed,
     images_of_each,
-    memory,
-    percent,
+    interval,
     plural,
-    seconds,
 )
 from nearfar.report.groups import UNTRAINED, Findings, Group
+from nearfar.run_folder.comparison import TableEntry
+from nearfar.run_folder.records import Unit
 
-_TITLES = {
-    "linear_probe.top1": "Linear probe",
-    "knn.top1": "kNN",
-    "few_label_probe.top1@10": "Probe, 10 labels a class",
-    "mlp_probe.top1": "MLP probe",
-    "finetune.top1": "Fine-tuned",
-    "head.top1": "Own head",
-    "classifier.top1": "Classifier stage",
-    "linear_probe.balanced_accuracy": "Linear probe, balanced",
-}
-BALANCED_DIFFERS = 0.005  # half a point
 _SELECTIONS = {"last": "last epoch", "validation": "best on validation"}
 
 
@@ -37,6 +27,7 @@ class Column:
 
     name: str
     title: str
+    unit: Unit
     selections: tuple[str, ...]
 
     @property
@@ -70,64 +61,40 @@ class ResultsTable:
 
 def spoken_split(found: Findings) -> str:
     """The reported split as a word: "validation", not "val"."""
-    split = reported_split(found)
+    split = found.reported_split()
     return "validation" if split == "val" else split
-
-
-def reported_split(found: Findings) -> str:
-    """The split that the table reports: test, or what there is in its place."""
-    splits = {entry.split for entry in found.table if entry.split is not None}
-    return "test" if "test" in splits or not splits else sorted(splits)[0]
 
 
 def results_table(found: Findings) -> ResultsTable | None:
     """None where nothing was measured."""
-    split = reported_split(found)
+    split = found.reported_split()
     entries = [e for e in found.table if e.split == split and e.mean is not None]
-    if not entries:
+    columns = _columns(entries, found.shown)
+    if not columns:
         return None
-    columns = _columns(entries)
     labels = [group.label for group in found.groups]
     labels += sorted({e.method for e in entries} - {*labels, UNTRAINED})
-    labels.sort(key=lambda label: -_rank(found, label, split))
-    rows = [_row(found, columns, label, split) for label in labels]
+    rows = [_row(found, columns, label, split) for label in found.ranked(labels)]
     if any(e.method == UNTRAINED for e in entries):
         rows.append(_row(found, columns, UNTRAINED, split))
     return ResultsTable(
-        columns, tuple(rows), split, _caption(found, split), _protocols(found, columns)
+        columns, tuple(rows), split, _caption(found, split, columns), _protocols(found, columns)
     )
 
 
-def _columns(entries: Sequence[TableEntry]) -> tuple[Column, ...]:
-    found: dict[str, set[str]] = {}
-    for entry in entries:
-        if not entry.name.endswith(".balanced_accuracy") or _says_more(entry, entries):
-            found.setdefault(entry.name, set()).add(entry.selection or "last")
-    names = sorted(
-        found, key=lambda name: (list(_TITLES).index(name) if name in _TITLES else 99, name)
-    )
-    return tuple(
-        Column(name, _TITLES.get(name, name), tuple(s for s in _SELECTIONS if s in found[name]))
-        for name in names
-    )
-
-
-def _says_more(balanced: TableEntry, entries: Sequence[TableEntry]) -> bool:
-    """Whether a balanced accuracy has a column: one a page, and only where the classes' sizes make
-    a difference.
-    """
-    if balanced.name not in _TITLES:
-        return False
-    plain = {(e.method, e.selection): e.mean for e in entries if e.name == "linear_probe.top1"}
-    pairs = [
-        (plain.get((e.method, e.selection)), e.mean) for e in entries if e.name == balanced.name
-    ]
-    return any(a is not None and b is not None and abs(a - b) > BALANCED_DIFFERS for a, b in pairs)
-
-
-def _rank(found: Findings, label: str, split: str) -> float:
-    entry = found.entry(label, "linear_probe.top1", split, "last")
-    return entry.mean if entry is not None and entry.mean is not None else -1.0
+def _columns(entries: Sequence[TableEntry], shown: Sequence[str]) -> tuple[Column, ...]:
+    """The shown measurements that were taken, in their order."""
+    columns = []
+    for name in shown:
+        named = [entry for entry in entries if entry.name == name]
+        if named:
+            selections = {entry.selection or "last" for entry in named}
+            title = capitalized(named[0].title or name)
+            chosen = tuple(s for s in _SELECTIONS if s in selections)
+            columns.append(Column(name, title, named[0].unit, chosen))
+    if any(column.unit != "fraction" for column in columns):
+        return tuple(replace(c, title=headed(c.title, c.unit)) for c in columns)
+    return tuple(columns)
 
 
 def _row(found: Findings, columns: Sequence[Column], label: str, split: str) -> Row:
@@ -144,8 +111,8 @@ def _row(found: Findings, columns: Sequence[Column], label: str, split: str) -> 
 def _cell(entry: TableEntry | None, *, span: int = 1) -> Cell:
     if entry is None:
         return Cell(MISSING, span=span)
-    note = f"{percent(entry.interval[0])}–{percent(entry.interval[1])}" if entry.interval else ""
-    return Cell(accuracy(entry.mean, entry.sd), note, span)
+    note = interval(entry.interval, entry.unit) if entry.interval else ""
+    return Cell(figure(entry.mean, entry.unit, entry.sd), note, span)
 
 
 def _costs(found: Findings, label: str) -> tuple[str, ...]:
@@ -156,8 +123,8 @@ def _costs(found: Findings, label: str) -> tuple[str, ...]:
     return (
         seeds,
         count(_views(group)) if group else MISSING,
-        seconds(times.mean if times else None),
-        memory(peak.mean if peak else None),
+        figure(times.mean if times else None, "seconds"),
+        figure(peak.mean if peak else None, "bytes"),
     )
 
 
@@ -170,7 +137,7 @@ def _views(group: Group) -> float | None:
     return mean(views) if views else None
 
 
-def _caption(found: Findings, split: str) -> str:
+def _caption(found: Findings, split: str, columns: Sequence[Column]) -> str:
     results = found.groups[0].first.results
     word = spoken_split(found)
     n = results.data.n_test if split == "test" else results.data.n_val
@@ -180,11 +147,12 @@ def _caption(found: Findings, split: str) -> str:
     if seeds == 1 and not any(entry.interval for entry in found.table):
         spread = "one seed, so no spread is known"
     trained = images_of_each(
-        {group.label: group.first.results.train.get("images", 0) for group in found.groups}
+        {group.label: group.first.results.train.images or 0 for group in found.groups}
     )
+    unit = "In %" if all(column.unit == "fraction" for column in columns) else "Measured"
     others = f"The methods were {trained}. " if trained else ""
     return (
-        f"Accuracy in % on {images}; {spread}. {others}“Last epoch” and “best on validation” are"
+        f"{unit} on {images}; {spread}. {others}“Last epoch” and “best on validation” are"
         f" two encoders of the same run, each scored on {word} once, at the end; “untrained” is the"
         " encoder before its first step."
     )

@@ -4,13 +4,22 @@ made.
 
 from dataclasses import dataclass
 
-from nearfar.report.contract import Comparison, TableEntry
-from nearfar.report.formats import accuracy, percent, plural, points, signed, spoken_list
+from nearfar.report.formats import (
+    apart,
+    capitalized,
+    interval,
+    plural,
+    quantity,
+    signed,
+    spoken_list,
+)
 from nearfar.report.groups import UNTRAINED, Findings, Group
 from nearfar.report.read import Run
-from nearfar.report.table import reported_split, spoken_split
+from nearfar.report.table import spoken_split
+from nearfar.run_folder.comparison import Difference, TableEntry
+from nearfar.run_folder.names import EMBEDDINGS, ENCODER_JSON, METRICS
+from nearfar.run_folder.records import Unit
 
-_MAIN = "linear_probe.top1"
 LISTED = 4  # methods that a sentence names with their scores
 
 
@@ -39,115 +48,130 @@ def headline(found: Findings) -> Headline:
 
 
 def _ranked(found: Findings) -> list[TableEntry]:
-    split = reported_split(found)
-    entries = [found.entry(group.label, _MAIN, split, "last") for group in found.groups]
-    known = [entry for entry in entries if entry is not None and entry.mean is not None]
-    return sorted(known, key=lambda entry: -_mean(entry))
-
-
-def _mean(entry: TableEntry) -> float:
-    return entry.mean if entry.mean is not None else 0.0
-
-
-def _floor(found: Findings) -> TableEntry | None:
-    floor = found.entry(UNTRAINED, _MAIN, reported_split(found), None)
-    return floor if floor is not None and floor.mean is not None else None
+    labels = found.ranked([group.label for group in found.groups])
+    return [entry for label in labels if (entry := found.judged(label)) is not None]
 
 
 def _one(found: Findings, entry: TableEntry) -> str:
     data = found.groups[0].first.results.data.name
-    images = f"{spoken_split(found)} images"
-    says = f"On {data}, the {entry.method} encoder gets {_score(entry)} of the {images} right"
-    if (floor := _floor(found)) is None:
+    says = f"On {data}, the {entry.method} encoder gets {_score(entry)}{_right(found, entry)}"
+    if (floor := found.judged(UNTRAINED)) is None:
         return f"{says}."
     return f"{says}{_gain(found, entry, floor)}."
 
 
+def _right(found: Findings, entry: TableEntry) -> str:
+    """What a score is of: " of the test images right", or " (calibration) on the test images"."""
+    images = f"the {spoken_split(found)} images"
+    if entry.unit == "fraction" and entry.better == "higher":
+        return f" of {images} right"
+    return f" ({entry.title}) on {images}"
+
+
+def _most(best: TableEntry) -> str:
+    return "lowest" if best.better == "lower" else "highest"
+
+
+def _better(entry: TableEntry) -> str:
+    return "less" if entry.better == "lower" else "more"
+
+
 def _gain(found: Findings, entry: TableEntry, floor: TableEntry) -> str:
-    gain = _mean(entry) - _mean(floor)
+    gain, more = found.gain(entry, floor), _better(entry)
     if gain <= 0:
-        return f", no more than the untrained encoder ({_score(floor)}): training did not help"
+        return f", no {more} than the untrained encoder ({_score(floor)}): training did not help"
     against = _comparison(found, entry.method, UNTRAINED)
-    inside = entry.interval is not None and entry.interval[0] <= _mean(floor)
+    inside = entry.interval is not None and entry.interval[0] <= (floor.mean or 0.0)
+    if entry.interval is not None and entry.better == "lower":
+        inside = entry.interval[1] >= (floor.mean or 0.0)
     if inside or (against is not None and against.larger_than_noise is False):
-        return f", not clearly more than the untrained encoder ({_score(floor)})"
-    return f", {points(gain)} above the untrained encoder"
+        return f", not clearly {more} than the untrained encoder ({_score(floor)})"
+    return f", {apart(gain, entry.unit)} {_side(entry)} the untrained encoder"
+
+
+def _side(better: TableEntry) -> str:
+    """Where a better number lies."""
+    return "below" if better.better == "lower" else "above"
 
 
 def _several(found: Findings, ranked: list[TableEntry]) -> str:
     best, second = ranked[0], ranked[1]
     data = found.groups[0].first.results.data.name
-    floor = _floor(found)
-    if floor is not None and _mean(best) <= _mean(floor):
+    floor = found.judged(UNTRAINED)
+    if floor is not None and found.gain(best, floor) <= 0:
         return (
             f"No method beat the untrained encoder on {data}: {best.method}, the best, gets"
-            f" {_score(best)} of the {spoken_split(found)} images right, the untrained encoder"
-            f" {_score(floor)}."
+            f" {_score(best)}{_right(found, best)}, the untrained encoder {_score(floor)}."
         )
     level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
-    right = f"of the {spoken_split(found)} images right"
     if _larger(found, best, second) is False:
-        if len(level) > LISTED:
-            others = spoken_list(
-                [*(entry.method for entry in level[1:LISTED]), f"{len(level) - LISTED} more"]
-            )
-            highest = f"{best.method} scored highest on {data}, {_score(best)} {right}"
-            return (
-                f"{highest}, but {others} are level with it, no more apart than the seeds’ noise."
-            )
-        names = spoken_list([entry.method for entry in level])
-        scores = spoken_list([_score(entry) for entry in level])
+        return _level(found, level)
+    if best.mean == second.mean:
         return (
-            f"{names} are level on {data}: {scores} {right}, no more apart than the seeds’ noise."
+            f"{best.method} and {second.method} are level on {data}: both get"
+            f" {_score(best)}{_right(found, best)}."
         )
-    if _mean(best) == _mean(second):
-        return (
-            f"{best.method} and {second.method} are level on {data}: both get {_score(best)}"
-            f" {right}."
-        )
-    scores = f"{_score(best)} {right} against {_score(second)} for {second.method}"
+    against = f"{_score(best)}{_right(found, best)} against {_score(second)} for {second.method}"
     if _larger(found, best, second):
-        return f"{best.method} won on {data}: {scores}, which is more than the seeds’ noise."
+        return f"{best.method} won on {data}: {against}, which is more than the seeds’ noise."
     seeds = "one seed" if best.seeds == 1 else "these runs"
     unknown = f"{seeds} cannot tell whether that is more than noise"
-    return f"{best.method} scored highest on {data}: {scores}; {unknown}."
+    return f"{best.method} scored {_most(best)} on {data}: {against}; {unknown}."
+
+
+def _level(found: Findings, level: list[TableEntry]) -> str:
+    """Of methods that are no more apart than the seeds' noise, the best first."""
+    best, data = level[0], found.groups[0].first.results.data.name
+    if len(level) > LISTED:
+        others = spoken_list(
+            [*(entry.method for entry in level[1:LISTED]), f"{len(level) - LISTED} more"]
+        )
+        first = f"{best.method} scored {_most(best)} on {data}, {_score(best)}{_right(found, best)}"
+        return f"{first}, but {others} are level with it, no more apart than the seeds’ noise."
+    names = spoken_list([entry.method for entry in level])
+    scores = spoken_list([_score(entry) for entry in level])
+    return (
+        f"{names} are level on {data}: {scores}{_right(found, best)}, no more apart than the"
+        " seeds’ noise."
+    )
 
 
 def _details(found: Findings, ranked: list[TableEntry]) -> str:
     best = ranked[0]
-    split = reported_split(found)
     data = found.groups[0].first.results.data
-    images = plural(data.n_test if split == "test" else data.n_val, f"{spoken_split(found)} image")
+    n = data.n_test if found.reported_split() == "test" else data.n_val
+    images = plural(n, f"{spoken_split(found)} image")
     spread = (
         f", mean ± standard deviation over {best.seeds} seeds" if best.seeds > 1 else ", one seed"
     )
     if len(ranked) == 1 and best.interval is not None:
-        spread += f", 95 % interval {percent(best.interval[0])}–{percent(best.interval[1])} %"
-    lines = [f"Linear probe on the last epoch’s encoder, {images}{spread}."]
+        spread += f", 95 % interval {interval(best.interval, best.unit, word=True)}"
+    title = capitalized(best.title or best.name)
+    lines = [f"{title} on the last epoch’s encoder, {images}{spread}."]
     if len(ranked) > 1:
-        gap = f"{best.method} is {points(_mean(best) - _mean(ranked[1]))} above {ranked[1].method}"
-        lines.append(f"{gap}{_interval(_comparison(found, best.method, ranked[1].method))}.")
-    if (floor := _floor(found)) is not None and _mean(best) > _mean(floor):
-        above = (
-            f"; {best.method} is {points(_mean(best) - _mean(floor))} above it"
-            if len(ranked) > 1
-            else ""
-        )
+        gap = apart(found.gain(best, ranked[1]), best.unit)
+        noise = _interval(_comparison(found, best.method, ranked[1].method), best.unit)
+        lines.append(f"{best.method} is {gap} {_side(best)} {ranked[1].method}{noise}.")
+    floor = found.judged(UNTRAINED)
+    if floor is not None and (gain := found.gain(best, floor)) > 0:
+        there = f"; {best.method} is {apart(gain, best.unit)} {_side(best)} it"
+        above = there if len(ranked) > 1 else ""
         lines.append(f"The untrained encoder gets {_score(floor)}{above}.")
     return " ".join(lines)
 
 
-def _interval(comparison: Comparison | None) -> str:
+def _interval(comparison: Difference | None, unit: Unit) -> str:
+    """Of the difference of the best and the other, so turned that it has the sign of the gap."""
     if comparison is None or comparison.interval is None or comparison.difference is None:
         return ""
     low, high = sorted(comparison.interval)
     if comparison.difference < 0:
         low, high = -high, -low
-    return f" (interval {signed(low)} to {signed(high)})"
+    return f" (interval {signed(low, unit)} to {signed(high, unit)})"
 
 
 def _score(entry: TableEntry) -> str:
-    return f"{accuracy(entry.mean, entry.sd)} %"
+    return quantity(entry.mean, entry.unit, entry.sd)
 
 
 def _larger(found: Findings, a: TableEntry, b: TableEntry) -> bool | None:
@@ -155,9 +179,9 @@ def _larger(found: Findings, a: TableEntry, b: TableEntry) -> bool | None:
     return comparison.larger_than_noise if comparison is not None else None
 
 
-def _comparison(found: Findings, a: str, b: str) -> Comparison | None:
+def _comparison(found: Findings, a: str, b: str) -> Difference | None:
     for comparison in found.comparisons:
-        if comparison.name == _MAIN and {comparison.a, comparison.b} == {a, b}:
+        if comparison.name == found.judged_by.name and {comparison.a, comparison.b} == {a, b}:
             return comparison
     return None
 
@@ -172,15 +196,15 @@ def _nothing_measured(found: Findings) -> str:
         images = plural(results.data.n_unlabeled + results.data.n_train, "image")
         trained = f"{names} trained on {images} of {results.data.name}"
         return f"{trained}; there are no labels, so no accuracy was measured."
-    return f"{names} trained on {results.data.name}; no linear probe was measured."
+    return f"{names} trained on {results.data.name}; {found.judged_by.name} was not measured."
 
 
 def _epochs(run: Run) -> str:
     done = max((epoch.epoch for epoch in run.metrics), default=0)
-    planned = run.results.train.get("epochs")
+    planned = run.results.train.epochs
     return (
         f"after {done} of {planned} epochs"
-        if isinstance(planned, int)
+        if planned is not None
         else f"after {plural(done, 'epoch')}"
     )
 
@@ -188,14 +212,8 @@ def _epochs(run: Run) -> str:
 def classified_by(found: Findings) -> str:
     """What the predictions of matrices, maps and mistakes are made by."""
     runs = [run.results for group in found.groups for run in group.runs]
-    by = {results.confusion.by for results in runs if results.confusion is not None}
-    if "classifier" not in by:
-        return "the linear probe"
-    return (
-        "the classifier stage"
-        if len(by) == 1
-        else "the classifier stage (the linear probe, where there was none)"
-    )
+    by = sorted({results.confusion.by for results in runs if results.confusion is not None})
+    return " or ".join(f"the {title}" for title in by) or "the linear probe"
 
 
 def missing(group: Group) -> list[str]:
@@ -211,8 +229,8 @@ def missing(group: Group) -> list[str]:
             )
             continue
         lines += [
-            f"{who}: {m.name} is {percent(m.number)} % on {m.data}, which is other data than the"
-            " table’s."
+            f"{who}: {m.title or m.name} is {quantity(m.number, m.unit)} on {m.data}, which is"
+            " other data than the table’s."
             for m in run.results.measurements
             if m.data and m.number is not None
         ]
@@ -223,11 +241,13 @@ def missing(group: Group) -> list[str]:
         elif not data.n_test:
             lines.append(f"{who}: there is no test split, so nothing is reported on test.")
         if run.rows is None:
-            lines.append(f"{who}: no embeddings.npz, so no map and no pictures of mistakes.")
+            lines.append(f"{who}: no {EMBEDDINGS}, so no map and no pictures of mistakes.")
         if not run.metrics:
-            lines.append(f"{who}: no metrics.jsonl, so no learning curves.")
+            lines.append(f"{who}: no {METRICS}, so no learning curves.")
         if run.encoder is None:
-            lines.append(f"{who}: no encoder.json, so the lines that load the encoder are missing.")
+            lines.append(
+                f"{who}: no {ENCODER_JSON}, so the lines that load the encoder are missing."
+            )
     return lines
 
 

@@ -1,28 +1,24 @@
-"""From stored images to batches of views on the device: the same batch for every number of
-ranks.
-"""
+"""From samples to batches of views on the device: the same batch for every number of ranks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from nearfar.core.types import Batch
 from nearfar.data.sampler import epoch_batches
-from nearfar.data.store import ImageData
-from nearfar.views.making import ViewPlan, make_views
+from nearfar.data.samples import Samples
 
 
 @dataclass(frozen=True)
 class Batches:
     """The batches of a run. Labels are handed out only `with_labels`; otherwise all are -1."""
 
-    data: ImageData
-    pool: Int64[Tensor, " image"]  # rows of `data` that take part
-    plan: ViewPlan
-    batch_size: int  # images a step, over all ranks
+    samples: Samples
+    pool: Int64[Tensor, " sample"]  # rows of `samples` that take part
+    batch_size: int  # samples a step, over all ranks
     steps_per_epoch: int
     epochs: int
     seed: int
@@ -31,8 +27,6 @@ class Batches:
     device: torch.device
     rank: int = 0
     world_size: int = 1
-    # of all images: rows of it stand in place of views
-    features: Float[Tensor, "row embed"] | None = None
 
     @property
     def total_steps(self) -> int:
@@ -40,7 +34,7 @@ class Batches:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, counted from 0."""
-        labels = torch.as_tensor(self.data.labels)
+        labels = self.samples.labels
         order = epoch_batches(
             self.pool,
             labels[self.pool],
@@ -59,14 +53,7 @@ class Batches:
     def _batch(
         self, index: Tensor, draw: Tensor, labels: Tensor, epoch: int, progress: float
     ) -> Batch:
-        if self.features is None:
-            stored = self.data.rows(index).to(self.device)
-            views = make_views(
-                stored, self.plan, seed=self.seed, epoch=epoch, index=index, draw=draw
-            )
-        else:
-            # (1, B, E, 1, 1)
-            views = (self.features[index].to(self.device)[None, :, :, None, None],)
+        views = self.samples.views(index, draw, seed=self.seed, epoch=epoch)
         index, draw = index.to(self.device), draw.to(self.device)
         shown = labels if self.with_labels else torch.full_like(labels, -1)
         return Batch(views, shown.to(self.device), index, draw, self.seed, epoch, progress)

@@ -1,6 +1,5 @@
 """The checkpoint that `--resume` continues from: written whole or not at all."""
 
-import os
 import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nearfar.core.errors import RunError
+from nearfar.core.writing import whole
 from nearfar.nn.building import DAMAGED
 from nearfar.training.online_probe import OnlineProbe
 from nearfar.training.optimizers import load_optimizer_state
@@ -36,9 +36,7 @@ def save_checkpoint(
     counters: Counters,
     online_probe: OnlineProbe | None = None,
 ) -> None:
-    """Writes beside and renames, so that an interrupt leaves the previous checkpoint. OSError: disk
-    full.
-    """
+    """Whole or not at all: an interrupt leaves the previous checkpoint. OSError: disk full."""
     content = {
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -47,14 +45,11 @@ def save_checkpoint(
     if online_probe is not None:
         content["online_probe"] = online_probe.state()
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(".partial")
     try:
-        torch.save(content, partial)
-        os.replace(partial, path)  # noqa: PTH105
+        with whole(path) as partial:
+            torch.save(content, partial)
     except RuntimeError as error:  # torch's writer reports a full disk so
         raise OSError(f"{path} could not be written: {str(error).splitlines()[0]}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(

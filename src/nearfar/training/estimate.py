@@ -10,6 +10,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from nearfar.nn.encoders import Encoder
 
+NUMBERS = 3 * 2**18  # of a timed step's rows together
+
 
 class RowCost(NamedTuple):
     seconds: float  # forward and backward of one row
@@ -17,13 +19,13 @@ class RowCost(NamedTuple):
     weight_bytes: int  # parameters, their gradients and one optimizer state
 
 
-def row_cost(encoder: Encoder, *, size: int, device: torch.device) -> RowCost:
+def row_cost(encoder: Encoder, *, device: torch.device) -> RowCost:
     """Times steps of a copy of the encoder on a few rows: one to warm up, then the fastest of
     three.
     """
     probe = copy.deepcopy(encoder).to(device).train()
-    rows = torch.linspace(-1, 1, 3 * size * size, device=device).view(1, 3, size, size)
-    n = max(2, min(256, 2**18 // size**2))
+    row = encoder.example.to(device)
+    n = max(2, min(256, NUMBERS // row.numel()))
     fastest = float("inf")
     saved: dict[int, int] = {}
 
@@ -36,7 +38,7 @@ def row_cost(encoder: Encoder, *, size: int, device: torch.device) -> RowCost:
             saved.clear()
             started = time.perf_counter()
             with saved_tensors_hooks(keep, lambda tensor: tensor):
-                out = probe(rows.expand(n, -1, -1, -1))
+                out = probe(row.expand(n, *row.shape[1:]))
             out.mean().backward()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)

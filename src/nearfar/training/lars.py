@@ -1,19 +1,18 @@
 """LARS: a rate for each tensor, in proportion to its own length over that of its gradient."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
-
-from nearfar.training.tensorwise import TensorwiseOptimizer
+from torch.optim import Optimizer
 
 TrustRatio = Literal["norm_of_sum", "sum_of_norms"]
 SMALL = 1e-8  # in the denominator of the sum of norms, as lightly and solo-learn have it
 
 
 @final
-class LARS(TensorwiseOptimizer):
+class LARS(Optimizer):
     """You et al. 2017, arXiv:1708.03888: momentum on q (g + wd w), whose ratio q has two published
     forms.
 
@@ -46,7 +45,19 @@ class LARS(TensorwiseOptimizer):
         }
         super().__init__(params, defaults)
 
-    def move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, parameter.grad, group)
+        return loss
+
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         way = gradient.add(parameter, alpha=group["weight_decay"])
         if parameter.ndim > 1:
             way = way * _ratio(parameter, gradient, way, group)

@@ -22,8 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from nearfar.core.types import StepResult
 from nearfar.losses import alignment, uniformity
+from nearfar.training.observers import Step
 
 MONITORS: Final[Mapping[str, str]] = {
     "effective_rank": "of the representation: RankMe, from 1 to its width",
@@ -56,9 +56,9 @@ class Monitor:
     def __init__(self) -> None:
         self._kept: deque[tuple[Tensor, Tensor | None]] = deque()
 
-    def see(self, result: StepResult) -> None:
+    def see(self, step: Step) -> None:
         """Takes note of a step; older ones are let go once enough rows stand behind them."""
-        h, z = result.representation.detach(), result.projection
+        h, z = step.result.representation.detach(), step.result.projection
         self._kept.append((_few(h), _few(z.detach()) if z is not None else None))
         wanted = rows_wanted(h.shape[-1])
         held = sum(_rows(kept) for kept, _ in self._kept)

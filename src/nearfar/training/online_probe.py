@@ -7,15 +7,15 @@ Its accuracy is of training views (mixed ones, where a method mixes), each judge
 learnt from: no test. Letters: V views, B samples, E representation width, C classes.
 """
 
-import time
 from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.core.randomness import seeded
+from nearfar.training.observers import Step
 from nearfar.training.optimizers import load_optimizer_state
 
 NAME = "online_probe.top1.train"
@@ -25,12 +25,12 @@ FASTEST = 0.01
 
 @final
 class OnlineProbe:
-    """`labels` are those of all images, -1 for none. On several ranks each has its own, of its own
+    """`labels` are those of all samples, -1 for none. On several ranks each has its own, of its own
     samples.
     """
 
     def __init__(
-        self, labels: Int64[Tensor, " image"], width: int, n_classes: int, device: torch.device
+        self, labels: Int64[Tensor, " sample"], width: int, n_classes: int, device: torch.device
     ) -> None:
         self.labels = labels.to(device)
         with seeded(0):  # so that nothing outside is drawn
@@ -39,17 +39,13 @@ class OnlineProbe:
         nn.init.zeros_(linear.bias)
         self.net = nn.Sequential(nn.BatchNorm1d(width, affine=False), linear).to(device)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=min(FASTEST, 1 / width))
-        self.seconds = 0.0  # of all that it was shown
         self._right = torch.zeros((), device=device)
         self._seen = 0
 
-    def see(
-        self, representation: Float[Tensor, "view batch embed"], index: Int64[Tensor, " batch"]
-    ) -> None:
+    def see(self, step: Step) -> None:
         """Judges the labeled rows of a step, then learns from them."""
-        started = time.perf_counter()
-        h = representation.detach().float()
-        labels = self.labels[index].expand(len(h), -1)
+        h = step.result.representation.detach().float()
+        labels = self.labels[step.batch.index].expand(len(h), -1)
         rows, truth = h[labels >= 0], labels[labels >= 0]
         if len(rows) > 1:  # BatchNorm wants two
             scores = self.net(rows)
@@ -58,7 +54,6 @@ class OnlineProbe:
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(F.cross_entropy(scores, truth))
             self.optimizer.step()
-        self.seconds += time.perf_counter() - started
 
     def row(self) -> dict[str, float]:
         """The accuracy since the last call; nothing where no labeled view was seen."""

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from timm.optim.rmsprop_tf import RMSpropTF
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from nearfar.training.lars import LARS
-from nearfar.training.rmsprop import RMSProp
 
 Groups = Iterable[nn.Parameter] | list[dict[str, Any]]
 CONSTANT_RATE = "constant_rate"  # of a group: the loop leaves its rate at the peak
+MEAN_SQUARE_DECAY = 0.9  # of rmsprop, in every recipe
 RATE_SCALE = "rate_scale"  # of a group: the loop gives it that many times the rate
 
 
@@ -45,8 +46,9 @@ def parameter_groups(
 def build_optimizer(
     name: str, parameters: Groups, *, lr: float, weight_decay: float, momentum: float, **own: Any
 ) -> Optimizer:
-    """`sgd` with Nesterov momentum; `adamw` or `adam` (beta1 = momentum); `lars` and `rmsprop`, to
-    which `own` goes. KeyError for another name.
+    """`sgd` with Nesterov momentum; `adamw` or `adam` (beta1 = momentum); `lars`, to which `own`
+    goes; `rmsprop`, as the published recipes ran it, with `own` of `epsilon`. KeyError for another
+    name.
     """
     if name == "sgd":
         nesterov = momentum > 0
@@ -61,8 +63,32 @@ def build_optimizer(
     if name == "lars":
         return LARS(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **own)
     if name == "rmsprop":
-        return RMSProp(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **own)
+        return _rmsprop(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **own)
     raise KeyError(name)
+
+
+def _rmsprop(
+    parameters: Groups, *, lr: float, momentum: float, weight_decay: float, epsilon: float
+) -> Optimizer:
+    """TensorFlow's form: momentum on lr (g + wd w) / sqrt(mean square + epsilon).
+
+    The mean square begins at 1, epsilon stands inside the root, and the rate inside the momentum.
+    Torch's begins at 0, so that its first step is lr / sqrt(1 - decay) in every coordinate: .16 at
+    SupCon's rate of .05. SupCon's epsilon (google-research/supcon) is 1 where the encoder is
+    trained and .001 for its linear stage.
+    """
+    optimizer: Optimizer = RMSpropTF(
+        parameters,
+        lr=lr,
+        alpha=MEAN_SQUARE_DECAY,
+        eps=epsilon,
+        weight_decay=weight_decay,
+        momentum=momentum,
+        centered=False,
+        decoupled_decay=False,
+        lr_in_momentum=True,
+    )
+    return optimizer
 
 
 def load_optimizer_state(optimizer: Optimizer, state: dict[str, Any]) -> None:

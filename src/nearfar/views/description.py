@@ -29,18 +29,6 @@ def described_policies() -> list[Described]:
     return [Described(name, describe(policy), SOURCES[name]) for name, policy in POLICIES.items()]
 
 
-def as_markdown() -> str:
-    """A table of all named policies."""
-    rows = [
-        f"| `{policy.name}` | {policy.summary} | {policy.source} |"
-        for policy in described_policies()
-    ]
-    return (
-        "\n".join(["| policy | what happens to each view | source |", "|---|---|---|", *rows])
-        + "\n"
-    )
-
-
 def describe(policy: Policy) -> str:
     """`crop 0.2-1, flip, gray at 0.2`; several kinds by their letters: taking turns, or so many
     more.

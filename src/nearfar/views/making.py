@@ -163,16 +163,24 @@ def draw_params(
 
 
 def evaluation_view(
-    stored: StoredImages, *, size: int, crop: float, mean: Unit, std: Unit
+    stored: StoredImages,
+    *,
+    size: int,
+    crop: float,
+    mean: Unit,
+    std: Unit,
+    backend: Backend | None = None,
 ) -> Float[Tensor, "batch 3 {size} {size}"]:
     """The largest centered square in true geometry times `crop`, at `size` px, normalized. No
-    randomness.
+    randomness. `backend` as in `make_views`.
     """
     warp = centered_squares(stored.size_px, crop)
     batch = warp.shape[1]
     nothing = np.zeros((1, batch, 1), np.uint8), np.zeros((1, batch, 1, WIDTH), np.float32)
     params = ViewParams(warp, *nothing, np.full(1, -1, np.float32))
-    return render(stored, params, size=size, mean=mean, std=std, channels_last=True)[0]
+    return render(
+        stored, params, size=size, mean=mean, std=std, channels_last=True, backend=backend
+    )[0]
 
 
 def centered_squares(

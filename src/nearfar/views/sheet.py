@@ -97,8 +97,10 @@ def few(columns: Sequence[Column]) -> list[Column]:
 
 
 def _evaluation_column(shown: Shown) -> Column:
-    nothing = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-    values = evaluation_view(shown.stored, size=shown.plan.size, crop=shown.eval_crop, **nothing)
+    nought, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    values = evaluation_view(
+        shown.stored, size=shown.plan.size, crop=shown.eval_crop, mean=nought, std=one
+    )
     pictures = (values * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
     return Column(("evaluation", "view"), pictures.numpy())
 

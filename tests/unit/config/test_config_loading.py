@@ -59,6 +59,7 @@ KNOWN = Known(
     fewest_views=lambda name, _config: 2 if name == "simclr" else 1,
     policy_problems=policy_problems,
     encoders=lambda: ["conv4", "resnet18", "resnet50", "vit_tiny_patch16_224"],
+    evaluators=lambda: ["linear", "knn", "few_label"],
 )
 SMALLEST: Sections = {"data": {"source": "digits"}, "method": {"name": "simclr"}}
 
@@ -184,7 +185,12 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
         ),
         (
             "evaluate.probes=['mlp']",
-            "evaluate.probes: want one of 'linear', 'knn' or 'few_label', got 'mlp'",
+            'evaluate.probes: no evaluator "mlp"; want some of linear, knn, few_label, or'
+            " MODULE:CLASS of yours",
+        ),
+        (
+            "evaluate.probes=['linear', 'kn']",
+            'evaluate.probes: no evaluator "kn" (did you mean "knn"?)',
         ),
         (
             "evaluate.probes=3",
@@ -193,7 +199,8 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
         ),
         (
             "evaluate.probes=[linear,3]",
-            "evaluate.probes: want one of 'linear', 'knn' or 'few_label', got 3",
+            "evaluate.probes: want a list of names, such as --set evaluate.probes=[linear,knn],"
+            " got ['linear', 3]",
         ),
         ("encoder.mean=[0.5]", MEAN.format("[0.5]")),
         ("encoder.mean=0.5,0.5", MEAN.format("[0.5, 0.5]")),
@@ -382,7 +389,9 @@ def test_the_list_of_encoders_is_not_made_where_none_is_named() -> None:
     def slow() -> list[str]:
         raise AssertionError("asked")
 
-    build_config(SMALLEST, Known(KNOWN.methods, KNOWN.fewest_views, KNOWN.policy_problems, slow))
+    build_config(
+        SMALLEST, Known(KNOWN.methods, KNOWN.fewest_views, KNOWN.policy_problems, slow, slow)
+    )
 
 
 def test_an_unknown_key_hides_nothing_that_is_wrong_with_the_policy() -> None:

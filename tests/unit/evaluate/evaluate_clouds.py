@@ -1,9 +1,12 @@
 """Clouds of features and a few stored images for the tests of evaluate."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from nearfar.data.store import ImageData
+from nearfar.evaluate.base import Context
 from nearfar.evaluate.features import Features
 
 
@@ -25,6 +28,16 @@ def clouds(
     x = centers[y] + spread * random.normal(size=(n, width))
     x = x * np.linspace(0.1, 20, width) + np.linspace(-30, 5, width)
     return Features(x.astype(np.float32), y, np.arange(n))
+
+
+def context(**change: Any) -> Context:
+    """Three splits of three classes; `change` replaces fields."""
+    splits = {
+        name: clouds(n, spread=1.5, seed=seed)
+        for name, n, seed in (("train", 150, 0), ("val", 60, 1), ("test", 80, 2))
+    }
+    given = {"splits": splits, "class_names": ("a", "b", "c"), "selection": "last", "seed": 0}
+    return Context(**{**given, **change})
 
 
 def stored_images(n: int = 30, side: int = 16) -> ImageData:

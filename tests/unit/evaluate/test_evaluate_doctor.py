@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from nearfar.evaluate.doctor import Facts, Row, Stopped, healthy_line, judge
+from nearfar.evaluate.case import Facts, Row
+from nearfar.evaluate.doctor import healthy_line, judge
+from nearfar.run_folder.records import Stopped
 
 FACTS = Facts(
     "simclr", labeled=False, width=64, rows_a_step=256, lr=0.5, temperature=0.2, warmup_epochs=1.0
@@ -160,7 +162,8 @@ def test_a_loss_has_diverged_where_it_is_no_number_or_far_above_start_and_chance
 
 def test_a_run_that_stopped_is_judged_by_why():
     (found,) = judge(
-        rows(10, loss=5.5), replace(FACTS, stopped=Stopped("diverged", 3, "the loss is nan"))
+        rows(10, loss=5.5),
+        replace(FACTS, stopped=Stopped(code="diverged", epoch=3, text="the loss is nan")),
     )
     assert (found.code, found.since_epoch, found.text) == (
         "diverged",

@@ -32,7 +32,7 @@ def plain_encoder(
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = Plain(width, dropout).to(dtype)
-    return Encoder(net, size=8, architecture="Plain")
+    return Encoder(net, example=torch.zeros(1, 3, 8, 8), architecture="Plain")
 
 
 def random_views(

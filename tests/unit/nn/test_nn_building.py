@@ -34,13 +34,13 @@ def refusal(encoder: Encoder, path: Path) -> str:
 @pytest.fixture(scope="module")
 def small_resnet() -> Encoder:
     """ResNet-18 for 32 px; shared, because it takes a quarter of a second to make."""
-    return build_encoder("resnet18", size=32)
+    return build_encoder("resnet18", example=torch.zeros(1, 3, 32, 32))
 
 
 @pytest.fixture(scope="module")
 def own_resnet() -> Encoder:
     """ResNet-18 for 64 px, shared."""
-    return build_encoder("resnet18", size=64)
+    return build_encoder("resnet18", example=torch.zeros(1, 3, 64, 64))
 
 
 # ---- by name
@@ -55,14 +55,10 @@ def test_names_begin_with_conv4_and_hold_timms() -> None:
 
 
 def test_an_encoder_knows_how_it_was_made(own_resnet: Encoder) -> None:
-    four, resnet = build_encoder("conv4", size=8), own_resnet
-    assert (four.architecture, four.library, four.create, four.stem, four.size) == (
-        "conv4",
-        "nearfar",
-        {},
-        (),
-        8,
-    )
+    four, resnet = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), own_resnet
+    made = (four.architecture, four.library, four.create, four.stem)
+    assert made == ("conv4", "nearfar", {}, ())
+    assert four.example.shape == (1, 3, 8, 8)
     assert (resnet.architecture, resnet.library, resnet.create, resnet.stem) == (
         "resnet18",
         "timm",
@@ -73,7 +69,7 @@ def test_an_encoder_knows_how_it_was_made(own_resnet: Encoder) -> None:
 
 
 def test_a_network_of_a_fixed_size_is_built_for_the_size_that_is_asked() -> None:
-    encoder = build_encoder("vit_tiny_patch16_224", size=32)
+    encoder = build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 32, 32))
     assert encoder.create == {"img_size": 32}
     assert encoder.width == 192
     assert encoder(rows(32)).shape == (2, 192)
@@ -81,9 +77,9 @@ def test_a_network_of_a_fixed_size_is_built_for_the_size_that_is_asked() -> None
 
 def test_a_size_that_a_network_cannot_take_is_the_users_error() -> None:
     with pytest.raises(UserError, match=r"encoder\.name: conv4: cannot take images of 4 x 4 px"):
-        build_encoder("conv4", size=4)
+        build_encoder("conv4", example=torch.zeros(1, 3, 4, 4))
     with pytest.raises(UserError, match=r"encoder\.name: vit_tiny_patch16_224"):
-        build_encoder("vit_tiny_patch16_224", size=8)
+        build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 8, 8))
 
 
 def test_the_hubs_normalization_is_the_one_of_that_name() -> None:
@@ -100,7 +96,7 @@ def test_weights_that_the_hub_does_not_give_are_the_users_error_that_names_a_way
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(UserError) as caught:
-        build_encoder("resnet18", size=64, pretrained=True)
+        build_encoder("resnet18", example=torch.zeros(1, 3, 64, 64), pretrained=True)
     assert (
         str(caught.value)
         == "encoder.pretrained: no weights of resnet18 could be had from the hub (We couldn't"
@@ -117,7 +113,7 @@ def test_weights_that_the_hub_does_not_give_are_the_users_error_that_names_a_way
 def test_up_to_40_px_the_stem_keeps_the_resolution_and_above_it_is_the_networks_own(
     size: int, side: int
 ) -> None:
-    encoder = build_encoder("mobilenetv3_small_050", size=size)
+    encoder = build_encoder("mobilenetv3_small_050", example=torch.zeros(1, 3, size, size))
     assert bool(encoder.stem) is (size <= 40)
     sides: list[int] = []
     encoder.net.get_submodule("blocks.0").register_forward_hook(
@@ -145,8 +141,8 @@ def test_the_small_stem_of_a_resnet_is_3x3_with_stride_1_and_without_max_pool(
 
 def test_the_users_choice_of_stem_stands_at_every_size() -> None:
     name = "mobilenetv3_small_050"
-    assert build_encoder(name, size=32, stem="own").stem == ()
-    assert build_encoder(name, size=64, stem="small").stem == (
+    assert build_encoder(name, example=torch.zeros(1, 3, 32, 32), stem="own").stem == ()
+    assert build_encoder(name, example=torch.zeros(1, 3, 64, 64), stem="small").stem == (
         "conv_stem = nn.Conv2d(3, 16, 3, stride=1, padding=1, bias=False)",
     )
 
@@ -155,7 +151,11 @@ def test_the_users_choice_of_stem_stands_at_every_size() -> None:
 def test_the_edits_applied_to_a_fresh_timm_network_make_the_same_network(
     name: str, small_resnet: Encoder
 ) -> None:
-    encoder = small_resnet if name == "resnet18" else build_encoder(name, size=32)
+    encoder = (
+        small_resnet
+        if name == "resnet18"
+        else build_encoder(name, example=torch.zeros(1, 3, 32, 32))
+    )
     encoder.eval()
     assert encoder.stem
     fresh = timm.create_model(name, num_classes=0, **encoder.create)
@@ -167,16 +167,16 @@ def test_the_edits_applied_to_a_fresh_timm_network_make_the_same_network(
 
 
 def test_the_stem_of_conv4_is_the_small_one_already() -> None:
-    assert build_encoder("conv4", size=64, stem="small").stem == ()
+    assert build_encoder("conv4", example=torch.zeros(1, 3, 64, 64), stem="small").stem == ()
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto"])
 def test_networks_without_a_stem_to_edit_keep_theirs_and_refuse_small(name: str) -> None:
-    assert build_encoder(name, size=32).stem == ()
+    assert build_encoder(name, example=torch.zeros(1, 3, 32, 32)).stem == ()
     with pytest.raises(
         UserError, match=rf"encoder\.stem: {name} has no stem that could be made small"
     ):
-        build_encoder(name, size=32, stem="small")
+        build_encoder(name, example=torch.zeros(1, 3, 32, 32), stem="small")
 
 
 def test_an_edit_of_the_stride_alone_keeps_the_weights_that_were_given(
@@ -191,7 +191,7 @@ def test_an_edit_of_the_stride_alone_keeps_the_weights_that_were_given(
         return net
 
     monkeypatch.setattr(timm, "create_model", remember)
-    encoder = build_encoder("mobilenetv3_small_050", size=32)
+    encoder = build_encoder("mobilenetv3_small_050", example=torch.zeros(1, 3, 32, 32))
     new = encoder.net.get_submodule("conv_stem")
     assert made[0].stride == (2, 2)
     assert new.stride == (1, 1)
@@ -204,7 +204,10 @@ def test_an_edit_of_the_stride_alone_keeps_the_weights_that_were_given(
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "pt in state_dict"])
 def test_weights_come_back_from_a_file(tmp_path: Path, kind: str) -> None:
-    source, target = build_encoder("conv4", size=8), build_encoder("conv4", size=8)
+    source, target = (
+        build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)),
+        build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)),
+    )
     state = {name: value.contiguous() for name, value in source.net.state_dict().items()}
     path = tmp_path / f"weights.{kind.split()[0]}"
     if kind == "safetensors":
@@ -221,7 +224,7 @@ def test_weights_come_back_from_a_file(tmp_path: Path, kind: str) -> None:
 def test_loaded_weights_keep_their_memory_format(
     name: str, order: torch.memory_format, tmp_path: Path
 ) -> None:
-    encoder = build_encoder(name, size=32)
+    encoder = build_encoder(name, example=torch.zeros(1, 3, 32, 32))
     strides = [p.stride() for p in encoder.parameters()]
     save_file(
         {k: v.contiguous() for k, v in encoder.net.state_dict().items()}, tmp_path / "w.safetensors"
@@ -251,21 +254,29 @@ def test_the_classifier_of_a_file_is_ignored_and_an_edited_stem_is_left_and_name
 
 def test_a_file_without_batch_counters_is_taken(tmp_path: Path) -> None:
     """Old files have none."""
-    state = build_encoder("conv4", size=8).net.state_dict()
+    state = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict()
     save_file(
         {k: v.contiguous() for k, v in state.items() if "tracked" not in k},
         tmp_path / "w.safetensors",
     )
-    assert load_weights(build_encoder("conv4", size=8), tmp_path / "w.safetensors") == ()
+    assert (
+        load_weights(
+            build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), tmp_path / "w.safetensors"
+        )
+        == ()
+    )
 
 
 def test_a_file_of_another_network_is_refused_with_counts(tmp_path: Path) -> None:
-    state = {k: v.contiguous() for k, v in build_encoder("conv4", size=8).net.state_dict().items()}
+    state = {
+        k: v.contiguous()
+        for k, v in build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict().items()
+    }
     del state["1.weight"]
     state["4.weight"] = torch.zeros(16, 8, 5, 5)
     state["head.bias"] = state["head.weight"] = torch.zeros(3)
     torch.save(state, tmp_path / "w.pt")
-    message = refusal(build_encoder("conv4", size=8), tmp_path / "w.pt")
+    message = refusal(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), tmp_path / "w.pt")
     assert (
         "does not fit conv4: 1 missing, 1 of another shape, 2 unknown (the first: 1.weight)"
         in message
@@ -295,12 +306,15 @@ class Mischief:
 @pytest.mark.parametrize("how", ["pickle", "torch.save"])
 def test_code_in_a_file_is_refused_and_never_runs(tmp_path: Path, how: str) -> None:
     path, touched = tmp_path / "w.pt", tmp_path / "touched"
-    content = {**build_encoder("conv4", size=8).net.state_dict(), "extra": Mischief(touched)}
+    content = {
+        **build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict(),
+        "extra": Mischief(touched),
+    }
     if how == "pickle":
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path)
-    message = refusal(build_encoder("conv4", size=8), path)
+    message = refusal(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), path)
     assert "holds more than weights, and is not opened; save it as .safetensors" in message
     assert not touched.exists()
     with path.open("rb") as file:  # the proof that it was armed
@@ -310,11 +324,14 @@ def test_code_in_a_file_is_refused_and_never_runs(tmp_path: Path, how: str) -> N
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
-    state = {k: v.contiguous() for k, v in build_encoder("conv4", size=8).net.state_dict().items()}
+    state = {
+        k: v.contiguous()
+        for k, v in build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict().items()
+    }
     whole, path = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
     save_file(state, whole) if suffix == "safetensors" else torch.save(state, whole)
     content = whole.read_bytes()
-    encoder = build_encoder("conv4", size=8)
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
     for kept in (0, 1, 7, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:kept])
         assert "\n" not in refusal(encoder, path)
@@ -323,7 +340,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, suffix: str) -> N
 def test_random_bytes_are_refused_whatever_they_are(tmp_path: Path) -> None:
     """Pickles are programs: 300 short random ones once gave IndexError or KeyError 15 times."""
     chance = random.Random(0)
-    encoder = Encoder(Plain(), size=8, architecture="Plain")
+    encoder = Encoder(Plain(), example=torch.zeros(1, 3, 8, 8), architecture="Plain")
     path = tmp_path / "random.pt"
     for _ in range(150):
         path.write_bytes(chance.randbytes(chance.randrange(60)))
@@ -331,7 +348,7 @@ def test_random_bytes_are_refused_whatever_they_are(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    encoder = build_encoder("conv4", size=8)
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
     for path in (tmp_path / "none.pt", tmp_path / "none.safetensors", tmp_path):
         assert "cannot be read" in refusal(encoder, path)
 
@@ -340,9 +357,11 @@ def test_a_file_that_holds_no_state_dict_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.pt"
     for content in (torch.zeros(3), [torch.zeros(3)], {"a": 1}, {"state_dict": {"a": [1]}}):
         torch.save(content, path)
-        assert "holds no state dict of tensors" in refusal(build_encoder("conv4", size=8), path)
+        assert "holds no state dict of tensors" in refusal(
+            build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), path
+        )
 
 
 def test_nothing_of_building_is_said_aloud(capsys: pytest.CaptureFixture[str]) -> None:
-    build_encoder("mobilenetv3_small_050", size=32)
+    build_encoder("mobilenetv3_small_050", example=torch.zeros(1, 3, 32, 32))
     assert capsys.readouterr() == ("", "")

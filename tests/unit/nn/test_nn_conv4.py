@@ -12,7 +12,7 @@ from nearfar.nn.conv4 import WIDTHS, conv4
 
 def test_conv4_has_24648_parameters_and_width_64() -> None:
     assert sum(parameter.numel() for parameter in conv4().parameters()) == 24_648
-    assert build_encoder("conv4", size=32).width == 64
+    assert build_encoder("conv4", example=torch.zeros(1, 3, 32, 32)).width == 64
 
 
 def test_conv4_is_four_times_convolution_norm_relu_with_average_pooling() -> None:

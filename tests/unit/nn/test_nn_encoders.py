@@ -46,7 +46,7 @@ def with_chunks(encoder: Encoder, rows: int | None) -> Encoder:
 
 @pytest.mark.parametrize(("width", "size"), [(6, 8), (11, 32)])
 def test_the_width_of_the_users_own_module_is_probed(width: int, size: int) -> None:
-    encoder = Encoder(Plain(width), size=size, architecture="Plain")
+    encoder = Encoder(Plain(width), example=torch.zeros(1, 3, size, size), architecture="Plain")
     assert encoder.width == width
     assert encoder(torch.zeros(4, 3, size, size)).shape == (4, width)
 
@@ -55,14 +55,16 @@ def test_probing_moves_no_running_statistics_and_keeps_the_mode() -> None:
     for training in (True, False):
         net = conv4().train(training)
         before = {name: value.clone() for name, value in net.state_dict().items()}
-        encoder = Encoder(net, size=8, architecture="conv4", library="nearfar")
+        encoder = Encoder(
+            net, example=torch.zeros(1, 3, 8, 8), architecture="conv4", library="nearfar"
+        )
         assert encoder.net.training is training
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
 def test_probing_draws_no_random_number() -> None:
     state = torch.get_rng_state()
-    Encoder(Plain(dropout=0.5), size=8, architecture="Plain")
+    Encoder(Plain(dropout=0.5), example=torch.zeros(1, 3, 8, 8), architecture="Plain")
     build = torch.get_rng_state()
     with torch.random.fork_rng():
         torch.set_rng_state(state)
@@ -87,7 +89,7 @@ def test_a_module_that_returns_no_row_of_numbers_for_each_image_is_refused(
     with pytest.raises(
         ValueError, match=f"Mine: want \\(rows, width\\) for 2 rows of images, got {got}"
     ):
-        Encoder(Returning(answer), size=8, architecture="Mine")
+        Encoder(Returning(answer), example=torch.zeros(1, 3, 8, 8), architecture="Mine")
 
 
 def test_a_module_that_cannot_take_the_size_is_refused_with_the_size() -> None:
@@ -95,15 +97,15 @@ def test_a_module_that_cannot_take_the_size_is_refused_with_the_size() -> None:
     with pytest.raises(
         ValueError, match=r"Linear: cannot take images of 8 x 8 px: .*mat1 and mat2"
     ):
-        Encoder(linear, size=8, architecture="Linear")
+        Encoder(linear, example=torch.zeros(1, 3, 8, 8), architecture="Linear")
     with pytest.raises(ValueError, match="conv4: cannot take images of 4 x 4 px"):
-        Encoder(conv4(), size=4, architecture="conv4")
+        Encoder(conv4(), example=torch.zeros(1, 3, 4, 4), architecture="conv4")
     assert linear.training
 
 
 def test_a_module_of_another_number_of_channels_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot take images"):
-        Encoder(conv4(1), size=8, architecture="gray")
+        Encoder(conv4(1), example=torch.zeros(1, 3, 8, 8), architecture="gray")
 
 
 # ---- precision
@@ -114,7 +116,7 @@ def test_bf16_trains_in_bf16_and_returns_float32() -> None:
     seen: list[torch.dtype] = []
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = build_encoder("conv4", size=8)
+        encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
     encoder.net[4].register_forward_hook(lambda _module, _in, out: seen.append(out.dtype))
     rows = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     encoder.precision = "bf16"
@@ -129,7 +131,7 @@ def test_bf16_trains_in_bf16_and_returns_float32() -> None:
 
 
 def test_evaluation_is_in_float32_whatever_it_was_trained_in() -> None:
-    encoder = build_encoder("conv4", size=8).eval()
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).eval()
     rows = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     want = encoder(rows)
     encoder.precision = "bf16"
@@ -146,7 +148,7 @@ def test_float64_stays_float64_also_under_bf16() -> None:
 
 
 def test_autocast_does_not_leak_out_of_the_encoder() -> None:
-    encoder = build_encoder("conv4", size=8)
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
     encoder.precision = "bf16"
     encode_views(encoder, random_views(2, 4, 3, 8, 8, dtype=torch.float32))
     assert not torch.is_autocast_enabled("cpu")
@@ -158,14 +160,14 @@ def test_autocast_does_not_leak_out_of_the_encoder() -> None:
 
 
 def test_with_float32_an_autocast_of_the_caller_still_ends_in_float32() -> None:
-    encoder = build_encoder("conv4", size=8)
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
     with torch.autocast("cpu", torch.bfloat16):
         assert encoder(torch.randn(2, 3, 8, 8)).dtype == torch.float32
 
 
 def test_bf16_chunks_are_recomputed_in_bf16() -> None:
     seen: list[torch.dtype] = []
-    encoder = with_chunks(build_encoder("conv4", size=8), 7)
+    encoder = with_chunks(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), 7)
     encoder.net[4].register_forward_hook(lambda _module, _in, out: seen.append(out.dtype))
     encoder.precision = "bf16"
     _, gradients = gradients_of(encoder, random_views(2, 10, 3, 8, 8, dtype=torch.float32))
@@ -179,16 +181,16 @@ def test_bf16_chunks_are_recomputed_in_bf16() -> None:
 
 def test_the_feature_map_is_what_stands_before_pooling() -> None:
     rows = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    four = build_encoder("conv4", size=32).eval()
+    four = build_encoder("conv4", example=torch.zeros(1, 3, 32, 32)).eval()
     assert four.feature_map(rows).shape == (2, 64, 4, 4)
     assert torch.allclose(four.feature_map(rows).mean(dim=(2, 3)), four(rows), atol=1e-6)
-    resnet = build_encoder("resnet18", size=32).eval()
+    resnet = build_encoder("resnet18", example=torch.zeros(1, 3, 32, 32)).eval()
     assert resnet.feature_map(rows).shape == (2, 512, 4, 4)
     assert torch.allclose(resnet.feature_map(rows).mean(dim=(2, 3)), resnet(rows), atol=1e-5)
 
 
 def test_the_feature_map_is_float32_under_bf16() -> None:
-    encoder = build_encoder("conv4", size=8)
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
     encoder.precision = "bf16"
     assert encoder.feature_map(torch.zeros(2, 3, 8, 8)).dtype == torch.float32
 
@@ -196,7 +198,7 @@ def test_the_feature_map_is_float32_under_bf16() -> None:
 def test_a_network_without_a_feature_map_says_so() -> None:
     with pytest.raises(ValueError, match="Plain: want a method forward_features"):
         plain_encoder().feature_map(random_views(2, 3, 8, 8)[0])
-    tokens = build_encoder("vit_tiny_patch16_224", size=32)
+    tokens = build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 32, 32))
     with pytest.raises(
         ValueError, match=r"vit_tiny_patch16_224: its features have shape \(1, 5, 192\), no map"
     ):
@@ -247,7 +249,7 @@ def test_chunks_are_of_nearly_equal_size_and_never_larger_than_asked(
     ("rows", "size", "sizes"), [(3, 2, [3]), (5, 2, [3, 2]), (6, 2, [2, 2, 2]), (7, 3, [3, 2, 2])]
 )
 def test_with_batch_norm_no_chunk_is_a_single_row(rows: int, size: int, sizes: list[int]) -> None:
-    encoder = with_chunks(build_encoder("conv4", size=8), size).train()
+    encoder = with_chunks(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), size).train()
     seen: list[int] = []
     encoder.register_forward_hook(lambda _module, given, _out: seen.append(len(given[0])))
     encode_views(encoder, random_views(1, rows, 3, 8, 8, dtype=torch.float32))
@@ -293,7 +295,7 @@ def test_the_recomputation_leaves_torchs_generator_where_it_was() -> None:
 # the second has timm's own BatchNorm
 @pytest.mark.parametrize("name", ["conv4", "mobilenetv3_small_050"])
 def test_running_statistics_move_once_a_chunk_and_only_in_the_first_pass(name: str) -> None:
-    encoder = with_chunks(build_encoder(name, size=32), 7).train()
+    encoder = with_chunks(build_encoder(name, example=torch.zeros(1, 3, 32, 32)), 7).train()
     assert encoder.has_batch_norm
     counted = [module for module in encoder.modules() if hasattr(module, "num_batches_tracked")]
     assert len(counted) >= 4
@@ -309,7 +311,7 @@ def test_running_statistics_move_once_a_chunk_and_only_in_the_first_pass(name: s
 
 
 def test_a_failing_backward_puts_the_running_statistics_back() -> None:
-    encoder = with_chunks(build_encoder("conv4", size=8), 7).train()
+    encoder = with_chunks(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), 7).train()
     h = encode_views(encoder, random_views(2, 8, 3, 8, 8, dtype=torch.float32))
     before = [buffer.data_ptr() for buffer in encoder.buffers()]
 
@@ -329,7 +331,13 @@ def test_with_batch_norm_each_chunk_is_its_own_normalization_group() -> None:
     """
     views = random_views(2, 9, 3, 8, 8)
     encoder = with_chunks(
-        Encoder(conv4().double(), size=8, architecture="conv4", library="nearfar"), 6
+        Encoder(
+            conv4().double(),
+            example=torch.zeros(1, 3, 8, 8),
+            architecture="conv4",
+            library="nearfar",
+        ),
+        6,
     ).train()
     h, chunked = gradients_of(encoder, views)
     encoder.zero_grad()
@@ -369,7 +377,9 @@ def test_maps_come_in_chunks_with_the_whole_batchs_gradient() -> None:
     (views,) = random_views(3, 5, 3, 8, 8)
     found = []
     for size in (None, 7):
-        encoder = with_chunks(Encoder(net(), size=8, architecture="small"), size)
+        encoder = with_chunks(
+            Encoder(net(), example=torch.zeros(1, 3, 8, 8), architecture="small"), size
+        )
         maps = encode_maps(encoder, views)
         assert maps.shape == (3, 5, 6, 4, 4)
         pooled = encoder.pool(maps.flatten(0, 1)).view(3, 5, 6)
@@ -387,7 +397,7 @@ def test_maps_come_in_chunks_with_the_whole_batchs_gradient() -> None:
 
 
 def test_maps_move_running_statistics_once_a_chunk_and_only_in_the_first_pass() -> None:
-    encoder = with_chunks(build_encoder("conv4", size=8), 7).train()
+    encoder = with_chunks(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), 7).train()
     maps = encode_maps(encoder, random_views(2, 7, 3, 8, 8, dtype=torch.float32)[0])
     before = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
     assert {int(value) for name, value in before.items() if name.endswith("tracked")} == {2}
@@ -404,3 +414,52 @@ def test_tiles_of_several_groups_stand_by_tile_then_view() -> None:
         assert torch.allclose(
             h[tile], encode_views(encoder, (large[tile], small[tile])), atol=1e-12
         )
+
+
+# ---- the example
+# ---------------------------------------------------------------------------------------------
+
+
+def test_a_network_is_tried_out_on_its_example_as_two_rows_in_its_own_numbers() -> None:
+    net, seen = Plain(), []
+    net.double().register_forward_pre_hook(lambda _, rows: seen.append(rows[0].clone()))
+    example = torch.linspace(-1, 1, 5 * 3 * 8 * 8).view(5, 3, 8, 8)
+    encoder = Encoder(net, example=example, architecture="Plain")
+    (rows,) = seen
+    assert rows.dtype == torch.float64
+    assert torch.equal(rows, example[:1].double().expand(2, -1, -1, -1))
+    assert torch.equal(encoder.example, example[:1])
+
+
+def test_at_another_side_it_is_tried_out_on_the_same_image_resized() -> None:
+    encoder = build_encoder("conv4", example=torch.full((1, 3, 8, 8), 0.3))
+    seen = []
+    encoder.net.register_forward_pre_hook(lambda _, rows: seen.append(rows[0].clone()))
+    assert encoder.width_at(16) == 64
+    assert torch.allclose(seen[0], torch.full((2, 3, 16, 16), 0.3))
+    with pytest.raises(ValueError, match="conv4: cannot take images of 4 x 4 px"):
+        encoder.width_at(4)
+
+
+def test_samples_that_are_no_images_are_encoded_too() -> None:
+    encoder = Encoder(nn.Linear(5, 7), example=torch.zeros(1, 5), architecture="Linear")
+    assert encoder.width == 7
+    assert encoder.memory_format == torch.contiguous_format
+    views = torch.randn(2, 4, 5), torch.randn(1, 4, 5)
+    with torch.no_grad():
+        h = encode_views(encoder, views)
+        assert torch.allclose(h, torch.cat([encoder.net(group) for group in views]), atol=1e-6)
+    series = nn.Sequential(nn.Conv1d(2, 6, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    assert Encoder(series, example=torch.zeros(1, 2, 9), architecture="series").width == 6
+
+
+def test_what_does_not_fit_samples_that_are_no_images_is_refused_with_their_shape() -> None:
+    with pytest.raises(
+        ValueError, match=r"L: cannot take samples of shape \(4,\): .*mat1 and mat2"
+    ):
+        Encoder(nn.Linear(5, 7), example=torch.zeros(1, 4), architecture="L")
+    with pytest.raises(ValueError, match=r"want \(rows, width\) for 2 rows of shape \(3, 5\), got"):
+        Encoder(nn.Linear(5, 7), example=torch.zeros(1, 3, 5), architecture="L")
+    encoder = Encoder(nn.Linear(5, 7), example=torch.zeros(1, 5), architecture="L")
+    with pytest.raises(ValueError, match=r"want images, got samples of shape \(5,\)"):
+        encoder.width_at(8)

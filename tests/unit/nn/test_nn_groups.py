@@ -13,7 +13,7 @@ SAMPLES = 12
 
 def normalizing_encoder() -> Encoder:
     torch.manual_seed(0)
-    return Encoder(conv4().double(), size=8, architecture="conv4")
+    return Encoder(conv4().double(), example=torch.zeros(1, 3, 8, 8), architecture="conv4")
 
 
 def companions(encode) -> list[set[int]]:

@@ -92,6 +92,8 @@ CONV4 = {
     "mean": [0.305, 0.305, 0.305],
     "std": [0.376, 0.376, 0.376],
     "eval_crop": 1.0,
+    "store_side": 8,
+    "class_names": [],
 }
 ENVIRONMENT = {
     "nearfar": "0.1.0",
@@ -317,6 +319,7 @@ def write_comparison(
             }
         )
     compare = {
+        "nearfar": "0.1.0",
         "table": table,
         "comparisons": [
             {

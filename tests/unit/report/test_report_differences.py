@@ -2,21 +2,24 @@
 readable.
 """
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 from report_run_folders import write_comparison
 
-from nearfar.cli.compare import _differences
-from nearfar.experiment.table import build_table, compare_pairs
-from nearfar.report.contract import Comparison, TableEntry
+from nearfar.api.across_seeds import build_table, compare_pairs
+from nearfar.cli.compare import _text
 from nearfar.report.differences import differences
 from nearfar.report.formats import signed
 from nearfar.report.groups import Findings, Group, findings
 from nearfar.report.page import render
 from nearfar.report.read import read_source
+from nearfar.report.table import results_table
 from nearfar.report.words import headline
+from nearfar.run_folder.comparison import Difference, TableEntry
+from nearfar.run_folder.records import JudgedBy
 
 SCORES = {
     "a": (0.70, 0.72),
@@ -27,16 +30,18 @@ SCORES = {
     "f": (0.91, 0.95),
 }
 FLOORS = (0.60, 0.61)
+JUDGED_BY = {"name": "linear_probe.top1", "split": "test", "selection": "last"}
+ACCURACY = {
+    "name": "linear_probe.top1",
+    "title": "linear probe",
+    "unit": "fraction",
+    "better": "higher",
+}
 
 
-def results() -> list[dict]:
+def results(like: dict[str, str] = ACCURACY) -> list[dict]:
     def measured(value: float, selection: str | None) -> dict:
-        return {
-            "name": "linear_probe.top1",
-            "split": "test",
-            "selection": selection,
-            "value": value,
-        }
+        return {**like, "split": "test", "selection": selection, "value": value}
 
     return [
         {
@@ -51,14 +56,16 @@ def results() -> list[dict]:
     ]
 
 
-def made_up(tmp_path: Path, seeds: int = 2) -> Findings:
+def made_up(tmp_path: Path, seeds: int = 2, like: dict[str, str] = ACCURACY) -> Findings:
     """Six methods, their table and pairs as `compare` writes them."""
-    measured = [result for result in results() if result["seed"] < seeds]
+    measured = [result for result in results(like) if result["seed"] < seeds]
+    judged_by = JUDGED_BY | {"name": like["name"]}
     runs = findings(read_source([write_comparison(tmp_path / "c", seeds=seeds)])).groups[0].runs
     groups = tuple(Group(method, runs) for method in SCORES)
     table = tuple(TableEntry.model_validate(row) for row in build_table(measured))
-    pairs = tuple(Comparison.model_validate(pair) for pair in compare_pairs(measured, list(SCORES)))
-    return Findings(groups, table, pairs)
+    told = compare_pairs(measured, list(SCORES), judged_by)
+    pairs = tuple(Difference.model_validate(pair) for pair in told)
+    return Findings(groups, table, JudgedBy(**judged_by), (like["name"],), pairs)
 
 
 def test_many_methods_stand_in_a_triangle_the_better_as_the_row(tmp_path):
@@ -76,10 +83,10 @@ def test_many_methods_stand_in_a_triangle_the_better_as_the_row(tmp_path):
                 continue
             assert cell is not None
             better, worse = triangle.names[at], triangle.names[column]
-            assert cell.text == signed(means[better] - means[worse])
+            assert cell.text == signed(means[better] - means[worse], "fraction")
             assert better in cell.title
             assert worse in cell.title
-    pairs = compare_pairs(results(), list(SCORES))
+    pairs = compare_pairs(results(), list(SCORES), JUDGED_BY)
     assert triangle.pairs == triangle.judged == len(pairs) == 21
     assert triangle.larger == sum(pair["larger_than_noise"] for pair in pairs)
     assert 0 < triangle.larger < 21
@@ -121,32 +128,123 @@ def test_few_methods_have_sentences(tmp_path):
     assert len(found.sentences) == 3
 
 
+def compared(methods: list[str], like: dict[str, str] = ACCURACY) -> dict:
+    """compare.json, as far as the command prints it."""
+    judged_by = JUDGED_BY | {"name": like["name"]}
+    return {
+        "data": {"name": "digits", "n_test": 360},
+        "methods": methods,
+        "seeds": 2,
+        "images": dict.fromkeys(methods, 1077),
+        "table": build_table([r for r in results(like) if r["method"] in methods]),
+        "shown": [like["name"]],
+        "judged_by": judged_by,
+        "comparisons": compare_pairs(results(like), methods, judged_by),
+        "left_out": [],
+    }
+
+
+def pairs_told(methods: list[str], like: dict[str, str] = ACCURACY) -> list[str]:
+    lines = _text(compared(methods, like), Path("out")).splitlines()
+    return [line for line in lines if " minus " in line or " pairs in all" in line]
+
+
 def test_the_command_tells_the_pairs_of_the_best_where_there_are_many():
-    table = build_table(results())
-    found = {(row["method"], row["name"], row["selection"]): row for row in table}
-    told = _differences(
-        {"comparisons": compare_pairs(results(), list(SCORES)), "methods": list(SCORES)}, found
-    )
+    told = pairs_told(list(SCORES))
     best = "b"
     assert len(told) == len(SCORES)
     assert all(best in line.split(":")[0].split(" minus ") for line in told[:-1])
     assert told[-1].startswith("15 pairs in all, of which those of b are shown")
     # ten pairs, fifteen with the untrained encoder: the report draws its triangle
-    five = ["a", "b", "c", "d", "e"]
-    told = _differences({"comparisons": compare_pairs(results(), five), "methods": five}, found)
+    told = pairs_told(["a", "b", "c", "d", "e"])
     assert told[-1].startswith("10 pairs in all, of which those of b are shown")
     few = ["a", "b", "c"]
-    told = _differences({"comparisons": compare_pairs(results(), few), "methods": few}, found)
-    assert len(told) == len(list(combinations(few, 2)))
+    assert len(pairs_told(few)) == len(list(combinations(few, 2)))
 
 
 @pytest.mark.parametrize(
     ("difference", "text"), [(0.0004, "0.0"), (-0.0004, "0.0"), (-0.002, "−0.2"), (0.002, "+0.2")]
 )
 def test_a_difference_that_rounds_to_nothing_has_no_sign(difference, text):
-    assert signed(difference) == text
+    assert signed(difference, "fraction") == text
 
 
 def test_the_page_of_few_methods_has_no_triangle(tmp_path):
     source = read_source([write_comparison(tmp_path / "c")])
     assert "triangle" not in render(source, base=tmp_path).partition("</style>")[2]
+
+
+LOSS = {"name": "mine.loss", "title": "my loss", "unit": "nats", "better": "lower"}
+
+
+def test_a_number_in_nats_that_is_better_lower_ranks_the_other_way_on_the_page(tmp_path):
+    found = made_up(tmp_path, like=LOSS)
+    means = {name: sum(values) / 2 for name, values in {**SCORES, "untrained": FLOORS}.items()}
+    told = headline(found)
+    assert told.sentence == (
+        "No method beat the untrained encoder on digits: a, the best, gets 0.710 ± 0.014 nats (my"
+        " loss) on the test images, the untrained encoder 0.605 ± 0.007 nats."
+    )
+    table = results_table(found)
+    assert table is not None
+    assert [row.method for row in table.rows[:-1]] == sorted(SCORES, key=lambda name: means[name])
+    assert [column.title for column in table.columns] == ["My loss, nats"]
+    assert table.rows[0].cells[0].text == "0.710 ± 0.014"
+    assert table.caption.startswith("Measured on ")
+    assert "%" not in table.caption
+    triangle = differences(found).triangle
+    assert triangle is not None
+    assert triangle.names[:2] == ("untrained", "a")
+    cell = triangle.rows[0][0]
+    assert cell is not None
+    assert cell.text == "−0.105"
+    assert cell.title == (
+        "a minus untrained: +0.105 nats (95 % interval +0.036 to +0.174 over seeds): larger than"
+        " the seeds' noise"
+    )
+    assert triangle.what == "how much of the my loss, nats,"
+
+
+def test_a_lower_loss_than_the_untrained_encoder_s_is_a_gain(tmp_path):
+    found = made_up(tmp_path, like=LOSS)
+    floors = tuple(e.model_copy(update={"mean": 1.5}) for e in found.table if e.selection is None)
+    low = replace(found, table=(*(e for e in found.table if e.selection), *floors))
+    told = headline(low)
+    assert told.sentence == (
+        "a won on digits: 0.710 ± 0.014 nats (my loss) on the test images against"
+        " 0.920 ± 0.028 nats for c, which is more than the seeds’ noise."
+    )
+    assert told.details == (
+        "My loss on the last epoch’s encoder, 40 test images, mean ± standard deviation over 2"
+        " seeds. a is 0.210 nats below c (interval +0.072 to +0.348). The untrained encoder gets"
+        " 1.500 ± 0.007 nats; a is 0.790 nats below it."
+    )
+    one = replace(low, groups=low.groups[:1])
+    assert headline(one).sentence == (
+        "On digits, the a encoder gets 0.710 ± 0.014 nats (my loss) on the test images, 0.790 nats"
+        " below the untrained encoder."
+    )
+
+
+def test_the_command_prints_a_number_in_nats_by_its_unit_and_the_lowest_as_the_best():
+    printed = _text(compared(list(SCORES), LOSS), Path("out"))
+    heading, _, untrained, first, *_ = printed.splitlines()
+    assert heading.split("  ")[0] == "test"
+    assert "my loss, nats" in heading
+    assert "my loss, nats, selected epoch" in heading
+    assert "%" not in heading
+    assert untrained.split()[:4] == ["untrained", "0.605", "±", "0.007"]
+    assert first.split()[:4] == ["a", "0.710", "±", "0.014"]
+    told = pairs_told(list(SCORES), LOSS)
+    assert told[-1].startswith("15 pairs in all, of which those of a are shown")
+    assert told[0].startswith("a minus b: -0.230 nats (95 % interval -0.")
+
+
+def test_a_column_is_what_every_method_has():
+    content = compared(["a", "b"])
+    head = {**content["table"][1], "name": "head.top1", "title": "own head"}
+    content |= {"table": [*content["table"], head], "shown": [*content["shown"], "head.top1"]}
+    assert head["method"] == "a"
+    assert "own head" not in _text(content, Path("out"))
+    content["table"].append({**head, "method": "b"})
+    assert "own head" in _text(content, Path("out")).splitlines()[0]

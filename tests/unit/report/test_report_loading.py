@@ -22,6 +22,8 @@ RESNET = {
     "mean": [0.49, 0.48, 0.45],
     "std": [0.25, 0.24, 0.26],
     "eval_crop": 0.9,
+    "store_side": 36,
+    "class_names": [],
 }
 
 

@@ -9,8 +9,8 @@ CPU = torch.device("cpu")
 
 
 def test_the_cost_of_a_row_is_positive_and_of_the_right_order() -> None:
-    encoder = build_encoder("conv4", size=16)
-    cost = row_cost(encoder, size=16, device=CPU)
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 16, 16))
+    cost = row_cost(encoder, device=CPU)
     assert 0 < cost.seconds < 0.1
     # input, and convolution, norm, ReLU and pooling of four stages: at least input and two maps a
     # stage
@@ -20,17 +20,17 @@ def test_the_cost_of_a_row_is_positive_and_of_the_right_order() -> None:
 
 
 def test_a_larger_view_keeps_more_for_the_backward() -> None:
-    small = row_cost(build_encoder("conv4", size=8), size=8, device=CPU)
-    large = row_cost(build_encoder("conv4", size=16), size=16, device=CPU)
+    small = row_cost(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), device=CPU)
+    large = row_cost(build_encoder("conv4", example=torch.zeros(1, 3, 16, 16)), device=CPU)
     assert 3 < large.saved_bytes / small.saved_bytes < 5
     assert large.weight_bytes == small.weight_bytes
 
 
 def test_measuring_leaves_the_encoder_and_torchs_generator_as_they_were() -> None:
-    encoder = build_encoder("conv4", size=8).eval()
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).eval()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     state = torch.get_rng_state()
-    row_cost(encoder, size=8, device=CPU)
+    row_cost(encoder, device=CPU)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
     assert all(parameter.grad is None for parameter in encoder.parameters())
     assert not encoder.training

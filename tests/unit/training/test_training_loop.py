@@ -2,12 +2,15 @@
 number.
 """
 
+import weakref
+
 import pytest
 import torch
 from train_tiny import Recording, tiny_batches, tiny_fit
 
 from nearfar.core.errors import NotFiniteError, NothingToCompareError, TrainingStoppedError
 from nearfar.core.progress import Bar
+from nearfar.core.types import Batch, StepResult
 from nearfar.training.checkpoint import Counters
 from nearfar.training.optimizers import CONSTANT_RATE
 from nearfar.training.schedules import Schedule
@@ -277,3 +280,20 @@ def test_a_batch_with_nothing_to_compare_stops_the_run_and_says_what_to_set() ->
         TrainingStoppedError, match=r"step 1 of 6 .*Recording finds nothing .*want two.*batch_size"
     ):
         tiny_fit(method)
+
+
+def test_a_step_s_batch_is_let_go_before_the_next_one_is_worked_on() -> None:
+    """Views of large batches are what a step's memory holds beside the network."""
+    method = Recording()
+    step, seen = method.step, []
+
+    def watched(batch: Batch) -> StepResult:
+        assert [one() for one in seen] == [None] * len(seen)
+        seen.append(weakref.ref(batch.views[0]))
+        result = step(batch)
+        method.batches[-1] = None
+        return result
+
+    method.step = watched
+    tiny_fit(method)
+    assert len(seen) == 6

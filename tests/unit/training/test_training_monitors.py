@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nearfar.core.types import StepResult
+from nearfar.core.types import Batch, StepResult
 from nearfar.training.monitors import (
     MONITORS,
     MOST_ROWS,
@@ -18,14 +18,17 @@ from nearfar.training.monitors import (
     rows_wanted,
     spread,
 )
+from nearfar.training.observers import Step
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def step(h: Tensor, z: Tensor | None = None) -> StepResult:
-    return StepResult(torch.zeros(()), h, z)
+def step(h: Tensor, z: Tensor | None = None) -> Step:
+    none = torch.zeros(h.shape[1], dtype=torch.int64)
+    batch = Batch((h,), none, none, none, seed=0, epoch=0, progress=0.0)
+    return Step(batch, StepResult(torch.zeros(()), h, z), 0.0, 0.0)
 
 
 def rank_me(rows: Tensor) -> float:

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from nearfar.config.models import MethodConfig
 from nearfar.core.progress import Bar
 from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.data.store import ImageData
 from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
-from nearfar.training.loop import Pace, Row, fit
-from nearfar.training.online_probe import OnlineProbe
+from nearfar.training.loop import Pace, fit
+from nearfar.training.observers import Audience, Observer, Row
 from nearfar.training.schedules import Schedule
 from nearfar.views.making import ViewPlan
 from nearfar.views.policies import named_policy
@@ -43,12 +44,17 @@ def tiny_data(n: int = 16) -> ImageData:
     )
 
 
+def tiny_samples() -> ImageSamples:
+    numbers = {"size": SIZE, "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    view = EvaluationView(crop=1.0, **numbers)
+    plan = ViewPlan(named_policy("digits"), count=2, **numbers)
+    return ImageSamples(tiny_data(), view, torch.device("cpu"), plan)
+
+
 def tiny_batches(**changed: Any) -> Batches:
-    plan = ViewPlan(named_policy("digits"), count=2, size=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)
     settings = {
-        "data": tiny_data(),
+        "samples": tiny_samples(),
         "pool": torch.arange(16),
-        "plan": plan,
         "batch_size": 4,
         "steps_per_epoch": 3,
         "epochs": 2,
@@ -86,7 +92,9 @@ class Recording(Method):
     def __init__(self, dropout: float = 0.0, bad_at: int | None = None, scale: float = 1.0) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            encoder = Encoder(TinyNet(dropout), size=SIZE, architecture="TinyNet")
+            encoder = Encoder(
+                TinyNet(dropout), example=torch.zeros(1, 3, SIZE, SIZE), architecture="TinyNet"
+            )
         super().__init__(encoder, NoConfig(), FACTS)
         self.bad_at = bad_at
         self.scale = scale
@@ -130,7 +138,7 @@ def tiny_fit(
     counters: Counters | None = None,
     bar: Bar | None = None,
     after_epoch: Callable[[Row], None] | None = None,
-    online_probe: OnlineProbe | None = None,
+    observers: tuple[Observer, ...] = (),
     **pace: Any,
 ) -> list[Row]:
     """The rows of metrics of a run of the loop."""
@@ -150,9 +158,7 @@ def tiny_fit(
         optimizer,
         batches or tiny_batches(),
         Pace(**settings),
-        counters=counters or Counters(),
-        bar=bar or Bar(),
-        after_epoch=after_epoch or rows.append,
-        online_probe=online_probe,
+        counters or Counters(),
+        Audience(bar or Bar(), after_epoch or rows.append, observers),
     )
     return rows

@@ -1,0 +1,91 @@
+"""Writes what the docs say of the code: `python docs/generate.py`, from anywhere; with `--check` it
+only says which files are not current, and exits 1 if there are any.
+
+docs/config.md and docs/methods.md as a whole, and the table of policies in docs/views.md.
+"""
+
+import sys
+from pathlib import Path
+
+from method_page import keys_table, markdown_table
+from method_page import page as methods_page
+
+from nearfar.config.models import SECTIONS, Section
+from nearfar.methods import METHODS, method_class
+from nearfar.views.description import described_policies
+
+DOCS = Path(__file__).parent
+OPENING, CLOSING = "<!-- policies -->\n", "<!-- /policies -->\n"
+CONFIG_HEAD = """# Configuration
+
+Every key of a run, generated from the models. Set one with `--set SECTION.KEY=VALUE`, or write sections into a TOML
+file and give it with `--recipe FILE.toml`; flags and `--set` go over the file. "unset" means that nearfar chooses for
+the data at hand, or does without; what it chose stands in the plan and in `run.toml`. Unknown keys are errors.
+
+"""
+
+
+def generated() -> dict[Path, str]:
+    """By file, what it should hold."""
+    return {
+        DOCS / "config.md": config_page(),
+        DOCS / "methods.md": methods_page(),
+        DOCS / "views.md": views_page((DOCS / "views.md").read_text(encoding="utf-8")),
+    }
+
+
+def config_page() -> str:
+    """A table for each section; [method] for each method."""
+    sections = [_section(f"[{name}]", name, model) for name, model in SECTIONS.items()]
+    methods = [
+        _section(f'[method] with name = "{name}"', "method", method_class(name).Config)
+        for name in METHODS
+    ]
+    return CONFIG_HEAD + "\n".join(sections + methods)
+
+
+def _section(title: str, section: str, model: type[Section]) -> str:
+    return f"## {title}\n\n{keys_table(section, model)}"
+
+
+def views_page(text: str) -> str:
+    """The page with its table of policies anew; what stands around it is written by hand."""
+    before, opening, rest = text.partition(OPENING)
+    _, closing, after = rest.partition(CLOSING)
+    if not (opening and closing):
+        raise SystemExit(f"docs/views.md: wants a table between {OPENING!r} and {CLOSING!r}")
+    return before + opening + policies_table() + closing + after
+
+
+def policies_table() -> str:
+    return markdown_table(
+        ["policy", "what happens to each view", "source"],
+        [[f"`{policy.name}`", policy.summary, policy.source] for policy in described_policies()],
+    )
+
+
+def stale() -> list[str]:
+    """Names of the files that are not current."""
+    return [
+        path.name
+        for path, text in generated().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--check"]):
+        print("usage: python docs/generate.py [--check]", file=sys.stderr)
+        return 2
+    if arguments:
+        old = stale()
+        for name in old:
+            print(f"docs/{name} is not current: python docs/generate.py", file=sys.stderr)
+        return 1 if old else 0
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

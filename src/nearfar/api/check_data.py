@@ -1,0 +1,63 @@
+"""`nearfar check DATA`: what the data room finds, and which methods fit."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+from nearfar.api.request import Data
+from nearfar.core.errors import DataError
+from nearfar.core.progress import Progress
+from nearfar.core.types import DataFacts
+from nearfar.data.check import Finding, findings, in_order, look
+from nearfar.data.sources import open_source
+from nearfar.experiment.choices import choose_size
+from nearfar.experiment.refusals import refuse_unfit
+from nearfar.methods import METHODS, method_class
+
+
+def check_data(data: Data, progress: Progress) -> list[dict[str, Any]]:
+    """Findings as code, severity and text, the methods that fit last. UserError: no data to be had.
+
+    What `nearfar train` would refuse is an error, unless it is only the method that asks for other
+    data.
+    """
+    listing = open_source(data)
+    seen = look(listing, progress)
+    facts = seen.facts(choose_size(None, listing.side))
+    found = [*_possible(findings(seen), facts, listing.source), *_fit(facts, listing.source)]
+    return [asdict(finding) for finding in in_order(found)]
+
+
+def _refusal(method: str, facts: DataFacts, source: str, *, balanced: bool = False) -> str | None:
+    try:
+        refuse_unfit(method, method_class(method), facts, source, balanced=balanced)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _possible(found: list[Finding], facts: DataFacts, source: str) -> Iterator[Finding]:
+    """Balanced batches are advised to methods that can have them."""
+    takers = [name for name in METHODS if _refusal(name, facts, source, balanced=True) is None]
+    for finding in found:
+        if finding.code != "balanced_advised":
+            yield finding
+        elif takers:
+            yield replace(finding, text=f"{finding.text} (for {', '.join(takers)})")
+
+
+def _fit(facts: DataFacts, source: str) -> Iterator[Finding]:
+    refusals = {name: _refusal(name, facts, source) for name in METHODS}
+    unsuited = {
+        name: reason
+        for name in METHODS
+        if (reason := method_class(name).why_not(facts)) is not None
+    }
+    for name, reason in unsuited.items():
+        yield Finding("method_fits_not", "note", f"{name} {reason}")
+    for text in dict.fromkeys(
+        reason for name, reason in refusals.items() if reason and name not in unsuited
+    ):
+        yield Finding("refused", "error", text)
+    fitting = [name for name, reason in refusals.items() if reason is None]
+    yield Finding("methods_fit", "note", f"methods that fit: {', '.join(fitting) or 'none'}")

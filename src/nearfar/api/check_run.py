@@ -1,0 +1,45 @@
+"""`nearfar check RUN`: the doctor's verdicts on a run folder, whole, interrupted or stopped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nearfar.evaluate.case import Verdict
+from nearfar.evaluate.doctor import healthy_line, judge
+from nearfar.experiment.watch import known_of
+from nearfar.methods import METHODS, method_class
+from nearfar.run_folder import names
+from nearfar.run_folder.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`healthy` is the line to say where there is no verdict."""
+
+    verdicts: list[Verdict]
+    healthy: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"verdicts": [verdict.as_json() for verdict in self.verdicts]}
+
+
+def check_run(path: str | Path) -> Checked:
+    """Judges what stands in the folder. RunError: a file is damaged."""
+    folder = RunFolder(Path(path).expanduser())
+    rows = [row.numbers for row in folder.read_metrics()]
+    sections = folder.read_config()
+    labeled = _labeled(folder, str(sections.get("method", {}).get("name", "")))
+    width = folder.read_encoder_file().width if folder.has(names.ENCODER_JSON) else None
+    known = known_of(sections, width, folder.read_stopped(), labeled=labeled)
+    return Checked(judge(rows, known), healthy_line(rows, known))
+
+
+def _labeled(folder: RunFolder, method: str) -> bool:
+    """Whether the method learns from labels. One of the user's own is not imported: results.json
+    says it, if there.
+    """
+    if method in METHODS:
+        return method_class(method).needs_labels
+    if not folder.has(names.RESULTS):
+        return True
+    return folder.read_results().train.needs_labels is not False

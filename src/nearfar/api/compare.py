@@ -1,0 +1,217 @@
+"""`nearfar compare`, `nearfar demo`: several methods at equal budget, several seeds, one table, one
+report.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from nearfar.api.across_seeds import summarize
+from nearfar.api.fitting import ALL, checked_methods, fitting, left_line, still_fitting
+from nearfar.api.request import (
+    Data,
+    Place,
+    Request,
+    make_fabric,
+    make_request,
+    name_of_method,
+    shown,
+)
+from nearfar.api.train import finished
+from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.progress import Progress
+from nearfar.data.listing import Listing
+from nearfar.data.sources import open_source
+from nearfar.data.store import ImageData
+from nearfar.data.store import load as load_data
+from nearfar.experiment.encoding import example_of, make_encoder, same_start
+from nearfar.experiment.page import write_comparison
+from nearfar.experiment.planning import planned
+from nearfar.experiment.run import execute
+from nearfar.experiment.running import Job
+from nearfar.experiment.setup import Setup
+from nearfar.methods.base import Method
+from nearfar.nn.encoders import Encoder
+from nearfar.report.formats import images_of_each
+from nearfar.run_folder import names
+from nearfar.run_folder.choosing import check_free, free_folder, latest_folder, part_of
+from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.records import Measurement, Results
+
+DEMO_METHODS = "cross_entropy,supcon,simclr"
+DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A complete comparison: its folder, and the content of compare.json."""
+
+    path: Path
+    results: dict[str, Any]
+
+
+def compare(
+    data: Data,
+    *,
+    methods: str | Sequence[str | type[Method]],
+    seeds: int = 3,
+    encoder: str | nn.Module | None = None,
+    epochs: int | None = None,
+    recipe: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    smoke: bool = False,
+    quiet: bool = False,
+    command: str | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Trains each of `methods` with the seeds 0 ... seeds-1 at equal epochs; "a,b" or ["a", "b"];
+    "all" that fit. An interrupt loses no complete run.
+
+    `comparison.results` is the content of compare.json; for the rest see `train`.
+    """
+    asked = methods.split(",") if isinstance(methods, str) else methods
+    named = [str(name_of_method(method)).strip() for method in asked]
+    chosen = [name for name in named if name]
+    called = f"nearfar.compare({shown(data)}, methods={chosen!r}, seeds={seeds}, ...)"
+    request = make_request(
+        data,
+        {"train.epochs": epochs, **settings},
+        place=Place(Path(out) if out is not None else None, resume, force),
+        recipe=recipe,
+        encoder=encoder,
+        smoke=smoke,
+        command=command or called,
+    )
+    return _compare(request, chosen, seeds, Progress(quiet=quiet))
+
+
+def demo(
+    *, methods: str | Sequence[str] = DEMO_METHODS, recipe: str | Path | None = None, **asked: Any
+) -> Comparison:
+    """A comparison on the embedded digits, at settings that suit them; a recipe has its own."""
+    usual = {} if recipe is not None else DEMO
+    given = {key: value for key, value in asked.items() if value is not None}
+    return compare("digits", methods=methods, recipe=recipe, **{**usual, **given})
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Every method with every seed, in the order in which they are trained."""
+
+    setups: Mapping[str, Setup]
+    seeds: int
+    images: ImageData
+    out: Path
+    request: Request
+    fabric: Fabric
+    example: Tensor  # of what encoders are shown
+    planned: dict[str, Encoder]  # the one that the plan was made with, for the run of its method
+
+    def __iter__(self) -> Iterator[tuple[Setup, RunFolder]]:
+        for seed in range(self.seeds):
+            for method, setup in self.setups.items():
+                folder = RunFolder(self.out / part_of(method) / f"seed{seed}")
+                yield setup.with_seed(seed), folder
+
+    def encoder(self, setup: Setup) -> Encoder:
+        """Before training; what it returns once is the caller's alone."""
+        if setup.seed == 0 and setup.method_name in self.planned:
+            return self.planned.pop(setup.method_name)
+        return make_encoder(setup, self.example, self.request.module)
+
+    def __len__(self) -> int:
+        return self.seeds * len(self.setups)
+
+
+def _compare(
+    request: Request, methods: Sequence[str], seeds: int, progress: Progress
+) -> Comparison:
+    configs = checked_methods(request, methods, seeds)
+    listing = open_source(request.data)
+    fabric, refuse = make_fabric(), ALL not in methods
+    setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
+    out = _chosen(request.place, listing)
+    progress.say(f"nearfar compare on {listing.name}")
+    first = next(iter(setups.values()))
+    example = example_of(first.size, first.config.data.eval_crop, listing)
+    widest = max(setups.values(), key=lambda setup: setup.views.count)
+    encoder = make_encoder(widest, example, request.module)
+    where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
+    runs = len(setups) * seeds
+    for line in planned(widest, listing, encoder, fabric.device, f"{where} {out}", runs=runs):
+        progress.say(f"  {line}")
+    for left in left_out:
+        progress.say(f"  left out   {left_line(left)}")
+    strict = first.config.data.strict
+    images = load_data(listing, view_size=first.size, strict=strict, progress=progress)
+    setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
+    whole = RunFolder(out)
+    if request.place.force:
+        whole.clear()
+    ready = {widest.method_name: encoder}
+    todo = _Runs(setups, seeds, images, out, request, fabric, example, ready)
+    results = _train_all(todo, progress)
+    summary = summarize(
+        results,
+        methods=list(setups),
+        seeds=seeds,
+        left_out=left_out,
+        runs=[str(folder.path.relative_to(out)) for _, folder in todo],
+        command=request.command,
+        report=str(out / names.REPORT),
+    )
+    write_comparison(whole, summary)
+    return Comparison(out, summary.as_json())
+
+
+def _chosen(place: Place, listing: Listing) -> Path:
+    """RunError: what is there may not be used."""
+    out = place.out or (latest_folder if place.resume else free_folder)(listing.name, "compare")
+    check_free(out, resume=place.resume, force=place.force, comparison=True)
+    return out
+
+
+def _who(setups: Mapping[str, Setup], seeds: int) -> str:
+    trained = images_of_each({name: setup.images for name, setup in setups.items()})
+    return f"{', '.join(setups)} x {seeds} seed(s){f', {trained}' if trained else ''}"
+
+
+def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
+    floors: dict[str, tuple[Measurement, ...]] = {}
+    results = []
+    for number, (setup, folder) in enumerate(runs, start=1):
+        resume = runs.request.place.resume
+        if resume and (done := finished(folder, setup)) is not None:
+            results.append(done)
+            continue
+        progress.say(f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed}")
+        encoder = runs.encoder(setup)
+        job = Job(
+            setup,
+            runs.images,
+            folder,
+            runs.request.command,
+            runs.fabric,
+            encoder,
+            alone=False,
+            resume=resume,
+        )
+        start = same_start(setup)
+        try:
+            result = execute(job, progress, floors.get(start))
+        except (KeyboardInterrupt, TrainingStoppedError) as stop:
+            complete = f"{len(results)} of {len(runs)} runs are complete in {runs.out}"
+            how = f"{complete}; continue with the same command and --out {runs.out} --resume"
+            if isinstance(stop, TrainingStoppedError):
+                raise TrainingStoppedError(f"{stop}; {how}") from stop
+            progress.say(how)
+            raise
+        floors[start] = result.untrained
+        results.append(result)
+    return results

@@ -1,0 +1,141 @@
+"""Which methods a comparison is made of: checked, fitting the data, with batches of one size."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from nearfar.api.request import Request
+from nearfar.config.loading import Sections, merge
+from nearfar.config.models import RunConfig
+from nearfar.config.problems import nearest
+from nearfar.core.errors import ConfigError, DataError, UserError
+from nearfar.core.own import is_own
+from nearfar.core.progress import Progress
+from nearfar.data.listing import Listing
+from nearfar.data.store import ImageData
+from nearfar.experiment.configuration import check_config
+from nearfar.experiment.resolve import refuse_unread, resolve
+from nearfar.experiment.setup import Setup
+from nearfar.methods import METHODS, method_class
+from nearfar.run_folder.comparison import LeftOut
+
+ALL = "all"
+
+
+def checked_methods(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
+    """A checked configuration of each method; `method.KEY` settings reach the methods that have
+    that key. ConfigError with all that is wrong.
+    """
+    asked = dict.fromkeys([*METHODS, *methods] if ALL in methods else methods)
+    names = [name for name in asked if name in METHODS or is_own(name)]
+    shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
+    problems = _misasked(request, methods, seeds)
+    fields, faulty = {}, None
+    for name in names:
+        try:
+            fields[name] = set(method_class(name).Config.model_fields)
+        except UserError as error:
+            problems.append(str(error))
+            faulty = error
+    known = sorted(set().union(*fields.values()))
+    if faulty is None:
+        problems += [
+            f"method.{key}: unknown key{nearest(key, known)}" for key in shared if key not in known
+        ]
+    rest: Sections = {k: v for k, v in request.sections.items() if k != "method"}
+    configs = {}
+    for name in fields:
+        own = [("method", key, value) for key, value in shared.items() if key in fields[name]]
+        try:
+            configs[name] = check_config(merge(rest, [("method", "name", name), *own]))
+        except ConfigError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    if problems:
+        raise ConfigError(problems) from faulty
+    return configs
+
+
+def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]:
+    """What is wrong with the methods and seeds, and settings that a comparison would pass over."""
+    unknown = [name for name in methods if name not in (*METHODS, ALL) and not is_own(name)]
+    own = "; want a name that `nearfar methods` lists, or MODULE:CLASS of yours"
+    problems = [
+        f'--methods: no method "{name}"{nearest(name, list(METHODS)) or own}' for name in unknown
+    ]
+    if not methods:
+        problems.append(f"--methods: want at least one of {', '.join(METHODS)}, or {ALL}; got none")
+    if seeds < 1:
+        problems.append(f"--seeds: want at least 1, got {seeds}")
+    if "seed" in request.sections.get("train", {}):
+        problems.append(
+            "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by"
+            " --seeds"
+        )
+    if "name" in request.sections.get("method", {}):
+        problems.append("method.name: a comparison's methods are given by --methods; leave it out")
+    return problems
+
+
+def fitting(
+    configs: Mapping[str, RunConfig],
+    listing: Listing,
+    device: torch.device,
+    request: Request,
+    *,
+    refuse: bool,
+) -> tuple[dict[str, Setup], list[LeftOut]]:
+    """Decided runs, a default batch the same in all, and the methods that do not fit with their
+    reason. DataError: none fits, or one does not and that is refused.
+    """
+    setups, left_out, module = {}, [], request.encoder_name
+    for name, config in configs.items():
+        try:
+            setups[name] = resolve(config, listing, device, encoder_name=module)
+        except DataError as error:
+            if refuse:
+                raise
+            left_out.append(LeftOut(method=name, reason=_reason(name, error)))
+    if not setups:
+        raise DataError(f"no method fits {listing.source}: {left_line(left_out[0])}")
+    smallest = min(setup.images for setup in setups.values())
+    return {
+        name: resolve(configs[name], listing, device, encoder_name=module, batch_for=smallest)
+        for name in setups
+    }, left_out
+
+
+def still_fitting(
+    setups: Mapping[str, Setup],
+    images: ImageData,
+    left_out: list[LeftOut],
+    progress: Progress,
+    *,
+    refuse: bool,
+) -> dict[str, Setup]:
+    """The runs on what could be decoded; those that fit no longer join `left_out`, where that is
+    not refused.
+    """
+    found = {}
+    for name, setup in setups.items():
+        facts = images.facts(setup.size)
+        try:
+            refuse_unread(setup, facts)
+        except DataError as error:
+            if refuse or setup.method.why_not(facts) is None:
+                raise
+            left_out.append(LeftOut(method=name, reason=_reason(name, error)))
+            progress.say(f"  left out   {left_line(left_out[-1])}")
+        else:
+            found[name] = setup.with_facts(facts)
+    if not found:
+        raise DataError(f"no method fits {images.source}: {left_line(left_out[-1])}")
+    return found
+
+
+def left_line(left: LeftOut) -> str:
+    return f"{left.method}: {left.reason}"
+
+
+def _reason(name: str, error: DataError) -> str:
+    """Why a method is left out, without its name, which stands beside it."""
+    return str(error).removeprefix(f"{name} ")

@@ -1,0 +1,197 @@
+"""A trained run as a product: embed and classify images, or take the encoder."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nearfar.core.errors import DataError, RunError
+from nearfar.core.progress import Progress
+from nearfar.core.types import StoredImages
+from nearfar.data.datasets import rgb_pixels
+from nearfar.data.decoding import Broken, decode
+from nearfar.data.samples import EvaluationView
+from nearfar.evaluate.classifier import Classifier
+from nearfar.experiment.encoding import example_of
+from nearfar.experiment.train_classifier import read_classifier
+from nearfar.nn.building import build_encoder, encoder_names
+from nearfar.nn.encoders import Encoder
+from nearfar.run_folder import names
+from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.records import EncoderFile
+from nearfar.views.compiling import compile_kernels
+
+IMAGES_A_CALL = 256
+
+
+@dataclass(frozen=True)
+class Predictions:
+    classes: NDArray[np.int64]  # (n,)
+    probabilities: NDArray[np.float64]  # (n, C), rows sum to 1
+    class_names: tuple[str, ...]
+
+
+@final
+class Model:
+    """What `nearfar.load(run)` returns. `encoder` is the network in float32 and evaluation mode."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        view: EvaluationView,
+        store_side: int,
+        class_names: tuple[str, ...],
+        classifier: Classifier | None,
+        path: Path,
+        finetuned: Encoder | None = None,
+    ) -> None:
+        self.encoder = encoder.eval()
+        self.view = view
+        self.store_side = store_side
+        self.class_names = class_names
+        self._classifier = classifier
+        self._path = path
+        self._finetuned = finetuned.eval() if finetuned is not None else None
+
+    def embed(self, images: Any) -> NDArray[np.float32]:
+        """(n, E) float32. `images`: a sequence of PIL images, paths or uint8 arrays (H, W[, 3]), or
+        one array (n, H, W, 3). DataError: an image that cannot be read, by name.
+        """
+        return self._represent(self.encoder, images)
+
+    def predict(self, images: Any) -> Predictions:
+        """Classes by the run's classifier, for what `embed` takes: by the classifier stage where
+        there was one (on its fine-tuned encoder, if it has one), else by the linear probe.
+        RunError: the run has no classifier.
+        """
+        self._want_classifier()
+        return self._classified(self._represent(self._finetuned or self.encoder, images))
+
+    def classify(self, embeddings: NDArray[np.float32]) -> Predictions:
+        """Classes of representations (n, E) that `embed` gave. RunError: the run has no classifier,
+        or one that goes with a fine-tuned encoder.
+        """
+        self._want_classifier()
+        if self._finetuned is not None:
+            raise RunError(
+                f"{self._path}: its classifier reads the fine-tuned encoder, not what embed gives;"
+                " use predict(images)"
+            )
+        return self._classified(embeddings)
+
+    def _classified(self, embeddings: NDArray[np.float32]) -> Predictions:
+        shares = self._want_classifier().probabilities(embeddings)
+        return Predictions(shares.argmax(axis=1), shares, self.class_names)
+
+    def _want_classifier(self) -> Classifier:
+        if self._classifier is None:
+            raise RunError(
+                f"{self._path} has no {names.CLASSIFIER}: it was trained without labels, or"
+                " interrupted before its probe; train it to the end, or fit one by `nearfar probe"
+                f" {self._path} --data LABELED`"
+            )
+        return self._classifier
+
+    def _represent(self, encoder: Encoder, images: Any) -> NDArray[np.float32]:
+        parts = []
+        for stored in self._stored(images):
+            with torch.inference_mode():
+                out: Tensor = encoder(self.view.make(stored))
+            parts.append(out.numpy())
+        return np.concatenate(parts) if parts else np.empty((0, encoder.width), np.float32)
+
+    def _stored(self, images: Any) -> Iterator[StoredImages]:
+        if isinstance(images, np.ndarray) and images.ndim != 4:
+            raise DataError(
+                f"want several images, as a list or an array (n, H, W, 3), got shape {images.shape}"
+            )
+        if isinstance(images, str | Path):
+            images = [images]
+        for start in range(0, len(images), IMAGES_A_CALL):
+            yield self._squares(images[start : start + IMAGES_A_CALL], start)
+
+    def _squares(self, images: Sequence[Any], start: int) -> StoredImages:
+        decoded = []
+        for number, image in enumerate(images, start=start):
+            raw = (
+                Path(image)
+                if isinstance(image, str | Path)
+                else rgb_pixels(image, f"image {number}")
+            )
+            one = decode(raw, self.store_side)
+            if isinstance(one, Broken):
+                raise DataError(
+                    f"{image if isinstance(image, str | Path) else f'image {number}'}: {one.reason}"
+                )
+            decoded.append(one)
+        return StoredImages(
+            torch.from_numpy(np.stack([one.square for one in decoded])),
+            torch.from_numpy(np.stack([one.half for one in decoded])),
+            torch.tensor([(one.width, one.height) for one in decoded]),
+        )
+
+
+def open_run(run: Path, progress: Progress) -> Model:
+    """`load` for a command: the view kernels stand ready too, and a wait for them is announced."""
+    model = load(run)
+    compile_kernels(progress)
+    return model
+
+
+def load(run: str | Path, module: nn.Module | None = None) -> Model:
+    """The model of a run folder. Nothing of the folder is executed: weights are safetensors, the
+    rest is JSON.
+
+    `module`: a network like the one that was trained, where that was the user's own.
+    RunError: a file is missing, cut short, or does not fit.
+    """
+    folder = RunFolder(Path(run))
+    about = folder.read_encoder_file()
+    encoder = _network(about, module, folder)
+    view = EvaluationView(about.input_size, about.eval_crop, about.mean, about.std)
+    _fill(encoder, folder, names.ENCODER)
+    found = read_classifier(folder, encoder.width, len(about.class_names))
+    classifier, is_finetuned = found if found is not None else (None, False)
+    finetuned = None
+    if is_finetuned:
+        finetuned = copy.deepcopy(encoder)
+        _fill(finetuned, folder, names.ENCODER_FINETUNED)
+    return Model(
+        encoder, view, about.store_side, about.class_names, classifier, folder.path, finetuned
+    )
+
+
+def _network(about: EncoderFile, module: nn.Module | None, folder: RunFolder) -> Encoder:
+    name, example = about.architecture, example_of(about.input_size, about.eval_crop)
+    if about.library == "user":
+        if module is None:
+            raise RunError(
+                f"{folder.path} was trained with your own {name}; give one:"
+                " nearfar.load(run, module=...)"
+            )
+        return Encoder(module, example=example, architecture=name)
+    # a folder from someone else may name anything
+    if name.partition(".")[0] not in encoder_names():
+        raise RunError(
+            f"{folder.path / names.ENCODER_JSON}: no encoder is called {name!r}; train again with"
+            " --force"
+        )
+    with torch.random.fork_rng(devices=[]):
+        return build_encoder(name, example=example, stem="small" if about.stem else "own")
+
+
+def _fill(encoder: Encoder, folder: RunFolder, name: str) -> None:
+    state = folder.read_tensors(name)
+    try:
+        encoder.net.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise RunError(
+            f"{folder.path / name} does not fit {encoder.architecture}: {reason}"
+        ) from error

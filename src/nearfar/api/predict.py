@@ -1,0 +1,93 @@
+"""`nearfar predict`: a run's classifier applied to images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nearfar.api.model import Model, open_run
+from nearfar.core.errors import DataError
+from nearfar.core.progress import Progress
+
+TOP = 5
+IMAGE_ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".ppm",
+    ".avif",
+    ".jp2",
+)
+
+
+def predict(run: Path, images: Sequence[Path], *, quiet: bool = False) -> dict[str, Any]:
+    """Class, probability and the five likeliest of each image; folders are searched for images.
+
+    Images that cannot be read are listed as `unreadable`. DataError: all of them.
+    """
+    progress = Progress(quiet=quiet)
+    model = open_run(run, progress)
+    paths = [found for image in images for found in _images_of(image)]
+    predictions: list[dict[str, Any]] = []
+    unreadable: list[dict[str, str]] = []
+    with progress.bar(len(paths), "predicting") as bar:
+        for start in range(0, len(paths), 64):
+            part = paths[start : start + 64]
+            try:
+                predictions += _predicted(model, part)
+            except DataError:
+                _predict_each(model, part, predictions, unreadable)
+            bar.advance(len(part))
+    if not predictions:
+        lines = "\n  ".join(f"{bad['path']}: {bad['reason']}" for bad in unreadable[:10])
+        raise DataError(
+            f"want at least one image that can be read, got none of {len(paths)}\n  {lines}"
+        )
+    return {"predictions": predictions, "unreadable": unreadable}
+
+
+def _predict_each(
+    model: Model,
+    paths: Sequence[Path],
+    predictions: list[dict[str, Any]],
+    unreadable: list[dict[str, str]],
+) -> None:
+    """One by one, where some of them cannot be read."""
+    for path in paths:
+        try:
+            predictions += _predicted(model, [path])
+        except DataError as error:
+            unreadable.append({"path": str(path), "reason": str(error).removeprefix(f"{path}: ")})
+
+
+def _predicted(model: Model, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    found = model.predict(list(paths))
+    rows = []
+    for path, shares in zip(paths, found.probabilities, strict=True):
+        order = np.argsort(-shares, kind="stable")[:TOP]
+        top = [[found.class_names[i], float(shares[i])] for i in order]
+        rows.append({"path": str(path), "class": top[0][0], "probability": top[0][1], "top": top})
+    return rows
+
+
+def _images_of(path: Path) -> list[Path]:
+    if not path.exists():
+        raise DataError(f"{path}: want an image or a folder of images, got no such file")
+    if path.is_file():
+        return [path]
+    found = sorted(
+        p
+        for p in path.rglob("*")
+        if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")
+    )
+    if not found:
+        raise DataError(
+            f"{path}: want images ({', '.join(IMAGE_ENDINGS)}), got none in this folder"
+        )
+    return found

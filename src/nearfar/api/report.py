@@ -1,0 +1,17 @@
+"""`nearfar report`: the page of one or several runs, written again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nearfar.api.embed import refuse_existing
+from nearfar.report import write_report
+from nearfar.run_folder import names
+
+
+def report(runs: Sequence[Path], out: Path | None = None, *, force: bool = False) -> Path:
+    """Where it was written: `out`, or report.html in the first folder, which is the run's own and
+    is replaced. UserError: `out` is there and `force` is not; RunError: no run, or a broken file.
+    """
+    if out is not None:
+        refuse_existing(out, force=force)
+    return write_report(runs, out or runs[0] / names.REPORT)

@@ -1,0 +1,168 @@
+"""`nearfar train`, and `nearfar.train`: one method, one seed, one run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nearfar.api.model import Model, load
+from nearfar.api.request import (
+    Data,
+    Place,
+    Request,
+    make_fabric,
+    make_request,
+    name_of_method,
+    shown,
+)
+from nearfar.core.errors import RunError
+from nearfar.core.progress import Progress
+from nearfar.data.sources import open_source
+from nearfar.data.store import load as load_data
+from nearfar.experiment.configuration import check_config
+from nearfar.experiment.encoding import example_of, make_encoder
+from nearfar.experiment.page import write_page
+from nearfar.experiment.planning import planned
+from nearfar.experiment.resolve import refuse_unread, resolve
+from nearfar.experiment.run import execute
+from nearfar.experiment.running import Job
+from nearfar.experiment.setup import Setup
+from nearfar.methods.base import Method
+from nearfar.run_folder import names
+from nearfar.run_folder.choosing import check_free, free_folder, latest_folder
+from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.records import Results
+
+DEFAULT_METHOD = "supcon"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A complete run: its folder, and the content of results.json."""
+
+    path: Path
+    results: dict[str, Any]
+
+    def load(self) -> Model:
+        return load(self.path)
+
+
+def train(
+    data: Data,
+    *,
+    method: str | type[Method] | None = None,
+    encoder: str | nn.Module | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    recipe: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    smoke: bool = False,
+    quiet: bool = False,
+    command: str | None = None,
+    **settings: Any,
+) -> Run:
+    """Trains an encoder, freezes and probes it, and writes a run folder: `run.results`, `run.path`,
+    `run.load()`.
+
+    `data`: a name ("digits"), a folder, an archive, or a torch `Dataset` of (image, label).
+    `method` (default "supcon"): a name that `nearfar methods` lists, or your own: a subclass of
+    `nearfar.Method` at the top of a module, or "module:Class". `encoder`: "conv4", a timm name, or
+    an `nn.Module` from (R, 3, size, size) to (R, E), which is copied. `recipe`: a TOML file of
+    settings; what is given here goes over it. Other settings go by their place in the
+    configuration: `**{"method.temperature": 0.1}`. `out`, `resume`, `force`, `smoke`, `quiet` are
+    the command's; `command` is what results.json says the run was asked by. Raises NearfarError
+    (`UserError` for what the caller can mend), KeyboardInterrupt with a usable run left behind.
+    """
+    name = name_of_method(method)
+    by = f"method={name or DEFAULT_METHOD!r}, seed={seed or 0}"
+    request = make_request(
+        data,
+        {"method.name": name, "train.epochs": epochs, "train.seed": seed, **settings},
+        place=Place(Path(out) if out is not None else None, resume, force),
+        usual={"method.name": DEFAULT_METHOD},
+        recipe=recipe,
+        encoder=encoder,
+        smoke=smoke,
+        command=command or f"nearfar.train({shown(data)}, {by}, ...)",
+    )
+    return _train(request, Progress(quiet=quiet))
+
+
+def _train(request: Request, progress: Progress) -> Run:
+    """Checks everything, says the plan, trains, probes, writes the report. UserError before
+    anything is written.
+    """
+    config = check_config(request.sections)
+    listing = open_source(request.data)
+    fabric = make_fabric()
+    setup = resolve(config, listing, fabric.device, encoder_name=request.encoder_name)
+    folder = RunFolder(_chosen(request.place, listing.name, setup.method_name))
+    place = request.place
+    check_free(folder.path, resume=place.resume, force=place.force, comparison=False)
+    if place.resume and (done := finished(folder, setup)) is not None:
+        progress.say(f"{folder.path} is complete already; nothing to train")
+        if not folder.has(names.REPORT):
+            write_page(folder)
+        return Run(folder.path, done.as_json())
+    example = example_of(setup.size, config.data.eval_crop, listing)
+    encoder = make_encoder(setup, example, request.module)
+    progress.say(f"nearfar {setup.method_name} on {listing.name}")
+    for line in planned(setup, listing, encoder, fabric.device, f"run folder {folder.path}"):
+        progress.say(f"  {line}")
+    images = load_data(listing, view_size=setup.size, strict=config.data.strict, progress=progress)
+    facts = images.facts(setup.size)
+    refuse_unread(setup, facts)
+    if place.force:
+        folder.clear()
+    job = Job(
+        setup.with_facts(facts),
+        images,
+        folder,
+        request.command,
+        fabric,
+        encoder,
+        resume=place.resume,
+    )
+    results = execute(job, progress)
+    write_page(folder)
+    return Run(folder.path, results.as_json())
+
+
+def _chosen(place: Place, data: str, method: str) -> Path:
+    if place.out is not None:
+        return place.out
+    return (latest_folder if place.resume else free_folder)(data, method)
+
+
+def finished(folder: RunFolder, setup: Setup) -> Results | None:
+    """The results of a run that is complete already, with all its files.
+
+    RunError: the folder holds another configuration.
+    """
+    if not folder.has(names.RUN_TOML):
+        return None
+    stored, asked = folder.read_config(), setup.config.sections()
+    differing = [
+        f"{section}.{key} ({stored.get(section, {}).get(key)} there,"
+        f" {asked.get(section, {}).get(key)} now)"
+        for section in sorted({*stored, *asked})
+        for key in sorted({*stored.get(section, {}), *asked.get(section, {})})
+        if stored.get(section, {}).get(key) != asked.get(section, {}).get(key)
+    ]
+    if differing:
+        raise RunError(
+            f"--resume: {folder.path} was begun with other settings: {', '.join(differing)}; "
+            "give the same ones, or replace it with --force"
+        )
+    if not folder.has(names.RESULTS):
+        return None
+    results = folder.read_results()
+    needed = [names.ENCODER, names.ENCODER_JSON]
+    if setup.classifier is not None or results.confusion is not None:
+        needed.append(names.CLASSIFIER)
+    if setup.classifier is not None and setup.classifier.finetuned:
+        needed.append(names.ENCODER_FINETUNED)
+    return results if results.complete and all(folder.has(name) for name in needed) else None

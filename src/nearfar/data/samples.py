@@ -1,0 +1,161 @@
+"""What training and evaluation need of samples, whatever a sample is: here images and rows of
+features.
+
+Letters: V views, B samples, S side of a view (px), E features of a row.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol, final, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor
+
+from nearfar.core.types import DataFacts, StoredImages
+from nearfar.data.listing import facts_of, rows_of
+from nearfar.data.store import ImageData
+from nearfar.views.kernels import Unit
+from nearfar.views.making import ViewPlan, evaluation_view, make_views
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A data set as training and evaluation see it: rows 0 to n - 1, their views, their labels.
+
+    Another kind of data (text, sound, series, tables) needs a class of this form, and encoders that
+    take what it makes.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labels(self) -> Int64[Tensor, " n"]:
+        """-1: none."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    def facts(self) -> DataFacts:
+        """What methods are told of the data."""
+
+    def __len__(self) -> int: ...
+
+    def split(self, name: str) -> Int64[Tensor, " rows"]:
+        """Row numbers of "train", "val", "test" or "unlabeled"."""
+
+    def views(
+        self,
+        index: Int64[Tensor, " batch"],
+        draw: Int64[Tensor, " batch"],
+        *,
+        seed: int,
+        epoch: int,
+    ) -> tuple[Float[Tensor, "_ batch ..."], ...]:
+        """The views of these rows, a tensor (V, B, ...) for each view group, on the device. `draw`:
+        how often each row was drawn before in this epoch. The same arguments give the same views.
+        """
+
+    def evaluation_input(self, index: Int64[Tensor, " batch"]) -> Float[Tensor, "batch ..."]:
+        """These rows as a frozen encoder is shown them, on the device. No randomness."""
+
+
+@dataclass(frozen=True)
+class EvaluationView:
+    """How an image is shown to a frozen encoder: centered square, resized, normalized."""
+
+    size: int
+    crop: float
+    mean: Unit
+    std: Unit
+
+    def make(self, stored: StoredImages) -> Float[Tensor, "batch 3 size size"]:
+        return evaluation_view(stored, size=self.size, crop=self.crop, mean=self.mean, std=self.std)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ImageSamples:
+    """Stored images. Without a `plan` an image has one view, in which it is evaluated."""
+
+    data: ImageData
+    view: EvaluationView
+    device: torch.device
+    plan: ViewPlan | None = None
+
+    @property
+    def name(self) -> str:
+        return self.data.name
+
+    @property
+    def labels(self) -> Int64[Tensor, " n"]:
+        return self.data.labels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.data.class_names
+
+    def facts(self) -> DataFacts:
+        facts = self.data.facts(self.view.size)
+        return replace(facts, mean=self.view.mean, std=self.view.std)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def split(self, name: str) -> Int64[Tensor, " rows"]:
+        return self.data.split(name)
+
+    def views(
+        self,
+        index: Int64[Tensor, " batch"],
+        draw: Int64[Tensor, " batch"],
+        *,
+        seed: int,
+        epoch: int,
+    ) -> tuple[Float[Tensor, "_ batch 3 _ _"], ...]:
+        if self.plan is None:
+            return (self.evaluation_input(index)[None],)
+        stored = self._stored(index)
+        return make_views(stored, self.plan, seed=seed, epoch=epoch, index=index, draw=draw)
+
+    def evaluation_input(self, index: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 _ _"]:
+        return self.view.make(self._stored(index))
+
+    def _stored(self, index: Int64[Tensor, " batch"]) -> StoredImages:
+        return self.data.rows(index).to(self.device)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FeatureSamples:
+    """Rows of features, each its only view. They are kept on the device of `rows`."""
+
+    name: str
+    rows: Float[Tensor, "n embed"]
+    labels: Int64[Tensor, " n"]
+    splits: Shaped[np.ndarray, " n"]  # names of splits
+    class_names: tuple[str, ...]
+
+    def facts(self) -> DataFacts:
+        return facts_of(self.name, self.class_names, self.labels.numpy(), self.splits, side=0)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def split(self, name: str) -> Int64[Tensor, " rows"]:
+        return rows_of(self.splits, name)
+
+    def views(
+        self,
+        index: Int64[Tensor, " batch"],
+        draw: Int64[Tensor, " batch"],
+        *,
+        seed: int,
+        epoch: int,
+    ) -> tuple[Float[Tensor, "1 batch embed"], ...]:
+        del draw, seed, epoch  # a row is the same each time
+        return (self.evaluation_input(index)[None],)
+
+    def evaluation_input(self, index: Int64[Tensor, " batch"]) -> Float[Tensor, "batch embed"]:
+        return self.rows[index.to(self.rows.device)]

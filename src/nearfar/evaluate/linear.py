@@ -1,0 +1,31 @@
+"""The linear probe: logistic regression on the training images' frozen features."""
+
+from typing import final
+
+from nearfar.evaluate.accuracy import accuracies, balanced_if_it_says_more
+from nearfar.evaluate.base import Classified, Context, Evaluator, Outcome
+from nearfar.evaluate.logistic import fit_probe
+
+
+@final
+class Linear(Evaluator):
+    """Its classifier serves for predictions, where no classifier stage trained one."""
+
+    name = "linear"
+    title = "linear probe"
+    needs = frozenset({"labels", "features"})
+    main = "linear_probe.top1"
+
+    def run(self, context: Context) -> Outcome:
+        train, val = context.splits["train"], context.splits["val"]
+        probe = fit_probe(train, val, context.n_classes)
+        probabilities = probe.classifier.probabilities(context.test.x)
+        protocol = (
+            f"logistic regression on {len(train)} frozen features, weight decay "
+            f"{probe.weight_decay:g} chosen on {len(val)} validation images"
+        )
+        found = accuracies(
+            context, "linear_probe", self.title, probabilities.argmax(axis=1), protocol
+        )
+        classified = Classified(self.title, probe.classifier, probabilities)
+        return Outcome(found, classified, balanced_if_it_says_more(found))

@@ -1,0 +1,144 @@
+"""The defaults that depend on the data: size, batch, encoder, rate, schedule, classifier stage.
+
+Each function takes what the user asked for, and chooses where that is nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nearfar.config.models import AS_EVALUATED, ClassifierConfig, RunConfig
+from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
+from nearfar.core.errors import DataError
+from nearfar.experiment.refusals import refuse_batch
+from nearfar.experiment.setup import OptimizerSetup, ViewSetup
+from nearfar.methods.base import Method
+from nearfar.training.loop import Pace
+from nearfar.training.schedules import Schedule
+from nearfar.views.reading import read_policy
+
+DEFAULT_SIZE_PX = 64
+CONV4_UP_TO_PX = 16
+LARGEST_DEFAULT_BATCH = 256
+DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
+# SimCLR's for ImageNet, SupCon's for its linear stage
+RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}
+USUAL_RATE = 1e-3
+GIVEN_WEIGHTS_RATE = 0.1  # of the rate, where the encoder starts from weights
+LONGEST_WARM_UP = 10.0  # epochs
+CLASSIFIER_EPOCHS = 30
+CLASSIFIER_RATE = 1e-2
+FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
+CLASSIFIER_HIDDEN_DIM, CLASSIFIER_DROPOUT = 1000, 0.5  # of an mlp
+
+
+def choose_size(asked: int | None, side: int) -> int:
+    """Side of the views, px: 64, or the data's own where that is smaller."""
+    return asked or min(DEFAULT_SIZE_PX, side)
+
+
+def choose_batch(asked: int | None, images: int, *, chosen_for: int) -> int:
+    """The user's, or a power of two up to 256 that leaves at least 8 steps an epoch of `chosen_for`
+    images. DataError: too large, or fewer than two images.
+    """
+    if asked is not None:
+        refuse_batch(asked, images)
+        return asked
+    if chosen_for < 2:
+        raise DataError(f"want at least 2 training images, got {chosen_for}")
+    largest = max(2, min(LARGEST_DEFAULT_BATCH, chosen_for // DEFAULT_STEPS_AN_EPOCH))
+    return int(2 ** (largest.bit_length() - 1))
+
+
+def choose_encoder(asked: str | None, size: int) -> str:
+    return asked or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
+
+
+def choose_views(
+    policy: str | Mapping[str, Any], *, strength: float, count: int, size: int
+) -> ViewSetup:
+    """The policy parsed once, with its strength."""
+    read = read_policy(policy)
+    return ViewSetup(
+        policy=read.stronger(strength),
+        name=policy if isinstance(policy, str) else "custom",
+        count=count,
+        shown=read.describe(count, size),
+        cost=read.cost(count, size),
+        sides=read.sides(count, size),
+    )
+
+
+def choose_optimizer(config: RunConfig, method: type[Method], batch: int) -> OptimizerSetup:
+    """The user's, else the method's; for LARS no decay on norms and biases, as its recipes have it.
+    On given weights a tenth of the rate.
+    """
+    asked, usual = config.optimizer, method.optimizer
+    name = asked.name or usual.name
+    rate, origin = default_rate(method, name, batch)
+    if config.encoder.given:
+        rate, origin = rate * GIVEN_WEIGHTS_RATE, f"{origin}, a tenth on given weights"
+    decay_all = usual.decay_norms_and_biases and name != "lars"
+    return OptimizerSetup(
+        name=name,
+        lr=_or(asked.lr, rate),
+        lr_origin=origin if asked.lr is None else None,
+        weight_decay=_or(asked.weight_decay, usual.weight_decay),
+        momentum=asked.momentum,
+        decay_norms_and_biases=_or(asked.decay_norms_and_biases, decay_all),
+        own=_own(("optimizer", "name", name), asked),
+    )
+
+
+def default_rate(method: type[Method], name: str, batch: int) -> tuple[float, str]:
+    """The rate of an optimizer for a method and batch, and in words where it comes from."""
+    own = method.optimizer
+    if name == own.name:
+        return own.lr(batch), f"{own.lr_per_256:g} per 256 images"
+    if name in RATES_PER_256:
+        return (
+            RATES_PER_256[name] * batch / 256,
+            f"{RATES_PER_256[name]:g} per 256 images, usual for {name}",
+        )
+    return USUAL_RATE, "usual"
+
+
+def choose_pace(config: RunConfig, method: type[Method], lr: float) -> Pace:
+    """The rate's course: the user's schedule, else the method's."""
+    asked = config.schedule
+    decay = asked.decay or method.optimizer.decay
+    schedule = Schedule(decay, **_own(("schedule", "decay", decay), asked))
+    warmup = _or(asked.warmup_epochs, min(LONGEST_WARM_UP, config.train.epochs / 10))
+    return Pace(lr, warmup, schedule, config.train.gradient_clip)
+
+
+def fill_classifier(config: RunConfig, default_policy: str | None) -> ClassifierConfig:
+    """The classifier stage with its defaults, where it is wanted."""
+    asked = config.classifier
+    if asked.kind is None:
+        return asked
+    defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED}
+    defaults["lr"] = CLASSIFIER_RATE
+    if asked.encoder == "finetuned":
+        encoder_lr = (asked.lr or CLASSIFIER_RATE) * FINETUNED_RATE
+        defaults["encoder_lr"] = encoder_lr * (GIVEN_WEIGHTS_RATE if config.encoder.given else 1)
+        defaults["epochs"] = min(config.train.epochs, CLASSIFIER_EPOCHS)
+        defaults["policy"] = default_policy or "basic"
+    if asked.kind == "mlp":
+        defaults |= {"hidden_dim": CLASSIFIER_HIDDEN_DIM, "dropout": CLASSIFIER_DROPOUT}
+    return asked.model_copy(
+        update={name: value for name, value in defaults.items() if getattr(asked, name) is None}
+    )
+
+
+def choose_selection_interval(selections: int, epochs: int) -> int | None:
+    """Epochs from one selection to the next (and one after the last); None: none is wanted."""
+    return max(1, epochs // selections) if selections else None
+
+
+def _own(choice: tuple[str, str, str], asked: OptimizerConfig | ScheduleConfig) -> dict[str, Any]:
+    """The settings that this choice alone has: the user's, else their defaults."""
+    return {key: _or(getattr(asked, key), usual) for key, usual in OWN_KEYS.get(choice, {}).items()}
+
+
+def _or(asked: Any, usual: Any) -> Any:
+    return usual if asked is None else asked

@@ -1,0 +1,49 @@
+"""What is judged of an encoder while it trains: whether it is finite, and which epoch is best."""
+
+import numpy as np
+import torch
+
+from nearfar.core.errors import DivergedError
+from nearfar.evaluate.features import Features, extract, spread
+from nearfar.evaluate.knn import knn_accuracy
+from nearfar.experiment.evaluation import Evaluation
+from nearfar.methods.base import Method
+from nearfar.nn.encoders import Encoder
+from nearfar.training.failures import what_to_try
+
+SELECTION_BANK = 5000  # training images among which a selection looks for neighbors
+# training images by which an epoch's encoder is judged to be finite: an overflow spares none
+JUDGED_ROWS = 8
+
+
+def selection_accuracy(run: Evaluation, encoder: Encoder) -> float:
+    """kNN on validation among at most 5,000 training images spread evenly: what epochs are selected
+    by.
+    """
+    labels = run.samples.labels
+
+    def features(split: str) -> Features:
+        rows = run.samples.split(split)
+        rows = spread(rows[labels[rows] >= 0], SELECTION_BANK)
+        return Features(extract(encoder, run.samples, rows), labels[rows].numpy(), rows.numpy())
+
+    return knn_accuracy(features("train"), features("val"), run.n_classes)
+
+
+def stop_if_diverged(run: Evaluation, method: Method, epoch: int) -> None:
+    """DivergedError where the weights after a step, or what they make of images, are no finite
+    numbers.
+
+    The loop judges a step by its loss and gradient, which come before its update.
+    """
+    samples = run.samples
+    rows = spread(torch.cat([samples.split("train"), samples.split("unlabeled")]), JUDGED_ROWS)
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in method.state_dict().values())
+    if finite and np.isfinite(extract(method.encoder, samples, rows)).all():
+        return
+    of_images = "the representations of training images"
+    what = of_images if finite else f"weights of {type(method).__name__}"
+    raise DivergedError(
+        f"training stopped after epoch {epoch} of {run.setup.epochs}: {what} are not finite."
+        f" {what_to_try(run.setup.optimizer.lr)}"
+    )

@@ -1,0 +1,24 @@
+"""The optimizer of a decided run, built."""
+
+import torch
+
+from nearfar.experiment.setup import OptimizerSetup
+from nearfar.methods.base import Method
+from nearfar.training.optimizers import build_optimizer, parameter_groups
+
+
+def make_optimizer(chosen: OptimizerSetup, method: Method) -> torch.optim.Optimizer:
+    """Over everything that learns in the method, in groups of equal rate and decay."""
+    groups = parameter_groups(
+        method,
+        constant_rate=method.constant_rate,
+        decay_norms_and_biases=chosen.decay_norms_and_biases,
+    )
+    return build_optimizer(
+        chosen.name,
+        groups,
+        lr=chosen.lr,
+        weight_decay=chosen.weight_decay,
+        momentum=chosen.momentum,
+        **chosen.own,
+    )

@@ -1,0 +1,79 @@
+"""The records of a comparison: compare.json and its parts."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from nearfar.run_folder.record import Record, without
+from nearfar.run_folder.records import Better, DataSummary, JudgedBy, Selection, Unit
+
+# What a run costs, beside its measurements: title and unit by name; of all, less is better.
+COSTS: Mapping[str, tuple[str, Unit]] = MappingProxyType(
+    {
+        "cost.train_seconds": ("seconds of training", "seconds"),
+        "cost.peak_memory_bytes": ("peak memory", "bytes"),
+    }
+)
+
+
+class TableEntry(Record):
+    """One number of the table: over `seeds` runs of a method, or of one run with its own
+    interval.
+    """
+
+    method: str
+    name: str
+    title: str
+    split: str | None = None
+    selection: Selection | None = None
+    unit: Unit
+    better: Better | None
+    mean: float | None = None
+    sd: float | None = None  # n - 1; None for one seed
+    seeds: int = 1
+    interval: tuple[float, float] | None = None
+
+    @model_serializer(mode="wrap")
+    def _absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without(handler(self), "interval")
+
+
+class Difference(Record):
+    """The difference a − b of two methods' means, and whether the seeds alone could have made
+    it.
+    """
+
+    name: str
+    a: str
+    b: str
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    larger_than_noise: bool | None = None
+    text: str = ""
+
+
+class LeftOut(Record):
+    """A method that the data do not fit, and why."""
+
+    method: str
+    reason: str = ""
+
+
+class ComparisonResults(Record):
+    """compare.json."""
+
+    nearfar: str = ""
+    command: str = ""
+    data: DataSummary | None = None
+    methods: tuple[str, ...] = ()
+    seeds: int = 1
+    images: dict[str, int | None] = Field(default_factory=dict)  # that each method trained on
+    table: tuple[TableEntry, ...] = ()
+    shown: tuple[str, ...]  # names of the measurements that summaries show, in their order
+    judged_by: JudgedBy
+    comparisons: tuple[Difference, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    runs: tuple[str, ...] = ()  # their folders, seen from the comparison's
+    report: str = ""

@@ -1,0 +1,22 @@
+"""The files of a run folder and of a comparison's, by name."""
+
+from pathlib import Path
+
+RUN_TOML = "run.toml"
+RESULTS = "results.json"
+METRICS = "metrics.jsonl"
+STOPPED = "stopped.json"  # why training could not go on
+ENVIRONMENT = "environment.json"
+ENCODER = "encoder.safetensors"
+ENCODER_SELECTED = "encoder_selected.safetensors"
+# what a fine-tuning classifier stage made of a copy
+ENCODER_FINETUNED = "encoder_finetuned.safetensors"
+ENCODER_JSON = "encoder.json"
+CLASSIFIER = "classifier.safetensors"
+CLASSIFIER_METRICS = "classifier.jsonl"  # of the classifier stage, by epoch
+CHECKPOINT = Path("checkpoint", "last.pt")
+CLASSIFIER_CHECKPOINT = Path("checkpoint", "classifier.pt")
+EMBEDDINGS = "embeddings.npz"
+VIEWS = "views.png"
+REPORT = "report.html"
+COMPARE = "compare.json"

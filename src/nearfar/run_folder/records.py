@@ -1,0 +1,199 @@
+"""The records of one run: results.json and its parts, encoder.json, environment.json,
+stopped.json, and an epoch of metrics.jsonl or classifier.jsonl.
+
+What has a default may be absent from a file that is read; all that a record holds is written.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from nearfar.run_folder.record import Record, without
+
+Selection = Literal["last", "validation"]
+Unit = Literal["fraction", "nats", "count", "ratio", "seconds", "bytes"]
+Better = Literal["higher", "lower"]
+
+
+class Measurement(Record):
+    """One number, or one a class, with what it takes to read it."""
+
+    name: str
+    title: str
+    split: str | None = None
+    selection: Selection | None = None  # None: the untrained encoder
+    # a tuple for each class; None where the split has no image of it
+    value: float | tuple[float | None, ...] | None = None
+    unit: Unit
+    better: Better | None  # which values are; None: neither
+    n: int | None = None
+    interval: tuple[float, float] | None = None  # 95 %
+    protocol: str = ""
+    data: str | None = None  # the source, where it was measured on other data than the run's
+
+    @property
+    def number(self) -> float | None:
+        """The value where it is one number, else None."""
+        return self.value if isinstance(self.value, float) else None
+
+    @model_serializer(mode="wrap")
+    def _absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without(handler(self), "data")
+
+
+class JudgedBy(Record):
+    """The one number that methods are judged by."""
+
+    name: str
+    split: str
+    selection: Selection
+
+
+class DataSummary(Record):
+    name: str
+    source: str = ""
+    classes: tuple[str, ...] = ()
+    n_train: int = 0
+    n_unlabeled: int = 0
+    n_val: int = 0
+    n_test: int = 0
+    side: int | None = None
+    skipped: tuple[Any, ...] = ()  # path and reason
+
+
+class EncoderSummary(Record):
+    name: str = "encoder"
+    width: int | None = None
+    size: int | None = None
+    stem: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    weights: str | None = None  # "hub", or a file
+    parameters: int | None = None
+
+
+class ViewsSummary(Record):
+    policy: str | None = None
+    count: int | None = None
+    shown: str | None = None  # of each image a step: "2", or "2 + 6 of 28 px"
+
+
+class TrainSummary(Record):
+    epochs: int | None = None
+    batch_size: int | None = None
+    steps_per_epoch: int | None = None
+    images: int | None = None
+    optimizer: str | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    precision: str | None = None
+    needs_labels: bool | None = None
+
+
+class Confusion(Record):
+    """counts[true][predicted] of the last encoder, by the linear probe or a classifier stage."""
+
+    split: str = "test"
+    by: str = "linear probe"  # the title of what classified them
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Cost(Record):
+    train_seconds: float | None = None
+    classifier_seconds: float | None = None
+    total_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    views_seen: int | None = None
+    steps: int | None = None
+    selected_epoch: int | None = None
+
+
+class Results(Record):
+    """results.json."""
+
+    nearfar: str = ""
+    method: str
+    seed: int = 0
+    complete: bool = True
+    command: str = ""
+    data: DataSummary
+    encoder: EncoderSummary = EncoderSummary()
+    views: ViewsSummary = ViewsSummary()
+    train: TrainSummary = TrainSummary()
+    classifier: dict[str, Any] | None = None  # its section of run.toml
+    measurements: tuple[Measurement, ...] = ()
+    untrained: tuple[Measurement, ...] = ()
+    shown: tuple[str, ...]  # names of the measurements that summaries show, in their order
+    judged_by: JudgedBy
+    confusion: Confusion | None = None
+    cost: Cost = Cost()
+    diagnosis: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> tuple[Measurement, ...]:
+        """What was measured on the run's own data."""
+        return tuple(m for m in self.measurements if m.data is None)
+
+    @model_validator(mode="after")
+    def _confusion_is_square(self) -> "Results":
+        n = len(self.data.classes)
+        if (
+            self.confusion is not None
+            and n
+            and [len(row) for row in self.confusion.counts] != [n] * n
+        ):
+            raise ValueError(f"confusion: want {n} x {n} counts, one row and one column a class")
+        return self
+
+
+class EncoderFile(Record):
+    """encoder.json: what it takes to build the encoder again, and to show it images as here."""
+
+    architecture: str
+    library: Literal["timm", "nearfar", "user"]
+    create: dict[str, Any] = Field(default_factory=dict)
+    stem: tuple[str, ...]
+    width: int | None = None
+    input_size: int
+    eval_crop: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    store_side: int
+    class_names: tuple[str, ...]
+
+
+class Environment(Record):
+    """environment.json; every value is shown as it stands."""
+
+
+class Stopped(Record):
+    """Training that could not go on: `code` is `diverged` where a loss, gradient or weight was no
+    finite number.
+    """
+
+    code: str
+    epoch: int  # in which it stopped
+    text: str
+
+
+class EpochMetrics(Record):
+    """One line of metrics.jsonl, or of classifier.jsonl."""
+
+    __pydantic_extra__: dict[str, float | None]
+
+    epoch: int
+    loss: float | None = None
+    chance: float | None = None
+    knn_val: float | None = Field(None, alias="knn.top1.val")
+    online_probe: float | None = Field(None, alias="online_probe.top1.train")
+    effective_rank: float | None = None
+    alignment: float | None = None
+    uniformity: float | None = None
+    queue_age: float | None = None
+    classifier_val: float | None = Field(None, alias="classifier.top1.val")
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Every number of the line by its name there, whether or not it is known here."""
+        found = self.model_dump(by_alias=True, exclude_none=True)
+        return {name: float(value) for name, value in found.items()}

@@ -1,0 +1,88 @@
+"""The plan is text: six lines of a decided run and of numbers that were measured elsewhere."""
+
+import pytest
+from experiment_setups import decided, listing
+
+from nearfar.experiment.cost import Estimate, estimate, images_evaluated
+from nearfar.experiment.plan import Network, duration, plan_lines
+from nearfar.training.estimate import RowCost
+
+NETWORK = Network(width=64, parameters=24_648, has_small_stem=False, has_batch_norm=True)
+
+
+def lines(setup, network=NETWORK):
+    return plan_lines(setup, network, Estimate(90, 2**30), store_side=64, where="run folder here")
+
+
+def test_the_plan_says_data_encoder_views_optimizer_estimate_and_place():
+    data, encoder, views, optimizer, cost, where = lines(
+        decided("supcon", listing(unlabeled=7), train={"batch_size": 64, "precision": "float32"})
+    )
+    assert data == (
+        "data       made: 180 train, 30 val, 30 test, 7 unlabeled; 3 classes; stored at 64 px,"
+        " shown at 32 px"
+    )
+    assert encoder == (
+        "encoder    resnet18 (own stem, new weights), width 64, 0.0246 M parameters, float32"
+    )
+    assert views == ("views      supcon x 2; batch 64, 2 steps an epoch, 100 epochs, seed 0")
+    assert optimizer == (
+        "optimizer  sgd, lr 0.045 (0.18 per 256 images), weight decay 0.0001; cosine after 10"
+        " warm-up epochs"
+    )
+    assert cost == "estimate   about 90 s of training, 1.0 GB beside the libraries' own"
+    assert where == "run folder here"
+
+
+def test_what_the_user_chose_needs_no_origin():
+    optimizer = lines(decided(optimizer={"lr": 0.5, "decay_norms_and_biases": False}))[3]
+    assert "lr 0.5, weight decay 0.0001, none on norms and biases;" in optimizer
+
+
+def test_given_weights_chunks_and_a_small_stem_are_said():
+    network = Network(width=512, parameters=11_200_000, has_small_stem=True, has_batch_norm=True)
+    asked = {"encoder": {"name": "resnet18", "weights": "w.pt"}, "train": {"micro_batch_size": 32}}
+    encoder = lines(decided(**asked), network)[1]
+    assert "(small-image stem, w.pt)" in encoder
+    assert encoder.endswith("; chunks of 32 rows; each chunk is a BatchNorm group")
+    assert "balanced" in lines(decided(data={"balanced": True}))[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"kind": "linear"}, "(linear, encoder frozen): 30 epochs of features, lr 0.01"),
+        (
+            {"kind": "mlp", "encoder": "finetuned", "epochs": 3},
+            "(mlp, encoder fine-tuned at lr 0.001): 3 epochs of basic views, lr 0.01",
+        ),
+    ],
+)
+def test_the_classifier_stage_is_said_where_there_is_one(asked, said):
+    assert lines(decided(classifier=asked))[3].endswith(f"; then a classifier {said}")
+
+
+def test_an_estimate_counts_views_evaluations_and_runs():
+    setup = decided("simclr", train={"batch_size": 30, "epochs": 4}, evaluate={"selections": 2})
+    view = RowCost(seconds=2.0, saved_bytes=10, weight_bytes=1000)
+    # 60 views a step, 6 steps, 4 epochs; three times all 240 images and twice 180 + 30, a third
+    assert images_evaluated(setup) == 3 * 240 + 2 * 210
+    shown = 60 * 6 * 4 + (3 * 240 + 2 * 210) / 3
+    one = estimate(setup, view, store_bytes=500)
+    assert one.seconds == pytest.approx(2 * shown)
+    assert one.memory_bytes == 60 * 10 + 1000 + 500
+    three = estimate(setup, view, store_bytes=500, runs=3)
+    assert three.seconds == pytest.approx(3 * one.seconds)
+    chunks = decided("simclr", train={"batch_size": 30, "micro_batch_size": 8})
+    assert estimate(chunks, view, store_bytes=0).memory_bytes == 8 * 10 + 1000
+
+
+def test_without_labels_nothing_is_evaluated():
+    assert images_evaluated(decided("simclr", listing((), unlabeled=100))) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (99, "99 s"), (120, "2 min"), (7200, "2.0 h")]
+)
+def test_durations_are_said_in_the_unit_that_suits_them(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,239 @@
+"""From a checked configuration and a listing to a decided run: method, data, given weights and what
+the user asked.
+"""
+
+import pytest
+from experiment_setups import decided, listing
+
+from nearfar.config.models import RunConfig
+from nearfar.core.errors import ConfigError, DataError
+from nearfar.experiment import choices
+from nearfar.experiment.resolve import refuse_unread
+from nearfar.methods import METHODS, method_class
+
+# what run.toml leaves out where the user says nothing: absent, not undecided
+ABSENT = {
+    "encoder.weights",
+    "encoder.mean",
+    "encoder.std",
+    "train.micro_batch_size",
+    "train.steps_per_epoch",
+    "train.gradient_clip",
+    "evaluate.probes",
+    "classifier.kind",
+    "classifier.epochs",
+    "classifier.policy",
+    "classifier.lr",
+    "classifier.encoder_lr",
+    "classifier.hidden_dim",
+    "classifier.dropout",
+}
+OF_ANOTHER_CHOICE = {
+    f"{section}.{key}" for (section, _, _), keys in choices.OWN_KEYS.items() for key in keys
+}
+
+
+def unset(config: RunConfig) -> set[str]:
+    return {
+        f"{section}.{key}"
+        for section, values in config.model_dump().items()
+        if isinstance(values, dict) and section != "method"
+        for key, value in values.items()
+        if value is None
+    }
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_is_decided_wholly(name):
+    setup = decided(name, listing(side=64))
+    method = method_class(name)
+    assert setup.method is method
+    assert unset(setup.config) <= ABSENT | OF_ANOTHER_CHOICE
+    assert setup.optimizer.name == setup.config.optimizer.name == method.optimizer.name
+    assert setup.optimizer.lr == setup.config.optimizer.lr == setup.pace.lr
+    assert setup.batch_size == setup.config.train.batch_size
+    assert setup.steps_per_epoch == setup.images // setup.batch_size
+    assert setup.views.count == setup.config.views.count == method.default_count
+    assert setup.size == setup.config.data.size == 64
+
+
+def test_the_walk_over_methods_sees_all():
+    assert len(METHODS) == 22
+
+
+def test_deciding_again_decides_the_same():
+    first = decided("simclr", train={"epochs": 3})
+    sections = first.config.sections()
+    again = decided(
+        "simclr", **{name: values for name, values in sections.items() if name not in ("method",)}
+    )
+    assert again.config == first.config
+    assert again.optimizer.lr_origin is None and first.optimizer.lr_origin is not None
+
+
+def test_a_default_size_is_64_or_the_data_s_own():
+    assert decided(of=listing(side=300)).size == 64
+    assert decided(of=listing(side=20)).size == 20
+    assert decided(of=listing(side=300)).encoder_name == "resnet18"
+    assert decided(of=listing(side=8)).encoder_name == "conv4"
+    assert decided(encoder_name="Mine").encoder_name == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("images", "batch"),
+    [(2, 2), (15, 2), (31, 2), (32, 4), (2047, 128), (2048, 256), (90_000, 256)],
+)
+def test_a_default_batch_is_a_power_of_two_that_leaves_eight_steps(images, batch):
+    assert choices.choose_batch(None, images, chosen_for=images) == batch
+
+
+def test_a_batch_chosen_for_fewer_images_is_that_of_the_fewest():
+    assert decided(of=listing((800,) * 3)).batch_size == 256
+    assert decided(of=listing((800,) * 3), batch_for=100).batch_size == 8
+
+
+def test_a_batch_of_more_images_than_there_are_is_refused():
+    with pytest.raises(DataError, match="want at most 180"):
+        decided(train={"batch_size": 181})
+    assert decided(train={"batch_size": 180}).steps_per_epoch == 1
+
+
+def test_unlabeled_images_are_for_the_methods_that_take_them():
+    data = listing(unlabeled=100)
+    assert decided("simclr", data).images == 280
+    assert decided("cross_entropy", data).images == 180
+
+
+def test_a_rate_says_where_it_comes_from():
+    setup = decided("simclr", train={"batch_size": 128})
+    usual = method_class("simclr").optimizer
+    assert setup.optimizer.lr == usual.lr(128)
+    assert setup.optimizer.lr_origin == f"{usual.lr_per_256:g} per 256 images"
+    assert decided("simclr", optimizer={"name": "adamw"}).optimizer.lr_origin == "usual"
+    assert decided("simclr", optimizer={"lr": 0.3}).optimizer.lr_origin is None
+    lars = decided("simclr", optimizer={"name": "lars"}).optimizer
+    assert lars.lr_origin == "0.3 per 256 images, usual for lars"
+    assert not lars.decay_norms_and_biases
+    assert lars.own["trust_ratio"] == "norm_of_sum" and lars.own["trust_coefficient"] == 0.001
+
+
+@pytest.mark.parametrize("given", [{"pretrained": True}, {"weights": "weights.safetensors"}])
+def test_given_weights_are_trained_at_a_tenth_of_the_rate(given):
+    new = decided("supcon", encoder={"name": "resnet18"})
+    old = decided("supcon", encoder={"name": "resnet18", **given})
+    assert old.optimizer.lr == pytest.approx(new.optimizer.lr * choices.GIVEN_WEIGHTS_RATE)
+    assert old.optimizer.lr_origin == f"{new.optimizer.lr_origin}, a tenth on given weights"
+    asked = decided("supcon", encoder={"name": "resnet18", **given}, optimizer={"lr": 0.5})
+    assert asked.optimizer.lr == 0.5
+
+
+def test_the_schedule_is_the_user_s_else_the_method_s():
+    assert decided("relational").pace.schedule.decay == "constant"
+    steps = decided("supcon", schedule={"decay": "steps", "factor": 0.5}).pace.schedule
+    assert (steps.decay, steps.factor, steps.milestones) == ("steps", 0.5, (0.6, 0.75, 0.9))
+    assert decided(train={"epochs": 50}).pace.warmup_epochs == 5
+    assert decided(train={"epochs": 500}).pace.warmup_epochs == 10
+    assert decided(train={"epochs": 50}, schedule={"warmup_epochs": 0}).pace.warmup_epochs == 0
+
+
+def test_views_are_the_user_s_else_the_source_s_else_the_method_s():
+    assert decided("simclr", listing(side=64)).views.name == "simclr"
+    assert decided("simclr", listing(side=32)).views.name == "simclr_cifar"
+    assert decided("simclr", listing(policy="digits")).views.name == "digits"
+    own = decided("simclr", listing(policy="digits"), views={"policy": "basic", "count": 3})
+    assert (own.views.name, own.views.count, own.views.shown) == ("basic", 3, "3")
+    custom = {"operations": [{"op": "crop"}, {"op": "flip"}]}
+    assert decided("simclr", views={"policy": custom}).views.name == "custom"
+
+
+def test_the_policy_carries_its_strength():
+    weak, strong = (
+        decided("simclr", listing(side=64), views={"strength": s}).views.policy for s in (1.0, 0.5)
+    )
+    assert weak != strong and weak.stronger(0.5) == strong
+
+
+def test_smaller_views_cost_by_their_pixels():
+    setup = decided("swav", listing(side=224), data={"size": 224})
+    assert setup.views.shown == "2 + 6 of 96 px"
+    assert setup.views.cost == pytest.approx(2 + 6 * (96 / 224) ** 2)
+    assert setup.views_a_step == round(setup.batch_size * setup.views.cost)
+
+
+@pytest.mark.parametrize(
+    ("selections", "epochs", "every"), [(10, 100, 10), (10, 5, 1), (3, 100, 33), (0, 100, None)]
+)
+def test_an_epoch_is_selected_so_many_times_a_run(selections, epochs, every):
+    asked = {"evaluate": {"selections": selections}, "train": {"epochs": epochs}}
+    assert decided(**asked).selection_interval == every
+
+
+def test_an_online_probe_is_for_methods_with_labels_unless_asked():
+    assert decided("supcon").online_probe and not decided("simclr").online_probe
+    assert decided("simclr", evaluate={"online_probe": True}).online_probe
+    assert not decided("supcon", evaluate={"online_probe": False}).online_probe
+
+
+def test_no_classifier_is_wanted_unless_asked():
+    setup = decided()
+    assert setup.classifier is None and "classifier" not in setup.config.sections()
+
+
+def test_a_classifier_on_a_frozen_encoder_learns_from_features():
+    stage = decided(classifier={"kind": "mlp"}).classifier
+    assert (stage.kind, stage.hidden_dim, stage.dropout) == ("mlp", 1000, 0.5)
+    assert (stage.epochs, stage.lr) == (choices.CLASSIFIER_EPOCHS, choices.CLASSIFIER_RATE)
+    assert stage.policy is None and not stage.finetuned
+    assert stage.images == 180 and stage.steps_per_epoch == 180 // stage.batch_size
+
+
+def test_a_classifier_that_fine_tunes_learns_from_views_at_a_rate_of_its_own():
+    asked = {"classifier": {"kind": "linear", "encoder": "finetuned"}, "train": {"epochs": 4}}
+    stage = decided(**asked).classifier
+    assert stage.finetuned and stage.encoder_lr == pytest.approx(1e-3)
+    assert (stage.epochs, stage.policy_name) == (4, "basic")
+    assert decided(of=listing(policy="digits"), **asked).classifier.policy_name == "digits"
+    given = decided(encoder={"name": "resnet18", "pretrained": True}, **asked).classifier
+    assert given.encoder_lr == pytest.approx(1e-4)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_read():
+    with pytest.raises(DataError, match="jigsaw needs images of"):
+        decided("jigsaw", listing(side=8))
+    with pytest.raises(DataError, match="needs labels"):
+        decided("supcon", listing((), unlabeled=50))
+    with pytest.raises(DataError, match="learns without labels"):
+        decided("simclr", data={"balanced": True})
+    with pytest.raises(DataError, match=r"classifier.kind: wants labeled"):
+        decided("simclr", listing((), unlabeled=50), classifier={"kind": "linear"})
+    with pytest.raises(DataError, match=r"online_probe: wants labels"):
+        decided("simclr", listing((), unlabeled=50), evaluate={"online_probe": True})
+    with pytest.raises(DataError, match="at least 2 training images of each class"):
+        decided("simclr", listing((10, 1), held_out=0))
+    with pytest.raises(ConfigError, match="queue_size"):
+        decided("moco", settings={"queue_size": 2}, train={"batch_size": 64})
+
+
+def test_the_seed_is_all_that_another_seed_changes():
+    setup = decided()
+    other = setup.with_seed(7)
+    assert other.seed == 7 and setup.seed == 0
+    assert other.with_seed(0) == setup
+
+
+def test_counts_and_steps_follow_what_could_be_read():
+    setup = decided("simclr", listing(unlabeled=20), classifier={"kind": "linear"})
+    fewer = listing((30, 30, 30), unlabeled=10).facts(setup.size)
+    seen = setup.with_facts(fewer)
+    assert (seen.images, seen.classifier.images) == (100, 90)
+    assert seen.steps_per_epoch == 100 // setup.batch_size
+    assert (seen.batch_size, seen.config) == (setup.batch_size, setup.config)
+
+
+def test_a_run_that_no_longer_fits_what_could_be_read_is_refused():
+    setup = decided(train={"batch_size": 100})
+    with pytest.raises(DataError, match="want at most 90"):
+        refuse_unread(setup, listing((30, 30, 30)).facts(setup.size))
+    with pytest.raises(DataError, match="needs at least 2 classes"):
+        refuse_unread(setup, listing((30,)).facts(setup.size))
+    refuse_unread(setup, listing((40, 40, 40)).facts(setup.size))
