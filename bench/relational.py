@@ -112,7 +112,7 @@ def our_steps(views: int, batch_size: int, steps: int, _workers: int) -> Iterato
     from nearfar.methods.relational import Relational, RelationalConfig
     from nearfar.nn.conv4 import conv4
     from nearfar.nn.encoders import Encoder
-    from nearfar.views.plan import ViewPlan, make_views
+    from nearfar.views.making import ViewPlan, make_views
     from nearfar.views.policies import named_policy
 
     count = batch_size * (steps + WARM_UP_STEPS)

@@ -121,7 +121,7 @@ def _nearfar(policy: str, size: int, device: str) -> Maker:
     from torch.nn import functional as F
 
     from nearfar.core.types import StoredImages
-    from nearfar.views.plan import ViewPlan, make_views
+    from nearfar.views.making import ViewPlan, make_views
     from nearfar.views.policies import named_policy
 
     n = (GPU_BATCH if device == "cuda" else BATCH)[size]

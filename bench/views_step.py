@@ -81,7 +81,7 @@ def nearfar_steps(name: str, batch: int, policy: str, *, bf16: bool) -> Iterator
     from nearfar.methods.simclr import SimCLR, SimCLRConfig
     from nearfar.training.batches import Batches
     from nearfar.training.optimizers import build_optimizer
-    from nearfar.views.plan import ViewPlan
+    from nearfar.views.making import ViewPlan
     from nearfar.views.policies import named_policy
 
     data = _data()

@@ -12,15 +12,17 @@ from method_page import page as methods_page
 
 from nearfar.config.models import SECTIONS, Section
 from nearfar.methods import METHODS, method_class
-from nearfar.views.words import described_policies
+from nearfar.views.description import described_policies
 
 DOCS = Path(__file__).parent
 OPENING, CLOSING = "<!-- policies -->\n", "<!-- /policies -->\n"
 CONFIG_HEAD = """# Configuration
 
-Every key of a run, generated from the models. Set one with `--set SECTION.KEY=VALUE`, or write sections into a TOML
-file and give it with `--recipe FILE.toml`; flags and `--set` go over the file. "unset" means that nearfar chooses for
-the data at hand, or does without; what it chose stands in the plan and in `run.toml`. Unknown keys are errors.
+All settings of a run; this page is generated from the code. Type a setting as `--set SECTION.KEY=VALUE`, for example
+`--set train.epochs=50`, or write sections into a TOML file and give it with `--recipe FILE.toml`; flags and `--set`
+override the file. A list is typed as `--set encoder.mean=[0.5,0.5,0.5]`, with or without the brackets. Where a default
+is "unset", nearfar chooses a value for your data, or does without; what it chose is printed before training starts and
+written to `run.toml`. A key that does not exist is an error.
 
 """
 

@@ -24,18 +24,19 @@ from nearfar.nn.encoders import Encoder
 from nearfar.nn.prototypes import Prototypes
 from nearfar.nn.queue import Queue
 from nearfar.nn.target import TargetNetwork
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.policies import default_policy, named_policy
 
 SIZE, SAMPLES, CLASSES = 32, 4, 10
 FACTS = DataFacts("cifar10", SIZE, tuple("0123456789"), (5000,) * CLASSES, 50_000)
 HEAD = """# Methods
 
-Every method of `nearfar methods`, generated from its class. Pictures, widths and costs are those of ResNet-18
-(representation h of 512) on CIFAR-10: 50,000 images of 32 px in 10 classes. The cost is that of a step on equally many
-images, by its products and convolutions forward and backward, relative to SimCLR; what each reaches, in which time and
-memory, stands in [benchmarks.md](benchmarks.md#methods). "Rate" is for 256 images a step and grows with the batch, or
-with its root where that is said. A method of your own: [your-own-method.md](your-own-method.md).
+All methods of `nearfar methods`; this page is generated from the code. Pictures, widths and costs are those of ResNet-18
+(its representation h has 512 dimensions) on CIFAR-10: 50,000 images of 32 px in 10 classes. The cost counts the
+arithmetic (products and convolutions, forward and backward) of one training step, relative to a step of SimCLR on
+equally many images. Which accuracy each method reaches, in which time and memory: [benchmarks.md](benchmarks.md#methods).
+The learning rate is for 256 images per step, and is scaled in proportion to the batch size, or to its square root where
+that is said. How to add a method of your own: [your-own-method.md](your-own-method.md).
 
 """
 
@@ -92,7 +93,9 @@ def _facts(name: str) -> str:
     policy = f"`{kind.default_views}`" + (
         f" (up to 40 px `{small}`)" if small != kind.default_views else ""
     )
-    scaling = ", by the root of the batch" if optimizer.scaling == "sqrt" else ""
+    scaling = (
+        " (scaled by the square root of the batch size)" if optimizer.scaling == "sqrt" else ""
+    )
     scaling += ", constant" if optimizer.decay == "constant" else ""
     decay = (
         f"weight decay {optimizer.weight_decay:g}" if optimizer.weight_decay else "no weight decay"
@@ -107,11 +110,11 @@ def _facts(name: str) -> str:
         [
             f"- {kind.paper}",
             (
-                f"- labels: {'needed' if kind.needs_labels else 'not looked at'}; views:"
+                f"- labels: {'needed' if kind.needs_labels else 'not used'}; views:"
                 f" {kind.default_count} of each image by {policy}"
             ),
             (
-                f"- optimizer: {optimizer.name}, rate {optimizer.lr_per_256:g}{scaling},"
+                f"- optimizer: {optimizer.name}, learning rate {optimizer.lr_per_256:g}{scaling},"
                 f" {decay}{spared}{constant}"
             ),
             f"- cost of a step: {cost(name):.2f} of SimCLR's",

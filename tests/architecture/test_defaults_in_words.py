@@ -3,14 +3,15 @@
 import re
 
 import pytest
+import torch
 from torch import nn
 
+from nearfar.api.compare import DEMO
 from nearfar.cli import options
-from nearfar.cli.compare import DEMO
 from nearfar.config.keys import all_keys
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.types import DataFacts
-from nearfar.evaluate.measure import FEW_LABELS
+from nearfar.evaluate import measured_by_default
 from nearfar.experiment.choices import (
     CLASSIFIER_DROPOUT,
     CLASSIFIER_EPOCHS,
@@ -56,7 +57,7 @@ IN_WORDS = [
     ("schedule.factor", own("schedule", "decay", "steps", "factor")),
     ("train.batch_size", f"a power of two up to {LARGEST_DEFAULT_BATCH} that leaves"),
     ("train.batch_size", f"at least {DEFAULT_STEPS_AN_EPOCH} steps per epoch"),
-    ("evaluate.probes", f"linear classifier on {FEW_LABELS} labels per class"),
+    ("evaluate.probes", f"(default: {', '.join(measured_by_default())})"),
     ("classifier.epochs", f"(default: {CLASSIFIER_EPOCHS}; finetuned: {CLASSIFIER_EPOCHS},"),
     ("classifier.lr", f"(default: {CLASSIFIER_RATE:g})"),
     ("classifier.encoder_lr", f"(default: {FINETUNED_RATE:g} times classifier.lr"),
@@ -80,7 +81,7 @@ def made(name: str, *, width: int, images: int) -> Method:
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, width))
     facts = DataFacts("data", 8, ("a", "b"), (images // 2, images // 2), images)
     kind = method_class(name)
-    return kind(Encoder(net, size=8, architecture="linear"), kind.Config(), facts)
+    return kind(Encoder(net, example=torch.zeros(1, 3, 8, 8), architecture="linear"), kind.Config(), facts)
 
 
 def methods_whose(key: str, pattern: str) -> dict[str, int]:

@@ -24,7 +24,7 @@ from nearfar.methods import METHODS, method_class
 from nearfar.methods.base import Method
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.policies import named_policy
 
 STEPS, CLASSES = 3, 3

@@ -1,4 +1,4 @@
-"""What margin, triplet and n_pairs have beside the contract of every method: losses on an
+"""What margin, triplet and n_pairs have beside the contract of every method: losses on a
 projection, with options.
 """
 

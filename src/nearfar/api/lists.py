@@ -3,8 +3,8 @@
 from typing import Any
 
 from nearfar.methods import METHODS, method_class
+from nearfar.views.description import described_policies
 from nearfar.views.policies import SMALL_UP_TO_PX, default_policy
-from nearfar.views.words import described_policies
 
 
 def list_methods() -> list[dict[str, Any]]:

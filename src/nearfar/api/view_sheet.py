@@ -20,7 +20,7 @@ from nearfar.experiment.sheets import as_png, few_rows
 from nearfar.methods import METHODS
 from nearfar.views.compiling import compile_kernels
 from nearfar.views.kinds import Policy
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.reading import read_policy
 from nearfar.views.sheet import VIEWS, Shown, contact_sheet
 

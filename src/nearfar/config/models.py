@@ -157,8 +157,8 @@ class EvaluateConfig(Section):
         None,
         strict=False,
         description=(
-            "names of the evaluators that measure the frozen encoder, MODULE:CLASS for your own"
-            " (default: all that cost little)"
+            "evaluators that measure the frozen encoder, typed as [linear,knn]; MODULE:CLASS for"
+            " one of your own (default: linear, knn, few_label, retrieval)"
         ),
     )
     map_rows: int = Field(

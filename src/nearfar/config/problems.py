@@ -61,7 +61,7 @@ def problem(
     got = details["input"]
     match details["type"]:
         case "extra_forbidden":
-            if (new := KEYS.get((section, key))) is not None:
+            if (new := KEYS.get((section, key))) in model.model_fields:
                 return f"{path}: is called {section}.{new} now"
             return f"{path}: unknown key{nearest(key, list(model.model_fields))}"
         case "missing":

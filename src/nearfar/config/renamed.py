@@ -10,6 +10,8 @@ KEYS: Mapping[tuple[str, str], str] = MappingProxyType(
     {
         ("method", "normalise_representation"): "normalize_representation",
         ("method", "centre_momentum"): "center_momentum",
+        ("method", "grey"): "gray",
+        ("method", "colour"): "color",
     }
 )
 VALUES: Mapping[str, str] = MappingProxyType({"grey": "gray"})  # in a policy's table

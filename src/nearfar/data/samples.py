@@ -16,7 +16,7 @@ from nearfar.core.types import DataFacts, StoredImages
 from nearfar.data.listing import facts_of, rows_of
 from nearfar.data.store import ImageData
 from nearfar.views.kernels import Unit
-from nearfar.views.plan import ViewPlan, evaluation_view, make_views
+from nearfar.views.making import ViewPlan, evaluation_view, make_views
 
 
 @runtime_checkable

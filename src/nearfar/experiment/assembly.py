@@ -9,7 +9,7 @@ from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.training.batches import Batches
 from nearfar.training.online_probe import OnlineProbe
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 
 
 def make_online_probe(

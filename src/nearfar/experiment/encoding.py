@@ -23,7 +23,7 @@ from nearfar.nn.building import build_encoder, hub_normalization, load_weights
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import EncoderFile
 from nearfar.views.kernels import Unit
-from nearfar.views.plan import evaluation_view
+from nearfar.views.making import evaluation_view
 
 STATISTICS_ROWS = 2000
 HALF = (0.5, 0.5, 0.5)

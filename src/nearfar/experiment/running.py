@@ -26,7 +26,7 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.online_probe import OnlineProbe
 from nearfar.views.compiling import compile_kernels
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 
 
 @dataclass(frozen=True)

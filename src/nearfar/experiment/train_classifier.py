@@ -40,7 +40,7 @@ from nearfar.training.observers import Audience, Row
 from nearfar.training.optimizers import RATE_SCALE
 from nearfar.training.schedules import Schedule
 from nearfar.views.kinds import Policy
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 
 LR_KEY = "classifier.lr"
 

@@ -6,7 +6,7 @@ import torch
 
 from nearfar.core.progress import Progress
 from nearfar.core.types import StoredImages
-from nearfar.views.plan import ViewPlan, make_views
+from nearfar.views.making import ViewPlan, make_views
 from nearfar.views.policies import POLICIES
 
 COMPILING = "compiling the view kernels, once on this machine: about 20 s"

@@ -149,7 +149,7 @@ class Saturation(_Operation):
 
 
 class Hue(_Operation):
-    """The colors are turned about the gray axis, in the YIQ color space (linear, unlike HSV)."""
+    """The colors are turned about the gray axis, in the YIQ color space (linear; not HSV)."""
 
     op: Literal["hue"] = "hue"
     turns: tuple[Annotated[float, Field(ge=-0.5, le=0.5)], Annotated[float, Field(ge=-0.5, le=0.5)]]

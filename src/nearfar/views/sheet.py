@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from nearfar.core.types import StoredImages
-from nearfar.views.plan import ViewPlan, evaluation_view, show
-from nearfar.views.words import describe, letters
+from nearfar.views.description import describe, letters
+from nearfar.views.making import ViewPlan, evaluation_view, show
 
 IMAGES, VIEWS = 8, 8  # rows, and columns beside the evaluation view
 _CELL_PX = 64  # smaller pictures are enlarged by a whole number, pixel by pixel, up to this

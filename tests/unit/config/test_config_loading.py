@@ -6,23 +6,25 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 
 from nearfar.config.loading import (
     Known,
     Sections,
     build_config,
     merge,
-    nearest,
     parse_override,
     read_toml,
 )
 from nearfar.config.models import SECTIONS, MethodConfig, RunConfig
+from nearfar.config.problems import nearest
+from nearfar.config.renamed import KEYS
 from nearfar.core.errors import ConfigError, UserError
 
 
@@ -226,6 +228,28 @@ def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named_beside_what_was_wan
     override: str, problem: str
 ) -> None:
     assert problems_of(override) == (problem,)
+
+
+def test_a_key_of_an_earlier_version_is_an_error_that_names_the_new_one() -> None:
+    for old, new in (
+        ("normalise_representation=true", "normalize_representation"),
+        ("centre_momentum=0.9", "center_momentum"),
+        ("grey=0.5", "gray"),
+        ("colour=drop", "color"),
+    ):
+        key = old.partition("=")[0]
+        known = replace(KNOWN, methods={"simclr": lambda key=new: model_with(key)})
+        sections = merge(SMALLEST, [parse_override(f"method.{old}")])
+        with pytest.raises(ConfigError) as caught:
+            build_config(sections, known)
+        assert caught.value.problems == (f"method.{key}: is called method.{new} now",)
+    assert len(KEYS) == 4
+    unknown = problems_of("method.grey=0.5")
+    assert unknown[0].startswith("method.grey: unknown key")
+
+
+def model_with(key: str) -> type[MethodConfig]:
+    return create_model("OneKey", __base__=MethodConfig, **{key: (float | bool | str, 0.5)})
 
 
 @pytest.mark.parametrize("typed", ["[0.5,0.5,0.25]", "0.5,0.5,0.25", "[.5, .5, .25]", ".5, .5,.25"])

@@ -6,7 +6,7 @@ import torch
 
 from nearfar.data.samples import EvaluationView, FeatureSamples, ImageSamples, Samples
 from nearfar.data.store import ImageData
-from nearfar.views.plan import ViewPlan, evaluation_view, make_views
+from nearfar.views.making import ViewPlan, evaluation_view, make_views
 from nearfar.views.policies import named_policy
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from nearfar.core.types import Batch
 from nearfar.data.samples import FeatureSamples
 from nearfar.evaluate.classifier import classifier_of
 from nearfar.nn.encoders import Encoder
-from nearfar.nn.heads import ClassifierKind, Head, classifier_head
+from nearfar.nn.heads import ClassifierForm, Head, classifier_head
 from nearfar.training.batches import Batches
 from nearfar.training.classifier_stage import ClassifierStage, nothing_left
 from nearfar.training.optimizers import RATE_SCALE
@@ -22,7 +22,7 @@ WIDTH = 6
 
 
 def made(
-    kind: ClassifierKind = "mlp", *, finetuned: bool = False, of_features: bool = False
+    kind: ClassifierForm = "mlp", *, finetuned: bool = False, of_features: bool = False
 ) -> ClassifierStage:
     with torch.random.fork_rng():
         torch.manual_seed(0)

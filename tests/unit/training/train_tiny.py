@@ -20,7 +20,7 @@ from nearfar.training.checkpoint import Counters
 from nearfar.training.loop import Pace, fit
 from nearfar.training.observers import Audience, Observer, Row
 from nearfar.training.schedules import Schedule
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.policies import named_policy
 
 SIZE = 8

@@ -31,6 +31,7 @@ from views_pictures import (
 
 from nearfar.views import operations
 from nearfar.views.kernels import draw as drawing
+from nearfar.views.making import ViewPlan
 from nearfar.views.operations import (
     Autocontrast,
     Blur,
@@ -57,7 +58,6 @@ from nearfar.views.operations import (
     Translate,
 )
 from nearfar.views.params import GRAY
-from nearfar.views.plan import ViewPlan
 
 SIDE = 32
 BILINEAR = InterpolationMode.BILINEAR

@@ -23,6 +23,7 @@ from views_pictures import (
 
 from nearfar.views.kernels import SHRINK, levels, render
 from nearfar.views.kinds import Kind, Policy, Tiles
+from nearfar.views.making import ViewPlan, draw_params
 from nearfar.views.operations import (
     Autocontrast,
     Blur,
@@ -47,7 +48,6 @@ from nearfar.views.operations import (
     Translate,
 )
 from nearfar.views.params import WIDTH, ViewParams
-from nearfar.views.plan import ViewPlan, draw_params
 from nearfar.views.policies import POLICIES, named_policy
 
 CLOSE = 0.01  # gray levels; torch's grid is in float32

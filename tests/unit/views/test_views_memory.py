@@ -5,7 +5,7 @@ import torch
 from views_pictures import NORMAL, all_views_of, store_of
 
 from nearfar.views.kernels.memory import Pool
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.policies import named_policy
 
 

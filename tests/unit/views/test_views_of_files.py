@@ -13,8 +13,8 @@ from views_pictures import RAW, policy, views_of
 
 from nearfar.core.types import StoredImages
 from nearfar.data.decoding import Decoded, decode
+from nearfar.views.making import ViewPlan, evaluation_view, make_views
 from nearfar.views.operations import Crop
-from nearfar.views.plan import ViewPlan, evaluation_view, make_views
 from nearfar.views.policies import POLICIES, named_policy
 
 

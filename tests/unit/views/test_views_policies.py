@@ -22,8 +22,8 @@ from views_pictures import (
 )
 
 from nearfar.views.kinds import Kind, Policy, Tiles
+from nearfar.views.making import ViewPlan
 from nearfar.views.operations import OPERATIONS, Blur, Crop, Flip, Jitter, OneOf, Solarize
-from nearfar.views.plan import ViewPlan
 from nearfar.views.policies import POLICIES, default_policy, named_policy
 from nearfar.views.reading import read_policy
 

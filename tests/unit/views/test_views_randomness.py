@@ -29,6 +29,7 @@ from views_pictures import (
 from nearfar.core.randomness import fold, lowbias32, sample_keys, uniform
 from nearfar.views.kernels import draw as drawing
 from nearfar.views.kinds import Kind, Policy
+from nearfar.views.making import ViewPlan, draw_params, make_views
 from nearfar.views.operations import (
     Blur,
     Brightness,
@@ -46,7 +47,6 @@ from nearfar.views.operations import (
     Solarize,
 )
 from nearfar.views.params import INVERT
-from nearfar.views.plan import ViewPlan, draw_params, make_views
 from nearfar.views.policies import POLICIES, named_policy
 
 BASE = (
@@ -139,7 +139,7 @@ def test_many_params_are_the_same_on_any_number_of_threads():
 DIGEST = """
 import hashlib, torch
 from views_pictures import NORMAL, all_views_of, store_of
-from nearfar.views.plan import ViewPlan
+from nearfar.views.making import ViewPlan
 from nearfar.views.policies import named_policy
 for name in ("simclr", "swav", "rand_augment(3, 5)", "patches"):
     made = all_views_of(store_of(9, 24), ViewPlan(named_policy(name), 2, 24, **NORMAL))

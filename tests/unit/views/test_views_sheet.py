@@ -9,8 +9,8 @@ from PIL import Image
 
 from nearfar.core.types import StoredImages
 from nearfar.views.kinds import Kind, Policy, Tiles
+from nearfar.views.making import ViewPlan, show
 from nearfar.views.operations import Crop, Flip
-from nearfar.views.plan import ViewPlan, show
 from nearfar.views.policies import POLICIES
 from nearfar.views.sheet import Shown, contact_sheet, few, view_columns
 

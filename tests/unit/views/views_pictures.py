@@ -8,6 +8,7 @@ import torch
 
 from nearfar.core.types import StoredImages
 from nearfar.views.kinds import Kind, Policy
+from nearfar.views.making import ViewPlan, draw_params, make_views
 from nearfar.views.operations import (
     Autocontrast,
     Blur,
@@ -35,7 +36,6 @@ from nearfar.views.operations import (
     Translate,
 )
 from nearfar.views.params import ViewParams
-from nearfar.views.plan import ViewPlan, draw_params, make_views
 
 RAW: Mapping[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 NORMAL: Mapping[str, Any] = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)}

@@ -21,8 +21,8 @@ from nearfar.core.types import StoredImages
 from nearfar.data.decoding import half_side
 from nearfar.views import params, program
 from nearfar.views.kinds import Kind, Policy, Tiles
+from nearfar.views.making import ViewPlan, evaluation_view, make_views, show
 from nearfar.views.operations import Crop, Cutout, Flip, Rotate, Scale, Translate
-from nearfar.views.plan import ViewPlan, evaluation_view, make_views, show
 from nearfar.views.policies import named_policy
 
 
