@@ -6,6 +6,7 @@ import typer
 
 from nearfar.cli import options as opt
 from nearfar.core.errors import DataError, UserError
+from nearfar.run_folder.names import VIEWS
 
 FOUND = 2
 
@@ -46,7 +47,7 @@ def check(
     if is_run(data):
         if views is not None:
             raise UserError(
-                f"--views: {data} is a run, and its views stand in views.png; leave it out, or give"
+                f"--views: {data} is a run, and its views stand in {VIEWS}; leave it out, or give"
                 " data"
             )
         _show_verdicts(data, strict=strict, as_json=as_json)

@@ -8,6 +8,7 @@ from nearfar.report.formats import spoken_list
 from nearfar.report.groups import Group, data_key, settings
 from nearfar.report.pictures import Picture
 from nearfar.report.read import Run
+from nearfar.run_folder.names import RUN_TOML
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def _sheet(members: Sequence[tuple[Group, Run, Picture]]) -> ViewSheet:
 def _caption(run: Run, shown: Mapping[str, str | None]) -> str:
     policy = run.results.views.policy
     named = (
-        "A policy of one’s own, which stands in run.toml"
+        f"A policy of one’s own, which stands in {RUN_TOML}"
         if policy == "custom"
         else f"Policy {policy or '?'}"
     )

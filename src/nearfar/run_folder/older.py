@@ -58,24 +58,36 @@ def _renamed(value: Any) -> Any:
 
 
 def results(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A results.json with title, unit and better of each measurement, and what is shown."""
-    measured: dict[str, Any] = {
-        key: [described(m) for m in content.get(key, ()) if isinstance(m, Mapping)]
-        for key in ("measurements", "untrained")
-        if key in content
-    }
-    names = [m["name"] for ms in measured.values() for m in ms if "name" in m]
-    if isinstance(confusion := content.get("confusion"), Mapping):
+    """A results.json with title, unit and better of each measurement, and what is shown; and what
+    made the predictions by its title.
+    """
+    found = _told(content, ("measurements", "untrained"))
+    if isinstance(confusion := found.get("confusion"), Mapping):
         by = str(confusion.get("by", "linear_probe"))
-        measured["confusion"] = {**confusion, "by": _TITLES.get(by, by)}
-    return {"shown": shown(names), "judged_by": _JUDGED_BY, **content, **measured}
+        found["confusion"] = {**confusion, "by": _TITLES.get(by, by)}
+    return found
 
 
 def comparison(content: Mapping[str, Any]) -> dict[str, Any]:
     """A compare.json likewise."""
-    table = [described(entry) for entry in content.get("table", ()) if isinstance(entry, Mapping)]
-    names = [entry["name"] for entry in table if "name" in entry]
-    return {"shown": shown(names), "judged_by": _JUDGED_BY, **content, "table": table}
+    return _told(content, ("table",))
+
+
+def _told(content: Mapping[str, Any], lists: Sequence[str]) -> dict[str, Any]:
+    """What is damaged is passed on as it is: to be refused by its schema."""
+    numbers = {
+        key: [described(number) if isinstance(number, Mapping) else number for number in found]
+        for key in lists
+        if isinstance(found := content.get(key), list)
+    }
+    names = [
+        number.get("name")
+        for found in numbers.values()
+        for number in found
+        if isinstance(number, Mapping)
+    ]
+    added = {"shown": [name for name in _SHOWN if name in names], "judged_by": _JUDGED_BY}
+    return {**added, **content, **numbers}
 
 
 def described(number: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,11 +110,6 @@ def title_of(name: str) -> str:
         return f"{how.removeprefix('top1@')} labels a class"
     ending = {"balanced_accuracy": ", balanced", "per_class": " by class"}.get(how, "")
     return _TITLES[what] + ending
-
-
-def shown(names: Sequence[str]) -> list[str]:
-    """Those of the names that 0.1.0's summaries showed."""
-    return [name for name in _SHOWN if name in names]
 
 
 def arrays(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -232,6 +232,16 @@ def test_threads_and_one_thread_decode_the_same(write, monkeypatch):
     assert (load(open_source(folder), view_size=4).images == one).all()
 
 
+def test_a_set_that_another_process_wrote_meanwhile_stays(write, tmp_path):
+    load(open_source(write(class_folders({"a": 5}))), view_size=4)
+    (place,) = sets(tmp_path)
+    before = (place / "images.u8").stat().st_ino
+    with cache.written_whole(place) as folder:
+        (folder / "set.json").write_text("the same, later")
+    assert (place / "images.u8").stat().st_ino == before
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
 def test_what_a_killed_process_left_is_swept_after_a_day(write, tmp_path, monkeypatch):
     left = [tmp_path / "cache" / "decoded" / f".old.1234.{end}" for end in ("partial", "tmp")]
     for folder in left:

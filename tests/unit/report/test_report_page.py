@@ -1,6 +1,7 @@
 """The page as a file: complete, escaped, light; and what happens when a run folder is not whole."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -389,6 +390,16 @@ def test_a_place_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path:
     with pytest.raises(RunError, match=r"cannot be written"):
         write_report([run], tmp_path / "taken")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "run", "taken"]
+
+
+def test_everybody_may_read_the_page_whatever_the_writer_s_mask_is(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    before = os.umask(0o077)
+    try:
+        page = write_report([run], tmp_path / "report.html")
+    finally:
+        os.umask(before)
+    assert page.stat().st_mode & 0o777 == 0o644
 
 
 def test_reporting_imports_no_torch() -> None:

@@ -178,6 +178,14 @@ def test_a_missing_key_of_0_1_0_is_an_error_too(copy):
         RunFolder(copy).read_results()
 
 
+@pytest.mark.parametrize("damaged", [None, 7, [3], {"a": 1}])
+def test_damaged_results_of_0_1_0_are_refused_by_name(copy, damaged):
+    results = json.loads((copy / names.RESULTS).read_text())
+    (copy / names.RESULTS).write_text(json.dumps({**results, "measurements": damaged}))
+    with pytest.raises(RunError, match=r"results\.json: measurements.*; train again"):
+        RunFolder(copy).read_results()
+
+
 def test_no_old_key_is_left_in_what_is_read():
     """Of all that stands in both runs' run.toml."""
     for run in (RUN, GRAY):
