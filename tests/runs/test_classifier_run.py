@@ -96,7 +96,7 @@ def test_predict_gets_right_what_was_measured(staged, test_images, form):
     predicted = nearfar.load(run).predict(images)
     assert float((predicted.classes == labels).mean()) == pytest.approx(top1["value"])
     counts = np.array(results["confusion"]["counts"])
-    assert results["confusion"]["by"] == "classifier"
+    assert results["confusion"]["by"] == "classifier stage"
     assert np.trace(counts) / counts.sum() == pytest.approx(top1["value"])
     with np.load(run / "embeddings.npz") as file:
         chosen = np.linspace(0, 359, 40).round().astype(int)
@@ -263,7 +263,7 @@ def test_smoke_takes_two_steps_of_the_stage_too(tmp_path, nearfar_command):
         torch.load(out / "checkpoint" / "classifier.pt", weights_only=True)["counters"]["step"] == 2
     )
     assert "then a classifier (mlp, encoder frozen): 1 epochs of features, lr 0.01" in ended.err
-    assert "classifier.top1" in ended.out
+    assert "classifier stage" in ended.out
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Classifier stage" in page
     assert "The classifier stage on the last epoch" in page

@@ -89,13 +89,15 @@ def _table(results: dict[str, Any]) -> str:
         if not isinstance(m["value"], list) and "data" not in m
     ]
     percent = all(m["unit"] == "fraction" for m in measured)
+    titles: dict[str, str] = {}
     rows: dict[str, list[str]] = {}
     for m in measured:
-        row = rows.setdefault(m["title"], ["-", "-", "-"])
+        titles[m["name"]] = m["title"]
+        row = rows.setdefault(m["name"], ["-", "-", "-"])
         ends = [figure(end, m["unit"]) for end in m["interval"] or ()]
         text = (figure if percent else quantity)(m["value"], m["unit"])
         at = columns.index(m["selection"] or "untrained")
         row[at] = f"{text} ({'-'.join(ends)})" if ends else text
     headings = ["test, %" if percent else "test", "last epoch", "selected epoch"]
     headings.append("untrained encoder")
-    return opt.table(headings, [[title, *cells] for title, cells in rows.items()])
+    return opt.table(headings, [[titles[name], *cells] for name, cells in rows.items()])

@@ -248,3 +248,19 @@ def test_a_column_is_what_every_method_has():
     assert "own head" not in _text(content, Path("out"))
     content["table"].append({**head, "method": "b"})
     assert "own head" in _text(content, Path("out")).splitlines()[0]
+
+
+def test_a_lower_loss_whose_interval_holds_the_floor_is_not_clearly_less(tmp_path):
+    found = made_up(tmp_path, like=LOSS)
+    entry = next(e for e in found.table if e.method == "a" and e.name == LOSS["name"])
+    floor = next(e for e in found.table if e.method == "untrained")
+    rest = tuple(e for e in found.table if e not in (entry, floor))
+    floor = floor.model_copy(update={"mean": 0.75})
+
+    def sentence(high: float) -> str:
+        one = entry.model_copy(update={"interval": (0.6, high), "sd": None})
+        alone = replace(found, groups=found.groups[:1], table=(*rest, one, floor), comparisons=())
+        return headline(alone).sentence
+
+    assert "0.040 nats below the untrained encoder." in sentence(0.74)
+    assert "not clearly less than the untrained encoder (0.750 ± 0.007 nats)" in sentence(0.76)
