@@ -81,7 +81,9 @@ def made(name: str, *, width: int, images: int) -> Method:
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, width))
     facts = DataFacts("data", 8, ("a", "b"), (images // 2, images // 2), images)
     kind = method_class(name)
-    return kind(Encoder(net, example=torch.zeros(1, 3, 8, 8), architecture="linear"), kind.Config(), facts)
+    return kind(
+        Encoder(net, example=torch.zeros(1, 3, 8, 8), architecture="linear"), kind.Config(), facts
+    )
 
 
 def methods_whose(key: str, pattern: str) -> dict[str, int]:

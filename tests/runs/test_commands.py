@@ -387,24 +387,35 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
 def test_differences_are_judged_against_the_noise_of_the_seeds():
     judged_by = {"name": "linear_probe.top1", "split": "test", "selection": "last"}
 
+    like = {"title": "linear probe", "unit": "fraction", "better": "higher"}
+
     def result(method, seed, value):
-        m = {**judged_by, "value": value, "unit": "fraction"}
-        floor = {"name": "linear_probe.top1", "value": 0.3 + 0.001 * seed}
-        return {"method": method, "seed": seed, "measurements": [m], "untrained": [floor]}
+        floor = {"name": "linear_probe.top1", "split": "test", "value": 0.3 + 0.001 * seed}
+        return Results.model_validate(
+            {
+                "method": method,
+                "seed": seed,
+                "data": {"name": "digits"},
+                "measurements": [{**judged_by, **like, "value": value}],
+                "untrained": [{**floor, **like}],
+                "shown": ["linear_probe.top1"],
+                "judged_by": judged_by,
+            }
+        )
 
     far = [result("a", s, 0.9 + 0.001 * s) for s in range(3)] + [
         result("b", s, 0.5 + 0.001 * s) for s in range(3)
     ]
     mixed = {"a": (0.9, 0.6, 0.7), "b": (0.7, 0.8, 0.65)}
     near = [result(method, s, mixed[method][s]) for method in mixed for s in range(3)]
-    assert compare_pairs(far, ["a", "b"], judged_by)[0]["larger_than_noise"] is True
-    assert [(pair["a"], pair["b"]) for pair in compare_pairs(far, ["a", "b"], judged_by)] == [
+    assert compare_pairs(far, ["a", "b"])[0].larger_than_noise is True
+    assert [(pair.a, pair.b) for pair in compare_pairs(far, ["a", "b"])] == [
         ("a", "b"),
         ("a", "untrained"),
         ("b", "untrained"),
     ]
-    assert compare_pairs(near, ["a", "b"], judged_by)[0]["larger_than_noise"] is False
-    assert compare_pairs(far[:1] + far[3:4], ["a", "b"], judged_by)[0]["larger_than_noise"] is None
+    assert compare_pairs(near, ["a", "b"])[0].larger_than_noise is False
+    assert compare_pairs(far[:1] + far[3:4], ["a", "b"])[0].larger_than_noise is None
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,8 @@ def compare_pairs(results: Sequence[Results], methods: Sequence[str]) -> tuple[D
     unit: Unit = "fraction"
     for result in results:
         for m in result.own:
-            if (m.name, m.split, m.selection) == (by.name, by.split, by.selection):
+            asked = (m.name, m.split, m.selection) == (by.name, by.split, by.selection)
+            if asked and result.method in scores:
                 unit = m.unit
                 scores[result.method] += [m.number] if m.number is not None else []
         for m in result.untrained:

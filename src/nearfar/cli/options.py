@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfar.core.errors import NearfarError, OwnMethodError, UserError
+from nearfar.run_folder.names import RUN_TOML
 
 STARTING = "starting (a few seconds) ..."
 Data = Annotated[
@@ -28,7 +29,7 @@ Data = Annotated[
 Recipe = Annotated[
     Path | None,
     typer.Option(
-        help="TOML file with settings, such as a run's run.toml; flags and --set override it"
+        help=f"TOML file with settings, such as a run's {RUN_TOML}; flags and --set override it"
     ),
 ]
 EncoderName = Annotated[

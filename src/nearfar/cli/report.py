@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nearfar.cli import options as opt
+from nearfar.run_folder.names import REPORT
 
 
 def report(
@@ -14,7 +15,7 @@ def report(
         typer.Argument(metavar="RUN|DIR...", help="folders of runs, or the folder of a comparison"),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="file to write (default: report.html in the first folder)")
+        Path | None, typer.Option(help=f"file to write (default: {REPORT} in the first folder)")
     ] = None,
     force: opt.ForceFile = False,
     as_json: opt.Json = False,

@@ -18,8 +18,7 @@ from nearfar.report.page import render
 from nearfar.report.read import read_source
 from nearfar.report.table import results_table
 from nearfar.report.words import headline
-from nearfar.run_folder.comparison import Difference, TableEntry
-from nearfar.run_folder.records import JudgedBy
+from nearfar.run_folder.records import JudgedBy, Results
 
 SCORES = {
     "a": (0.70, 0.72),
@@ -39,18 +38,23 @@ ACCURACY = {
 }
 
 
-def results(like: dict[str, str] = ACCURACY) -> list[dict]:
+def results(like: dict[str, str] = ACCURACY) -> list[Results]:
     def measured(value: float, selection: str | None) -> dict:
         return {**like, "split": "test", "selection": selection, "value": value}
 
     return [
-        {
-            "method": method,
-            "seed": seed,
-            "measurements": [measured(values[seed], "last")],
-            "untrained": [measured(FLOORS[seed], None)],
-            "cost": {"train_seconds": 1.0, "peak_memory_bytes": 1},
-        }
+        Results.model_validate(
+            {
+                "method": method,
+                "seed": seed,
+                "data": {"name": "digits"},
+                "measurements": [measured(values[seed], "last")],
+                "untrained": [measured(FLOORS[seed], None)],
+                "shown": [like["name"]],
+                "judged_by": JUDGED_BY | {"name": like["name"]},
+                "cost": {"train_seconds": 1.0, "peak_memory_bytes": 1},
+            }
+        )
         for method, values in SCORES.items()
         for seed in range(2)
     ]
@@ -58,13 +62,11 @@ def results(like: dict[str, str] = ACCURACY) -> list[dict]:
 
 def made_up(tmp_path: Path, seeds: int = 2, like: dict[str, str] = ACCURACY) -> Findings:
     """Six methods, their table and pairs as `compare` writes them."""
-    measured = [result for result in results(like) if result["seed"] < seeds]
+    measured = [result for result in results(like) if result.seed < seeds]
     judged_by = JUDGED_BY | {"name": like["name"]}
     runs = findings(read_source([write_comparison(tmp_path / "c", seeds=seeds)])).groups[0].runs
     groups = tuple(Group(method, runs) for method in SCORES)
-    table = tuple(TableEntry.model_validate(row) for row in build_table(measured))
-    told = compare_pairs(measured, list(SCORES), judged_by)
-    pairs = tuple(Difference.model_validate(pair) for pair in told)
+    table, pairs = build_table(measured), compare_pairs(measured, list(SCORES))
     return Findings(groups, table, JudgedBy(**judged_by), (like["name"],), pairs)
 
 
@@ -86,9 +88,9 @@ def test_many_methods_stand_in_a_triangle_the_better_as_the_row(tmp_path):
             assert cell.text == signed(means[better] - means[worse], "fraction")
             assert better in cell.title
             assert worse in cell.title
-    pairs = compare_pairs(results(), list(SCORES), JUDGED_BY)
+    pairs = compare_pairs(results(), list(SCORES))
     assert triangle.pairs == triangle.judged == len(pairs) == 21
-    assert triangle.larger == sum(pair["larger_than_noise"] for pair in pairs)
+    assert triangle.larger == sum(pair.larger_than_noise for pair in pairs)
     assert 0 < triangle.larger < 21
     shaded = sum(cell.larger for row in triangle.rows for cell in row if cell)
     assert shaded == triangle.larger
@@ -136,10 +138,13 @@ def compared(methods: list[str], like: dict[str, str] = ACCURACY) -> dict:
         "methods": methods,
         "seeds": 2,
         "images": dict.fromkeys(methods, 1077),
-        "table": build_table([r for r in results(like) if r["method"] in methods]),
+        "table": [
+            entry.as_json()
+            for entry in build_table([r for r in results(like) if r.method in methods])
+        ],
         "shown": [like["name"]],
         "judged_by": judged_by,
-        "comparisons": compare_pairs(results(like), methods, judged_by),
+        "comparisons": [pair.as_json() for pair in compare_pairs(results(like), methods)],
         "left_out": [],
     }
 
