@@ -1,18 +1,18 @@
 """Colorization: from the lightness of a view, the colors of its parts.
 
-As published: the ab plane in 313 bins, a soft code over 10 of them (those of the code; the paper's
-text has 5), rare colors weighing more, images without any color (no |a| or |b| above 5) left out:
-a batch of such alone costs 0.
+As published: colors are 313 bins of the ab plane; the target is a soft code over the 10 nearest
+bins (as in the code; the paper's text has 5); rare colors have larger weights; images without any
+color (no |a| or |b| above 5) are left out, and a batch of only such images has loss 0.
 
-The encoder is shown the lightness as three equal channels, L / 100, normalized as views are, so
-that afterwards it takes images as they come. What is predicted is the mean color of each cell of
-its feature map before pooling.
+The encoder sees the lightness as three equal channels, L / 100, normalized as views are, so that
+after training it takes ordinary images. What is predicted is the mean color at each place of its
+feature map before pooling.
 
-Deviations: the frequencies of colors, by which rare ones are found, are a moving mean over the
-batches of these data (all equal at first) instead of a smoothed count over ImageNet; the loss is a
-mean over pixels; SGD instead of Adam. The form for 32 px is ours: the map before pooling, whatever
-its side (4 x 4 of Conv4). CIFAR-10, 20,000 images, Conv4, 10 epochs, one seed: linear probe 43.5 %,
-kNN 37.3 % (untrained 41.1, 32.9).
+Deviations: the frequencies of colors, which say what is rare, are a moving mean over the batches of
+these data (all equal at first) instead of a smoothed count over ImageNet; the loss is a mean over
+pixels; SGD instead of Adam. The form for 32 px is ours: the map before pooling, whatever its side
+(4 x 4 for Conv4). Measured on CIFAR-10 (20,000 images, Conv4, 10 epochs, one seed): linear probe
+43.5 %, kNN 37.3 % (untrained 41.1, 32.9).
 """
 
 import math

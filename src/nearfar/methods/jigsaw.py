@@ -1,18 +1,21 @@
 """Jigsaw puzzles: in which of a hundred orders do an image's tiles lie?
 
-As in the authors' code: tiles of 64 px anywhere in cells of 85 (here of the view's size), so that
-no edge goes on; gray half the time, else green - magenta taken out half the time; channels cut
-apart by up to 2 px of 64, against the fringes of lenses; each tile brought to mean 0 and deviation
-1.
+As in the authors' code: tiles of 64 px lie anywhere in cells of 85 px (here in proportion to the
+view's size), so that edges do not continue from tile to tile; a view is gray half the time, else
+its green-magenta axis is removed half the time; color channels are cut up to 2 px of 64 apart, so
+that color fringes of the lens do not give the order away; each tile is standardized to mean 0 and
+standard deviation 1.
 
-Deviations: the orders are chosen one by one, farthest from the nearest of those before in Hamming
-distance (ties: the larger mean) instead of farthest in the mean; tile features meet after pooling,
-in a head of one hidden layer; gray with .3, as in a public port; views are flipped (the authors'
-are not) and cropped as the policy has it. The form for less than 64 px is ours: 2 x 2 tiles (12 px
-of 32) in all their 24 orders, and four puzzles an image. CIFAR-10, 20,000 images of 32 px, Conv4,
-10 epochs, two seeds: linear probe 43.0 and 41.7 % (untrained 41.1 and 39.6), kNN 37.7 and 35.2 %
-(32.9 and 32.3). The first seed with two puzzles: 42.8 and 35.4 %; with one 41.4 and 34.2 %; 3 x 3
-tiles of 8 px in 100 orders, two puzzles: 41.0 and 35.7 %.
+Deviations: orders are chosen one by one, each with the largest Hamming distance to the nearest
+order chosen before (ties: to the mean) instead of with the largest mean distance; the features of
+tiles are joined after pooling, in a head with one hidden layer; views are gray with probability .3,
+as in a public port; views are flipped (the authors' are not) and cropped as the policy says.
+
+The form for views below 64 px is ours: 2 x 2 tiles (12 px of 32) in all their 24 orders, and four
+puzzles per image. Measured on CIFAR-10 (20,000 images of 32 px, Conv4, 10 epochs, two seeds):
+linear probe 43.0 and 41.7 % (untrained 41.1 and 39.6), kNN 37.7 and 35.2 % (32.9 and 32.3). The
+first seed with two puzzles: 42.8 and 35.4 %; with one 41.4 and 34.2 %; with 3 x 3 tiles of 8 px in
+100 orders and two puzzles: 41.0 and 35.7 %.
 """
 
 import math

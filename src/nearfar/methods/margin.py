@@ -1,9 +1,9 @@
-"""The contrastive loss on pairs: views and images of a class come together, others are pushed to a
-margin.
+"""The contrastive loss on pairs: views and images of a class come together, others are pushed apart
+up to a margin.
 
-Deviations: the projection has length 1 (so that the margin has a scale), labels make the pairs, and
-the mean goes over all pairs of a batch instead of over drawn ones. Optimizer and rate are nearfar's
-own.
+Deviations: projections have length 1, so that the margin has a scale; labels say which pairs belong
+together; the mean is over all pairs of a batch instead of over a random choice of pairs. Optimizer
+and learning rate are nearfar's own.
 """
 
 from typing import Literal, final

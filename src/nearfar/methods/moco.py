@@ -1,13 +1,13 @@
 """MoCo, version 1 (`projector = "linear"`, temperature .07) and version 2 (`"mlp"`, temperature
 .2).
 
-The first view is the query, the others are keys of the target network; `symmetric` takes each view
-as a query in turn. BatchNorm normalizes queries and keys in groups of samples, keys in another
-order (nn/groups.py).
+The first view is the query; the others are keys, made by the target network. With `symmetric`, each
+view is the query in turn. BatchNorm normalizes queries and keys in groups of samples, keys in
+another order than queries (nn/groups.py).
 
 Deviations: target momentum .99 and a queue of 4,096 rows, as in the authors' notebook for CIFAR-10,
-instead of .999 and 65,536; a shorter queue where the images are few; the rate .2 for 256 images,
-because that notebook's .03 is for 200 epochs and more; Nesterov momentum.
+instead of .999 and 65,536; a shorter queue for few images; learning rate .2 per 256 images, because
+that notebook's .03 is for 200 epochs and more; Nesterov momentum.
 """
 
 import math

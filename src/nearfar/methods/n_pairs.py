@@ -1,12 +1,14 @@
 """N-pair losses: the form with soft labels that tensorflow-addons and Keras call so, and the
 original.
 
-"soft_labels" trains with one view, as the Keras examples do, or with several. It keeps a row among
-its own positives, unlike `supcon`. "pairs" is Sohn's: a row finds its partner, another view of its
-image, among those of other classes; with more than two views the mean over the partners of the
-first. Deviations: two views by default; Sohn's partners are two images of a class; its projections
-are held back by the weight `length_weight`, whose usual value we do not know. Optimizer and rate
-are nearfar's own.
+form=soft_labels works with one view, as in the Keras examples, or with several; unlike in `supcon`,
+a view counts among its own positives. form=pairs is Sohn's: a view has to find its partner, which
+is another view of its image, among the views of other classes; with more than two views, the loss
+is the mean over the partners of the first view.
+
+Deviations: two views by default; Sohn's partners are two images of a class; Sohn's projections are
+kept short by a weight, here `length_weight`, whose usual value we do not know. Optimizer and
+learning rate are nearfar's own.
 """
 
 import math

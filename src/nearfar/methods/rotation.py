@@ -1,9 +1,11 @@
 """Predicting rotations: each image is shown in its four turns, and the encoder is to tell which is
 which.
 
-Turned are whole views, by exact quarter turns and after everything else: a mirror image after the
-turn would make 90 and 270 degrees one task. The four turns of an image pass in one batch, as in the
-authors' code. Deviation: optimizer and rate are those of cross_entropy.
+Whole views are turned, by exact quarter turns and after all other operations: a mirror image after
+the turn would make 90 and 270 degrees the same task. The four turns of an image are in one batch,
+as in the authors' code.
+
+Deviation: optimizer and learning rate are those of cross_entropy.
 """
 
 from typing import final

@@ -1,13 +1,13 @@
 """Triplet loss: an image is nearer to those of its class than to others, by a margin.
 
-Deviations: all triplets of a batch or a mined part of them, within the batch (FaceNet mines over
-1,800 images); plain batches instead of P classes with K images each (data.balanced=true is
-nearest). Optimizer and rate are nearfar's own.
+Deviations: triplets are formed within a batch, all of them or a mined part (FaceNet mines over
+1,800 images); batches are drawn at random instead of as P classes with K images each
+(data.balanced=true comes nearest to that). Optimizer and learning rate are nearfar's own.
 
-"hard" can collapse onto one point, where its loss is the margin, if it is what a new encoder starts
-with; its authors' soft margin, or "semi_hard", does so less. Digits, Conv4, 30 epochs, 3 seeds,
-linear probe: all 96.9 %, semi-hard 97.0 %, hard 92.3 %, hard with a soft margin 93.8 %, untrained
-91.6 %.
+With mining=hard, a new encoder can collapse onto one point, where the loss equals the margin. Its
+authors' soft margin, or mining=semi_hard, makes this less likely. Measured on the digits (Conv4, 30
+epochs, 3 seeds), linear probe: all 96.9 %, semi-hard 97.0 %, hard 92.3 %, hard with a soft margin
+93.8 %, untrained 91.6 %.
 """
 
 import math
