@@ -16,6 +16,7 @@ from nearfar.api.across_seeds import compare_pairs, welch_interval
 from nearfar.core.errors import TrainingStoppedError
 from nearfar.methods import METHODS, method_class
 from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.records import Results
 
 OPTIONS = {
     "train.batch_size": 256,

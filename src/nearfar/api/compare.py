@@ -116,7 +116,8 @@ class _Runs:
     def __iter__(self) -> Iterator[tuple[Setup, RunFolder]]:
         for seed in range(self.seeds):
             for method, setup in self.setups.items():
-                folder = RunFolder(self.out / part_of(method) / f"seed{seed}")
+                out = self.out / part_of(method) / f"seed{seed}"
+                folder = RunFolder(out, writes=self.fabric.is_global_zero)
                 yield setup.with_seed(seed), folder
 
     def encoder(self, setup: Setup) -> Encoder:
@@ -151,7 +152,7 @@ def _compare(
     strict = first.config.data.strict
     images = load_data(listing, view_size=first.size, strict=strict, progress=progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
-    whole = RunFolder(out)
+    whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:
         whole.clear()
     ready = {widest.method_name: encoder}

@@ -99,7 +99,8 @@ def _train(request: Request, progress: Progress) -> Run:
     listing = open_source(request.data)
     fabric = make_fabric()
     setup = resolve(config, listing, fabric.device, encoder_name=request.encoder_name)
-    folder = RunFolder(_chosen(request.place, listing.name, setup.method_name))
+    out = _chosen(request.place, listing.name, setup.method_name)
+    folder = RunFolder(out, writes=fabric.is_global_zero)
     place = request.place
     check_free(folder.path, resume=place.resume, force=place.force, comparison=False)
     if place.resume and (done := finished(folder, setup)) is not None:

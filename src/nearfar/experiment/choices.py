@@ -3,10 +3,9 @@
 Each function takes what the user asked for, and chooses where that is nothing.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from nearfar.config.models import AS_EVALUATED, ClassifierConfig, RunConfig
+from nearfar.config.models import AS_EVALUATED, ClassifierConfig, RunConfig, ViewsConfig
 from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.core.errors import DataError
 from nearfar.experiment.refusals import refuse_batch
@@ -14,6 +13,7 @@ from nearfar.experiment.setup import OptimizerSetup, ViewSetup
 from nearfar.methods.base import Method
 from nearfar.training.loop import Pace
 from nearfar.training.schedules import Schedule
+from nearfar.views.policies import default_policy
 from nearfar.views.reading import read_policy
 
 DEFAULT_SIZE_PX = 64
@@ -54,12 +54,15 @@ def choose_encoder(asked: str | None, size: int) -> str:
 
 
 def choose_views(
-    policy: str | Mapping[str, Any], *, strength: float, count: int, size: int
+    asked: ViewsConfig, method: type[Method], of_source: str | None, size: int
 ) -> ViewSetup:
-    """The policy parsed once, with its strength."""
+    """The user's policy, else the source's, else the method's; parsed once, with its strength."""
+    policy = asked.policy or of_source or default_policy(method.default_views, size)
+    count = asked.count or method.default_count
     read = read_policy(policy)
     return ViewSetup(
-        policy=read.stronger(strength),
+        asked=policy,
+        policy=read.stronger(asked.strength),
         name=policy if isinstance(policy, str) else "custom",
         count=count,
         shown=read.describe(count, size),
@@ -80,11 +83,11 @@ def choose_optimizer(config: RunConfig, method: type[Method], batch: int) -> Opt
     decay_all = usual.decay_norms_and_biases and name != "lars"
     return OptimizerSetup(
         name=name,
-        lr=_or(asked.lr, rate),
+        lr=or_usual(asked.lr, rate),
         lr_origin=origin if asked.lr is None else None,
-        weight_decay=_or(asked.weight_decay, usual.weight_decay),
+        weight_decay=or_usual(asked.weight_decay, usual.weight_decay),
         momentum=asked.momentum,
-        decay_norms_and_biases=_or(asked.decay_norms_and_biases, decay_all),
+        decay_norms_and_biases=or_usual(asked.decay_norms_and_biases, decay_all),
         own=_own(("optimizer", "name", name), asked),
     )
 
@@ -107,7 +110,7 @@ def choose_pace(config: RunConfig, method: type[Method], lr: float) -> Pace:
     asked = config.schedule
     decay = asked.decay or method.optimizer.decay
     schedule = Schedule(decay, **_own(("schedule", "decay", decay), asked))
-    warmup = _or(asked.warmup_epochs, min(LONGEST_WARM_UP, config.train.epochs / 10))
+    warmup = or_usual(asked.warmup_epochs, min(LONGEST_WARM_UP, config.train.epochs / 10))
     return Pace(lr, warmup, schedule, config.train.gradient_clip)
 
 
@@ -130,15 +133,19 @@ def fill_classifier(config: RunConfig, default_policy: str | None) -> Classifier
     )
 
 
-def choose_selection_interval(selections: int, epochs: int) -> int | None:
+def choose_selection_interval(config: RunConfig) -> int | None:
     """Epochs from one selection to the next (and one after the last); None: none is wanted."""
-    return max(1, epochs // selections) if selections else None
+    wanted = config.evaluate.selections
+    return max(1, config.train.epochs // wanted) if wanted else None
+
+
+def or_usual(asked: Any, usual: Any) -> Any:
+    """What the user asked for, else what is usual."""
+    return usual if asked is None else asked
 
 
 def _own(choice: tuple[str, str, str], asked: OptimizerConfig | ScheduleConfig) -> dict[str, Any]:
     """The settings that this choice alone has: the user's, else their defaults."""
-    return {key: _or(getattr(asked, key), usual) for key, usual in OWN_KEYS.get(choice, {}).items()}
-
-
-def _or(asked: Any, usual: Any) -> Any:
-    return usual if asked is None else asked
+    return {
+        key: or_usual(getattr(asked, key), usual) for key, usual in OWN_KEYS.get(choice, {}).items()
+    }

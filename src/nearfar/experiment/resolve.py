@@ -1,5 +1,6 @@
 """From a checked configuration and a listing to a decided run."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,8 +16,6 @@ from nearfar.experiment import choices
 from nearfar.experiment.refusals import refuse_batch, refuse_labels_missing, refuse_unfit
 from nearfar.experiment.setup import ClassifierSetup, Setup, images_for, steps_for
 from nearfar.methods import method_class
-from nearfar.training.loop import Pace
-from nearfar.views.policies import default_policy
 from nearfar.views.reading import read_policy
 
 
@@ -34,69 +33,36 @@ def resolve(
     images that a default batch is chosen for, where that is not the method's own.
     """
     method = method_class(config.method_name)
-    size = choices.choose_size(config.data.size, listing.side)
-    facts = listing.facts(size)
-    source, balanced = listing.source, config.data.balanced
-    refuse_unfit(config.method_name, method, facts, source, balanced=balanced)
-    images = images_for(method, facts)
+    facts = listing.facts(choices.choose_size(config.data.size, listing.side))
+    balanced = config.data.balanced
+    refuse_unfit(config.method_name, method, facts, listing.source, balanced=balanced)
+    images, steps = images_for(method, facts), config.train.steps_per_epoch
     batch = choices.choose_batch(config.train.batch_size, images, chosen_for=batch_for or images)
     if problems := config.method.misfits(images, batch):
         raise ConfigError(problems)
-    asked = config.evaluate.online_probe
-    online_probe = method.needs_labels if asked is None else asked
+    online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
-    probes = config.evaluate.probes
-    if probes is None:
-        probes = tuple(measured_by_default())
-    usual = listing.default_policy or default_policy(method.default_views, size)
-    policy = config.views.policy or usual
-    views = choices.choose_views(
-        policy,
-        strength=config.views.strength,
-        count=config.views.count or method.default_count,
-        size=size,
-    )
-    name = encoder_name or choices.choose_encoder(config.encoder.name, size)
     optimizer = choices.choose_optimizer(config, method, batch)
-    pace = choices.choose_pace(config, method, optimizer.lr)
     stage = choices.fill_classifier(config, listing.default_policy)
-    precision = choose_precision(config.train.precision, device)
-    filled = _filled(
-        config,
-        data={"size": size},
-        views={"policy": policy, "count": views.count},
-        encoder={"name": name},
-        optimizer={
-            "name": optimizer.name,
-            "lr": optimizer.lr,
-            "weight_decay": optimizer.weight_decay,
-            "decay_norms_and_biases": optimizer.decay_norms_and_biases,
-            **optimizer.own,
-        },
-        schedule=_schedule(pace),
-        train={"batch_size": batch, "precision": precision},
-        evaluate={"online_probe": online_probe, "probes": probes},
-    ).model_copy(update={"classifier": stage})
-    return Setup(
-        config=filled,
+    setup = Setup(
+        config=config,
         method=method,
-        source=source,
+        source=listing.source,
         facts=facts,
-        encoder_name=name,
-        views=views,
+        encoder_name=encoder_name or choices.choose_encoder(config.encoder.name, facts.side),
+        views=choices.choose_views(config.views, method, listing.default_policy, facts.side),
         images=images,
         batch_size=batch,
-        steps_per_epoch=steps_for(config.train.steps_per_epoch, images, batch),
-        selection_interval=choices.choose_selection_interval(
-            config.evaluate.selections, config.train.epochs
-        ),
+        steps_per_epoch=steps_for(steps, images, batch),
+        selection_interval=choices.choose_selection_interval(config),
         optimizer=optimizer,
-        pace=pace,
-        classifier=_classifier(stage, facts, batch, config.train.steps_per_epoch),
-        precision=precision,
+        pace=choices.choose_pace(config, method, optimizer.lr),
+        classifier=_classifier(stage, facts, batch, steps),
+        precision=choose_precision(config.train.precision, device),
         online_probe=online_probe,
-        probes=probes,
+        probes=choices.or_usual(config.evaluate.probes, tuple(measured_by_default())),
     )
+    return replace(setup, config=_filled(setup, stage))
 
 
 def refuse_unread(setup: Setup, facts: DataFacts) -> None:
@@ -109,19 +75,34 @@ def refuse_unread(setup: Setup, facts: DataFacts) -> None:
     refuse_batch(setup.batch_size, images_for(setup.method, facts))
 
 
-def _filled(config: RunConfig, **sections: dict[str, Any]) -> RunConfig:
-    """The configuration with what was chosen in each section."""
-    update = {
-        name: getattr(config, name).model_copy(update=values) for name, values in sections.items()
+def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
+    """What was asked for, with all that was decided written into it."""
+    optimizer, schedule = setup.optimizer, setup.pace.schedule
+    own = OWN_KEYS.get(("schedule", "decay", schedule.decay), {})
+    decided: dict[str, dict[str, Any]] = {
+        "data": {"size": setup.size},
+        "views": {"policy": setup.views.asked, "count": setup.views.count},
+        "encoder": {"name": setup.encoder_name},
+        "optimizer": {
+            "name": optimizer.name,
+            "lr": optimizer.lr,
+            "weight_decay": optimizer.weight_decay,
+            "decay_norms_and_biases": optimizer.decay_norms_and_biases,
+            **optimizer.own,
+        },
+        "schedule": {
+            "decay": schedule.decay,
+            "warmup_epochs": setup.pace.warmup_epochs,
+            **{key: getattr(schedule, key) for key in own},
+        },
+        "train": {"batch_size": setup.batch_size, "precision": setup.precision},
+        "evaluate": {"online_probe": setup.online_probe, "probes": setup.probes},
     }
-    return config.model_copy(update=update)
-
-
-def _schedule(pace: Pace) -> dict[str, Any]:
-    decay = pace.schedule.decay
-    own = OWN_KEYS.get(("schedule", "decay", decay), {})
-    chosen = {"decay": decay, "warmup_epochs": pace.warmup_epochs}
-    return chosen | {key: getattr(pace.schedule, key) for key in own}
+    sections: dict[str, Any] = {
+        name: getattr(setup.config, name).model_copy(update=values)
+        for name, values in decided.items()
+    }
+    return setup.config.model_copy(update={**sections, "classifier": classifier})
 
 
 def _classifier(

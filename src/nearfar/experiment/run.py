@@ -82,9 +82,8 @@ def _train(run: Running) -> None:
         }
         run.folder.append_metrics(row)
         run.count_seconds()
-        save_checkpoint(
-            run.folder.checkpoint, run.method, run.optimizer, counters, run.online_probe
-        )
+        if run.folder.writes:
+            save_checkpoint(run.folder.checkpoint, run.method, run.optimizer, counters, probe)
         _tell(run, row)
         run.watch.see(row)
 

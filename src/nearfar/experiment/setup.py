@@ -19,6 +19,7 @@ class ViewSetup:
     """What views of each sample are made. `policy` has the strength that was asked for."""
 
     policy: Policy
+    asked: str | Mapping[str, Any]  # as run.toml says it
     name: str  # "custom": spelled out in the configuration
     count: int
     shown: str  # "2", or "2 + 6 of 28 px"

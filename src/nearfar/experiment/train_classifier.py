@@ -90,7 +90,8 @@ def train_classifier(
             **judge.row(),
         }
         folder.append_classifier_metrics(row)
-        save_checkpoint(folder.classifier_checkpoint, kept, optimizer, counters)
+        if folder.writes:
+            save_checkpoint(folder.classifier_checkpoint, kept, optimizer, counters)
 
     how = "finetuned" if chosen.finetuned else "frozen"
     title = f"classifier ({chosen.kind}, encoder {how}), seed {run.setup.seed}"

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from evaluate_clouds import context, stored_images
 from torch import nn
 
-from nearfar.evaluate.base import Images
+from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.evaluate.classifier import Classifier, Trained
-from nearfar.evaluate.features import EvaluationView, Features
+from nearfar.evaluate.features import Features
 from nearfar.evaluate.measure import judged_by, measure
 
 PROBES = ("linear", "knn", "few_label", "retrieval")
@@ -71,7 +72,7 @@ def test_the_order_is_the_table_s_whatever_is_asked_first() -> None:
 
 
 def test_what_training_left_behind_is_measured_whatever_is_asked() -> None:
-    images = Images(stored_images(), VIEW)
+    images = ImageSamples(stored_images(), VIEW, torch.device("cpu"))
     head = nn.Linear(5, 3)
     found = measure(context(head=head, classifier=TRAINED, images=images), ["linear"])
     assert found.shown[0] == "linear_probe.top1"

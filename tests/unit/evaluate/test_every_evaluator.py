@@ -4,22 +4,25 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 from evaluate_clouds import context, stored_images
 from torch import nn
 
 from nearfar.core.errors import UserError
+from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.evaluate import EVALUATORS, choosable, evaluator_class, measured_by_default
-from nearfar.evaluate.base import Context, Evaluator, EvaluatorConfig, Images, Need, When
+from nearfar.evaluate.base import Context, Evaluator, EvaluatorConfig, Need, When
 from nearfar.evaluate.classifier import Classifier, Trained
-from nearfar.evaluate.features import EvaluationView
 from nearfar.run_folder.records import Better, Unit
+
+VIEW = EvaluationView(8, 1.0, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
 def full() -> Context:
     """A context with everything that an evaluator may need."""
     weight = np.eye(3, 5, dtype=np.float32)
     return context(
-        images=Images(stored_images(), EvaluationView(8, 1.0, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))),
+        images=ImageSamples(stored_images(), VIEW, torch.device("cpu")),
         head=nn.Linear(5, 3),
         classifier=Trained(Classifier(weight, np.zeros(3, np.float32)), None, "by hand", 0.0),
     )
