@@ -5,7 +5,7 @@ from nearfar.core.progress import Progress
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import evaluate_run, measure_untrained
 from nearfar.experiment.judging import selection_accuracy, stop_if_diverged
-from nearfar.experiment.memory import kept_memory, reset_peak_memory
+from nearfar.experiment.process_memory import kept_memory, reset_peak_memory
 from nearfar.experiment.running import Job, Running, prepare
 from nearfar.experiment.sheets import run_sheet
 from nearfar.experiment.stopping import stopping_well

@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from nearfar.experiment.memory import kept_memory
+from nearfar.experiment.process_memory import kept_memory
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"),
     reason="needs glibc's malloc",
 )
 BYTES = 64 * 2**20  # of a tensor: above malloc's largest threshold for maps of their own
+
+
+@pytest.fixture(autouse=True)
+def _nothing_free() -> None:
+    """What other tests left free in the heap goes back first, or it would be used again."""
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident_bytes() -> int:
