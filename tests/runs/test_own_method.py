@@ -86,8 +86,23 @@ def test_every_command_of_the_page_runs(here, nearfar_command):
     assert "align:Align" in (here / "runs/digits-compare-1/report.html").read_text(encoding="utf-8")
 
 
-def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from nearfar.cli.main import main; main()", *arguments]
+IN_TURN = """
+import json, sys
+from nearfar.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["nearfar", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            print(arguments, file=sys.stderr)
+            raise
+"""
+
+
+def in_a_process(*commands: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """The commands one after another in one fresh process, up to the first that fails."""
+    command = [sys.executable, "-c", IN_TURN, json.dumps(commands)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -101,15 +116,15 @@ def test_what_opens_a_run_never_imports_the_method(here, nearfar_command, photog
     )
     (here / "align.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     picture = next(photographs.rglob("*.png"))
-    for arguments in (
+    ended = in_a_process(
         ("check", "run"),
         ("probe", "run"),
         ("report", "run"),
         ("predict", "run", str(picture)),
         ("embed", "run", str(photographs), "--out", "all.npz"),
-    ):
-        ended = in_a_process(*arguments)
-        assert ended.returncode == 0, (arguments, ended.stderr)
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (here / "all.npz").exists()
 
 
 def test_it_learns_and_resumes_by_its_class(here):
@@ -191,7 +206,9 @@ def test_a_name_that_leads_nowhere_is_refused_in_words(
 def test_a_misspelt_optimizer_is_refused_by_name(here):
     page = (here / "align.py").read_text(encoding="utf-8")
     (here / "align.py").write_text(page.replace('"sgd"', '"sgdd"'), encoding="utf-8")
-    ended = in_a_process("train", "digits", "--method", "align:Align")  # no hook checks types there
+    ended = in_a_process(
+        ("train", "digits", "--method", "align:Align")
+    )  # no hook checks types there
     assert ended.returncode == 2
     assert "optimizer: want one of sgd, adamw, adam, lars, rmsprop, got 'sgdd'" in ended.stderr
 
