@@ -72,7 +72,7 @@ def probe(
         ]
     _join(folder, measured, shown)
     if made is not None and not folder.has(names.CLASSIFIER):
-        folder.write_classifier(made.classifier.weight, made.classifier.bias)
+        folder.write_classifier(made.classifier.arrays())
         about = folder.read_encoder_file()
         folder.write_encoder_file(about.model_copy(update={"class_names": stored.class_names}))
     return [m.as_json() for m in measured]

@@ -35,6 +35,13 @@ class Classifier:
         normalized: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
         return normalized
 
+    def arrays(self) -> dict[str, Array]:
+        """What classifier.safetensors holds of it: what `classifier_of` reads."""
+        found = {"weight": self.weight, "bias": self.bias}
+        if self.hidden_weight is not None and self.hidden_bias is not None:
+            found |= {"hidden.weight": self.hidden_weight, "hidden.bias": self.hidden_bias}
+        return found
+
     def predict(self, x: Array) -> NDArray[np.int64]:
         classes: NDArray[np.int64] = self.probabilities(x).argmax(axis=1)
         return classes

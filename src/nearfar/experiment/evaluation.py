@@ -134,7 +134,7 @@ def evaluate_run(
     last = run.measure(splits, "last", head=method.head, trained=trained)
     made = last.classified
     if made is not None and trained is None:
-        folder.write_classifier(made.classifier.weight, made.classifier.bias)
+        folder.write_classifier(made.classifier.arrays())
     probabilities = None if made is None else made.probabilities
     write_embeddings(run.setup, run.data, splits["test"], probabilities, folder)
     confusion = None if made is None else _confusion(made, splits["test"])

@@ -115,18 +115,17 @@ class RunFolder:
         own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
         self._write(name, save(own, metadata=header))
 
-    def write_classifier(self, weight: Any, bias: Any) -> None:
-        """classifier.safetensors: scores = representation @ weight.T + bias; weight (C, E), bias
-        (C,) arrays.
+    def write_classifier(self, arrays: Mapping[str, Any]) -> None:
+        """classifier.safetensors: scores = representation @ weight.T + bias, of the arrays weight
+        (C, E) and bias (C,); with an MLP also hidden.weight and hidden.bias, of the layer before.
 
-        A classifier stage writes the same names; with an MLP also hidden.weight and hidden.bias, of
-        the layer before, and in the header which encoder it goes with.
+        A classifier stage writes the same names, and in the header which encoder it goes with.
         """
         if not self.writes:
             return
         import torch
 
-        tensors = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         self.write_tensors(names.CLASSIFIER, tensors)
 
     def read_tensors(self, name: str) -> "dict[str, Tensor]":

@@ -1,9 +1,13 @@
 """A classifier read from arrays: only what maps these representations to these classes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from nearfar.evaluate.classifier import classifier_of
+from nearfar.run_folder import names
+from nearfar.run_folder.folder import RunFolder
 
 RANDOM = np.random.default_rng(0)
 
@@ -27,6 +31,26 @@ def test_an_mlp_is_two_layers_with_a_relu_between() -> None:
     assert not np.allclose(
         shares, classifier_of(arrays(weight=(3, 4), bias=(3,)), 4, 3).probabilities(x)
     )
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"weight": (3, 4), "bias": (3,)},
+        {"hidden_weight": (4, 4), "hidden_bias": (4,), "weight": (3, 4), "bias": (3,)},
+    ],
+)
+def test_what_is_written_of_a_classifier_is_read_back_whole(
+    tmp_path: Path, shapes: dict[str, tuple[int, ...]]
+) -> None:
+    """A hidden layer as wide as the representation would be missed by no check of shapes."""
+    made = classifier_of(arrays(**shapes), 4, 3)
+    folder = RunFolder(tmp_path)
+    folder.write_classifier(made.arrays())
+    tensors = folder.read_tensors(names.CLASSIFIER)
+    read = classifier_of({name: tensor.numpy() for name, tensor in tensors.items()}, 4, 3)
+    x = RANDOM.normal(size=(5, 4)).astype(np.float32)
+    assert np.array_equal(read.probabilities(x), made.probabilities(x))
 
 
 @pytest.mark.parametrize(

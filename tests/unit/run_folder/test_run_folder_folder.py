@@ -28,7 +28,9 @@ WRITES: dict[str, Callable[[RunFolder], None]] = {
     "write_views": lambda folder: folder.write_views(b"png"),
     "write_encoder": lambda folder: folder.write_encoder(STATE, ENCODER),
     "write_encoder_file": lambda folder: folder.write_encoder_file(ENCODER),
-    "write_classifier": lambda folder: folder.write_classifier(np.eye(2), np.ones(2)),
+    "write_classifier": lambda folder: folder.write_classifier(
+        {"weight": np.eye(2), "bias": np.ones(2)}
+    ),
     "write_tensors": lambda folder: folder.write_tensors(names.CLASSIFIER, STATE, {"a": "b"}),
     "write_results": lambda folder: folder.write_results(RESULTS),
     "write_stopped": lambda folder: folder.write_stopped(STOPPED),
