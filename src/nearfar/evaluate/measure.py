@@ -30,9 +30,13 @@ class Measured:
 
     @property
     def classified(self) -> Classified | None:
-        """By the classifier that serves for predictions: a later one in the table comes first."""
-        made = [outcome.classified for _, outcome in self.outcomes if outcome.classified]
-        return made[-1] if made else None
+        """By the classifier that serves for predictions: the one that a classifier stage trained,
+        else the last that an evaluator hands on.
+        """
+        made = [(kind, outcome) for kind, outcome in self.outcomes if outcome.classified]
+        trained = [outcome for kind, outcome in made if "classifier" in kind.needs]
+        chosen = [outcome for _, outcome in made] + trained
+        return chosen[-1].classified if chosen else None
 
     def by_probes(self) -> list[Measurement]:
         """Without those of classifiers that training left behind: what a twin that has the encoder
@@ -54,7 +58,7 @@ def measure(context: Context, probes: Sequence[str]) -> Measured:
 
 def judged_by(probes: Sequence[str]) -> str:
     """The name of the one measurement that encoders are judged by: the main one of the first of
-    these evaluators, else of the first in the table.
+    these evaluators in the order of the table, else of the first of the whole table.
     """
     named = [kind for kind in _kinds(probes) if kind.when != "if_present"]
     return next(kind.main for kind in [*named, *_kinds(list(EVALUATORS))] if kind.main)

@@ -86,6 +86,19 @@ def test_what_training_left_behind_is_measured_whatever_is_asked() -> None:
     assert stage.value == (context().test.y == 1).mean()
 
 
+def test_one_of_the_user_s_own_does_not_take_the_classifier_stage_s_place() -> None:
+    """It stands behind the table, and predictions are the classifier stage's all the same."""
+    images = ImageSamples(stored_images(), VIEW, torch.device("cpu"))
+    asked = ["linear", "evaluate_own:Handing"]
+    found = measure(context(classifier=TRAINED, images=images), asked)
+    assert found.measurements[-1].name == "handing.top1"
+    assert found.classified is not None
+    assert found.classified.title == "classifier stage"
+    alone = measure(context(), asked).classified
+    assert alone is not None
+    assert alone.title == "handing"
+
+
 def test_an_evaluator_without_what_it_needs_is_left_out() -> None:
     splits = {name: part for name, part in context().splits.items() if name != "val"}
     assert measure(context(splits=splits), PROBES).measurements == []
