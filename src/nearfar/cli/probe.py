@@ -23,7 +23,9 @@ def probe(
     ] = None,
     labels_per_class: Annotated[
         int | None,
-        typer.Option(help="linear only: labels per class to train on; mean of 5 random choices"),
+        typer.Option(
+            help="few_label: labels per class to train on (default: 10); mean of 5 random choices"
+        ),
     ] = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
