@@ -120,3 +120,17 @@ def test_what_probe_is_asked_for_is_shown_from_then_on(tiny_run, tmp_path, nearf
     assert read(run / "results.json")["shown"] == [*before["shown"], "few_label_probe.top1@3"]
     assert nearfar_command("report", run, "--force").code == 0
     assert "3 labels a class" in (run / "report.html").read_text("utf-8")
+
+
+def test_what_needs_what_training_alone_has_is_refused_on_a_run(
+    tiny_run, tmp_path, monkeypatch, nearfar_command
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert EVALUATOR is not None
+    text = EVALUATOR[2].replace('{"labels", "features"}', '{"labels", "features", "head"}')
+    (tmp_path / "needing.py").write_text(text, encoding="utf-8")
+    ended = nearfar_command("probe", tiny_run, "--kind", "needing:Surprise")
+    sys.modules.pop("needing", None)
+    assert ended.code == 2, ended.err
+    assert "--kind: surprise needs head, which a run's folder does not hold" in ended.err

@@ -39,7 +39,7 @@ def probe(
 
     Those on other data say so (`data`, and in their protocol), and never take the place of the
     run's own. A run without a classifier gets the one that is made here as its own. UserError: no
-    such evaluator, or options that do not fit together.
+    such evaluator, one that needs what training alone has, or options that do not fit together.
     """
     evaluator, folder = _evaluator(kind, labels_per_class), RunFolder(Path(run))
     progress = Progress(quiet=quiet)
@@ -61,6 +61,11 @@ def probe(
         seed=config["train"]["seed"],
         images=samples,
     )
+    if lacking := evaluator.needs - context.has:
+        raise UserError(
+            f"--kind: {evaluator.name} needs {', '.join(sorted(lacking))}, which a run's folder"
+            " does not hold; name it in evaluate.probes and train"
+        )
     outcome = evaluator.run(context)
     measured, made = list(outcome.measurements), outcome.classified
     shown = [m.name for m in measured[:1]] if evaluator.main and data is None else []

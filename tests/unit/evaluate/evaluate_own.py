@@ -1,4 +1,4 @@
-"""An evaluator such as users write: one that hands on a classifier, and one that needs a head."""
+"""An evaluator such as users write: it hands on a classifier."""
 
 from typing import final
 
@@ -24,15 +24,3 @@ class Handing(Evaluator):
         right = probabilities.argmax(axis=1) == context.test.y
         found = share(context, "handing.top1", self.title, right, "all zeros")
         return Outcome([found], Classified(self.title, classifier, probabilities))
-
-
-@final
-class NeedsHead(Evaluator):
-    name = "needs_head"
-    title = "needs a head"
-    needs = frozenset({"labels", "features", "head"})
-    main = None
-
-    def run(self, context: Context) -> Outcome:
-        assert context.head is not None
-        return Outcome([])
