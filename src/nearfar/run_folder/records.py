@@ -179,8 +179,6 @@ class Stopped(Record):
 class EpochMetrics(Record):
     """One line of metrics.jsonl, or of classifier.jsonl."""
 
-    __pydantic_extra__: dict[str, float | None]
-
     epoch: int
     loss: float | None = None
     chance: float | None = None
@@ -196,4 +194,8 @@ class EpochMetrics(Record):
     def numbers(self) -> dict[str, float]:
         """Every number of the line by its name there, whether or not it is known here."""
         found = self.model_dump(by_alias=True, exclude_none=True)
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(value) for name, value in found.items() if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

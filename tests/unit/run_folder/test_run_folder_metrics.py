@@ -28,11 +28,19 @@ def test_every_number_of_a_line_is_kept_known_or_not(path):
     assert two.loss != two.loss
 
 
+def test_what_a_newer_version_says_in_other_ways_than_numbers_is_passed_over(path):
+    metrics.append(path, {"epoch": 1, "loss": 0.5, "place": "gpu 0", "all": True, "two": [1, 2]})
+    (one,) = metrics.read(path, forgive_last=False)
+    assert one.numbers == {"epoch": 1.0, "loss": 0.5}
+
+
 def test_no_file_has_no_epochs(path):
     assert metrics.read(path) == ()
 
 
-@pytest.mark.parametrize("last", ['{"epoch": 2, "lo', '{"epoch": 2, "a": "x"}', "7", "{}", "[2]"])
+@pytest.mark.parametrize(
+    "last", ['{"epoch": 2, "lo', '{"epoch": 2, "loss": "x"}', "7", "{}", "[2]"]
+)
 def test_a_last_line_that_is_no_epoch_is_forgiven_where_it_may_be(path, last):
     lines(path, '{"epoch": 1}', last, "")
     assert [epoch.epoch for epoch in metrics.read(path)] == [1]
