@@ -76,17 +76,20 @@ def _leave_usable(run: Running, stop: BaseException) -> None:
     """Nothing here may hide why the run stopped: a disk that is still full, say."""
     if isinstance(stop, UserError):  # nothing has begun
         return
-    if isinstance(stop, KeyboardInterrupt):
-        epoch, epochs = run.counters.epoch, run.setup.epochs
-        late = epoch == epochs and run.setup.classifier is not None
-        where = ", in the classifier stage" if late else ""
-        run.progress.say(
-            f"stopped after epoch {epoch} of {epochs}{where}{how_to_continue(run.job)}"
-        )
-    else:
+    interrupted = isinstance(stop, KeyboardInterrupt)
+    if not interrupted:
         run.watch.stopped(stop)
     with suppress(OSError, NearfarError):
         if run.folder.checkpoint.exists():
             run.counters = load_checkpoint(run.folder.checkpoint, run.method)
             run.write_encoder()
             run.write_results(None, ())
+    if interrupted:
+        run.progress.say(f"stopped after {_reached(run)}{how_to_continue(run.job)}")
+
+
+def _reached(run: Running) -> str:
+    """The last complete epoch; of a run that goes on, and has not come that far yet, too."""
+    epoch, epochs = run.counters.epoch, run.setup.epochs
+    late = epoch == epochs and run.setup.classifier is not None
+    return f"epoch {epoch} of {epochs}{', in the classifier stage' if late else ''}"

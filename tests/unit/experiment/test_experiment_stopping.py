@@ -111,6 +111,21 @@ def test_a_run_that_was_stopped_so_goes_on(tmp_path, monkeypatch):
     assert [row["epoch"] for row in rows] == [1, 2, 3]
 
 
+def test_a_run_that_is_interrupted_as_it_takes_up_again_says_how_far_it_was(
+    tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as patched:
+        out, _ = stopped_by(MemoryError(), tmp_path, patched)
+
+    def interrupt(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "measure_untrained", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        nearfar.train("digits", method="supcon", epochs=3, out=out, resume=True, **ASKED)
+    assert "stopped after epoch 1 of 3; continue" in capsys.readouterr().err
+
+
 def test_what_a_user_can_mend_before_anything_has_begun_leaves_nothing_new(tmp_path, monkeypatch):
     def refuse(*_args):
         raise UserError("mend it")
