@@ -23,7 +23,7 @@ EVALUATORS: Mapping[str, str] = MappingProxyType(
         "few_label": "nearfar.evaluate.few_label:FewLabel",
         "retrieval": "nearfar.evaluate.retrieval:Retrieval",
         "head": "nearfar.evaluate.head:Head",
-        "classifier": "nearfar.evaluate.classifier_stage:ClassifierStage",
+        "classifier": "nearfar.evaluate.trained_classifier:TrainedClassifier",
     }
 )
 

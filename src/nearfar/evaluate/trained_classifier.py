@@ -10,7 +10,7 @@ from nearfar.evaluate.features import extract
 
 
 @final
-class ClassifierStage(Evaluator):
+class TrainedClassifier(Evaluator):
     """Predictions are its classifier's."""
 
     name = "classifier"
