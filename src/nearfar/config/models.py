@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from nearfar.config.section import Section
 from nearfar.config.training import MAX_RATE, OptimizerConfig, ScheduleConfig, TrainConfig
 
-Unit = tuple[float, float, float]
+PerChannel = tuple[float, float, float]
 AS_EVALUATED = "evaluation"  # of classifier.policy
 
 
@@ -129,7 +129,7 @@ class EncoderConfig(Section):
             " 1, no max-pooling), auto (small for views up to 40 px, else own)"
         ),
     )
-    mean: Unit | None = Field(
+    mean: PerChannel | None = Field(
         None,
         strict=False,
         description=(
@@ -137,7 +137,7 @@ class EncoderConfig(Section):
             " [0.5,0.5,0.5] (default: measured on the training images; pretrained: as published)"
         ),
     )
-    std: Unit | None = Field(
+    std: PerChannel | None = Field(
         None,
         strict=False,
         description=(

@@ -15,7 +15,7 @@ from torch import Tensor
 from nearfar.core.types import DataFacts, StoredImages
 from nearfar.data.listing import facts_of, rows_of
 from nearfar.data.store import ImageData
-from nearfar.views.kernels import Unit
+from nearfar.views.kernels import PerChannel
 from nearfar.views.making import ViewPlan, evaluation_view, make_views
 
 
@@ -67,8 +67,8 @@ class EvaluationView:
 
     size: int
     crop: float
-    mean: Unit
-    std: Unit
+    mean: PerChannel
+    std: PerChannel
 
     def make(self, stored: StoredImages) -> Float[Tensor, "batch 3 size size"]:
         return evaluation_view(stored, size=self.size, crop=self.crop, mean=self.mean, std=self.std)

@@ -22,7 +22,7 @@ from nearfar.experiment.setup import Setup
 from nearfar.nn.building import build_encoder, hub_normalization, load_weights
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import EncoderFile
-from nearfar.views.kernels import Unit
+from nearfar.views.kernels import PerChannel
 from nearfar.views.making import evaluation_view
 
 STATISTICS_ROWS = 2000
@@ -156,7 +156,7 @@ def same_start(setup: Setup) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _three(values: tuple[float, ...]) -> Unit:
+def _three(values: tuple[float, ...]) -> PerChannel:
     if len(values) != 3:
         raise UserError(f"encoder.mean: want 3 channels, got {len(values)}")
     return values[0], values[1], values[2]

@@ -16,7 +16,7 @@ from torch import Tensor
 from nearfar.core.errors import ConfigError
 from nearfar.core.randomness import stream_seed
 from nearfar.core.types import StoredImages
-from nearfar.views.kernels import Backend, Unit, in_threads, render
+from nearfar.views.kernels import Backend, PerChannel, in_threads, render
 from nearfar.views.kinds import Kind, Policy
 from nearfar.views.params import WIDTH, ViewParams
 from nearfar.views.program import Program, compile_views
@@ -51,8 +51,8 @@ class ViewPlan:
     policy: Policy
     count: int
     size: int  # px
-    mean: Unit  # of values in [0, 1]
-    std: Unit
+    mean: PerChannel  # of values in [0, 1]
+    std: PerChannel
     channels_last: bool = True
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ def draw_params(
     group: Group,
     size_px: Int64[Tensor, "batch 2"],
     *,
-    mean: Unit,
+    mean: PerChannel,
     seed: int,
     epoch: int,
     index: Int64[Tensor, " batch"],
@@ -167,8 +167,8 @@ def evaluation_view(
     *,
     size: int,
     crop: float,
-    mean: Unit,
-    std: Unit,
+    mean: PerChannel,
+    std: PerChannel,
     backend: Backend | None = None,
 ) -> Float[Tensor, "batch 3 {size} {size}"]:
     """The largest centered square in true geometry times `crop`, at `size` px, normalized. No

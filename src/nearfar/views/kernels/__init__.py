@@ -25,7 +25,7 @@ from nearfar.views.kernels.memory import Pool
 from nearfar.views.kernels.reference import apply_stages, render_reference
 from nearfar.views.params import COLOR, NONE, SHRINK, UNCHANGED, ViewParams
 
-Unit = tuple[float, float, float]
+PerChannel = tuple[float, float, float]  # a number each of red, green and blue
 Backend = Literal["cpu", "triton", "reference"]
 
 _TASKS_A_THREAD = 4  # views differ in what they cost
@@ -36,8 +36,8 @@ def render(
     params: ViewParams,
     *,
     size: int,
-    mean: Unit,
-    std: Unit,
+    mean: PerChannel,
+    std: PerChannel,
     channels_last: bool = False,
     backend: Backend | None = None,
 ) -> Float[Tensor, "view batch 3 {size} {size}"]:
@@ -113,8 +113,8 @@ def _on_cpu(
     params: ViewParams,
     level: NDArray[np.int64],
     size: int,
-    mean: Unit,
-    std: Unit,
+    mean: PerChannel,
+    std: PerChannel,
     last: bool,
 ) -> Tensor:
     from nearfar.views.kernels import cpu
@@ -142,8 +142,8 @@ def _by_triton(
     params: ViewParams,
     level: NDArray[np.int64],
     size: int,
-    mean: Unit,
-    std: Unit,
+    mean: PerChannel,
+    std: PerChannel,
     last: bool,
 ) -> Tensor:
     """Warp, a first stage of color and the normalization in one pass; what other stages there are,
@@ -186,7 +186,7 @@ def _by_triton(
     return _normalized(values, mean, std, last)
 
 
-def _scale_and_shift(mean: Unit, std: Unit) -> tuple[Unit, Unit]:
+def _scale_and_shift(mean: PerChannel, std: PerChannel) -> tuple[PerChannel, PerChannel]:
     """What takes a value in [0, 255] to the encoder's input: times one, plus the other."""
     return (
         (1 / (255 * std[0]), 1 / (255 * std[1]), 1 / (255 * std[2])),
@@ -194,7 +194,7 @@ def _scale_and_shift(mean: Unit, std: Unit) -> tuple[Unit, Unit]:
     )
 
 
-def _normalized(values: Tensor, mean: Unit, std: Unit, last: bool) -> Tensor:
+def _normalized(values: Tensor, mean: PerChannel, std: PerChannel, last: bool) -> Tensor:
     scale, shift = (
         torch.tensor(x, device=values.device).view(3, 1, 1) for x in _scale_and_shift(mean, std)
     )
