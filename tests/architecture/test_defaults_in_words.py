@@ -1,17 +1,21 @@
 """Where a description names a default in words, its numbers are those of the code."""
 
 import re
+from typing import get_type_hints
 
 import pytest
 import torch
 from torch import nn
 
-from nearfar.api.compare import DEMO
+from nearfar.api.compare import DEMO, DEMO_METHODS
+from nearfar.cli import compare as cli_compare
 from nearfar.cli import options
+from nearfar.cli import probe as cli_probe
 from nearfar.config.keys import all_keys
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.types import DataFacts
 from nearfar.evaluate import measured_by_default
+from nearfar.evaluate.few_label import DRAWS, FewLabelConfig
 from nearfar.experiment.choices import (
     CLASSIFIER_DROPOUT,
     CLASSIFIER_EPOCHS,
@@ -165,3 +169,9 @@ def test_defaults_in_the_help_of_options_are_the_numbers_of_the_code() -> None:
     assert f"demo: {DEMO['train.batch_size']})" in batch
     assert f"(default: {DEFAULT_SIZE_PX}, or the images' own" in help_of(options.Size)
     assert f"conv4 for views up to {CONV4_UP_TO_PX} px" in help_of(options.EncoderName)
+    each = FewLabelConfig().labels_per_class
+    asked = get_type_hints(cli_probe.probe, include_extras=True)["labels_per_class"]
+    assert f"(default: {each}); mean of {DRAWS} random choices" in help_of(asked)
+    assert (
+        DEMO_METHODS == cli_compare.DEMO_METHODS
+    )  # typed there too: no torch until a command runs
