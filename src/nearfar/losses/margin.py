@@ -15,14 +15,15 @@ Letters: V views, B samples, M rows of this rank, N of all, D projection width, 
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group, all_sum
-from nearfar.losses.checks import check_labels, check_positive, check_views, check_word
+from nearfar.losses.checks import check_positive, check_views, check_word
 from nearfar.losses.choices import Mining
+from nearfar.losses.labels import Labels, taken_labels
 from nearfar.losses.precision import full_precision
 from nearfar.losses.rows import Rows, gather_rows, mean_over, unit_rows
 
@@ -33,7 +34,7 @@ AT_A_TIME = 16384  # close pairs whose differences are held at once
 
 def margin_contrastive(
     z: Float[Tensor, "view batch dim"],
-    labels: Int[Tensor, " batch"],
+    labels: Labels,
     *,
     margin: float = 1.0,
     group: Group = None,
@@ -50,7 +51,7 @@ def margin_contrastive(
     positive, a row that is not finite, or a single row on all ranks.
     """
     check_views(z)
-    check_labels(labels, z.shape[1])
+    labels = taken_labels(labels, z.shape[1], z.device)
     check_positive(margin=margin)
     with full_precision(z):
         rows = gather_rows(unit_rows(z, group=group), labels, group, temperature=1.0)
@@ -65,7 +66,7 @@ def margin_contrastive(
 
 def triplet(
     z: Float[Tensor, "view batch dim"],
-    labels: Int[Tensor, " batch"],
+    labels: Labels,
     *,
     margin: float | None = 0.2,
     mining: Mining = "all",
@@ -93,7 +94,7 @@ def triplet(
     margin, None with "all", an unknown word, a row that is not finite, or no triplet on any rank.
     """
     check_views(z)
-    check_labels(labels, z.shape[1])
+    labels = taken_labels(labels, z.shape[1], z.device)
     check_word("mining", mining, Mining)
     if margin is not None and not 0 <= margin < float("inf"):
         raise ValueError(f"margin: want at least 0, got {margin}")
@@ -195,18 +196,20 @@ class _OfDifferences(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:
         ctx.save_for_backward(a, b, i, j)
-        parts = zip(i.split(AT_A_TIME), j.split(AT_A_TIME), strict=True)
-        return torch.cat([(a[k] - b[m]).square().sum(dim=1) for k, m in parts])
+        return torch.cat([(a[i[k]] - b[j[k]]).square().sum(dim=1) for k in _parts(len(i))])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         a, b, i, j = ctx.saved_tensors
         to_a, to_b = torch.zeros_like(a), torch.zeros_like(b)
-        parts = (x.split(AT_A_TIME) for x in (i, j, grad))
-        for k, m, of_part in zip(*parts, strict=True):
-            push = 2 * of_part[:, None] * (a[k] - b[m])
-            to_a, to_b = to_a.index_add(0, k, push), to_b.index_add(0, m, -push)
+        for k in _parts(len(i)):
+            push = 2 * grad[k, None] * (a[i[k]] - b[j[k]])
+            to_a, to_b = to_a.index_add(0, i[k], push), to_b.index_add(0, j[k], -push)
         return to_a, to_b, None, None
+
+
+def _parts(count: int) -> list[slice]:
+    return [slice(at, at + AT_A_TIME) for at in range(0, count, AT_A_TIME)]
 
 
 def _root(squares: Tensor) -> Tensor:
