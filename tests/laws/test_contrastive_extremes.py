@@ -3,6 +3,7 @@
 import inspect
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -129,6 +130,89 @@ def test_rows_in_bf16_are_computed_in_float32(name):
     loss = EVERY_LOSS[name](z)
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(float(EVERY_LOSS[name](z.float())), rel=1e-6)
+
+
+@pytest.mark.parametrize("length", [1e-12, 1e-14, 1e-18, 1e-20, 1e-30, 1e-44, 0.0])
+@pytest.mark.parametrize("some", [False, True])
+@pytest.mark.parametrize("name", list(EVERY_LOSS))
+def test_rows_of_hardly_any_length_have_finite_gradients(name, some, length):
+    z = torch.randn(2, 300, 16, generator=torch.Generator().manual_seed(0))
+    z[:, : 7 if some else 300] *= length / 4  # about the length of 16 such numbers
+    z.requires_grad_()
+    loss = EVERY_LOSS[name](z)
+    loss.backward()
+    assert math.isfinite(float(loss.detach()))
+    assert bool(torch.isfinite(z.grad).all())
+
+
+@pytest.mark.parametrize("length", [1e-3, 1e-12, 1e-17])
+def test_a_short_row_has_the_gradient_of_a_unit_row_over_its_length(length):
+    z = torch.randn(2, 30, 16, generator=torch.Generator().manual_seed(0))
+    z /= z.norm(dim=-1, keepdim=True)
+    slopes = []
+    for scale in (1.0, length):
+        x = (scale * z).requires_grad_()
+        sup_con(x, LABELS[:30], temperature=0.1).backward()
+        slopes.append(scale * x.grad)
+    assert float((slopes[1] - slopes[0]).norm() / slopes[0].norm()) <= 1e-6
+
+
+# `of` is what takes the tests' own shape check away, or nothing
+TAKING_LABELS = {
+    "sup_con": lambda of, z, y: of(sup_con)(z, y, temperature=0.1),
+    "sup_con, queue_labels": lambda of, z, y: of(sup_con)(
+        z, LABELS[:6], temperature=0.1, queue=z[0].detach(), queue_labels=y
+    ),
+    "n_pairs": lambda of, z, y: of(losses.n_pairs)(z, y, form="soft_labels"),
+    "margin_contrastive": lambda of, z, y: of(losses.margin_contrastive)(z, y),
+    "triplet": lambda of, z, y: of(losses.triplet)(z, y),
+    "large_margin_softmax": lambda of, z, y: of(losses.large_margin_softmax)(z, z[0], y, margin=2),
+    "count_anchors_without_positive": lambda of, _, y: of(losses.count_anchors_without_positive)(
+        1, y
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "of_kind",
+    [list, tuple, np.array, lambda y: np.array(y, dtype=np.uint16), np.int8, torch.IntTensor],
+)
+@pytest.mark.parametrize("name", list(TAKING_LABELS))
+def test_labels_may_be_lists_arrays_or_tensors(name, of_kind):
+    z, labels = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0)), [0, 1, 0, 2, 1, 1]
+    given = np.array(labels, dtype=np.int8) if of_kind is np.int8 else of_kind(labels)
+    ours, known = (TAKING_LABELS[name](lambda f: f, z, y) for y in (given, torch.tensor(labels)))
+    assert torch.equal(ours, known)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 0, 2, 1], r"labels: want one for each of the 6 samples, got shape \(5,\)"),
+        (np.arange(7), r"labels: want one for each of the 6 samples, got shape \(7,\)"),
+        (np.zeros((6, 1), dtype=int), r"labels: want one for each.*, got shape \(6, 1\)"),
+        ([[0, 1, 0, 2, 1, 1]], r"labels: want one for each.*, got shape \(1, 6\)"),
+        ([0.5, 1, 0, 2, 1, 1], "labels: want integers, got torch.float32"),
+        ([True] * 6, "labels: want integers, got torch.bool"),
+        ([[0], [1, 2]], "labels: want integers, one for each sample, got"),
+        (["cat"] * 6, "labels: want integers, one for each sample, got"),
+        (np.array(["cat"] * 6), "labels: want integers, one for each sample, got"),
+        (None, "labels: want integers, one for each sample, got None"),
+    ],
+)
+@pytest.mark.parametrize("name", list(TAKING_LABELS))
+def test_labels_that_are_none_are_refused_by_name(name, labels, message):
+    z = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    if name == "count_anchors_without_positive":
+        if labels is not None and len(labels) in (5, 7):
+            return  # it takes any number
+        message = message.replace(" of the 6 samples", " sample")
+    if name == "sup_con, queue_labels":
+        message = message.replace("labels:", "queue_labels:")
+        if labels is None:
+            message = "queue: want rows and queue_labels together, got one"
+    with pytest.raises(ValueError, match=message):
+        TAKING_LABELS[name](inspect.unwrap, z, labels)
 
 
 FLOATS = torch.zeros(2, 4, 3)

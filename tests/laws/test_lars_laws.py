@@ -34,6 +34,7 @@ def transcription(weights, gradients, *, lr, momentum, weight_decay, coefficient
                     slope = below = length(way)
                 else:
                     slope = length(gradient)
+                    way = way if slope > 0 else list(gradient)
                     below = slope + weight_decay * length(w) + 1e-8
                 if length(w) > 0 and slope > 0:
                     ratio = coefficient * length(w) / below
@@ -121,14 +122,21 @@ def test_what_starts_from_zero_moves_at_the_plain_rate(form, clip, shape):
     assert torch.equal(step, 2 * gradient)
 
 
+@pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("form", FORMS)
-def test_without_a_gradient_only_weight_decay_moves_a_matrix(form):
-    """The sum of norms is 1 there, at the plain rate; the norm of the sum is that of the decay
-    alone.
+def test_without_a_gradient_a_matrix_decays_by_the_ratio_or_not_at_all(form, clip):
+    """solo-learn and lightly add the decay only where both norms are above 0; the norm of the sum
+    is that of the decay alone.
     """
     weight = torch.full((2, 2), 3.0)
-    step = moved(weight, torch.zeros(2, 2), weight_decay=0.1, trust_ratio=form)
-    assert torch.allclose(step, 0.1 * weight if form == "sum_of_norms" else 0.001 * weight)
+    step = moved(weight, torch.zeros(2, 2), weight_decay=0.1, trust_ratio=form, trust_clip=clip)
+    assert torch.allclose(step, torch.zeros(2, 2) if form == "sum_of_norms" else 0.001 * weight)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_gradient_that_the_decay_cancels_moves_nothing(form):
+    weight = torch.full((2, 2), 2.0)
+    assert not moved(weight, -0.5 * weight, weight_decay=0.5, trust_ratio=form).any()
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -10,7 +10,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nearfar.losses import margin_contrastive, triplet
+from nearfar import losses
+from nearfar.losses import margin, margin_contrastive, triplet
 
 MININGS = st.sampled_from(["all", "semi_hard", "hard"])
 
@@ -221,17 +222,17 @@ def test_loss_and_gradient_stay_finite(dtype, kind):
         start[:] = start[0, 0].clone()
     elif kind == "one axis":  # distances of exactly 0
         start[:] = torch.eye(16)[0]
-    losses = [
+    every = [
         lambda x: margin_contrastive(x, labels),
         lambda x: margin_contrastive(x, torch.zeros_like(labels)),
     ]
     for squared in (True, False):
-        losses.append(lambda x, s=squared: triplet(x, labels, squared=s))
-        losses += [
+        every.append(lambda x, s=squared: triplet(x, labels, squared=s))
+        every += [
             lambda x, s=squared, m=m: triplet(x, labels, margin=None, mining=m, squared=s)
             for m in ("semi_hard", "hard")
         ]
-    for loss in losses:
+    for loss in every:
         z = start.to(dtype, copy=True).requires_grad_()
         value = loss(z)
         value.backward()
@@ -239,6 +240,75 @@ def test_loss_and_gradient_stay_finite(dtype, kind):
         assert math.isfinite(float(value.detach()))
         assert bool(torch.isfinite(z.grad).all())
         assert float(z.grad.abs().max()) < 100  # no slope of a root near 0
+
+
+def by_the_equation(z, labels, name):
+    """In float64, distances from differences: triplets of every anchor, or pairs."""
+    rows = z / z.norm(dim=-1, keepdim=True)
+    rows, y = rows.flatten(0, 1), labels.repeat(len(z))
+    itself = torch.eye(len(y), dtype=torch.bool)
+    squares = (rows[:, None] - rows).square().sum(dim=-1)
+    distances = torch.where(itself, 1.0, squares).sqrt()
+    same = y[:, None] == y
+    if name == "margin_contrastive":
+        apart = (1 - distances).clamp(min=0).square()
+        return torch.where(same, squares, apart)[~itself].mean() / 2
+    ahead = distances[:, :, None] - distances[:, None]
+    wanted = (same & ~itself)[:, :, None] & ~same[:, None]
+    return (ahead + 0.2).clamp(min=0)[wanted].mean()
+
+
+@pytest.mark.parametrize(
+    ("distance", "bound"),
+    [(0.05, 1e-3), (0.03, 1e-3), (4e-3, 1e-3), (4e-4, 1e-3), (1e-4, 1e-3), (1e-5, 1e-2)],
+)
+@pytest.mark.parametrize("width", [16, 128])
+@pytest.mark.parametrize("name", ["margin_contrastive", "triplet"])
+def test_close_negatives_push_each_other_as_exactly_as_float32_rows_allow(
+    name, width, distance, bound
+):
+    """Rows of other classes in pairs, so close: the gradient of float64 on the same rows."""
+    source = torch.Generator().manual_seed(width)
+    start = torch.randn(2, 12, width, generator=source, dtype=torch.float64)
+    start = start / start.norm(dim=-1, keepdim=True)
+    away = torch.randn(2, 12, width, generator=source, dtype=torch.float64)
+    away = away - (away * start).sum(dim=-1, keepdim=True) * start
+    near = start + distance * away / away.norm(dim=-1, keepdim=True)
+    z = (3 * torch.cat([start, near], dim=1)).float()
+    labels = torch.arange(24)
+    known, ours = z.double().requires_grad_(), z.clone().requires_grad_()
+    by_the_equation(known, labels, name).backward()
+    options = {"squared": False} if name == "triplet" else {}
+    getattr(losses, name)(ours, labels, **options).backward()
+    assert float((ours.grad - known.grad).norm() / known.grad.norm()) <= bound
+
+
+@pytest.mark.parametrize("many", [margin.MANY, 1.0])
+def test_a_collapsed_batch_has_an_exact_gradient(monkeypatch, many):
+    """All pairs are close then: in float64, or in more differences than are taken at a time."""
+    monkeypatch.setattr(margin, "MANY", many)
+    monkeypatch.setattr(margin, "AT_A_TIME", 7)
+    source = torch.Generator().manual_seed(0)
+    z = (1 + 1e-3 * torch.randn(2, 12, 16, generator=source, dtype=torch.float64)).float()
+    labels = torch.arange(12) % 4
+    for name, options in (("margin_contrastive", {}), ("triplet", {"squared": False})):
+        known, ours = z.double().requires_grad_(), z.clone().requires_grad_()
+        by_the_equation(known, labels, name).backward()
+        getattr(losses, name)(ours, labels, **options).backward()
+        assert float((ours.grad - known.grad).norm() / known.grad.norm()) <= 1e-3
+
+
+@pytest.mark.parametrize("many", [margin.MANY, 1.0])
+def test_close_rows_have_right_second_derivatives(monkeypatch, many):
+    monkeypatch.setattr(margin, "MANY", many)
+    source = torch.Generator().manual_seed(0)
+    z = 1 + 3e-2 * torch.randn(1, 5, 3, generator=source, dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 1, 2])
+    for loss in (
+        lambda x: margin_contrastive(x, labels),
+        lambda x: triplet(x, labels, margin=5.0, squared=False),
+    ):
+        assert torch.autograd.gradgradcheck(loss, z.clone().requires_grad_(), eps=1e-5, rtol=1e-2)
 
 
 LABELS = torch.tensor([0, 0, 1, 1])

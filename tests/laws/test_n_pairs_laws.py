@@ -69,6 +69,7 @@ def batches(draw, views=(1, 3)):
 @given(batches(views=(2, 2)), TEMPERATURES, st.booleans(), st.sampled_from([0.0, 0.02]))
 def test_pairs_is_the_loss_of_sohn(batch, temperature, normalize, length_weight):
     z, labels = batch
+    length_weight = 0.0 if normalize else length_weight
     options = {"temperature": temperature, "normalize": normalize, "length_weight": length_weight}
     ours = float(n_pairs(z, labels, form="pairs", **options))
     z = F.normalize(z, dim=-1) if normalize else z
@@ -217,6 +218,12 @@ BROKEN = torch.ones(2, 4, 3).index_fill(2, torch.tensor([1]), math.inf)
             LABELS,
             {"length_weight": 0.1, "form": "soft_labels"},
             "length_weight: want 0",
+        ),
+        (
+            torch.ones(2, 4, 3),
+            LABELS,
+            {"length_weight": 0.1, "normalize": True},
+            "length_weight: want 0 with normalize=True .*, got 0.1",
         ),
         (BROKEN, LABELS, {}, "z: .*finite"),
         (BROKEN, LABELS, {"form": "soft_labels"}, "z: .*finite"),

@@ -28,16 +28,6 @@ def check_views(z: Tensor, *, name: str = "z", fewest_views: int = 1) -> None:
         )
 
 
-def check_labels(labels: Tensor, samples: int, *, name: str = "labels") -> None:
-    """ValueError unless `labels` are integers, one a sample."""
-    if labels.shape != (samples,):
-        raise ValueError(
-            f"{name}: want one for each of the {samples} samples, got shape {tuple(labels.shape)}"
-        )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(f"{name}: want integers, got {labels.dtype}")
-
-
 SMALLEST = 1e-37  # whose inverse is a number in float32
 
 
@@ -58,8 +48,8 @@ def check_whole(least: int, **values: object) -> None:
 
 
 def check_finite(squares: Tensor, name: str, group: Group = None) -> None:
-    """NotFiniteError, a ValueError, that names the first row whose sum of squares is no finite
-    number.
+    """NotFiniteError, a ValueError, that names the first row whose sum of squares (or length) is no
+    finite number.
 
     With a group every rank raises where one must, so that none waits for it. Nothing under
     torch.compile.

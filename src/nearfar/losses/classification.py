@@ -6,12 +6,13 @@ Letters: V views, B samples, E representation width, C classes.
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group
-from nearfar.losses.checks import check_finite, check_labels, check_views, check_whole
+from nearfar.losses.checks import check_finite, check_views, check_whole
+from nearfar.losses.labels import Labels, taken_labels
 from nearfar.losses.precision import at_least_float32, full_precision
 from nearfar.losses.rows import mean_over
 
@@ -19,7 +20,7 @@ from nearfar.losses.rows import mean_over
 def large_margin_softmax(
     h: Float[Tensor, "view batch embed"],
     weight: Float[Tensor, "class embed"],
-    labels: Int[Tensor, " batch"],
+    labels: Labels,
     *,
     margin: int,
     softness: float = 0.0,
@@ -39,7 +40,7 @@ def large_margin_softmax(
     finite, or no label on any rank.
     """
     check_views(h, name="h")
-    check_labels(labels, h.shape[1])
+    labels = taken_labels(labels, h.shape[1], h.device)
     if weight.ndim != 2 or weight.shape[1] != h.shape[2]:
         raise ValueError(f"weight: want (classes, {h.shape[2]}), got shape {tuple(weight.shape)}")
     check_whole(1, margin=margin)
@@ -58,7 +59,7 @@ def large_margin_softmax(
         logits = h @ weight.T
         plain = logits.gather(-1, target)
         size = h.norm(dim=-1, keepdim=True) * weight.norm(dim=-1)[target]
-        alive = size > 0
+        alive = size > 4 * torch.finfo(size.dtype).tiny  # whose inverse is a number
         cosine = torch.where(alive, plain / torch.where(alive, size, 1.0), 1.0).clamp(-1.0, 1.0)
         harder = size * (softness * cosine + large_margin(cosine, margin)) / (1 + softness)
         terms = F.cross_entropy(

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group
-from nearfar.losses.checks import check_labels, check_positive, check_views, check_whole, check_word
+from nearfar.losses.checks import check_positive, check_views, check_whole, check_word
 from nearfar.losses.choices import Contrast, Denominator, Form, Negatives
+from nearfar.losses.labels import Labels, QueueLabels, taken_labels
 from nearfar.losses.positives import capped_positives
 from nearfar.losses.precision import full_precision, takes_half
 from nearfar.losses.rows import Rows, gather_rows, mean_over, numbered, own_classes, unit_rows
@@ -26,7 +27,7 @@ from nearfar.losses.tiled.pairs import Over
 
 def sup_con(
     z: Float[Tensor, "view batch dim"],
-    labels: Int[Tensor, " batch"],
+    labels: Labels,
     *,
     temperature: float,
     form: Form = "outside",
@@ -34,7 +35,7 @@ def sup_con(
     denominator: Denominator = "all",
     positives_cap: int | None = None,
     queue: Float[Tensor, "queue dim"] | None = None,
-    queue_labels: Int[Tensor, " queue"] | None = None,
+    queue_labels: QueueLabels | None = None,
     group: Group = None,
 ) -> Float[Tensor, ""]:
     """Supervised contrastive loss: each row finds its class among all rows. Nats; in [0, inf) with
@@ -66,14 +67,15 @@ def sup_con(
     or together with a cap, or no anchor with a positive on any rank.
     """
     check_views(z)
-    check_labels(labels, z.shape[1])
+    labels = taken_labels(labels, z.shape[1], z.device)
     _check_queue(queue, z.shape[2])
     if (queue is None) != (queue_labels is None):
         raise ValueError("queue: want rows and queue_labels together, got one")
     if queue is not None and positives_cap is not None:
         raise ValueError(f"positives_cap: want none beside a queue, got {positives_cap}")
+    known = None
     if queue is not None and queue_labels is not None:
-        check_labels(queue_labels, len(queue), name="queue_labels")
+        known = taken_labels(queue_labels, len(queue), z.device, name="queue_labels")
     check_positive(temperature=temperature)
     check_word("form", form, Form)
     check_word("contrast", contrast, Contrast)
@@ -90,7 +92,7 @@ def sup_con(
             anchor_views=anchor_views,
             half=takes_half(z),
             queue=None if queue is None else unit_rows(queue, name="queue", group=group),
-            queue_labels=queue_labels,
+            queue_labels=known,
         )
         of_class = rows.rows_of_class()
         if positives_cap is None:
@@ -235,11 +237,11 @@ def _two_towers(rows: Rows, views: int, queue: Tensor | None, group: Group) -> T
     return mean_over(torch.stack(terms), None, group)
 
 
-def count_anchors_without_positive(views: int, labels: Int[Tensor, " batch"]) -> Int[Tensor, ""]:
+def count_anchors_without_positive(views: int, labels: Labels) -> Int[Tensor, ""]:
     """How many of the V * B rows share their class with no other row: what `sup_con` leaves out of
     its mean.
     """
-    check_labels(labels, len(labels))
+    labels = taken_labels(labels, None, torch.device("cpu"))
     if views > 1:
         return torch.zeros((), dtype=torch.int64, device=labels.device)
     classes = numbered(own_classes(labels))

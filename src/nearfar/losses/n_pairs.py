@@ -4,7 +4,7 @@ Letters: V views, B samples, N = V * B rows, D projection width.
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,12 +12,12 @@ from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group
 from nearfar.losses.checks import (
     check_finite,
-    check_labels,
     check_positive,
     check_views,
     check_word,
 )
 from nearfar.losses.choices import PairForm
+from nearfar.losses.labels import Labels, taken_labels
 from nearfar.losses.precision import at_least_float32, full_precision
 from nearfar.losses.rows import gather_rows, mean_over, unit_rows
 from nearfar.losses.tiled import statistics
@@ -25,7 +25,7 @@ from nearfar.losses.tiled import statistics
 
 def n_pairs(
     z: Float[Tensor, "view batch dim"],
-    labels: Int[Tensor, " batch"],
+    labels: Labels,
     *,
     form: PairForm,
     temperature: float = 1.0,
@@ -52,11 +52,12 @@ def n_pairs(
 
     A label of -1 makes the sample its own class. Raises ValueError: wrong rank or length, other
     than two views for "pairs", labels that are no integers, a temperature that is not positive, an
-    unknown form, a row that is not finite, a length weight below 0 or with "soft_labels", or
-    nothing to be told apart on any rank: one class in "pairs", a single row in "soft_labels".
+    unknown form, a row that is not finite, a length weight below 0, with "soft_labels" or with
+    normalized rows, or nothing to be told apart on any rank: one class in "pairs", a single row in
+    "soft_labels".
     """
     check_views(z)
-    check_labels(labels, z.shape[1])
+    labels = taken_labels(labels, z.shape[1], z.device)
     check_positive(temperature=temperature)
     check_word("form", form, PairForm)
     if form == "pairs" and len(z) != 2:
@@ -70,8 +71,13 @@ def n_pairs(
             'length_weight: want 0 with form="soft_labels" (it has no such term), got'
             f" {length_weight}"
         )
+    unit = (form == "soft_labels") if normalize is None else normalize
+    if length_weight and unit:
+        raise ValueError(
+            "length_weight: want 0 with normalize=True (all lengths are 1, the term is a constant),"
+            f" got {length_weight}"
+        )
     with full_precision(z):
-        unit = (form == "soft_labels") if normalize is None else normalize
         rows = unit_rows(z, group=group) if unit else _finite_rows(z, group)
         if form == "soft_labels":
             return _soft_labels(rows, labels, temperature, group, bounded=unit)

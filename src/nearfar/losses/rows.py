@@ -19,16 +19,19 @@ from nearfar.losses.tiled.pairs import Over, Positives
 
 def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
     """Rows along the last dimension brought to length 1, in at least float32; a row of zeros stays,
-    gradient 0.
+    gradient 0. So does a row whose square is no number of that format (of float32: shorter than
+    2e-19).
 
     ValueError: a row that is not finite, on any rank (its place is named). Under torch.compile
     nothing is looked at.
     """
     x = at_least_float32(x)
-    squares = x.square().sum(dim=-1, keepdim=True)
-    check_finite(squares.detach().squeeze(-1), name, group)
-    alive = squares > 0
-    return x * torch.where(alive, torch.where(alive, squares, 1.0).rsqrt(), 0.0)
+    # a norm and a division: their gradient is no larger than 1 / length on the way either, where
+    # that of a root of squares is its cube
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    check_finite(length.detach().squeeze(-1), name, group)
+    alive = length > 2 * torch.finfo(x.dtype).tiny ** 0.5
+    return torch.where(alive, x, 0.0) / torch.where(alive, length, 1.0)
 
 
 def own_classes(labels: Tensor, start: int = 0) -> Tensor:

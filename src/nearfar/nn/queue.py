@@ -22,6 +22,10 @@ class Queue(nn.Module):
     It begins full of directions that belong to no sample (label and index -1), as MoCo's public
     code does: the same on every rank and in every run, because they are a hash. `filled` counts how
     many of them have been replaced.
+
+    Its rows are buffers, pushed without a gradient: none flows through them into the network that
+    made them, and none moves them, as in MoCo and SwAV. (A loss that is given rows with a gradient
+    as its `queue` differentiates them exactly; with ranks, after DDP's averaging.)
     """
 
     rows: Float[Tensor, "queue dim"]

@@ -20,7 +20,9 @@ class LARS(Optimizer):
     DINO). "sum_of_norms": coefficient |w| / (|g| + wd |w| + 1e-8) (solo-learn, lightly), which is
     smaller. `trust_clip`: q is replaced by min(q / lr, 1) (LARC; solo-learn on CIFAR-10). In every
     form q is 1 where a length is 0, so that tensors that start from zero move, and for tensors of
-    one dimension (biases, norms). The rate multiplies the momentum, as everywhere but in SimCLR's
+    one dimension (biases, norms). A matrix without any gradient decays by q in the first form; in
+    the second not at all, as in solo-learn and lightly, which add the decay only where both lengths
+    are above 0. The rate multiplies the momentum, as everywhere but in SimCLR's
     code, which puts it inside: the same at a constant rate. No Nesterov.
     """
 
@@ -60,7 +62,7 @@ class LARS(Optimizer):
     def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         way = gradient.add(parameter, alpha=group["weight_decay"])
         if parameter.ndim > 1:
-            way = way * _ratio(parameter, gradient, way, group)
+            way = _scaled(parameter, gradient, way, group)
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
@@ -68,14 +70,16 @@ class LARS(Optimizer):
         parameter.sub_(buffer, alpha=group["lr"])
 
 
-def _ratio(weight: Tensor, gradient: Tensor, way: Tensor, group: dict[str, Any]) -> Tensor:
+def _scaled(weight: Tensor, gradient: Tensor, way: Tensor, group: dict[str, Any]) -> Tensor:
     length = weight.norm()
     if group["trust_ratio"] == "norm_of_sum":
         slope = below = way.norm()
+        plain = way
     else:
         slope = gradient.norm()
+        plain = gradient  # no decay where there is no gradient
         below = slope + group["weight_decay"] * length + SMALL
     ratio = group["trust_coefficient"] * length / below
     if group["trust_clip"]:
         ratio = (ratio / group["lr"]).clamp(max=1.0)
-    return torch.where((length > 0) & (slope > 0), ratio, 1.0)
+    return torch.where((length > 0) & (slope > 0), way * ratio, plain)
