@@ -117,7 +117,7 @@ class DINO(Method):
             batch_norm=config.batch_norm,
             activation="gelu",
         )
-        self.prototypes = Prototypes(width, count)
+        self.prototypes = Prototypes(width, count, free_length=True)
         self.target = TargetNetwork(encoder, self.projector, prototypes=self.prototypes)
         self.register_buffer("center", torch.zeros(count))
         self.temperature, self.target_temperature = config.temperature, config.target_temperature
