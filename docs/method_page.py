@@ -29,6 +29,7 @@ from nearfar.views.policies import default_policy, named_policy
 
 SIZE, SAMPLES, CLASSES = 32, 4, 10
 FACTS = DataFacts("cifar10", SIZE, tuple("0123456789"), (5000,) * CLASSES, 50_000)
+NORMALIZED = {"all": "all views together", "views": "each view alone"}
 HEAD = """# Methods
 
 All methods of `nearfar methods`; this page is generated from the code. Pictures, widths and costs are those of ResNet-18
@@ -117,6 +118,7 @@ def _facts(name: str) -> str:
                 f"- optimizer: {optimizer.name}, learning rate {optimizer.lr_per_256:g}{scaling},"
                 f" {decay}{spared}{constant}"
             ),
+            f"- BatchNorm normalizes {NORMALIZED[kind.batch_norm_groups]}",
             f"- cost of a step: {cost(name):.2f} of SimCLR's",
         ]
     )

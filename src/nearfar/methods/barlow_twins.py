@@ -1,5 +1,8 @@
 """Barlow Twins.
 
+BatchNorm normalizes each view alone, in encoder and projector, as the authors' main.py has it
+(`self.projector(self.backbone(y1))`, then of y2).
+
 Deviations: SGD instead of LARS, and the loss times .1, as solo-learn has for CIFAR-10
 (`loss_scale`); the projector is four times the encoder's width, at most solo-learn's 2,048, instead
 of 8,192.
@@ -49,6 +52,7 @@ class BarlowTwins(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
+    batch_norm_groups = "views"
     optimizer = OptimizerDefaults(
         "sgd", lr_per_256=0.1, weight_decay=1e-4, decay_norms_and_biases=False
     )
@@ -62,7 +66,8 @@ class BarlowTwins(Method):
         self.weight, self.scale = config.off_diagonal_weight, config.loss_scale
 
     def step(self, batch: Batch) -> StepResult:
-        h = encode_views(self.encoder, batch.views)  # (V, B, E)
-        z = self.projector(h)  # (V, B, D)
+        groups = self.batch_norm_groups
+        h = encode_views(self.encoder, batch.views, batch_norm_groups=groups)  # (V, B, E)
+        z = self.projector(h, batch_norm_groups=groups)  # (V, B, D)
         loss = self.scale * redundancy(z, off_diagonal_weight=self.weight, group=self.group)
         return StepResult(loss, h, z, {"chance": scalar(self.scale * z.shape[2], h)})

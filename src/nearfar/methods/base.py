@@ -14,7 +14,7 @@ from nearfar.config.training import OptimizerName
 from nearfar.core.errors import UserError
 from nearfar.core.ranks import Group
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.nn.encoders import Encoder
+from nearfar.nn.encoders import BatchNormGroups, Encoder
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class Method(nn.Module):
     smallest_view_px: ClassVar[int] = 1  # views have that side at least
     optimizer: ClassVar[OptimizerDefaults]
     constant_rate: ClassVar[tuple[str, ...]] = ()  # parts whose rate stays at its peak
+    # what BatchNorm normalizes together, as its authors have it: all views (in the encoder those of
+    # one side), or each view alone. `encode_views`, heads and a target network are given it.
+    batch_norm_groups: ClassVar[BatchNormGroups] = "all"
     paper: ClassVar[str]
 
     group: Group = None  # the ranks that train together, for the losses; the loop sets it

@@ -4,6 +4,9 @@ Both views pass both networks and the loss is the sum over the two directions (i
 times 2, for more views), as published. A network that maps everything to one point has the loss 0,
 so no chance level is stated.
 
+BatchNorm normalizes each view alone, in both networks, as the authors' byol_experiment.py has it
+(`apply_once_fn` on one view, then on the other).
+
 Deviations: SGD instead of LARS; target momentum from .99 (the paper's for 300 epochs or fewer)
 instead of .996; the hidden width is four times the encoder's, at most the paper's 4,096.
 """
@@ -55,6 +58,7 @@ class BYOL(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
+    batch_norm_groups = "views"
     optimizer = OptimizerDefaults(
         "sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False
     )
@@ -67,15 +71,17 @@ class BYOL(Method):
         self.predictor = mlp(
             config.projection_dim, hidden_dim, config.projection_dim, batch_norm=True
         )
-        self.target = TargetNetwork(encoder, self.projector)
+        self.target = TargetNetwork(
+            encoder, self.projector, batch_norm_groups=self.batch_norm_groups
+        )
         self.momentum = config.momentum
 
     def step(self, batch: Batch) -> StepResult:
-        h = encode_views(self.encoder, batch.views)  # (V, B, E)
-        z = self.projector(h)  # (V, B, D)
-        loss = 4 + 4 * negative_cosine(
-            self.predictor(z), self.target(batch.views), group=self.group
-        )
+        groups = self.batch_norm_groups
+        h = encode_views(self.encoder, batch.views, batch_norm_groups=groups)  # (V, B, E)
+        z = self.projector(h, batch_norm_groups=groups)  # (V, B, D)
+        p = self.predictor(z, batch_norm_groups=groups)  # (V, B, D)
+        loss = 4 + 4 * negative_cosine(p, self.target(batch.views), group=self.group)
         return StepResult(loss, h, z)
 
     def after_step(self, remember: Mapping[str, Tensor], progress: float) -> None:

@@ -3,6 +3,9 @@
 The target's assignments, of the views of the first group, are centered by a moving mean over
 batches and sharpened. The prototypes get no gradient at first.
 
+BatchNorm normalizes the views of one side together in the encoder, and all views together in the
+projector, as the authors' MultiCropWrapper has it; the target sees the first group alone.
+
 Deviations: SGD at .5 instead of .03, with which the authors train ResNet-50 (their transformers by
 AdamW); target momentum from .99 instead of .996, because runs are short; 4,096 prototypes
 (solo-learn's for CIFAR-10), or a third of the images where those are fewer, instead of 65,536; the
@@ -114,7 +117,7 @@ class DINO(Method):
             batch_norm=config.batch_norm,
             activation="gelu",
         )
-        self.prototypes = Prototypes(width, count)
+        self.prototypes = Prototypes(width, count, free_length=True)
         self.target = TargetNetwork(encoder, self.projector, prototypes=self.prototypes)
         self.register_buffer("center", torch.zeros(count))
         self.temperature, self.target_temperature = config.temperature, config.target_temperature

@@ -3,7 +3,8 @@
 
 The first view is the query; the others are keys, made by the target network. With `symmetric`, each
 view is the query in turn. BatchNorm normalizes queries and keys in groups of samples, keys in
-another order than queries (nn/groups.py).
+another order than queries (nn/groups.py), and each view alone, as the authors' moco/builder.py and
+notebook for CIFAR-10 have it.
 
 Deviations: target momentum .99 and a queue of 4,096 rows, as in the authors' notebook for CIFAR-10,
 instead of .999 and 65,536; a shorter queue for few images; learning rate .2 per 256 images, because
@@ -89,6 +90,7 @@ class MoCo(Method):
     needs_labels = False
     default_views = "moco_v2"
     fewest_views = 2
+    batch_norm_groups = "views"
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
     paper = "He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297 (version 2)"
 

@@ -3,6 +3,9 @@
 Neighbors are looked up before the batch is pushed, and only projections of the first view are
 pushed, as in solo-learn.
 
+BatchNorm normalizes each view alone, in the encoder and both heads, as the paper's pseudo-code has
+it (`f(x1)`, `f(x2)`, then the heads on each) and solo-learn; the authors published no code.
+
 Deviations: SGD instead of LARS; a neighbor finds its prediction among the batch's and the
 prediction its neighbor (both directions, as `info_nce` has for two towers); a queue of 65,536 rows
 (solo-learn's for CIFAR-10), or of half the images where those are fewer; heads of four times the
@@ -73,6 +76,7 @@ class NNCLR(Method):
     needs_labels = False
     default_views = "simclr"
     fewest_views = 2
+    batch_norm_groups = "views"
     optimizer = OptimizerDefaults(
         "sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False
     )
@@ -89,9 +93,11 @@ class NNCLR(Method):
         self.temperature = config.temperature
 
     def step(self, batch: Batch) -> StepResult:
-        h = encode_views(self.encoder, batch.views)  # (V, B, E)
-        z = self.projector(h)  # (V, B, D)
-        p, neighbors = self.predictor(z), self._neighbors(z)
+        groups = self.batch_norm_groups
+        h = encode_views(self.encoder, batch.views, batch_norm_groups=groups)  # (V, B, E)
+        z = self.projector(h, batch_norm_groups=groups)  # (V, B, D)
+        p = self.predictor(z, batch_norm_groups=groups)
+        neighbors = self._neighbors(z)
         pairs = [
             torch.stack([neighbors[v], p[w]])
             for v in range(len(z))

@@ -1,5 +1,8 @@
 """SimCLR.
 
+BatchNorm normalizes all views together, as the authors' code has it (model.py concatenates the two
+views before the network; statistics are those of all devices there).
+
 Deviations: SGD instead of LARS, temperature .2 instead of .5 or .1 (which suits batches of a few
 hundred).
 """

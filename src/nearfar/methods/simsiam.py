@@ -4,6 +4,9 @@ A network that maps everything to one point has the loss -1, the best, so no cha
 what keeps it from there is the stopped gradient and the predictor, whose rate stays at its peak, as
 published.
 
+BatchNorm normalizes each view alone, in the encoder and both heads, as the paper's algorithm 1 and
+the authors' simsiam/builder.py have it (`self.encoder(x1)`, `self.encoder(x2)`).
+
 Deviations: the rate .5 for 256 images, as solo-learn has for CIFAR-10, instead of .05; heads of
 four times the encoder's width, at most the paper's 2,048, the predictor's inside a quarter of the
 projection; Nesterov momentum.
@@ -51,6 +54,7 @@ class SimSiam(Method):
     needs_labels = False
     default_views = "moco_v2"
     fewest_views = 2
+    batch_norm_groups = "views"
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.5, weight_decay=1e-4)
     constant_rate = ("predictor",)
     paper = "Chen & He 2021, arXiv:2011.10566"
@@ -64,6 +68,8 @@ class SimSiam(Method):
         self.predictor = mlp(width, config.predictor_dim or width // 4, width, batch_norm=True)
 
     def step(self, batch: Batch) -> StepResult:
-        h = encode_views(self.encoder, batch.views)  # (V, B, E)
-        z = self.projector(h)  # (V, B, D)
-        return StepResult(negative_cosine(self.predictor(z), z, group=self.group), h, z)
+        groups = self.batch_norm_groups
+        h = encode_views(self.encoder, batch.views, batch_norm_groups=groups)  # (V, B, E)
+        z = self.projector(h, batch_norm_groups=groups)  # (V, B, D)
+        p = self.predictor(z, batch_norm_groups=groups)  # (V, B, D)
+        return StepResult(negative_cosine(p, z, group=self.group), h, z)

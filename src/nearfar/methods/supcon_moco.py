@@ -2,7 +2,7 @@
 
 The first view is the query and the only anchor; the target network's keys of the other views, and a
 labeled queue of earlier keys, are what it is set against. BatchNorm is kept from telling a batch
-as in MoCo (nn/groups.py).
+as in MoCo (nn/groups.py), each view alone.
 
 Deviations: the other queries of the batch are candidates too; target momentum .99 instead of MoCo's
 .999 (the paper names none); a queue of 8,192 rows as in the paper, or of half the images where
@@ -84,6 +84,7 @@ class SupConMoCo(Method):
     needs_labels = True
     default_views = "supcon"
     fewest_views = 2
+    batch_norm_groups = "views"
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.18, weight_decay=1e-4)
     paper = "Khosla et al. 2020, arXiv:2004.11362 (the form with a memory)"
 

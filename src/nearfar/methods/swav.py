@@ -2,8 +2,11 @@
 
 Views of the first group give assignments, balanced over the batch and a queue of earlier
 projections; every view predicts those of the others. Prototypes get no gradient at first and are
-brought back to length 1 after each step; what would only stretch them is left out of their gradient
-already.
+brought back to length 1 after each step; their gradient is the authors', with its part along the
+prototype.
+
+BatchNorm normalizes the views of one side together in the encoder, and all views together in the
+projector, as the authors' resnet50.py has it (`forward` concatenates crops of one resolution).
 
 Deviations: SGD instead of LARS; 3,000 prototypes belong to ImageNet's 1.28 million images, and
 fewer images have fewer by the root of their number (596 for CIFAR-10); the projector is four times

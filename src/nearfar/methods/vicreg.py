@@ -2,6 +2,9 @@
 
 The terms are weighed as in the authors' code; their equation has the variance term twice as large.
 
+BatchNorm normalizes each view alone, in encoder and projector, as the authors' main_vicreg.py has
+it (`self.projector(self.backbone(x))`, then of y).
+
 Deviations: SGD instead of LARS; the projector is four times the encoder's width, at most 2,048
 (solo-learn's for CIFAR-10), instead of 8,192.
 """
@@ -58,6 +61,7 @@ class VICReg(Method):
     needs_labels = False
     default_views = "byol"
     fewest_views = 2
+    batch_norm_groups = "views"
     optimizer = OptimizerDefaults(
         "sgd", lr_per_256=0.05, weight_decay=1e-4, decay_norms_and_biases=False
     )
@@ -75,8 +79,9 @@ class VICReg(Method):
         )
 
     def step(self, batch: Batch) -> StepResult:
-        h = encode_views(self.encoder, batch.views)  # (V, B, E)
-        z = self.projector(h)  # (V, B, D)
+        groups = self.batch_norm_groups
+        h = encode_views(self.encoder, batch.views, batch_norm_groups=groups)  # (V, B, E)
+        z = self.projector(h, batch_norm_groups=groups)  # (V, B, D)
         loss = variance_covariance(
             z,
             invariance_weight=self.invariance_weight,

@@ -17,6 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 Precision = Literal["float32", "bf16"]
+# What BatchNorm normalizes together: all views (in the encoder those of one side), or each alone.
+BatchNormGroups = Literal["all", "views"]
 _NARROW = 16  # channels
 
 
@@ -165,18 +167,28 @@ def _memory_format(net: nn.Module, example: Tensor) -> torch.memory_format:
 
 
 def encode_views(
-    encoder: Encoder, views: tuple[Float[Tensor, "_ batch ..."], ...]
+    encoder: Encoder,
+    views: tuple[Float[Tensor, "_ batch ..."], ...],
+    *,
+    batch_norm_groups: BatchNormGroups = "all",
 ) -> Float[Tensor, "views batch embed"]:
     """The representations of all views of all groups, (V, B, E): with `encode_maps` the only door
     to the encoder in a step.
+
+    By `batch_norm_groups` all views of a side pass together, or each view alone, in their order:
+    BatchNorm normalizes by what passes together, and its running statistics move once a pass. Where
+    there is none, they pass together.
 
     With `encoder.micro_batch_size` the rows pass in chunks of nearly equal size whose activations
     are recomputed in the backward (gradient caching, Gao et al. 2021, arXiv:2101.06983): the
     gradient of the whole batch with the memory of one chunk. With BatchNorm in the encoder each
     chunk is its own normalization group, as on a device of its own, and running statistics move
     once a chunk, in the first pass only; a chunk of one row, which BatchNorm cannot take, joins the
-    others (one may be a row larger).
+    others (one may be a row larger). Chunks are cut from what passes together: with groups of
+    "views" none holds rows of two views.
     """
+    if batch_norm_groups == "views" and encoder.has_batch_norm:
+        views = tuple(view for group in views for view in group.split(1))
     encoded = [
         _in_chunks(encoder, encoder, group.flatten(0, 1)).view(*group.shape[:2], -1)
         for group in views

@@ -4,8 +4,8 @@ share.
 A key and its query would be normalized by the same batch, the queue's rows by others; a network can
 learn to match the batch instead of the image (He et al. 2020, arXiv:1911.05722, section 3.3). So
 queries are normalized in groups of samples, as on devices of their own, and keys in groups of
-another order. Without BatchNorm nothing is grouped. As with chunks of rows, running statistics move
-once a group.
+another order; the views of a sample are in groups of their own, as its authors pass them. Without
+BatchNorm nothing is grouped. As with chunks of rows, running statistics move once a group.
 
 Letters: V views, B samples, E representation width.
 """
@@ -23,13 +23,14 @@ Views = tuple[Float[Tensor, "_ batch ..."], ...]
 def encode_queries(
     encoder: Encoder, views: Views, *, size: int, group: Group = None
 ) -> Float[Tensor, "views batch embed"]:
-    """The representations of all views, normalized in groups of about `size` consecutive
-    samples.
+    """The representations of all views, each view normalized in groups of about `size`
+    consecutive samples.
     """
     samples = views[0].shape[1]
     count = _count(samples, size, group) if encoder.has_batch_norm else 1
     parts = zip(*(shown.tensor_split(count, dim=1) for shown in views), strict=True)
-    return torch.cat([encode_views(encoder, part) for part in parts], dim=1)
+    encoded = [encode_views(encoder, part, batch_norm_groups="views") for part in parts]
+    return torch.cat(encoded, dim=1)
 
 
 @torch.no_grad()

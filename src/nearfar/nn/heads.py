@@ -3,8 +3,12 @@
 from itertools import pairwise
 from typing import Literal, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from nearfar.nn.encoders import BatchNormGroups
 
 Projector = Literal["linear", "mlp"]
 ClassifierForm = Literal["linear", "mlp"]
@@ -12,9 +16,20 @@ ClassifierForm = Literal["linear", "mlp"]
 
 @final
 class Head(nn.Sequential):
-    """Layers on rows, whatever stands before the width: (..., in_dim) -> (..., out_dim)."""
+    """Layers on rows, whatever stands before the width: (..., in_dim) -> (..., out_dim).
 
-    def forward(self, x: Float[Tensor, "*lead in_dim"]) -> Float[Tensor, "*lead out_dim"]:
+    BatchNorm normalizes all rows together; with `batch_norm_groups` = "views" those of each view,
+    which are what the first dimension counts, alone and in their order, as `encode_views` does.
+    """
+
+    def forward(
+        self, x: Float[Tensor, "*lead in_dim"], *, batch_norm_groups: BatchNormGroups = "all"
+    ) -> Float[Tensor, "*lead out_dim"]:
+        if batch_norm_groups == "views" and any(isinstance(layer, _BatchNorm) for layer in self):
+            return torch.stack([self._of_rows(view) for view in x])
+        return self._of_rows(x)
+
+    def _of_rows(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         for layer in self:
             rows = layer(rows)
@@ -34,8 +49,7 @@ def mlp(
     """`layers` - 1 times Linear - [BatchNorm] - ReLU, then Linear - [BatchNorm without shift or
     scale].
 
-    BatchNorm sees all rows of all views as one group. One layer is a linear head, two are the usual
-    projector.
+    One layer is a linear head, two are the usual projector.
     """
     built: list[nn.Module] = []
     widths = [in_dim, *[hidden_dim] * (layers - 1)]

@@ -15,13 +15,16 @@ from torch.nn import functional as F
 class Prototypes(nn.Module):
     """K directions; rows (..., D) become their cosines (..., K), in at least float32.
 
-    A prototype's length never matters, so gradients turn it and cannot stretch it. A step along
-    them still makes it longer, and a longer one turns more slowly: `renormalize` brings all back to
-    length 1.
+    Two published forms. SwAV's: prototypes have length 1 because `renormalize` is called after each
+    step; their gradient is that of a linear layer, with the part along the prototype, which counts
+    for momentum. DINO's, `free_length`: what is multiplied is divided by its length, so gradients
+    turn a prototype and cannot stretch it; a step along them still makes it longer, and a longer
+    one turns more slowly.
     """
 
-    def __init__(self, width: int, count: int) -> None:
+    def __init__(self, width: int, count: int, *, free_length: bool = False) -> None:
         super().__init__()
+        self.free_length = free_length
         self.weight = nn.Parameter(F.normalize(torch.randn(count, width), dim=-1))
 
     def __len__(self) -> int:
@@ -30,7 +33,8 @@ class Prototypes(nn.Module):
     def forward(self, z: Float[Tensor, "*lead dim"]) -> Float[Tensor, "*lead proto"]:
         with torch.autocast(z.device.type, enabled=False):
             rows = z if z.dtype == torch.float64 else z.float()
-            scores: Tensor = F.normalize(rows, dim=-1) @ F.normalize(self.weight, dim=-1).T
+            weight = F.normalize(self.weight, dim=-1) if self.free_length else self.weight
+            scores: Tensor = F.normalize(rows, dim=-1) @ weight.T
             return scores
 
     @torch.no_grad()

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nearfar.nn.encoders import Encoder, encode_views
+from nearfar.nn.encoders import BatchNormGroups, Encoder, encode_views
+from nearfar.nn.heads import Head
 
 
 @final
@@ -21,14 +22,22 @@ class TargetNetwork(nn.Module):
 
     Only parameters are averaged, as in the public code of DINO, MoCo v3 and solo-learn. BatchNorm's
     buffers move by the target's own forward: in training mode it normalizes by its own batch, as
-    the online network does.
+    the online network does, in groups of `batch_norm_groups`.
     """
 
     encoder: Encoder
     projector: nn.Module
 
-    def __init__(self, encoder: Encoder, projector: nn.Module, **more: nn.Module) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        projector: nn.Module,
+        *,
+        batch_norm_groups: BatchNormGroups = "all",
+        **more: nn.Module,
+    ) -> None:
         super().__init__()
+        self.batch_norm_groups: BatchNormGroups = batch_norm_groups
         for name, part in {"encoder": encoder, "projector": projector, **more}.items():
             self.add_module(name, copy.deepcopy(part))
         self.requires_grad_(False)
@@ -40,9 +49,10 @@ class TargetNetwork(nn.Module):
         """All views through all parts in their order, without gradient: their projections, where no
         more is named.
         """
-        out = encode_views(self.encoder, views)
+        groups = self.batch_norm_groups
+        out = encode_views(self.encoder, views, batch_norm_groups=groups)
         for part in list(self.children())[1:]:
-            out = part(out)
+            out = part(out, batch_norm_groups=groups) if isinstance(part, Head) else part(out)
         return out
 
     @torch.no_grad()

@@ -463,3 +463,59 @@ def test_what_does_not_fit_samples_that_are_no_images_is_refused_with_their_shap
     encoder = Encoder(nn.Linear(5, 7), example=torch.zeros(1, 5), architecture="L")
     with pytest.raises(ValueError, match=r"want images, got samples of shape \(5,\)"):
         encoder.width_at(8)
+
+
+# ---- BatchNorm's groups
+# -------------------------------------------------------------------------------------------------
+
+
+def lengths_of_calls(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    calls: list[int] = []
+    monkeypatch.setattr(
+        encoder, "forward", lambda rows, real=encoder.forward: calls.append(len(rows)) or real(rows)
+    )
+    return calls
+
+
+def two_sides() -> tuple[Tensor, ...]:
+    return (*random_views(2, 6, 3, 8, 8), *random_views(3, 6, 3, 12, 12, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("groups", "rows", "sizes"),
+    [
+        ("all", None, [12, 18]),
+        ("views", None, [6] * 5),
+        ("all", 5, [4] * 3 + [5, 5, 4, 4]),
+        ("views", 5, [3] * 10),
+        ("views", 6, [6] * 5),
+    ],
+)
+def test_views_pass_together_or_each_alone_and_chunks_hold_rows_of_what_passes_together(
+    groups, rows: int | None, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(conv4().double(), example=torch.zeros(1, 3, 8, 8), architecture="conv4")
+    calls = lengths_of_calls(with_chunks(encoder, rows), monkeypatch)
+    h = encode_views(encoder, two_sides(), batch_norm_groups=groups)
+    assert calls == sizes
+    assert h.shape == (5, 6, encoder.width)
+    assert int(encoder.net[1].num_batches_tracked) == len(sizes)
+
+
+def test_a_view_alone_gets_the_representation_that_it_has_without_the_others() -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(conv4().double(), example=torch.zeros(1, 3, 8, 8), architecture="conv4")
+    (views,) = random_views(3, 6, 3, 8, 8)
+    alone = torch.stack([encoder(view) for view in views])
+    assert torch.equal(encode_views(encoder, (views,), batch_norm_groups="views"), alone)
+    assert not torch.allclose(encode_views(encoder, (views,)), alone, atol=1e-3)
+
+
+def test_without_batch_norm_views_pass_together_whatever_the_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = plain_encoder()
+    calls = lengths_of_calls(encoder, monkeypatch)
+    encode_views(encoder, two_sides(), batch_norm_groups="views")
+    assert calls == [12, 18]

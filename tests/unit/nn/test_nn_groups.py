@@ -77,3 +77,17 @@ def test_without_batch_norm_nothing_is_grouped(monkeypatch):
     encode_queries(encoder, views, size=4)
     encode_keys(encoder, views, size=4, order=order())
     assert calls == [2 * SAMPLES] * 2
+
+
+def test_a_view_shares_statistics_with_no_other_view():
+    encoder = normalizing_encoder()
+    (views,) = random_views(2, SAMPLES, 3, 8, 8)
+    changed = views.clone()
+    changed[1] = 3 * changed[1] + 2
+    for encode in (
+        lambda shown: encode_queries(encoder, (shown,), size=4),
+        lambda shown: encode_keys(encoder, (shown,), size=4, order=order()),
+    ):
+        before, after = encode(views), encode(changed)
+        assert torch.allclose(before[0], after[0], atol=1e-12)
+        assert not torch.allclose(before[1], after[1], atol=1e-3)

@@ -54,3 +54,19 @@ def test_a_head_leaves_its_input_as_it_was() -> None:
     kept = x.clone()
     mlp(6, 5, 4, batch_norm=True)(x)
     assert torch.equal(x, kept)
+
+
+def test_batch_norm_sees_each_view_alone_where_that_is_asked() -> None:
+    torch.manual_seed(0)
+    head = mlp(4, 5, 3, batch_norm=True).double().train()
+    x = torch.randn(2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x[0] += 10
+    alone = torch.stack([head(view) for view in x])
+    statistics = [head[1].running_mean.clone(), head[1].running_var.clone()]
+    head[1].reset_running_stats()
+    assert torch.equal(head(x, batch_norm_groups="views"), alone)
+    assert torch.equal(head[1].running_mean, statistics[0])
+    assert torch.equal(head[1].running_var, statistics[1])
+    assert not torch.allclose(head(x), alone, atol=1e-3)
+    plain = mlp(4, 5, 3).double()
+    assert torch.equal(plain(x, batch_norm_groups="views"), plain(x))

@@ -5,7 +5,8 @@ import torch
 from nn_modules import plain_encoder, random_views
 from torch import nn
 
-from nearfar.nn.encoders import encode_views
+from nearfar.nn.conv4 import conv4
+from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp
 from nearfar.nn.target import TargetNetwork, rising_momentum
 
@@ -66,3 +67,15 @@ def test_momentum_rises_by_a_half_cosine_to_one():
         [0.9, 0.95, 1.0], abs=1e-12
     )
     assert rising_momentum(0.9, 1 / 3) == pytest.approx(0.925)
+
+
+def test_it_normalizes_each_view_alone_where_that_is_asked():
+    torch.manual_seed(0)
+    encoder = Encoder(conv4().double(), example=torch.zeros(1, 3, 8, 8), architecture="conv4")
+    projector = mlp(encoder.width, 6, 4, batch_norm=True).double()
+    (views,) = random_views(2, 5, 3, 8, 8)
+    views[1] = 3 * views[1] + 2
+    alone = TargetNetwork(encoder, projector, batch_norm_groups="views")((views,))
+    expected = torch.stack([projector(encoder(view)) for view in views])
+    assert torch.allclose(alone, expected, atol=1e-12)
+    assert not torch.allclose(TargetNetwork(encoder, projector)((views,)), expected, atol=1e-3)
