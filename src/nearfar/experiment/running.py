@@ -13,8 +13,8 @@ from nearfar.data.store import ImageData
 from nearfar.experiment.assembly import make_batches, make_online_probe, make_view_plan
 from nearfar.experiment.encoding import encoder_file, make_evaluation_view
 from nearfar.experiment.evaluation import Evaluated, Evaluation
-from nearfar.experiment.process_memory import peak_memory_bytes
 from nearfar.experiment.optimizing import make_optimizer
+from nearfar.experiment.process_memory import peak_memory_bytes
 from nearfar.experiment.results import Process, make_results
 from nearfar.experiment.setup import Setup
 from nearfar.experiment.watch import Watch
