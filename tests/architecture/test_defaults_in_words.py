@@ -20,7 +20,8 @@ from nearfar.experiment.choices import (
     CLASSIFIER_DROPOUT,
     CLASSIFIER_EPOCHS,
     CLASSIFIER_HIDDEN_DIM,
-    CLASSIFIER_RATE,
+    CLASSIFIER_RATES,
+    CLASSIFIER_WEIGHT_DECAYS,
     CONV4_UP_TO_PX,
     DEFAULT_SIZE_PX,
     DEFAULT_STEPS_AN_EPOCH,
@@ -46,6 +47,10 @@ def own(section: str, choice: str, name: str, key: str) -> str:
     return f"(default: {str(value).lower() if isinstance(value, bool) else value})"
 
 
+def own_value(decay: str, key: str) -> float:
+    return float(OWN_KEYS[("schedule", "decay", decay)][key])
+
+
 IN_WORDS = [
     ("data.size", f"default: {DEFAULT_SIZE_PX},"),
     ("encoder.name", f"conv4 for views up to {CONV4_UP_TO_PX} px"),
@@ -63,12 +68,24 @@ IN_WORDS = [
     ("train.batch_size", f"at least {DEFAULT_STEPS_AN_EPOCH} steps per epoch"),
     ("evaluate.probes", f"(default: {', '.join(measured_by_default())})"),
     ("classifier.epochs", f"(default: {CLASSIFIER_EPOCHS}; finetuned: {CLASSIFIER_EPOCHS},"),
-    ("classifier.lr", f"(default: {CLASSIFIER_RATE:g})"),
+    ("classifier.lr", f"(default: {CLASSIFIER_RATES['adamw']:g}; sgd: "),
+    *(
+        ("classifier.lr", f"; {name}: {CLASSIFIER_RATES[name]:g}")
+        for name in ("sgd", "lars", "rmsprop")
+    ),
+    ("classifier.weight_decay", f"(default: {CLASSIFIER_WEIGHT_DECAYS['adamw']:g} for adamw, 0"),
+    ("classifier.decay", f"steps (times {own_value('steps', 'factor'):g} after 60, 75 and 90 %"),
     ("classifier.encoder_lr", f"(default: {FINETUNED_RATE:g} times classifier.lr"),
     ("classifier.encoder_lr", f"; {FINETUNED_RATE * GIVEN_WEIGHTS_RATE:g} times if the encoder"),
     ("classifier.hidden_dim", f"(default: {CLASSIFIER_HIDDEN_DIM})"),
     ("classifier.dropout", f"(default: {CLASSIFIER_DROPOUT})"),
 ]
+
+
+def test_the_classifier_s_rates_in_words_are_all_and_its_milestones_too() -> None:
+    assert CLASSIFIER_RATES["adam"] == CLASSIFIER_RATES["adamw"]  # the words name adamw's alone
+    assert sorted(CLASSIFIER_RATES) == ["adam", "adamw", "lars", "rmsprop", "sgd"]
+    assert OWN_KEYS[("schedule", "decay", "steps")]["milestones"] == (0.6, 0.75, 0.9)
 
 
 @pytest.mark.parametrize(("key", "words"), IN_WORDS)

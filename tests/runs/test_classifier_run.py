@@ -4,6 +4,7 @@ probe beside both.
 
 import json
 import pickle
+import re
 import shutil
 import tomllib
 from dataclasses import replace
@@ -20,6 +21,7 @@ import nearfar
 from nearfar.api.model import load
 from nearfar.core.errors import RunError
 from nearfar.experiment import train_classifier as classifier_module
+from nearfar.experiment.choices import CLASSIFIER_RATES
 from nearfar.run_folder.folder import RunFolder
 from nearfar.training.online_probe import NAME
 
@@ -39,7 +41,7 @@ def read(path: Path):
 
 def trained(out: Path, *, method: str = "supcon", epochs: int = 2, **options) -> nearfar.Run:
     return nearfar.train(
-        "digits", method=method, epochs=epochs, out=out, quiet=True, **SMALL, **options
+        "digits", method=method, epochs=epochs, out=out, quiet=True, **(SMALL | options)
     )
 
 
@@ -59,6 +61,13 @@ def flags(**settings: object) -> list[str]:
 def plain(tmp_path_factory) -> Path:
     """supcon on the digits without a second stage."""
     return trained(tmp_path_factory.mktemp("plain") / "run").path
+
+
+@pytest.fixture(scope="module")
+def plain_probe(tmp_path_factory) -> Path:
+    """The same, its linear probe measured and written."""
+    out = tmp_path_factory.mktemp("probe") / "run"
+    return trained(out, **{"evaluate.probes": ["linear"]}).path
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +158,113 @@ def test_a_frozen_encoder_can_be_shown_views_too(tmp_path, plain):
         m["protocol"] for m in run.results["measurements"] if m["name"] == "classifier.top1"
     )
     assert "one view (basic) of each image" in protocol
+
+
+def protocol_of(run: nearfar.Run) -> str:
+    found = {m["name"]: m["protocol"] for m in run.results["measurements"]}
+    return found["classifier.top1"]
+
+
+def test_the_second_stage_of_the_cassava_article_can_be_typed(tmp_path, plain):
+    """Dropout .5 - Dense 1000 relu - dropout .5 - Dense C on a frozen encoder, Adam 3e-4, constant,
+    no decay, a random head on augmented images as they are.
+    """
+    asked = {
+        "kind": "mlp",
+        "policy": "cassava",
+        "optimizer": "adam",
+        "lr": 3e-4,
+        "weight_decay": 0.0,
+        "decay": "constant",
+        "standardize": False,
+        "epochs": 2,
+    }
+    run = trained(tmp_path / "run", **{f"classifier.{key}": value for key, value in asked.items()})
+    assert same_bits(plain / "encoder.safetensors", run.path / "encoder.safetensors")
+    written = tomllib.loads((run.path / "run.toml").read_text())["classifier"]
+    decided = {"encoder": "frozen", "init": "random", "hidden_dim": 1000, "dropout": 0.5}
+    assert written.items() >= {**asked, **decided, "momentum": 0.9}.items()
+    rows = [json.loads(line) for line in (run.path / "classifier.jsonl").read_text().splitlines()]
+    assert [row["lr"] for row in rows] == [3e-4, 3e-4]
+    state = torch.load(run.path / "checkpoint" / "classifier.pt", weights_only=True)
+    (group,) = state["optimizer"]["param_groups"]
+    assert (group["lr"], group["weight_decay"], group["betas"]) == (3e-4, 0.0, (0.9, 0.999))
+    assert group["decoupled_weight_decay"] is False
+    # nothing was standardized, so nothing is folded into the first layer
+    shown = load_file(run.path / "classifier.safetensors")
+    head = [value.cpu() for name, value in state["method"].items()]
+    assert [tuple(value.shape) for value in head] == [(1000, 64), (1000,), (10, 1000), (10,)]
+    names = ("hidden.weight", "hidden.bias", "weight", "bias")
+    for name, value in zip(names, head, strict=True):
+        assert torch.equal(shown[name], value)
+    assert protocol_of(run) == (
+        "mlp (1000 hidden, dropout 0.5) classifier on the last encoder, frozen; 2 epochs over 1077"
+        " labeled training images, one view (cassava) of each image, not standardized, from a"
+        " random start, adam at rate 0.0003 (constant), weight decay 0; nothing chosen on"
+        " validation"
+    )
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("policy", ["evaluation", "digits"])
+def test_a_stage_that_starts_from_the_probe_starts_with_its_scores(
+    tmp_path, plain_probe, standardize, policy
+):
+    """At a rate of next to nothing it stays there: classifier.safetensors is the probe's."""
+    stage = {
+        "classifier.kind": "linear",
+        "classifier.init": "probe",
+        "classifier.lr": 1e-12,
+        "classifier.epochs": 1,
+        "classifier.standardize": standardize,
+        "classifier.policy": policy,
+        "evaluate.probes": ["linear"],
+    }
+    run = trained(tmp_path / "run", **stage)
+    probe, made = (load_file(path / "classifier.safetensors") for path in (plain_probe, run.path))
+    for name in ("weight", "bias"):
+        torch.testing.assert_close(made[name], probe[name], rtol=1e-5, atol=1e-5)
+    state = torch.load(run.path / "checkpoint" / "classifier.pt", weights_only=True)
+    head = state["method"]["0.weight"]
+    assert torch.equal(head, made["weight"]) is not standardize  # what is standardized is folded
+    values = {m["name"]: m["value"] for m in run.results["measurements"]}
+    assert values["classifier.top1"] == values["linear_probe.top1"] > 0.5
+    assert re.search(
+        r"from the linear probe \(weight decay \S+ chosen on 360 validation images\), adamw at rate"
+        r" 1e-12 \(cosine\), weight decay 0.01; nothing else chosen on validation",
+        protocol_of(run),
+    )
+
+
+def test_a_finetuned_stage_starts_from_the_probe_too_and_each_optimizer_learns(tmp_path):
+    """Constant and steps, on a copy of the encoder or not; the rates say which."""
+    forms = (
+        ("sgd", "steps", "nesterov"),
+        ("lars", "constant", "trust_ratio"),
+        ("rmsprop", "cosine", "alpha"),
+        ("adam", "steps", "betas"),
+    )
+    for name, decay, own in forms:
+        stage = {
+            "classifier.kind": "linear",
+            "classifier.init": "probe",
+            "classifier.encoder": "finetuned" if name == "adam" else "frozen",
+            "classifier.optimizer": name,
+            "classifier.decay": decay,
+            "classifier.epochs": 2,
+        }
+        run = trained(tmp_path / name, epochs=1, **stage)
+        lines = (run.path / "classifier.jsonl").read_text().splitlines()
+        rates = [json.loads(line)["lr"] for line in lines]
+        peak = CLASSIFIER_RATES[name]
+        # steps: 8 in all, drops before the last of each quarter
+        wanted = {"steps": [peak, peak * 0.2**3], "constant": [peak, peak]}
+        assert decay == "cosine" or rates == pytest.approx(wanted[decay])
+        assert f"{name} at rate {peak:g} ({decay}), weight decay 0;" in protocol_of(run)
+        state = torch.load(run.path / "checkpoint" / "classifier.pt", weights_only=True)
+        groups = state["optimizer"]["param_groups"]
+        assert all(own in group and group["weight_decay"] == 0 for group in groups)
+        assert len(groups) == {"lars": 2, "adam": 2}.get(name, 1)  # of biases, of the encoder
 
 
 @pytest.mark.parametrize("form", [("mlp", "frozen"), ("linear", "finetuned")])

@@ -213,6 +213,10 @@ def _of_classifier(section: Section | None, known: Known) -> list[str]:
             for name in ("hidden_dim", "dropout")
             if getattr(section, name) is not None
         ]
+    elif section.init == "probe":
+        problems.append(
+            "classifier.init: want random for classifier.kind=mlp, got probe, which is linear"
+        )
     if section.encoder == "frozen" and section.encoder_lr is not None:
         problems.append(
             "classifier.encoder_lr: wants classifier.encoder=finetuned beside it, got frozen"

@@ -9,7 +9,14 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from pydantic_core import PydanticCustomError
 
 from nearfar.config.section import Section
-from nearfar.config.training import MAX_RATE, OptimizerConfig, ScheduleConfig, TrainConfig
+from nearfar.config.training import (
+    MAX_RATE,
+    DecayName,
+    OptimizerConfig,
+    OptimizerName,
+    ScheduleConfig,
+    TrainConfig,
+)
 
 PerChannel = tuple[float, float, float]
 AS_EVALUATED = "evaluation"  # of classifier.policy
@@ -220,12 +227,34 @@ class ClassifierConfig(Section):
             " evaluation; finetuned: the policy of the data source, else basic)"
         ),
     )
+    standardize: bool = Field(
+        True,
+        description=(
+            "true: the classifier is shown representations whose mean over the training images is"
+            " 0 and whose standard deviation is 1; false: as the encoder gives them"
+        ),
+    )
+    init: Literal["random", "probe"] = Field(
+        "random",
+        description=(
+            "weights to start from: random, or probe (kind=linear: those of the linear probe of"
+            " the pretrained encoder)"
+        ),
+    )
+    optimizer: OptimizerName = Field(
+        "adamw",
+        description=(
+            "the optimizer: sgd (with Nesterov momentum), adamw, adam, lars or rmsprop; lars and"
+            " rmsprop with the defaults of [optimizer]"
+        ),
+    )
     lr: float | None = Field(
         None,
         gt=0,
         le=MAX_RATE,
         description=(
-            "peak learning rate of the classifier; AdamW, cosine decay to zero (default: 0.01)"
+            "peak learning rate of the classifier (default: 0.01; sgd: 0.1; lars: 10; rmsprop:"
+            " 0.01)"
         ),
     )
     encoder_lr: float | None = Field(
@@ -237,8 +266,20 @@ class ClassifierConfig(Section):
             " classifier.lr; 0.01 times if the encoder started from weights)"
         ),
     )
-    weight_decay: float = Field(
-        0.01, ge=0, description="strength of AdamW's decoupled weight decay"
+    weight_decay: float | None = Field(
+        None,
+        ge=0,
+        description="strength of weight decay (default: 0.01 for adamw, 0 for all others)",
+    )
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="momentum of sgd, lars and rmsprop; beta1 of adam and adamw"
+    )
+    decay: DecayName = Field(
+        "cosine",
+        description=(
+            "course of the learning rate: cosine (to zero), steps (times 0.2 after 60, 75 and 90 %"
+            " of the epochs) or constant"
+        ),
     )
     hidden_dim: int | None = Field(
         None, ge=1, description="kind=mlp: width of the hidden layer (default: 1000)"

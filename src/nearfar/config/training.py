@@ -9,6 +9,7 @@ from pydantic import Field
 from nearfar.config.section import Section
 
 OptimizerName = Literal["sgd", "adamw", "adam", "lars", "rmsprop"]
+DecayName = Literal["cosine", "steps", "constant"]
 MAX_RATE = 1e30  # a float32, and what Adam makes of it in its first step too
 
 
@@ -79,7 +80,7 @@ class ScheduleConfig(Section):
             " train.epochs, at most 10)"
         ),
     )
-    decay: Literal["cosine", "steps", "constant"] | None = Field(
+    decay: DecayName | None = Field(
         None,
         description=(
             "course of the learning rate after the warm-up: cosine, steps or constant (default:"

@@ -8,8 +8,9 @@ from typing import Any
 from nearfar.config.models import AS_EVALUATED, ClassifierConfig, RunConfig, ViewsConfig
 from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.core.errors import DataError
+from nearfar.core.types import DataFacts
 from nearfar.experiment.refusals import refuse_batch
-from nearfar.experiment.setup import OptimizerSetup, ViewSetup
+from nearfar.experiment.setup import ClassifierSetup, OptimizerSetup, ViewSetup, steps_for
 from nearfar.methods.base import Method
 from nearfar.training.loop import Pace
 from nearfar.training.schedules import Schedule
@@ -26,7 +27,8 @@ USUAL_RATE = 1e-3
 GIVEN_WEIGHTS_RATE = 0.1  # of the rate, where the encoder starts from weights
 LONGEST_WARM_UP = 10.0  # epochs
 CLASSIFIER_EPOCHS = 30
-CLASSIFIER_RATE = 1e-2
+CLASSIFIER_RATES = {"adamw": 1e-2, "adam": 1e-2, "sgd": 0.1, "lars": 10.0, "rmsprop": 1e-2}
+CLASSIFIER_WEIGHT_DECAYS = {"adamw": 1e-2}  # 0 for all others
 FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 CLASSIFIER_HIDDEN_DIM, CLASSIFIER_DROPOUT = 1000, 0.5  # of an mlp
 
@@ -119,10 +121,11 @@ def fill_classifier(config: RunConfig, default_policy: str | None) -> Classifier
     asked = config.classifier
     if asked.kind is None:
         return asked
-    defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED}
-    defaults["lr"] = CLASSIFIER_RATE
+    rate = CLASSIFIER_RATES[asked.optimizer]
+    defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED, "lr": rate}
+    defaults["weight_decay"] = CLASSIFIER_WEIGHT_DECAYS.get(asked.optimizer, 0.0)
     if asked.encoder == "finetuned":
-        encoder_lr = (asked.lr or CLASSIFIER_RATE) * FINETUNED_RATE
+        encoder_lr = (asked.lr or rate) * FINETUNED_RATE
         defaults["encoder_lr"] = encoder_lr * (GIVEN_WEIGHTS_RATE if config.encoder.given else 1)
         defaults["epochs"] = min(config.train.epochs, CLASSIFIER_EPOCHS)
         defaults["policy"] = default_policy or "basic"
@@ -130,6 +133,42 @@ def fill_classifier(config: RunConfig, default_policy: str | None) -> Classifier
         defaults |= {"hidden_dim": CLASSIFIER_HIDDEN_DIM, "dropout": CLASSIFIER_DROPOUT}
     return asked.model_copy(
         update={name: value for name, value in defaults.items() if getattr(asked, name) is None}
+    )
+
+
+def choose_classifier(
+    stage: ClassifierConfig, facts: DataFacts, batch: int, steps: int | None
+) -> ClassifierSetup | None:
+    """What the filled section decides; None where no stage is wanted."""
+    if stage.kind is None or stage.epochs is None or stage.lr is None or stage.policy is None:
+        return None
+    of_features = stage.policy == AS_EVALUATED
+    batch = min(batch, facts.n_train)
+    # as for pretraining, what one optimizer or decay alone reads; here always the default
+    schedule = Schedule(stage.decay, **OWN_KEYS.get(("schedule", "decay", stage.decay), {}))
+    return ClassifierSetup(
+        kind=stage.kind,
+        encoder_lr=stage.encoder_lr,
+        epochs=stage.epochs,
+        policy=None if of_features else read_policy(stage.policy),
+        policy_name=stage.policy,
+        standardize=stage.standardize,
+        init=stage.init,
+        optimizer=OptimizerSetup(
+            name=stage.optimizer,
+            lr=stage.lr,
+            lr_origin=None,
+            weight_decay=stage.weight_decay or 0.0,
+            momentum=stage.momentum,
+            decay_norms_and_biases=stage.optimizer != "lars",
+            own=OWN_KEYS.get(("optimizer", "name", stage.optimizer), {}),
+        ),
+        pace=Pace(stage.lr, 0.0, schedule, None, lr_key="classifier.lr"),
+        hidden_dim=stage.hidden_dim,
+        dropout=stage.dropout or 0.0,
+        images=facts.n_train,
+        batch_size=batch,
+        steps_per_epoch=steps_for(steps, facts.n_train, batch),
     )
 
 

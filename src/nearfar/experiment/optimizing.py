@@ -4,7 +4,7 @@ import torch
 
 from nearfar.experiment.setup import OptimizerSetup
 from nearfar.methods.base import Method
-from nearfar.training.optimizers import build_optimizer, parameter_groups
+from nearfar.training.optimizers import Groups, build_optimizer, parameter_groups
 
 
 def make_optimizer(chosen: OptimizerSetup, method: Method) -> torch.optim.Optimizer:
@@ -14,6 +14,11 @@ def make_optimizer(chosen: OptimizerSetup, method: Method) -> torch.optim.Optimi
         constant_rate=method.constant_rate,
         decay_norms_and_biases=chosen.decay_norms_and_biases,
     )
+    return optimizer_of(chosen, groups)
+
+
+def optimizer_of(chosen: OptimizerSetup, groups: Groups) -> torch.optim.Optimizer:
+    """Over these groups of parameters."""
     return build_optimizer(
         chosen.name,
         groups,

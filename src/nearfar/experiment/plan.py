@@ -84,7 +84,9 @@ def _then(setup: Setup) -> str:
     shown = "features" if stage.policy is None else f"{stage.policy_name} views"
     return (
         f"; then a classifier ({stage.kind}, encoder {encoder}): {stage.epochs} epochs of {shown},"
-        f" lr {stage.lr:.3g}"
+        f" lr {stage.pace.lr:.3g}, {stage.optimizer.name}, {stage.pace.schedule.decay}"
+        f"{'' if stage.standardize else ', not standardized'}"
+        f"{', from the linear probe' if stage.init == 'probe' else ''}"
     )
 
 

@@ -56,6 +56,11 @@ def refuse_labels_missing(config: RunConfig, facts: DataFacts, *, online_probe: 
             f" {facts.name} has {got}; leave the classifier out, or give labels (folders of"
             " classes)"
         )
+    if config.classifier.init == "probe" and sum(facts.val_counts) == 0:
+        raise DataError(
+            "classifier.init: wants labeled validation images, by which the linear probe is chosen,"
+            f" and {facts.name} has none; leave it out"
+        )
     if online_probe and facts.n_train == 0:
         raise DataError(
             f"evaluate.online_probe: wants labels, and {facts.name} has none; leave it out"

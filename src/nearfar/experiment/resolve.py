@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from nearfar.config.models import AS_EVALUATED, ClassifierConfig, RunConfig
+from nearfar.config.models import ClassifierConfig, RunConfig
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import ConfigError
 from nearfar.core.hardware import choose_precision
@@ -14,9 +14,8 @@ from nearfar.data.listing import Listing
 from nearfar.evaluate import measured_by_default
 from nearfar.experiment import choices
 from nearfar.experiment.refusals import refuse_batch, refuse_labels_missing, refuse_unfit
-from nearfar.experiment.setup import ClassifierSetup, Setup, images_for, steps_for
+from nearfar.experiment.setup import Setup, images_for, steps_for
 from nearfar.methods import method_class
-from nearfar.views.reading import read_policy
 
 
 def resolve(
@@ -57,7 +56,7 @@ def resolve(
         selection_interval=choices.choose_selection_interval(config),
         optimizer=optimizer,
         pace=choices.choose_pace(config, method, optimizer.lr),
-        classifier=_classifier(stage, facts, batch, steps),
+        classifier=choices.choose_classifier(stage, facts, batch, steps),
         precision=choose_precision(config.train.precision, device),
         online_probe=online_probe,
         probes=choices.or_usual(config.evaluate.probes, tuple(measured_by_default())),
@@ -103,27 +102,3 @@ def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
         for name, values in decided.items()
     }
     return setup.config.model_copy(update={**sections, "classifier": classifier})
-
-
-def _classifier(
-    stage: ClassifierConfig, facts: DataFacts, batch: int, steps: int | None
-) -> ClassifierSetup | None:
-    """What the filled section decides; None where no stage is wanted."""
-    if stage.kind is None or stage.epochs is None or stage.lr is None or stage.policy is None:
-        return None
-    of_features = stage.policy == AS_EVALUATED
-    batch = min(batch, facts.n_train)
-    return ClassifierSetup(
-        kind=stage.kind,
-        encoder_lr=stage.encoder_lr,
-        epochs=stage.epochs,
-        policy=None if of_features else read_policy(stage.policy),
-        policy_name=stage.policy,
-        lr=stage.lr,
-        weight_decay=stage.weight_decay,
-        hidden_dim=stage.hidden_dim,
-        dropout=stage.dropout or 0.0,
-        images=facts.n_train,
-        batch_size=batch,
-        steps_per_epoch=steps_for(steps, facts.n_train, batch),
-    )

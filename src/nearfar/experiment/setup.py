@@ -49,8 +49,10 @@ class ClassifierSetup:
     epochs: int
     policy: Policy | None
     policy_name: str
-    lr: float
-    weight_decay: float
+    standardize: bool
+    init: Literal["random", "probe"]
+    optimizer: OptimizerSetup
+    pace: Pace
     hidden_dim: int | None
     dropout: float
     images: int

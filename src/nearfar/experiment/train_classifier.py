@@ -10,7 +10,6 @@ stage's own, so that it changes nothing else of a run, and it goes on after the 
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +22,11 @@ from nearfar.core.randomness import seeded, stream_seed
 from nearfar.core.types import DataFacts
 from nearfar.data.samples import EvaluationView, FeatureSamples, Samples
 from nearfar.evaluate.classifier import Classifier, Trained, classifier_of
-from nearfar.evaluate.features import extract, spread
+from nearfar.evaluate.features import Features, extract, spread
+from nearfar.evaluate.logistic import fit_probe
 from nearfar.experiment.evaluation import Evaluation
 from nearfar.experiment.judging import SELECTION_BANK
+from nearfar.experiment.optimizing import optimizer_of
 from nearfar.experiment.setup import ClassifierSetup
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import classifier_head
@@ -35,14 +36,11 @@ from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from nearfar.training.classifier_stage import ClassifierStage, nothing_left
 from nearfar.training.failures import what_to_try
-from nearfar.training.loop import Pace, fit
+from nearfar.training.loop import fit
 from nearfar.training.observers import Audience, Row
-from nearfar.training.optimizers import RATE_SCALE
-from nearfar.training.schedules import Schedule
+from nearfar.training.optimizers import RATE_SCALE, parameter_groups
 from nearfar.views.kinds import Policy
 from nearfar.views.making import ViewPlan
-
-LR_KEY = "classifier.lr"
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def train_classifier(
     """
     seed = stream_seed(run.setup.seed, "classifier stage")
     stage = _Stage(run, chosen, seed, fabric, folder)
-    samples, model = _begin(stage, encoder)
+    samples, model, origin = _begin(stage, encoder)
     optimizer = _optimizer(stage, model)
     batches = _batches(stage, samples)
     kept: nn.Module = model if model.finetuned else model.head
@@ -77,12 +75,13 @@ def train_classifier(
         counters = load_checkpoint(folder.classifier_checkpoint, kept, optimizer)
     folder.keep_classifier_metrics_until(counters.epoch)
     judge = _Judge(stage, model, encoder)
+    pace = chosen.pace
 
     def after_epoch(row: Row) -> None:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in kept.state_dict().values()):
             raise DivergedError(
                 f"training stopped after epoch {counters.epoch} of the classifier stage: weights"
-                f" are not finite. {what_to_try(row['lr'], LR_KEY)}"
+                f" are not finite. {what_to_try(row['lr'], pace.lr_key)}"
             )
         row = {
             "epoch": counters.epoch,
@@ -98,18 +97,19 @@ def train_classifier(
     if not run.progress.has_bars and counters.epoch < chosen.epochs:
         run.progress.say(f"  {title}")
     with run.progress.bar(batches.total_steps - counters.step, title) as bar:
-        pace = Pace(chosen.lr, 0.0, Schedule("cosine"), None, lr_key=LR_KEY)
         fit(fabric, model, optimizer, batches, pace, counters, Audience(bar, after_epoch))
-    return _finish(stage, model, counters, len(batches.pool))
+    return _finish(stage, model, counters, origin)
 
 
-def _begin(stage: _Stage, encoder: Encoder) -> tuple[Samples, ClassifierStage]:
+def _begin(stage: _Stage, encoder: Encoder) -> tuple[Samples, ClassifierStage, str]:
     """What is shown, and what learns: features and a head alone, or images and a copy of the
-    encoder with a head.
+    encoder with a head. And in words what the head starts from.
     """
-    run, device = stage.run, stage.fabric.device
-    pool, policy = _labeled(run.samples, "train"), stage.chosen.policy
-    seen = pool if policy is None else spread(pool, SELECTION_BANK)
+    run, device, chosen = stage.run, stage.fabric.device, stage.chosen
+    pool, policy = _labeled(run.samples, "train"), chosen.policy
+    from_probe = chosen.init == "probe"
+    few = spread(pool, SELECTION_BANK) if chosen.standardize else pool[:0]
+    seen = pool if policy is None or from_probe else few
     with run.progress.bar(len(seen), "features for the classifier") as bar:
         x = extract(encoder, run.samples, seen, bar)
     samples: Samples
@@ -119,7 +119,28 @@ def _begin(stage: _Stage, encoder: Encoder) -> tuple[Samples, ClassifierStage]:
     else:
         samples = replace(run.samples, plan=_plan(policy, run.view, encoder))
         start = copy.deepcopy(encoder)
-    return samples, _model(stage, start, samples.facts(), x).to(device)
+    model = _model(stage, start, samples.facts(), x)
+    origin = _start_from_probe(run, model, encoder, pool, x) if from_probe else "a random start"
+    return samples, model.to(device), origin
+
+
+def _start_from_probe(
+    run: Evaluation, model: ClassifierStage, encoder: Encoder, pool: Tensor, x: NDArray[np.float32]
+) -> str:
+    """The linear probe of `encoder`, whose representations of the pool are `x`."""
+    samples = run.samples
+    rows = _labeled(samples, "val")
+    train, val = (
+        Features(part, samples.labels[of].numpy(), of.numpy())
+        for part, of in ((x, pool), (extract(encoder, samples, rows), rows))
+    )
+    probe = fit_probe(train, val, run.n_classes)
+    start = probe.classifier
+    model.start_from(torch.from_numpy(start.weight), torch.from_numpy(start.bias))
+    return (
+        f"the linear probe (weight decay {probe.weight_decay:g} chosen on {len(val)} validation"
+        " images)"
+    )
 
 
 def _labeled(samples: Samples, split: str) -> Tensor:
@@ -149,11 +170,13 @@ def _plan(policy: Policy, view: EvaluationView, encoder: Encoder) -> ViewPlan:
 def _model(
     stage: _Stage, encoder: Encoder, facts: DataFacts, x: NDArray[np.float32]
 ) -> ClassifierStage:
-    """A head on `encoder`, standardized by training images `x` as the pretrained encoder represents
-    them.
+    """A head on `encoder`, standardized, where that is wanted, by training images `x` as the
+    pretrained encoder represents them.
     """
     chosen = stage.chosen
-    mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64) + 1e-6
+    mean, scale = np.zeros(encoder.width), np.ones(encoder.width)
+    if chosen.standardize:
+        mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64) + 1e-6
     with seeded(stream_seed(stage.seed, "head initialisation")):
         head = classifier_head(
             chosen.kind,
@@ -174,11 +197,13 @@ def _model(
 
 def _optimizer(stage: _Stage, model: ClassifierStage) -> torch.optim.Optimizer:
     chosen = stage.chosen
-    groups: list[dict[str, Any]] = [{"params": model.head.parameters()}]
+    all_decay = chosen.optimizer.decay_norms_and_biases
+    groups = parameter_groups(model.head, decay_norms_and_biases=all_decay)
     if chosen.encoder_lr is not None:
-        scale = chosen.encoder_lr / chosen.lr
-        groups.append({"params": model.encoder.parameters(), RATE_SCALE: scale})
-    return torch.optim.AdamW(groups, lr=chosen.lr, weight_decay=chosen.weight_decay)
+        scale = chosen.encoder_lr / chosen.pace.lr
+        of_encoder = parameter_groups(model.encoder, decay_norms_and_biases=all_decay)
+        groups += [{**group, RATE_SCALE: scale} for group in of_encoder]
+    return optimizer_of(chosen.optimizer, groups)
 
 
 def _batches(stage: _Stage, samples: Samples) -> Batches:
@@ -226,8 +251,9 @@ def _classifier(model: ClassifierStage) -> Classifier:
     return classifier_of(arrays, model.encoder.width, len(arrays["bias"]))
 
 
-def _finish(stage: _Stage, model: ClassifierStage, counters: Counters, n: int) -> Trained:
+def _finish(stage: _Stage, model: ClassifierStage, counters: Counters, origin: str) -> Trained:
     chosen, folder = stage.chosen, stage.folder
+    n = len(_labeled(stage.run.samples, "train"))
     if model.finetuned:
         folder.write_tensors(names.ENCODER_FINETUNED, model.encoder.net.state_dict())
     # one key: safetensors writes several in any order
@@ -237,10 +263,13 @@ def _finish(stage: _Stage, model: ClassifierStage, counters: Counters, n: int) -
     mlp = f"mlp ({chosen.hidden_dim} hidden, dropout {chosen.dropout:g})"
     shape = "linear" if chosen.kind == "linear" else mlp
     view = "features" if chosen.policy is None else f"one view ({chosen.policy_name})"
+    standardized = "standardized" if chosen.standardize else "not standardized"
+    rate = f"{chosen.optimizer.name} at rate {chosen.pace.lr:g} ({chosen.pace.schedule.decay})"
+    nothing = "nothing else" if chosen.init == "probe" else "nothing"
     protocol = (
         f"{shape} classifier on the last encoder, {encoder}; {chosen.epochs} epochs over {n}"
-        f" labeled training images, {view} of each image, AdamW at rate {chosen.lr:g}; nothing"
-        " chosen on validation"
+        f" labeled training images, {view} of each image, {standardized}, from {origin}, {rate},"
+        f" weight decay {chosen.optimizer.weight_decay:g}; {nothing} chosen on validation"
     )
     own = model.encoder if model.finetuned else None
     return Trained(_classifier(model), own, protocol, counters.train_seconds)

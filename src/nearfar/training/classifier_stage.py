@@ -3,9 +3,9 @@ on it.
 
 A frozen encoder stays in evaluation mode (BatchNorm too) and gets no gradient. Where its features
 were taken once they are the samples, and `nothing_left` stands for the encoder. Representations are
-standardized by fixed numbers before the head, so that one rate suits every encoder; `folded` takes
-them into the head's first layer, and what is left is the published head: Linear, or dropout -
-Linear - ReLU - dropout - Linear.
+standardized by fixed numbers before the head, so that one rate suits every encoder (0 and 1 where
+they should stay as they are); `folded` takes them into the head's first layer, and what is left is
+the published head: Linear, or dropout - Linear - ReLU - dropout - Linear.
 
 Letters: V views, B samples, E representation width, H hidden width, C classes.
 """
@@ -73,6 +73,18 @@ class ClassifierStage(Method):
         correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
         loss = F.cross_entropy(scores.flatten(0, 1), labels.flatten())
         return StepResult(loss, h, logs={"accuracy": correct})
+
+    @torch.no_grad()
+    def start_from(
+        self, weight: Float[Tensor, "class embed"], bias: Float[Tensor, " class"]
+    ) -> None:
+        """Gives a linear head these scores of representations as the encoder gives them: what
+        `folded` undoes.
+        """
+        (layer,) = (layer for layer in self.head if isinstance(layer, nn.Linear))
+        start = weight.to(layer.weight.device, torch.float64)
+        layer.weight.copy_(start * self.scale.double())
+        layer.bias.copy_(bias.to(start) + start @ self.mean.double())
 
     @torch.no_grad()
     def folded(self) -> dict[str, Tensor]:

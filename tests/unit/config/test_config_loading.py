@@ -506,7 +506,7 @@ def test_every_field_of_every_section_is_documented() -> None:
         for name, model in SECTIONS.items()
         for key, field in model.model_fields.items()
     ]
-    assert len(fields) == 48
+    assert len(fields) == 53
     assert [f"{name}.{key}" for name, key, field in fields if not field.description] == []
 
 
@@ -567,6 +567,23 @@ def test_sections_leave_out_what_has_no_value() -> None:
         (
             ("classifier.kind=mlp", "classifier.policy=evaluation", "classifier.encoder=finetuned"),
             "classifier.policy: want views, such as basic, for finetuned, got evaluation",
+        ),
+        (
+            ("classifier.kind=mlp", "classifier.init=probe"),
+            "classifier.init: want random for classifier.kind=mlp, got probe, which is linear",
+        ),
+        *(
+            (
+                (f"classifier.{key}",),
+                f"classifier.{key.partition('=')[0]}: wants classifier.kind (linear or mlp) beside"
+                " it, got none",
+            )
+            for key in ("optimizer=adam", "decay=constant", "momentum=0.8", "standardize=false")
+        ),
+        (
+            ("classifier.kind=mlp", "classifier.optimizer=adagrad"),
+            "classifier.optimizer: want one of 'sgd', 'adamw', 'adam', 'lars' or 'rmsprop', got"
+            " 'adagrad'",
         ),
         (("classifier.kind=deep",), "classifier.kind: want one of 'linear' or 'mlp', got 'deep'"),
         (

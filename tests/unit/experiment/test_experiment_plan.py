@@ -51,10 +51,23 @@ def test_given_weights_chunks_and_a_small_stem_are_said():
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"kind": "linear"}, "(linear, encoder frozen): 30 epochs of features, lr 0.01"),
+        (
+            {"kind": "linear"},
+            "(linear, encoder frozen): 30 epochs of features, lr 0.01, adamw, cosine",
+        ),
         (
             {"kind": "mlp", "encoder": "finetuned", "epochs": 3},
-            "(mlp, encoder fine-tuned at lr 0.001): 3 epochs of basic views, lr 0.01",
+            "(mlp, encoder fine-tuned at lr 0.001): 3 epochs of basic views, lr 0.01, adamw,"
+            " cosine",
+        ),
+        (
+            {"kind": "linear", "optimizer": "sgd", "decay": "steps", "standardize": False},
+            "(linear, encoder frozen): 30 epochs of features, lr 0.1, sgd, steps, not standardized",
+        ),
+        (
+            {"kind": "linear", "init": "probe", "optimizer": "adam", "decay": "constant"},
+            "(linear, encoder frozen): 30 epochs of features, lr 0.01, adam, constant, from the"
+            " linear probe",
         ),
     ],
 )

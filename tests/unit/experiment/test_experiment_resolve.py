@@ -2,10 +2,13 @@
 the user asked.
 """
 
+from typing import get_args
+
 import pytest
 from experiment_setups import decided, listing
 
 from nearfar.config.models import RunConfig
+from nearfar.config.training import OptimizerName
 from nearfar.core.errors import ConfigError, DataError
 from nearfar.experiment import choices
 from nearfar.experiment.resolve import refuse_unread
@@ -25,6 +28,7 @@ ABSENT = {
     "classifier.policy",
     "classifier.lr",
     "classifier.encoder_lr",
+    "classifier.weight_decay",
     "classifier.hidden_dim",
     "classifier.dropout",
 }
@@ -182,7 +186,12 @@ def test_no_classifier_is_wanted_unless_asked():
 def test_a_classifier_on_a_frozen_encoder_learns_from_features():
     stage = decided(classifier={"kind": "mlp"}).classifier
     assert (stage.kind, stage.hidden_dim, stage.dropout) == ("mlp", 1000, 0.5)
-    assert (stage.epochs, stage.lr) == (choices.CLASSIFIER_EPOCHS, choices.CLASSIFIER_RATE)
+    optimizer, pace = stage.optimizer, stage.pace
+    assert (stage.epochs, stage.standardize, stage.init) == (30, True, "random")
+    assert (optimizer.name, optimizer.lr, optimizer.weight_decay) == ("adamw", 0.01, 0.01)
+    assert (optimizer.momentum, optimizer.decay_norms_and_biases, optimizer.own) == (0.9, True, {})
+    assert (pace.lr, pace.warmup_epochs, pace.lr_key) == (0.01, 0.0, "classifier.lr")
+    assert (pace.schedule.decay, pace.schedule.floor, pace.gradient_clip) == ("cosine", 0.0, None)
     assert stage.policy is None and not stage.finetuned
     assert stage.images == 180 and stage.steps_per_epoch == 180 // stage.batch_size
 
@@ -195,6 +204,54 @@ def test_a_classifier_that_fine_tunes_learns_from_views_at_a_rate_of_its_own():
     assert decided(of=listing(policy="digits"), **asked).classifier.policy_name == "digits"
     given = decided(encoder={"name": "resnet18", "pretrained": True}, **asked).classifier
     assert given.encoder_lr == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("name", list(choices.CLASSIFIER_RATES))
+def test_a_classifier_has_the_rate_and_decay_of_its_optimizer_and_run_toml_says_them(name):
+    asked = {"kind": "linear", "optimizer": name, "decay": "steps", "encoder": "finetuned"}
+    setup = decided(classifier=asked)
+    stage, written = setup.classifier, setup.config.classifier
+    rate = choices.CLASSIFIER_RATES[name]
+    assert stage.pace.lr == stage.optimizer.lr == written.lr == rate
+    assert stage.encoder_lr == written.encoder_lr == pytest.approx(0.1 * rate)
+    decay = 0.01 if name == "adamw" else 0.0
+    assert stage.optimizer.weight_decay == written.weight_decay == decay
+    assert stage.optimizer.own == choices.OWN_KEYS.get(("optimizer", "name", name), {})
+    assert stage.optimizer.decay_norms_and_biases is (name != "lars")
+    assert (stage.pace.schedule.milestones, stage.pace.schedule.factor) == ((0.6, 0.75, 0.9), 0.2)
+    again = decided(classifier=setup.config.sections()["classifier"])
+    assert again.classifier == stage
+
+
+def test_every_optimizer_has_a_rate_for_a_classifier():
+    assert set(choices.CLASSIFIER_RATES) == set(get_args(OptimizerName))
+
+
+def test_what_is_asked_of_a_classifier_is_decided():
+    asked = {
+        "kind": "mlp",
+        "optimizer": "adam",
+        "lr": 3e-4,
+        "decay": "constant",
+        "weight_decay": 0.1,
+        "momentum": 0.8,
+        "standardize": False,
+        "policy": "cassava",
+        "epochs": 10,
+    }
+    stage = decided(classifier=asked, train={"steps_per_epoch": 100}).classifier
+    optimizer = stage.optimizer
+    assert (optimizer.name, optimizer.lr, optimizer.momentum) == ("adam", 3e-4, 0.8)
+    assert (optimizer.weight_decay, stage.pace.schedule.decay) == (0.1, "constant")
+    assert (stage.standardize, stage.policy_name, stage.steps_per_epoch) == (False, "cassava", 100)
+    assert decided(classifier={"kind": "linear", "init": "probe"}).classifier.init == "probe"
+
+
+def test_a_classifier_starts_from_no_probe_where_none_can_be_chosen():
+    probe = {"kind": "linear", "init": "probe"}
+    with pytest.raises(DataError, match=r"classifier.init: wants labeled validation images"):
+        decided(of=listing(held_out=0), classifier=probe)
+    assert decided(of=listing(held_out=0), classifier={"kind": "linear"}).classifier is not None
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_read():

@@ -124,6 +124,20 @@ def test_the_folded_layers_give_the_scores_of_the_head_on_standardized_represent
     assert (classifier.predict(h.numpy()) == expected.argmax(axis=1)).all()
 
 
+def test_a_head_that_starts_from_a_probe_gives_its_scores_and_folds_back_into_it() -> None:
+    model = made("linear").eval()
+    random = torch.Generator().manual_seed(2)
+    weight, bias = torch.randn(2, WIDTH, generator=random), torch.tensor([0.3, -1e9])
+    model.start_from(weight, bias)
+    h = torch.randn(9, WIDTH, generator=random)
+    with torch.no_grad():
+        scores = model.head((h - model.mean) / model.scale)
+    torch.testing.assert_close(scores, h @ weight.T + bias, rtol=1e-6, atol=1e-5)
+    folded = model.folded()
+    torch.testing.assert_close(folded["weight"], weight, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(folded["bias"], bias, rtol=1e-6, atol=1e-5)
+
+
 def test_batches_of_features_hold_rows_of_the_table_and_labels_of_the_images() -> None:
     table = torch.randn(16, WIDTH)
     batches: Batches = feature_batches(table)
