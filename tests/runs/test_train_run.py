@@ -248,10 +248,13 @@ def test_a_complete_run_without_its_page_gets_it_back_by_resume(
 
 def test_resuming_with_other_settings_is_refused_by_name(tiny_run, nearfar_command):
     ended = nearfar_command(
-        "train", "digits", "--method", "supcon", "--out", tiny_run, "--resume", "--epochs", "3"
+        *("train", "digits", "--method", "supcon", "--out", tiny_run, "--resume"),
+        *("--epochs", "3", "--set", "train.gradient_clip=1"),
     )
     assert ended.code == 2
     assert "train.epochs (2 there, 3 now)" in ended.err
+    assert "train.gradient_clip (unset there, 1.0 now)" in ended.err
+    assert "None" not in ended.err
 
 
 def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(

@@ -16,6 +16,7 @@ from nearfar.api.request import (
     name_of_method,
     shown,
 )
+from nearfar.config import keys
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
@@ -147,11 +148,10 @@ def finished(folder: RunFolder, setup: Setup) -> Results | None:
         return None
     stored, asked = folder.read_config(), setup.config.sections()
     differing = [
-        f"{section}.{key} ({stored.get(section, {}).get(key)} there,"
-        f" {asked.get(section, {}).get(key)} now)"
+        f"{section}.{key} ({keys.shown(there)} there, {keys.shown(now)} now)"
         for section in sorted({*stored, *asked})
         for key in sorted({*stored.get(section, {}), *asked.get(section, {})})
-        if stored.get(section, {}).get(key) != asked.get(section, {}).get(key)
+        if (there := stored.get(section, {}).get(key)) != (now := asked.get(section, {}).get(key))
     ]
     if differing:
         raise RunError(

@@ -30,7 +30,7 @@ def keys_of(section: str, model: type[Section]) -> list[Key]:
 
 
 def shown(default: object, *, required: bool = False) -> str:
-    """A default as it is typed in TOML."""
+    """A value, such as a default, as it is typed in TOML; of none "unset"."""
     if required:
         return "required"
     if default is None:
