@@ -5,7 +5,6 @@ from lightning_fabric import Fabric
 
 from nearfar.data.samples import EvaluationView, Samples
 from nearfar.experiment.setup import Setup
-from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.training.batches import Batches
 from nearfar.training.online_probe import OnlineProbe
@@ -20,14 +19,10 @@ def make_online_probe(
     return OnlineProbe(samples.labels, width, len(samples.class_names), device)
 
 
-def training_pool(samples: Samples, method: type[Method]) -> torch.Tensor:
-    """The rows that a method trains on: train, and unlabeled ones where it can use them."""
-    parts = (
-        [samples.split("train"), samples.split("unlabeled")]
-        if method.takes_unlabeled
-        else [samples.split("train")]
-    )
-    return torch.cat(parts)
+def training_pool(setup: Setup, samples: Samples) -> torch.Tensor:
+    """The rows that a run trains on: train, and unlabeled ones where its method can use them."""
+    parts = ["train", "unlabeled"] if setup.method.takes_unlabeled else ["train"]
+    return torch.cat([samples.split(name) for name in parts])
 
 
 def make_view_plan(setup: Setup, view: EvaluationView, encoder: Encoder) -> ViewPlan:
@@ -42,17 +37,16 @@ def make_view_plan(setup: Setup, view: EvaluationView, encoder: Encoder) -> View
     )
 
 
-def make_batches(setup: Setup, samples: Samples, fabric: Fabric, method: Method) -> Batches:
-    pool = training_pool(samples, type(method))
+def make_batches(setup: Setup, samples: Samples, fabric: Fabric) -> Batches:
     return Batches(
         samples=samples,
-        pool=pool,
+        pool=training_pool(setup, samples),
         batch_size=setup.batch_size,
         steps_per_epoch=setup.steps_per_epoch,
         epochs=setup.epochs,
         seed=setup.seed,
         balanced=setup.config.data.balanced,
-        with_labels=method.needs_labels,
+        with_labels=setup.method.needs_labels,
         device=fabric.device,
         rank=fabric.global_rank,
         world_size=fabric.world_size,

@@ -46,7 +46,6 @@ def resolve(
     setup = Setup(
         config=config,
         method=method,
-        source=listing.source,
         facts=facts,
         encoder_name=encoder_name or choices.choose_encoder(config.encoder.name, facts.side),
         views=choices.choose_views(config.views, method, listing.default_policy, facts.side),

@@ -92,7 +92,7 @@ def _data(evaluation: Evaluation) -> DataSummary:
     facts, data = evaluation.setup.facts, evaluation.data
     return DataSummary(
         name=facts.name,
-        source=evaluation.setup.config.data.source,
+        source=evaluation.setup.source,
         classes=facts.class_names,
         n_train=facts.n_train,
         n_unlabeled=facts.n_unlabeled,

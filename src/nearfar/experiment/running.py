@@ -116,7 +116,7 @@ def prepare(job: Job, progress: Progress) -> Running:
         method=method,
         plan=plan,
         optimizer=make_optimizer(setup.optimizer, method),
-        batches=make_batches(setup, samples, job.fabric, method),
+        batches=make_batches(setup, samples, job.fabric),
         online_probe=make_online_probe(setup, samples, encoder.width, device),
         watch=Watch(job.folder, setup, encoder.width, progress),
         counters=Counters(),

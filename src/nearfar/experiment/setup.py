@@ -71,7 +71,6 @@ class Setup:
 
     config: RunConfig
     method: type[Method]
-    source: str  # of the data, as the user gave it
     facts: DataFacts
     encoder_name: str
     views: ViewSetup
@@ -90,6 +89,11 @@ class Setup:
     def size(self) -> int:
         """Side of the views, px."""
         return self.facts.side
+
+    @property
+    def source(self) -> str:
+        """Of the data, as the user gave it."""
+        return self.config.data.source
 
     @property
     def method_name(self) -> str:
