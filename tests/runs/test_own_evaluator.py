@@ -97,11 +97,14 @@ def test_a_name_that_no_evaluator_has_is_refused_with_the_nearest(tiny_run, near
     assert "--labels-per-class" in ended.err
 
 
-def test_a_module_that_is_not_there_is_named(nearfar_command):
+def test_a_module_that_is_not_there_is_named(tiny_run, nearfar_command):
     probes = 'evaluate.probes=["nowhere_at_all:Mine"]'
     ended = nearfar_command("train", "digits", "--smoke", "--set", probes)
     assert ended.code == 2
     assert "evaluate.probes: nowhere_at_all:Mine: ModuleNotFoundError" in ended.err
+    ended = nearfar_command("probe", tiny_run, "--kind", "nowhere_at_all:Mine")
+    assert ended.code == 2
+    assert "--kind: nowhere_at_all:Mine: ModuleNotFoundError" in ended.err
 
 
 def test_what_probe_is_asked_for_is_shown_from_then_on(tiny_run, tmp_path, nearfar_command):

@@ -109,7 +109,7 @@ def _evaluator(name: str | None, labels_per_class: int | None) -> Evaluator:
             f'--kind: no evaluator "{name}"{nearest(name, known)}; want one of {", ".join(known)},'
             " or MODULE:CLASS of yours"
         )
-    chosen = evaluator_class(name)
+    chosen = evaluator_class(name, "--kind")
     return chosen(chosen.Config())
 
 

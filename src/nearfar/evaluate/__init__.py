@@ -28,13 +28,14 @@ EVALUATORS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def evaluator_class(name: str) -> type["Evaluator"]:
-    """The class of an evaluator in the table, or your own by the name `module:Class`.
+def evaluator_class(name: str, asked_by: str = "evaluate.probes") -> type["Evaluator"]:
+    """The class of an evaluator in the table, or your own by the name `module:Class`; messages name
+    the setting or flag that it is `asked_by`.
 
     Raises KeyError: neither; UserError: your module cannot be imported, or holds no such evaluator.
     """
     if name not in EVALUATORS:
-        return _own(name)
+        return _own(name, asked_by)
     module, _, attribute = EVALUATORS[name].partition(":")
     found: type[Evaluator] = getattr(import_module(module), attribute)
     return found
@@ -50,18 +51,18 @@ def measured_by_default() -> list[str]:
     return [name for name in EVALUATORS if evaluator_class(name).when == "by_default"]
 
 
-def _own(name: str) -> type["Evaluator"]:
+def _own(name: str, asked_by: str) -> type["Evaluator"]:
     if not is_own(name):
         raise KeyError(name)
     from nearfar.evaluate.base import Evaluator
 
-    found = import_own(name, "evaluate.probes")
+    found = import_own(name, asked_by)
     if not (isinstance(found, type) and issubclass(found, Evaluator)):
-        raise UserError(f"evaluate.probes: {name} is not a subclass of Evaluator; {WANT}")
+        raise UserError(f"{asked_by}: {name} is not a subclass of Evaluator; {WANT}")
     if missing := [part for part in _DECLARED if not hasattr(found, part)]:
         raise UserError(
-            f"evaluate.probes: {name} has no {', '.join(missing)}, which an evaluator declares"
+            f"{asked_by}: {name} has no {', '.join(missing)}, which an evaluator declares"
         )
     if found.run is Evaluator.run:
-        raise UserError(f"evaluate.probes: {name} has no run(context), which measures")
+        raise UserError(f"{asked_by}: {name} has no run(context), which measures")
     return found
