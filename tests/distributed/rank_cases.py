@@ -45,6 +45,8 @@ class Net(nn.Module):
         super().__init__()
         source = torch.Generator().manual_seed(3)
         self.projector = nn.Linear(INPUT, WIDTH).double()
+        self.temperature = nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.tensor(-2.0, dtype=torch.float64))
         self.prototypes = nn.Parameter(
             torch.randn(CLASSES, WIDTH, dtype=torch.float64, generator=source)
         )
@@ -55,6 +57,7 @@ class Net(nn.Module):
 
     def forward(self, case: str, batch: dict[str, Tensor], part: slice, group: Any) -> Tensor:
         unused = 0 * (self.prototypes.sum() + self.projector.weight.sum())
+        unused = unused + 0 * (self.temperature + self.bias)
         return CASES[case](Samples(self, batch, part), group) + unused
 
 
@@ -197,6 +200,32 @@ CASES: dict[str, Case] = {
             ("queue", True),
         ]
     },
+    **{
+        f"sup_con learns its temperature, {denominator} cap={cap}": lambda s, g, d=denominator, c=cap: (
+            losses.sup_con(
+                s.z,
+                s.labels("mixed"),
+                temperature=s.net.temperature,
+                denominator=d,
+                positives_cap=c,
+                group=g,
+            )
+        )
+        for denominator in ("all", "one_positive")
+        for cap in (None, VIEWS)
+    },
+    "sup_con learns its temperature, one view against the rest": lambda s, g: losses.sup_con(
+        s.z, s.labels("mixed"), temperature=s.net.temperature, contrast="one_view", group=g
+    ),
+    **{
+        f"info_nce learns its temperature, {negatives}": lambda s, g, n=negatives: losses.info_nce(
+            s.z, temperature=s.net.temperature, negatives=n, queue=s.net.prototypes, group=g
+        )
+        for negatives in ("all_rows", "other_view", "queue")
+    },
+    "sigmoid learns temperature and bias": lambda s, g: losses.sigmoid(
+        s.z, temperature=s.net.temperature, bias=s.net.bias, group=g
+    ),
     "n_pairs pairs": _n_pairs("pairs", length_weight=0.1),
     "n_pairs soft_labels": _n_pairs("soft_labels"),
     "margin_contrastive": lambda s, g: losses.margin_contrastive(s.z, s.labels("mixed"), group=g),

@@ -87,6 +87,7 @@ LABELS = torch.arange(300) % 7
 EVERY_LOSS = {
     "sup_con": lambda z: losses.sup_con(z, LABELS, temperature=0.05),
     "info_nce": lambda z: losses.info_nce(z, temperature=0.05, queue=z[0]),
+    "sigmoid": lambda z: losses.sigmoid(z, temperature=0.05, bias=-10.0),
     "n_pairs": lambda z: losses.n_pairs(z, LABELS, form="soft_labels", temperature=0.05),
     "margin_contrastive": lambda z: losses.margin_contrastive(z, LABELS),
     "triplet": lambda z: losses.triplet(z, LABELS),

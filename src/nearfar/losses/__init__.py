@@ -15,6 +15,7 @@ from nearfar.losses.margin import margin_contrastive, triplet
 from nearfar.losses.n_pairs import n_pairs
 from nearfar.losses.regression import alignment, negative_cosine
 from nearfar.losses.relation import relation
+from nearfar.losses.sigmoid import sigmoid
 from nearfar.losses.uniformity import uniformity
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "negative_cosine",
     "redundancy",
     "relation",
+    "sigmoid",
     "sinkhorn",
     "sup_con",
     "swapped_prediction",

@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.core.ranks import Group
-from nearfar.losses.checks import check_positive, check_views, check_whole, check_word
+from nearfar.losses.checks import check_views, check_whole, check_word
 from nearfar.losses.choices import Contrast, Denominator, Form, Negatives
 from nearfar.losses.labels import Labels, QueueLabels, taken_labels
 from nearfar.losses.positives import capped_positives
 from nearfar.losses.precision import full_precision, takes_half
 from nearfar.losses.rows import Rows, gather_rows, mean_over, numbered, own_classes, unit_rows
+from nearfar.losses.temperature import Temperature, largest_logit, taken_temperature
 from nearfar.losses.tiled import one_positive, statistics
 from nearfar.losses.tiled.pairs import Over
 
@@ -29,7 +30,7 @@ def sup_con(
     z: Float[Tensor, "view batch dim"],
     labels: Labels,
     *,
-    temperature: float,
+    temperature: Temperature,
     form: Form = "outside",
     contrast: Contrast = "all_views",
     denominator: Denominator = "all",
@@ -57,14 +58,15 @@ def sup_con(
     in the order of the batch, so this alone depends on it) beside all views of the anchor's own.
     `queue` (Q, D) with `queue_labels` joins what every row is set against, the positives among them
     (the paper's form with a memory); none of it is an anchor. With ranks it is the same on each.
+    `temperature` may be a tensor of one value, which gets its exact gradient.
 
     A label of -1 makes the sample its own class: with labels all -1 this is `info_nce`. An anchor
     without a positive (its class has one row) contributes nothing, and the mean is over the anchors
     that have one; see `count_anchors_without_positive`. Time O(N^2 D), memory O(N D).
 
     Raises ValueError: wrong rank or length, labels that are no integers, a temperature that is not
-    positive, an unknown word, a row that is not finite, a queue of another width or without labels
-    or together with a cap, or no anchor with a positive on any rank.
+    positive or more than one value, an unknown word, a row that is not finite, a queue of another
+    width or without labels or together with a cap, or no anchor with a positive on any rank.
     """
     check_views(z)
     labels = taken_labels(labels, z.shape[1], z.device)
@@ -76,7 +78,7 @@ def sup_con(
     known = None
     if queue is not None and queue_labels is not None:
         known = taken_labels(queue_labels, len(queue), z.device, name="queue_labels")
-    check_positive(temperature=temperature)
+    temperature = taken_temperature(temperature, z)
     check_word("form", form, Form)
     check_word("contrast", contrast, Contrast)
     check_word("denominator", denominator, Denominator)
@@ -150,7 +152,7 @@ def _capped_terms(
 def info_nce(
     z: Float[Tensor, "view batch dim"],
     *,
-    temperature: float,
+    temperature: Temperature,
     negatives: Negatives = "all_rows",
     queue: Float[Tensor, "queue dim"] | None = None,
     group: Group = None,
@@ -169,13 +171,15 @@ def info_nce(
         queue alone holds negatives. Detach the keys.
 
     `queue` (Q, D) joins the negatives of every anchor; with ranks it is the same on each. Rows of
-    both are brought to length 1 here. Time O(N (N + Q) D), memory O((N + Q) D).
+    both are brought to length 1 here. `temperature` may be a tensor of one value, which gets its
+    exact gradient (CLIP learns the logarithm of its inverse: pass `(-log_scale).exp()`). Time O(N
+    (N + Q) D), memory O((N + Q) D).
 
-    Raises ValueError: wrong rank or width, a single view, a temperature that is not positive, an
-    unknown word, "queue" without a queue, or a row that is not finite.
+    Raises ValueError: wrong rank or width, a single view, a temperature that is not positive or
+    more than one value, an unknown word, "queue" without a queue, or a row that is not finite.
     """
     check_views(z, fewest_views=2)
-    check_positive(temperature=temperature)
+    temperature = taken_temperature(temperature, z)
     check_word("negatives", negatives, Negatives)
     if negatives == "queue" and (queue is None or len(queue) == 0):
         raise ValueError(f'queue: want rows (n, {z.shape[2]}) with negatives="queue", got none')
@@ -189,7 +193,7 @@ def info_nce(
             assert more is not None
             query, keys = unit[0] * temperature**-0.5, unit[1:] * temperature**-0.5
             to_queue, _ = statistics(
-                query, more, largest=1 / temperature, over="all", half=takes_half(z)
+                query, more, largest=largest_logit(temperature), over="all", half=takes_half(z)
             )
             return mean_over(-F.logsigmoid((query * keys).sum(dim=-1) - to_queue), None, group)
         rows = gather_rows(unit, None, group, temperature=temperature, half=takes_half(z))

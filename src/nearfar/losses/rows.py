@@ -13,6 +13,7 @@ from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import Group, all_sum, gather, placement
 from nearfar.losses.checks import check_finite
 from nearfar.losses.precision import at_least_float32
+from nearfar.losses.temperature import largest_logit
 from nearfar.losses.tiled import statistics
 from nearfar.losses.tiled.pairs import Over, Positives
 
@@ -109,7 +110,7 @@ def gather_rows(
     labels: Tensor | None,
     group: Group,
     *,
-    temperature: float,
+    temperature: float | Tensor,
     bounded: bool = True,
     anchor_views: int | None = None,
     half: bool = False,
@@ -149,7 +150,7 @@ def gather_rows(
         candidate_classes=candidate_classes,
         numbers=own_samples,
         samples=of.total,
-        largest=1 / temperature if bounded else float("inf"),
+        largest=largest_logit(temperature) if bounded else float("inf"),
         half=half,
     )
 

@@ -254,6 +254,8 @@ cases = {
     "softmax": lambda x: losses.large_margin_softmax(x, x[0, :5], y, margin=3),
     "alignment": lambda x: losses.alignment(x),
     "uniformity": lambda x: losses.uniformity(x),
+    "sigmoid": lambda x: losses.sigmoid(x, temperature=x[0, 0, 0].exp(), bias=x[0, 0, 1]),
+    "learnt temperature": lambda x: losses.info_nce(x, temperature=x[0, 0, 0].exp()),
 }
 for limit in (10**9, 0):
     tiled.DENSE_UP_TO = limit
@@ -274,7 +276,7 @@ def test_losses_compile_without_a_graph_break():
         [sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.splitlines()) == 2 * 16
+    assert len(done.stdout.splitlines()) == 2 * 18
 
 
 @pytest.mark.ci

@@ -12,10 +12,10 @@ import math
 import torch
 from torch import Tensor
 
-from nearfar.losses.tiled import operators, reference
+from nearfar.losses.tiled import operators, questions, reference
 from nearfar.losses.tiled.pairs import Over, Pairs, Positives
 
-__all__ = ["one_positive", "statistics"]
+__all__ = ["one_positive", "pair_questions", "statistics"]
 
 DENSE_UP_TO = 512**2  # pairs
 # of sums that are normal numbers, as their inverses are
@@ -71,6 +71,18 @@ def one_positive(
     if len(anchors) * len(candidates) <= DENSE_UP_TO:
         return reference.one_positive(pairs, negatives, inside=inside)
     return operators.one_positive(pairs, negatives, inside=inside)
+
+
+def pair_questions(
+    anchors: Tensor, candidates: Tensor, bias: Tensor, *, partners: Tensor
+) -> Tensor:
+    """(M,): see `questions.dense`. `partners` (M,) int64 are the places of the anchors' own
+    candidates.
+    """
+    pairs = _pairs(anchors, candidates, partners, None, None, "all", "none", half=False)
+    if len(anchors) * len(candidates) <= DENSE_UP_TO:
+        return questions.dense(pairs, bias)
+    return operators.pair_questions(pairs, bias)
 
 
 def _pairs(

@@ -42,7 +42,7 @@ def forward(pairs: Pairs, *, safe: bool) -> tuple[Tensor, Tensor]:
     ordered, order = _by_class(pairs)
     whole = _Sums(ordered, safe=safe)
     positive = _Sums(ordered, safe=safe) if pairs.positives == "log_sum_exp" else None
-    for rows, columns, logits, same in _tiles(ordered):
+    for rows, columns, logits, same in tiles(ordered):
         if positive is not None and same is not None:
             positive.add(logits.masked_fill(~same, -torch.inf), rows, columns)
         whole.add(_over(ordered, logits, same), rows, columns)
@@ -98,7 +98,7 @@ def backward(
     a, b = ordered.anchors.detach(), ordered.against.detach()
     to_a = torch.zeros_like(a)
     to_b = to_a if pairs.symmetric else torch.zeros_like(b)
-    for rows, columns, logits, same in _tiles(ordered):
+    for rows, columns, logits, same in tiles(ordered):
         if same is None or pairs.positives == "none":
             weights = _softmax(
                 _over(ordered, logits, same), *whole, rows, columns, pairs.symmetric, safe=safe
@@ -144,7 +144,7 @@ def prepared(
 def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
     """See `reference.one_positive`."""
     sums = _Sums(pairs, safe=True)
-    for rows, columns, logits, same in _tiles(pairs):
+    for rows, columns, logits, same in tiles(pairs):
         assert same is not None
         log_shares = F.logsigmoid(_ahead(logits, negatives[rows]))
         if inside:
@@ -161,7 +161,7 @@ def one_positive_backward(
     a, b = pairs.anchors.detach(), pairs.against.detach()
     to_a, to_b = torch.zeros_like(a), torch.zeros_like(b)
     to_negatives = torch.zeros(len(a), dtype=torch.float64, device=a.device)
-    for rows, columns, logits, same in _tiles(pairs):
+    for rows, columns, logits, same in tiles(pairs):
         assert same is not None
         ahead = _ahead(logits, negatives[rows])
         slope = torch.sigmoid(-ahead)
@@ -252,7 +252,7 @@ def _spread(of_anchor: Tensor, rows: slice, columns: slice, symmetric: bool) -> 
     return of_anchor[rows, None] + of_anchor[columns] if symmetric else of_anchor[rows, None]
 
 
-def _tiles(pairs: Pairs) -> Iterator[tuple[slice, slice, Tensor, Tensor | None]]:
+def tiles(pairs: Pairs) -> Iterator[tuple[slice, slice, Tensor, Tensor | None]]:
     """Tiles of logits, a row and itself at -inf where it is not wanted, and which pairs are
     positives (None: surely none, or of no interest). Each tile is overwritten by the next.
     Symmetric: the upper half.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, library
 from torch.autograd import forward_ad
 
-from nearfar.losses.tiled import cpu
+from nearfar.losses.tiled import cpu, questions
 from nearfar.losses.tiled.pairs import Pairs
 
 PAIRS = (
@@ -33,6 +33,13 @@ def one_positive(pairs: Pairs, negatives: Tensor, *, inside: bool) -> Tensor:
     """As in `reference`. On every device in tiles of plain torch."""
     _refuse_forward_mode(*pairs.rows[:2], negatives)
     out: Tensor = _ONE_POSITIVE(*pairs.rows, *pairs.settings, negatives, inside)
+    return out
+
+
+def pair_questions(pairs: Pairs, bias: Tensor) -> Tensor:
+    """As `questions.dense`. On every device in tiles of plain torch."""
+    _refuse_forward_mode(*pairs.rows[:2], bias)
+    out: Tensor = _PAIR_QUESTIONS(*pairs.rows, *pairs.settings, bias)
     return out
 
 
@@ -81,6 +88,14 @@ def _one_positive_backward(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
     return cpu.one_positive_backward(Pairs(*args[:N_PAIRS]), negatives, value, grad, inside=inside)
 
 
+def _pair_questions(*args: Any) -> Tensor:
+    return questions.forward(Pairs(*args[:N_PAIRS]), args[-1])
+
+
+def _pair_questions_backward(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return questions.backward(Pairs(*args[:N_PAIRS]), *args[N_PAIRS:])
+
+
 def _like_statistics(anchors: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     positives = rest[N_TENSORS]
     return anchors.new_empty(len(anchors)), anchors.new_empty(
@@ -104,6 +119,13 @@ def _like_one_positive_backward(
     anchors: Tensor, candidates: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     return anchors.new_empty(len(anchors)), torch.empty_like(anchors), torch.empty_like(candidates)
+
+
+def _like_pair_questions_backward(
+    anchors: Tensor, candidates: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    bias: Tensor = rest[-2]
+    return torch.empty_like(bias), torch.empty_like(anchors), torch.empty_like(candidates)
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -131,6 +153,20 @@ def _differentiate_one_positive(ctx: Any, grad: Tensor) -> tuple[Tensor | None, 
         *rows, *ctx.settings, negatives, value, grad.contiguous(), ctx.inside
     )
     return to_anchors, to_candidates, *(None,) * (N_PAIRS - 2), to_negatives, None
+
+
+def _remember_pair_questions(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    del output  # which torch passes by this name
+    ctx.settings = inputs[N_TENSORS:N_PAIRS]
+    ctx.save_for_backward(*inputs[:N_TENSORS], inputs[-1])
+
+
+def _differentiate_pair_questions(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    *rows, bias = ctx.saved_tensors
+    to_bias, to_anchors, to_candidates = _PAIR_QUESTIONS_BACKWARD(
+        *rows, *ctx.settings, bias, grad.contiguous()
+    )
+    return to_anchors, to_candidates, *(None,) * (N_PAIRS - 2), to_bias
 
 
 def _refuse(*_: Any) -> None:
@@ -174,7 +210,17 @@ _ONE_POSITIVE_BACKWARD = _operator(
     "Tensor negatives, Tensor value, Tensor grad, bool inside",
     "(Tensor, Tensor, Tensor)",
 )
-for _name in ("statistics_backward", "one_positive_backward"):
+_PAIR_QUESTIONS = _operator(
+    "pair_questions", _pair_questions, _like_one_positive, "Tensor bias", "Tensor"
+)
+_PAIR_QUESTIONS_BACKWARD = _operator(
+    "pair_questions_backward",
+    _pair_questions_backward,
+    _like_pair_questions_backward,
+    "Tensor bias, Tensor grad",
+    "(Tensor, Tensor, Tensor)",
+)
+for _name in ("statistics_backward", "one_positive_backward", "pair_questions_backward"):
     library.register_autograd(f"nearfar::{_name}", _refuse, lib=_LIBRARY)
 library.register_autograd(
     "nearfar::statistics", _differentiate, setup_context=_remember, lib=_LIBRARY
@@ -183,5 +229,11 @@ library.register_autograd(
     "nearfar::one_positive",
     _differentiate_one_positive,
     setup_context=_remember_one_positive,
+    lib=_LIBRARY,
+)
+library.register_autograd(
+    "nearfar::pair_questions",
+    _differentiate_pair_questions,
+    setup_context=_remember_pair_questions,
     lib=_LIBRARY,
 )
