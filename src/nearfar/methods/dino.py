@@ -1,4 +1,7 @@
-"""DINO, in a small form: the networks are convolutional and views are as many as asked.
+"""DINO, in a small form: the networks are convolutional.
+
+Two large crops and eight small ones, as the authors' command for ResNet-50 has them; two large ones
+alone in images of up to 40 px.
 
 The target's assignments, of the views of the first group, are centered by a moving mean over
 batches and sharpened. The prototypes get no gradient at first. Projector and prototypes begin as
@@ -102,7 +105,7 @@ class DINOConfig(MethodConfig):
 class DINO(Method):
     Config = DINOConfig
     needs_labels = False
-    default_views = "byol"
+    default_views = "dino"
     fewest_views = 2
     optimizer = OptimizerDefaults(
         "sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False
