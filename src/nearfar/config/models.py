@@ -3,9 +3,9 @@ run.toml".
 """
 
 import inspect
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
 from nearfar.config.section import Section
@@ -24,6 +24,16 @@ AS_EVALUATED = "evaluation"  # of classifier.policy
 
 class MethodConfig(Section):
     """Base of every method's own fields; its docstring's first paragraph is the summary."""
+
+    needs_projector: ClassVar[str | None] = None  # why projector="none" is refused, if it is
+
+    @model_validator(mode="after")
+    def _has_the_projector_that_it_needs(self) -> Self:
+        if self.needs_projector and getattr(self, "projector", None) == "none":
+            raise ValueError(
+                f'projector: want "linear", "relu" or "mlp" ({self.needs_projector}), got "none"'
+            )
+        return self
 
     @classmethod
     def summary(cls) -> str:

@@ -12,6 +12,7 @@ KEYS: Mapping[tuple[str, str], str] = MappingProxyType(
         ("method", "centre_momentum"): "center_momentum",
         ("method", "grey"): "gray",
         ("method", "colour"): "color",
+        ("method", "batch_norm"): "projector_batch_norm",
     }
 )
 VALUES: Mapping[str, str] = MappingProxyType({"grey": "gray"})  # in a policy's table

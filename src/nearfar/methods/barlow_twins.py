@@ -12,12 +12,13 @@ from typing import final
 
 from pydantic import Field
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import redundancy
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import projector
 
 
 class BarlowTwinsConfig(MethodConfig):
@@ -27,12 +28,17 @@ class BarlowTwinsConfig(MethodConfig):
     Where the correlations are the identity matrix, there is neither collapse nor repetition.
     """
 
+    needs_projector = "barlow_twins' loss is of a wide projection's dimensions"
+
     off_diagonal_weight: float = Field(
         0.0051,
         gt=0,
         description="weight of the correlations between different dimensions, which should be 0",
     )
     loss_scale: float = Field(0.1, gt=0, description="factor on the loss")
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(3)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("hidden")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -62,7 +68,14 @@ class BarlowTwins(Method):
         super().__init__(encoder, config, data)
         hidden_dim = config.hidden_dim or min(2048, 4 * encoder.width)
         width = config.projection_dim or hidden_dim
-        self.projector = mlp(encoder.width, hidden_dim, width, layers=3, batch_norm=True)
+        self.projector = projector(
+            config.projector,
+            encoder.width,
+            hidden_dim,
+            width,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
+        )
         self.weight, self.scale = config.off_diagonal_weight, config.loss_scale
 
     def step(self, batch: Batch) -> StepResult:

@@ -17,12 +17,13 @@ from typing import final
 from pydantic import Field
 from torch import Tensor
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import negative_cosine
 from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import mlp, projector
 from nearfar.nn.target import TargetNetwork, rising_momentum
 
 
@@ -33,6 +34,8 @@ class BYOLConfig(MethodConfig):
     The predictor and the slow target keep the network from mapping all images to one point.
     """
 
+    needs_projector = "byol's predictor answers in the width of a projection"
+
     momentum: float = Field(
         0.99,
         ge=0,
@@ -41,6 +44,9 @@ class BYOLConfig(MethodConfig):
             "momentum of the target network at the start of the run; it rises to 1 at the end"
         ),
     )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("hidden")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -67,7 +73,14 @@ class BYOL(Method):
     def __init__(self, encoder: Encoder, config: BYOLConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         hidden_dim = config.hidden_dim or min(4096, 4 * encoder.width)
-        self.projector = mlp(encoder.width, hidden_dim, config.projection_dim, batch_norm=True)
+        self.projector = projector(
+            config.projector,
+            encoder.width,
+            hidden_dim,
+            config.projection_dim,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
+        )
         self.predictor = mlp(
             config.projection_dim, hidden_dim, config.projection_dim, batch_norm=True
         )

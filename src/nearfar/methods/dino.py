@@ -1,7 +1,11 @@
-"""DINO, in a small form: the networks are convolutional and views are as many as asked.
+"""DINO, in a small form: the networks are convolutional.
+
+Two large crops and eight small ones, as the authors' command for ResNet-50 has them; two large ones
+alone in images of up to 40 px.
 
 The target's assignments, of the views of the first group, are centered by a moving mean over
-batches and sharpened. The prototypes get no gradient at first.
+batches and sharpened. The prototypes get no gradient at first. Projector and prototypes begin as
+the authors' DINOHead does.
 
 BatchNorm normalizes the views of one side together in the encoder, and all views together in the
 projector, as the authors' MultiCropWrapper has it; the target sees the first group alone.
@@ -22,6 +26,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from nearfar.config import projectors
 from nearfar.config.misfits import too_many
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import all_sum
@@ -29,7 +34,7 @@ from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import centered_prediction
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import projector, truncated_normal_
 from nearfar.nn.prototypes import Prototypes
 from nearfar.nn.target import TargetNetwork, rising_momentum
 
@@ -41,6 +46,8 @@ class DINOConfig(MethodConfig):
     The target's scores are centered, which keeps one prototype from taking all images, and
     sharpened, which keeps assignments from becoming uniform.
     """
+
+    needs_projector = "dino's prototypes have the width of a projection"
 
     temperature: float = Field(
         0.1, gt=0, description="divides the scores of the prediction; lower is sharper"
@@ -73,6 +80,9 @@ class DINOConfig(MethodConfig):
     frozen_until: float = Field(
         0.01, ge=0, le=1, description="fraction of the run during which the prototypes do not move"
     )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(3)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("hidden")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -86,7 +96,6 @@ class DINOConfig(MethodConfig):
         gt=0,
         description="width of the projection z (default: the encoder's width, at most 256)",
     )
-    batch_norm: bool = Field(True, description="true: the projector has BatchNorm")
 
     def misfits(self, images: int, batch_size: int) -> list[str]:
         return too_many(self.prototypes, images)
@@ -96,7 +105,7 @@ class DINOConfig(MethodConfig):
 class DINO(Method):
     Config = DINOConfig
     needs_labels = False
-    default_views = "byol"
+    default_views = "dino"
     fewest_views = 2
     optimizer = OptimizerDefaults(
         "sgd", lr_per_256=0.5, weight_decay=1e-4, decay_norms_and_biases=False
@@ -109,14 +118,16 @@ class DINO(Method):
         hidden_dim = config.hidden_dim or min(2048, 4 * encoder.width)
         count = config.prototypes or max(2, min(4096, data.n_images // 3))
         width = config.projection_dim or min(256, encoder.width)
-        self.projector = mlp(
+        self.projector = projector(
+            config.projector,
             encoder.width,
             hidden_dim,
             width,
-            layers=3,
-            batch_norm=config.batch_norm,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
             activation="gelu",
         )
+        truncated_normal_(self.projector)
         self.prototypes = Prototypes(width, count, free_length=True)
         self.target = TargetNetwork(encoder, self.projector, prototypes=self.prototypes)
         self.register_buffer("center", torch.zeros(count))

@@ -6,10 +6,11 @@ together; the mean is over all pairs of a batch instead of over a random choice 
 and learning rate are nearfar's own.
 """
 
-from typing import Literal, final
+from typing import final
 
 from pydantic import Field
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
@@ -35,13 +36,9 @@ class MarginConfig(MethodConfig):
             " distances are at most 2"
         ),
     )
-    projector: Literal["linear", "mlp"] = Field(
-        "linear",
-        description=(
-            "the projector, from representation h to projection z: linear, or mlp with one hidden"
-            " layer"
-        ),
-    )
+    projector: projectors.Form = projectors.form("linear")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("none")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -61,7 +58,12 @@ class Margin(Method):
     def __init__(self, encoder: Encoder, config: MarginConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         self.projector = projector(
-            config.projector, encoder.width, config.hidden_dim, config.projection_dim
+            config.projector,
+            encoder.width,
+            config.hidden_dim,
+            config.projection_dim,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
         )
         self.margin = config.margin
 

@@ -13,12 +13,13 @@ that notebook's .03 is for 200 epochs and more; Nesterov momentum.
 
 import math
 from collections.abc import Mapping
-from typing import Literal, final
+from typing import final
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from nearfar.config import projectors
 from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
@@ -26,7 +27,7 @@ from nearfar.losses import info_nce
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.groups import encode_keys, encode_queries
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import out_width, projector
 from nearfar.nn.queue import Queue, queue_length
 from nearfar.nn.target import TargetNetwork
 
@@ -56,12 +57,9 @@ class MoCoConfig(MethodConfig):
             " if that is less)"
         ),
     )
-    projector: Literal["mlp", "linear"] = Field(
-        "mlp",
-        description=(
-            "the projector: mlp with one hidden layer (MoCo version 2) or linear (version 1)"
-        ),
-    )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("none")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -96,12 +94,18 @@ class MoCo(Method):
 
     def __init__(self, encoder: Encoder, config: MoCoConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        layers = 2 if config.projector == "mlp" else 1
-        hidden_dim = config.hidden_dim or encoder.width
-        self.projector = mlp(encoder.width, hidden_dim, config.projection_dim, layers=layers)
+        self.projector = projector(
+            config.projector,
+            encoder.width,
+            config.hidden_dim,
+            config.projection_dim,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
+        )
         self.target = TargetNetwork(encoder, self.projector)
         self.queue = Queue(
-            queue_length(config.queue_size, data.n_images, most=4096), config.projection_dim
+            queue_length(config.queue_size, data.n_images, most=4096),
+            out_width(self.projector, encoder.width),
         )
         self.temperature, self.momentum = config.temperature, config.momentum
         self.symmetric, self.size = config.symmetric, config.batch_norm_group

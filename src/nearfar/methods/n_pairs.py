@@ -17,6 +17,7 @@ from typing import Literal, final
 import torch
 from pydantic import Field, model_validator
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
@@ -56,13 +57,9 @@ class NPairsConfig(MethodConfig):
             " keeps them short"
         ),
     )
-    projector: Literal["linear", "mlp"] = Field(
-        "mlp",
-        description=(
-            "the projector, from representation h to projection z: linear, or mlp with one hidden"
-            " layer"
-        ),
-    )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("none")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -90,7 +87,12 @@ class NPairs(Method):
     def __init__(self, encoder: Encoder, config: NPairsConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         self.projector = projector(
-            config.projector, encoder.width, config.hidden_dim, config.projection_dim
+            config.projector,
+            encoder.width,
+            config.hidden_dim,
+            config.projection_dim,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
         )
         self.form, self.length_weight = config.form, config.length_weight
         self.temperature = config.temperature or (0.1 if config.form == "soft_labels" else 1.0)

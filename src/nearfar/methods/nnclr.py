@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.config import projectors
 from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import placement
@@ -29,7 +30,7 @@ from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import mlp, projector
 from nearfar.nn.queue import Queue, queue_length
 
 
@@ -40,6 +41,8 @@ class NNCLRConfig(MethodConfig):
     A neighbor differs from its image more than an augmented view does, so images of one sort come
     together without labels.
     """
+
+    needs_projector = "nnclr's predictor answers in the width of a projection"
 
     temperature: float = Field(
         0.2,
@@ -56,6 +59,9 @@ class NNCLRConfig(MethodConfig):
             " training images if that is less)"
         ),
     )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(3)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("all")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -85,8 +91,13 @@ class NNCLR(Method):
     def __init__(self, encoder: Encoder, config: NNCLRConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         hidden_dim, width = config.hidden_dim or min(2048, 4 * encoder.width), config.projection_dim
-        self.projector = mlp(
-            encoder.width, hidden_dim, width, layers=3, batch_norm=True, output_norm=True
+        self.projector = projector(
+            config.projector,
+            encoder.width,
+            hidden_dim,
+            width,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
         )
         self.predictor = mlp(width, hidden_dim, width, batch_norm=True)
         self.queue = Queue(queue_length(config.queue_size, data.n_images, most=65536), width)

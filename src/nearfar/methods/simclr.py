@@ -8,11 +8,12 @@ hundred).
 """
 
 import math
-from typing import Literal, final
+from typing import final
 
 from pydantic import Field
 from torch.nn import functional as F
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
@@ -36,13 +37,9 @@ class SimCLRConfig(MethodConfig):
             "divides the cosine similarities; the lower, the more the hardest negatives count"
         ),
     )
-    projector: Literal["linear", "mlp"] = Field(
-        "mlp",
-        description=(
-            "the projector, from representation h to projection z: linear, or mlp with one hidden"
-            " layer"
-        ),
-    )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("hidden")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -78,7 +75,8 @@ class SimCLR(Method):
             encoder.width,
             config.hidden_dim,
             config.projection_dim,
-            batch_norm=True,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
         )
         self.temperature, self.loss_scale = config.temperature, config.loss_scale
         self.normalize_representation = config.normalize_representation

@@ -16,12 +16,13 @@ from typing import final
 
 from pydantic import Field
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import negative_cosine
 from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import mlp, projector
 
 
 class SimSiamConfig(MethodConfig):
@@ -31,12 +32,23 @@ class SimSiamConfig(MethodConfig):
     queue.
     """
 
+    needs_projector = "simsiam's predictor answers in the width of a projection"
+
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(3)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("all")
+    hidden_dim: int | None = Field(
+        None,
+        gt=0,
+        description=(
+            "width of the projector's hidden layers (default: the same as projection_dim)"
+        ),
+    )
     projection_dim: int | None = Field(
         None,
         gt=3,
         description=(
-            "width D of the projection z, and of the projector's hidden layers (default: 4 times"
-            " the encoder's width, at most 2048)"
+            "width D of the projection z (default: 4 times the encoder's width, at most 2048)"
         ),
     )
     predictor_dim: int | None = Field(
@@ -62,8 +74,13 @@ class SimSiam(Method):
     def __init__(self, encoder: Encoder, config: SimSiamConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         width = config.projection_dim or min(2048, 4 * encoder.width)
-        self.projector = mlp(
-            encoder.width, width, width, layers=3, batch_norm=True, output_norm=True
+        self.projector = projector(
+            config.projector,
+            encoder.width,
+            config.hidden_dim or width,
+            width,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
         )
         self.predictor = mlp(width, config.predictor_dim or width // 4, width, batch_norm=True)
 

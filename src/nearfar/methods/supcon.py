@@ -19,11 +19,13 @@ from typing import Literal, final
 from pydantic import Field
 from torch.nn import functional as F
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
-from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.errors import TrainingStoppedError, UserError
 from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
+from nearfar.losses.choices import Form
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import projector
@@ -34,7 +36,7 @@ class SupConConfig(MethodConfig):
     the batch.
 
     All images of the class are positives at once, so a class becomes compact instead of only being
-    separated from others. The loss is L_out of the paper.
+    separated from others.
     """
 
     temperature: float = Field(
@@ -44,19 +46,30 @@ class SupConConfig(MethodConfig):
             "divides the cosine similarities; the lower, the more the hardest negatives count"
         ),
     )
-    projector: Literal["linear", "mlp"] = Field(
-        "mlp",
-        description=(
-            "the projector, from representation h to projection z: linear, or mlp with one hidden"
-            " layer"
-        ),
-    )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("none")
     hidden_dim: int | None = Field(
         None,
         gt=0,
         description="width of the hidden layer of an mlp projector (default: the encoder's width)",
     )
     projection_dim: int = Field(128, gt=0, description="width of the projection z")
+    form: Literal["out", "in"] = Field(
+        "out",
+        description=(
+            "where the mean over positives stands: out of the logarithm (L_out of the paper) or in"
+            " it (L_in)"
+        ),
+    )
+    positives_cap: int | None = Field(
+        None,
+        ge=0,
+        description=(
+            "most views of other images of its class that are an anchor's positives, beside the"
+            " views of its own image; a multiple of the number of views (default: all)"
+        ),
+    )
     normalize_representation: bool = Field(
         True, description="true: representations are scaled to length 1 before the projector"
     )
@@ -81,15 +94,28 @@ class SupCon(Method):
     def __init__(self, encoder: Encoder, config: SupConConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         self.projector = projector(
-            config.projector, encoder.width, config.hidden_dim, config.projection_dim
+            config.projector,
+            encoder.width,
+            config.hidden_dim,
+            config.projection_dim,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
         )
         self.temperature, self.loss_scale = config.temperature, config.loss_scale
         self.normalize_representation = config.normalize_representation
+        self.form: Form = "outside" if config.form == "out" else "inside"
+        self.positives_cap = config.positives_cap
 
     def step(self, batch: Batch) -> StepResult:
         """TrainingStoppedError: one view, and no two samples of a class, so that no row has a
-        positive.
+        positive. UserError: a cap on positives that is no multiple of the number of views.
         """
+        views = sum(map(len, batch.views))
+        if self.positives_cap is not None and self.positives_cap % views:
+            raise UserError(
+                f"method.positives_cap: want a multiple of {views} (the views of each image), got"
+                f" {self.positives_cap}"
+            )
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         # (V, B, D)
         z = self.projector(F.normalize(h, dim=-1) if self.normalize_representation else h)
@@ -106,7 +132,12 @@ class SupCon(Method):
                 " stays"
             )
         loss = self.loss_scale * sup_con(
-            z, batch.labels, temperature=self.temperature, group=self.group
+            z,
+            batch.labels,
+            temperature=self.temperature,
+            form=self.form,
+            positives_cap=self.positives_cap,
+            group=self.group,
         )
         logs = {
             "chance": scalar(self.loss_scale * math.log(max(len(z) * len(labels) - 1, 1)), h),

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.config import projectors
 from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import placement
@@ -26,7 +27,7 @@ from nearfar.losses import sup_con
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.groups import encode_keys, encode_queries
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import out_width, projector
 from nearfar.nn.queue import Queue, queue_length
 from nearfar.nn.target import TargetNetwork
 
@@ -59,6 +60,9 @@ class SupConMoCoConfig(MethodConfig):
             " images if that is less)"
         ),
     )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("none")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -90,12 +94,18 @@ class SupConMoCo(Method):
 
     def __init__(self, encoder: Encoder, config: SupConMoCoConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = mlp(
-            encoder.width, config.hidden_dim or encoder.width, config.projection_dim
+        self.projector = projector(
+            config.projector,
+            encoder.width,
+            config.hidden_dim,
+            config.projection_dim,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
         )
         self.target = TargetNetwork(encoder, self.projector)
         self.queue = Queue(
-            queue_length(config.queue_size, data.n_images, most=8192), config.projection_dim
+            queue_length(config.queue_size, data.n_images, most=8192),
+            out_width(self.projector, encoder.width),
         )
         self.temperature, self.momentum, self.size = (
             config.temperature,

@@ -29,6 +29,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.config import projectors
 from nearfar.config.misfits import too_many, too_short
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import own_part
@@ -36,7 +37,7 @@ from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import swapped_prediction
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import projector
 from nearfar.nn.prototypes import Prototypes
 from nearfar.nn.queue import Queue
 
@@ -48,6 +49,8 @@ class SwAVConfig(MethodConfig):
     The balance keeps images from all being assigned to one prototype, so no pairs have to be
     compared.
     """
+
+    needs_projector = "swav's prototypes have the width of a projection"
 
     temperature: float = Field(
         0.1,
@@ -82,6 +85,9 @@ class SwAVConfig(MethodConfig):
         le=1,
         description="fraction of the run after which the queue is used, once it is full",
     )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("hidden")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -108,7 +114,14 @@ class SwAV(Method):
     def __init__(self, encoder: Encoder, config: SwAVConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         hidden_dim, width = config.hidden_dim or min(2048, 4 * encoder.width), config.projection_dim
-        self.projector = mlp(encoder.width, hidden_dim, width, batch_norm=True)
+        self.projector = projector(
+            config.projector,
+            encoder.width,
+            hidden_dim,
+            width,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
+        )
         self.prototypes = Prototypes(width, config.prototypes or default_prototypes(data.n_images))
         self.queue = Queue(config.queue_size, width) if config.queue_size else None
         self.temperature, self.epsilon, self.rounds = (

@@ -15,6 +15,7 @@ from typing import Literal, final
 
 from pydantic import Field, model_validator
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import triplet
@@ -51,13 +52,9 @@ class TripletConfig(MethodConfig):
         ),
     )
     squared: bool = Field(True, description="true: distances are squared")
-    projector: Literal["linear", "mlp"] = Field(
-        "linear",
-        description=(
-            "the projector, from representation h to projection z: linear, or mlp with one hidden"
-            " layer"
-        ),
-    )
+    projector: projectors.Form = projectors.form("linear")
+    projector_layers: int = projectors.layers(2)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("none")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -86,7 +83,12 @@ class Triplet(Method):
     def __init__(self, encoder: Encoder, config: TripletConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         self.projector = projector(
-            config.projector, encoder.width, config.hidden_dim, config.projection_dim
+            config.projector,
+            encoder.width,
+            config.hidden_dim,
+            config.projection_dim,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
         )
         self.mining, self.squared = config.mining, config.squared
         self.margin = None if config.soft_margin else config.margin

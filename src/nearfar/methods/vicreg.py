@@ -13,12 +13,13 @@ from typing import final
 
 from pydantic import Field
 
+from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import variance_covariance
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
-from nearfar.nn.heads import mlp
+from nearfar.nn.heads import projector
 
 
 class VICRegConfig(MethodConfig):
@@ -28,6 +29,8 @@ class VICRegConfig(MethodConfig):
     Each of the three is a term of the loss, so collapse is prevented without negatives or
     normalization.
     """
+
+    needs_projector = "vicreg's loss is of a wide projection's dimensions"
 
     invariance_weight: float = Field(
         25.0,
@@ -42,6 +45,9 @@ class VICRegConfig(MethodConfig):
     covariance_weight: float = Field(
         1.0, gt=0, description="weight of the third term: squared covariances between dimensions"
     )
+    projector: projectors.Form = projectors.form("mlp")
+    projector_layers: int = projectors.layers(3)
+    projector_batch_norm: projectors.Norms = projectors.batch_norm("hidden")
     hidden_dim: int | None = Field(
         None,
         gt=0,
@@ -71,7 +77,14 @@ class VICReg(Method):
         super().__init__(encoder, config, data)
         hidden_dim = config.hidden_dim or min(2048, 4 * encoder.width)
         width = config.projection_dim or hidden_dim
-        self.projector = mlp(encoder.width, hidden_dim, width, layers=3, batch_norm=True)
+        self.projector = projector(
+            config.projector,
+            encoder.width,
+            hidden_dim,
+            width,
+            layers=config.projector_layers,
+            batch_norm=config.projector_batch_norm,
+        )
         self.invariance_weight = config.invariance_weight
         self.variance_weight, self.covariance_weight = (
             config.variance_weight,

@@ -188,7 +188,7 @@ def encode_views(
     "views" none holds rows of two views.
     """
     if batch_norm_groups == "views" and encoder.has_batch_norm:
-        views = tuple(view for group in views for view in group.split(1))
+        views = tuple(view for group in views for view in torch.split(group, 1))
     encoded = [
         _in_chunks(encoder, encoder, group.flatten(0, 1)).view(*group.shape[:2], -1)
         for group in views

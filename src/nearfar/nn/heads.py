@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nearfar.config import projectors
 from nearfar.nn.encoders import BatchNormGroups
 
-Projector = Literal["linear", "mlp"]
 ClassifierForm = Literal["linear", "mlp"]
 
 
@@ -62,12 +62,46 @@ def mlp(
 
 
 def projector(
-    form: Projector, in_dim: int, hidden_dim: int | None, out_dim: int, *, batch_norm: bool = False
+    form: projectors.Form,
+    in_dim: int,
+    hidden_dim: int | None,
+    out_dim: int,
+    *,
+    layers: int = 2,
+    batch_norm: projectors.Norms = "none",
+    activation: Literal["relu", "gelu"] = "relu",
 ) -> Head:
-    """A linear layer, or an MLP whose hidden width is `hidden_dim`, else `in_dim`."""
-    if form == "linear":
-        return Head(nn.Linear(in_dim, out_dim))
-    return mlp(in_dim, hidden_dim or in_dim, out_dim, batch_norm=batch_norm)
+    """A projector in its published forms: "none" (what comes goes), "linear", "relu" (a linear
+    layer and a ReLU), or "mlp" with so many linear layers, `hidden_dim` wide inside, else `in_dim`.
+
+    `batch_norm` is "none", "hidden" (in each hidden layer) or "all" (behind the last layer too,
+    there without shift or scale).
+    """
+    if form == "none":
+        return Head()
+    inside = hidden_dim or in_dim
+    layers = layers if form == "mlp" else 1
+    norms = {"batch_norm": batch_norm != "none", "output_norm": batch_norm == "all"}
+    head = mlp(in_dim, inside, out_dim, layers=layers, activation=activation, **norms)
+    return Head(*head, nn.ReLU(inplace=True)) if form == "relu" else head
+
+
+@torch.no_grad()
+def truncated_normal_(head: Head) -> None:
+    """Starts its linear layers as DINO's authors do: weights from a normal distribution of standard
+    deviation .02, cut off at 2, and no bias.
+    """
+    for layer in head:
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def out_width(head: Head, in_dim: int) -> int:
+    """The width of what it returns for rows of that width."""
+    widths = [layer.out_features for layer in head if isinstance(layer, nn.Linear)]
+    return widths[-1] if widths else in_dim
 
 
 def classifier_head(

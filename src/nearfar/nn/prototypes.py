@@ -19,13 +19,17 @@ class Prototypes(nn.Module):
     step; their gradient is that of a linear layer, with the part along the prototype, which counts
     for momentum. DINO's, `free_length`: what is multiplied is divided by its length, so gradients
     turn a prototype and cannot stretch it; a step along them still makes it longer, and a longer
-    one turns more slowly.
+    one turns more slowly. They begin as a linear layer does, as its authors' begin.
     """
 
     def __init__(self, width: int, count: int, *, free_length: bool = False) -> None:
         super().__init__()
         self.free_length = free_length
-        self.weight = nn.Parameter(F.normalize(torch.randn(count, width), dim=-1))
+        self.weight = nn.Parameter(
+            nn.Linear(width, count, bias=False).weight.detach()
+            if free_length
+            else F.normalize(torch.randn(count, width), dim=-1)
+        )
 
     def __len__(self) -> int:
         return len(self.weight)

@@ -42,6 +42,9 @@ def config(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
         for section, values in sections.items()
         if isinstance(values, Mapping)
     }
+    norm = found.get("method", {}).get("projector_batch_norm")
+    if isinstance(norm, bool):  # dino's "batch_norm"
+        found["method"]["projector_batch_norm"] = "hidden" if norm else "none"
     for section, key in _POLICIES:
         if isinstance(table := found.get(section, {}).get(key), Mapping):
             found[section][key] = _renamed(table)

@@ -177,6 +177,19 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
                 _kind(*_BYOL, Blur(probability=0.1, kernel=0.1), Solarize(probability=0.2)),
             )
         ),
+        # main_dino.py of facebookresearch/dino, its command for ResNet-50: 2 × 224 and 8 × 96.
+        "dino": Policy(
+            kinds=(
+                _kind(Crop(area=(0.14, 1)), *_BYOL[1:], Blur()),
+                _kind(
+                    Crop(area=(0.14, 1)),
+                    *_BYOL[1:],
+                    Blur(probability=0.1),
+                    Solarize(probability=0.2),
+                ),
+                _kind(Crop(area=(0.05, 0.14)), *_BYOL[1:], _BLUR, size=96 / 224, count=8),
+            )
+        ),
         "byol_cifar": Policy(kinds=(_kind(*_BYOL), _kind(*_BYOL, Solarize(probability=0.2)))),
         # main_swav.py of facebookresearch/swav: 2 × 224 and 6 × 96.
         "swav": Policy(
@@ -243,6 +256,7 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "moco_v2": "main_moco.py of facebookresearch/moco with --aug-plus",
         "byol": "Grill et al. 2020, arXiv:2006.07733, table 6",
         "byol_cifar": "byol without blur, as solo-learn trains CIFAR",
+        "dino": "main_dino.py of facebookresearch/dino, its command for ResNet-50",
         "swav": "main_swav.py of facebookresearch/swav",
         "swav_cifar": "nearfar's own, for small images: swav without multi-crop and without blur",
         "supcon": "main_supcon.py of HobbitLong/SupContrast",
@@ -272,6 +286,7 @@ SMALL: Mapping[str, str] = MappingProxyType(
         "moco_v2": "supcon",
         "byol": "byol_cifar",
         "swav": "swav_cifar",
+        "dino": "byol_cifar",
     }
 )
 SMALL_UP_TO_PX = 40

@@ -236,6 +236,7 @@ def test_a_key_of_an_earlier_version_is_an_error_that_names_the_new_one() -> Non
         ("centre_momentum=0.9", "center_momentum"),
         ("grey=0.5", "gray"),
         ("colour=drop", "color"),
+        ("batch_norm=true", "projector_batch_norm"),
     ):
         key = old.partition("=")[0]
         known = replace(KNOWN, methods={"simclr": lambda key=new: model_with(key)})
@@ -243,7 +244,7 @@ def test_a_key_of_an_earlier_version_is_an_error_that_names_the_new_one() -> Non
         with pytest.raises(ConfigError) as caught:
             build_config(sections, known)
         assert caught.value.problems == (f"method.{key}: is called method.{new} now",)
-    assert len(KEYS) == 4
+    assert len(KEYS) == 5
     unknown = problems_of("method.grey=0.5")
     assert unknown[0].startswith("method.grey: unknown key")
 

@@ -49,6 +49,9 @@ def test_old_keys_and_values_of_run_toml_are_read_as_those_of_today():
     assert read_policy(policy).describe(2, 8) == "2"
     sections = {"views": {"policy": "grey"}, "method": {"name": "grey"}, "data": {"source": "grey"}}
     assert older.config(sections) == sections
+    for norm, now in ((True, "hidden"), (False, "none")):
+        method = older.config({"method": {"name": "dino", "batch_norm": norm}})["method"]
+        assert method == {"name": "dino", "projector_batch_norm": now}
 
 
 def test_old_results_have_title_unit_and_better_and_say_what_is_shown():

@@ -159,6 +159,11 @@ WANTED: dict[str, list[dict[str, Any]]] = {
         kind(*BYOL, blur(0.1, 0.1), at("solarize", 0.2, threshold=both(128.0))),
     ],
     "byol_cifar": [kind(*BYOL), kind(*BYOL, at("solarize", 0.2, threshold=both(128.0)))],
+    "dino": [
+        kind(crop(0.14), *BYOL[1:], blur(1.0)),
+        kind(crop(0.14), *BYOL[1:], blur(0.1), at("solarize", 0.2, threshold=both(128.0))),
+        kind(crop(0.05, 0.14), *BYOL[1:], blur(0.5), size=96 / 224, count=8),
+    ],
     "swav": [kind(crop(0.14), *SWAV), kind(crop(0.05, 0.14), *SWAV, size=96 / 224, count=6)],
     "swav_cifar": [kind(crop(0.14), FLIP, STRONG, GRAY)],
     "supcon": [kind(crop(0.2), FLIP, jitter(0.4, 0.4, 0.4, 0.1), GRAY)],
@@ -223,7 +228,7 @@ def test_a_named_policy_holds_the_numbers_of_its_source(name):
 
 def test_there_are_these_policies_and_no_others():
     assert set(POLICIES) == set(WANTED)
-    assert len(POLICIES) == 19
+    assert len(POLICIES) == 20
     assert len(AUTO_AUGMENT) == 25
 
 
@@ -234,6 +239,7 @@ def test_there_are_these_policies_and_no_others():
         ("moco_v2", "supcon"),
         ("byol", "byol_cifar"),
         ("swav", "swav_cifar"),
+        ("dino", "byol_cifar"),
         ("relational", "simclr_cifar"),
         ("basic", "basic"),
         ("moco_v1", "moco_v1"),

@@ -1,0 +1,32 @@
+"""The settings of a projector, in the same words for every method that has one."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+Form = Literal["none", "linear", "relu", "mlp"]
+Norms = Literal["none", "hidden", "all"]
+
+
+def form(default: Form) -> Any:
+    return Field(
+        default,
+        description=(
+            "the projector, from representation h to projection z: mlp (layers with a ReLU between"
+            " them), linear (one layer), relu (one layer and a ReLU) or none (z is h)"
+        ),
+    )
+
+
+def layers(default: int) -> Any:
+    return Field(default, ge=2, description="number of linear layers of an mlp projector")
+
+
+def batch_norm(default: Norms) -> Any:
+    return Field(
+        default,
+        description=(
+            "where the projector has BatchNorm: none (nowhere), hidden (in each hidden layer of an"
+            " mlp) or all (behind the last layer too, there without scale or shift)"
+        ),
+    )
