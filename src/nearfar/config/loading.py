@@ -11,13 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nearfar.config.models import (
-    AS_EVALUATED,
-    SECTIONS,
-    ClassifierConfig,
-    MethodConfig,
-    RunConfig,
-)
+from nearfar.config.classifier import AS_EVALUATED, ClassifierConfig
+from nearfar.config.models import SECTIONS, MethodConfig, RunConfig
 from nearfar.config.problems import nearest, problem, typed, with_lists
 from nearfar.config.section import Section
 from nearfar.config.training import OWN_KEYS
@@ -37,6 +32,8 @@ class Known:
     policy_problems: Callable[[str | Mapping[str, Any]], Sequence[str]]
     encoders: Callable[[], Sequence[str]]  # a function, because the list is slow to make
     evaluators: Callable[[], Sequence[str]]  # likewise
+    # the settings of one of them
+    evaluator_config: Callable[[str], type[Section]]
 
 
 def read_toml(path: Path) -> Sections:
@@ -170,20 +167,27 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
         problems.append(f"encoder.mean: want values in [0, 1], got {list(mean)}")
     if std is not None and min(std) <= 0:
         problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
-    problems += _of_probes(built.get("evaluate"), known)
+    problems += _of_evaluators(built.get("evaluate"), known)
     problems += _of_classifier(built.get("classifier"), known)
     return problems + _unread(built) + _milestones(schedule, epochs, warmup)
 
 
-def _of_probes(section: Section | None, known: Known) -> list[str]:
-    """Names in evaluate.probes that no evaluator has."""
+def _of_evaluators(section: Section | None, known: Known) -> list[str]:
+    """Names in evaluate.probes and evaluate.settings that no evaluator has, and settings that it
+    has not or that are wrong.
+    """
+    settings: Mapping[str, Mapping[str, Any]] = getattr(section, "settings", None) or {}
+    asked = [("probes", name) for name in getattr(section, "probes", None) or ()]
+    asked += [("settings", name) for name in settings]
     problems = []
-    for name in getattr(section, "probes", None) or ():
+    for key, name in asked:
         if name not in (names := known.evaluators()):
-            hint = nearest(name, names) or (
-                f"; want some of {', '.join(names)}, or MODULE:CLASS of yours"
-            )
-            problems.append(f'evaluate.probes: no evaluator "{name}"{hint}')
+            want = f"; want some of {', '.join(names)}, or MODULE:CLASS of yours"
+            hint = nearest(name, names) or want
+            problems.append(f'evaluate.{key}: no evaluator "{name}"{hint}')
+        elif key == "settings":
+            model = known.evaluator_config(name)
+            problems += _section(f"evaluate.settings.{name}", model, settings[name])[1]
     return problems
 
 

@@ -52,7 +52,7 @@ class FewLabel(Evaluator):
             n=len(test),
             protocol=f"linear probe on {each} labels a class, mean of {DRAWS} draws",
         )
-        return Outcome([found])
+        return Outcome([found], also_shown=(found.name,))
 
 
 def few_label_probes(

@@ -1,7 +1,8 @@
 """From a frozen encoder to all of its measurements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nearfar.core.own import is_own
 from nearfar.evaluate import EVALUATORS, evaluator_class
@@ -26,7 +27,7 @@ class Measured:
         for kind, outcome in self.outcomes:
             found = {m.name for m in outcome.measurements}
             names += [name for name in (kind.main, *outcome.also_shown) if name in found]
-        return names
+        return list(dict.fromkeys(names))
 
     @property
     def classified(self) -> Classified | None:
@@ -50,21 +51,33 @@ class Measured:
         ]
 
 
-def measure(context: Context, probes: Sequence[str]) -> Measured:
-    """By the evaluators of these names, and by those of what the run itself trained."""
-    asked = [kind for kind in _kinds(probes) if kind.needs <= context.has]
-    return Measured(tuple((kind, kind(kind.Config()).run(context)) for kind in asked))
+def measure(
+    context: Context, probes: Sequence[str], settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> Measured:
+    """By the evaluators of these names, and by those of what the run itself trained. `settings`, by
+    name, are those that are not the evaluator's own.
+    """
+    chosen = settings or {}
+    asked = [
+        (kind, kind(kind.Config.model_validate(dict(chosen.get(name, {})))))
+        for name, kind in _kinds(probes).items()
+        if kind.needs <= context.has
+    ]
+    return Measured(tuple((kind, evaluator.run(context)) for kind, evaluator in asked))
 
 
 def judged_by(probes: Sequence[str]) -> str:
     """The name of the one measurement that encoders are judged by: the main one of the first of
     these evaluators in the order of the table, else of the first of the whole table.
     """
-    named = [kind for kind in _kinds(probes) if kind.when != "if_present"]
-    return next(kind.main for kind in [*named, *_kinds(list(EVALUATORS))] if kind.main)
+    named = [kind for kind in _kinds(probes).values() if kind.when != "if_present"]
+    return next(kind.main for kind in [*named, *_kinds(list(EVALUATORS)).values()] if kind.main)
 
 
-def _kinds(probes: Sequence[str]) -> list[type[Evaluator]]:
+def _kinds(probes: Sequence[str]) -> dict[str, type[Evaluator]]:
+    """The classes by the names that they were asked for by, in the order of the table."""
     own = [name for name in probes if is_own(name)]
-    kinds = [(name, evaluator_class(name)) for name in (*EVALUATORS, *own)]
-    return [kind for name, kind in kinds if name in probes or kind.when == "if_present"]
+    kinds = {name: evaluator_class(name) for name in (*EVALUATORS, *own)}
+    return {
+        name: kind for name, kind in kinds.items() if name in probes or kind.when == "if_present"
+    }

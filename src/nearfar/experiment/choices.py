@@ -5,7 +5,8 @@ Each function takes what the user asked for, and chooses where that is nothing.
 
 from typing import Any
 
-from nearfar.config.models import AS_EVALUATED, ClassifierConfig, RunConfig, ViewsConfig
+from nearfar.config.classifier import AS_EVALUATED, ClassifierConfig
+from nearfar.config.models import RunConfig, ViewsConfig
 from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.core.errors import DataError
 from nearfar.core.types import DataFacts

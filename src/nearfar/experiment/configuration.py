@@ -46,6 +46,7 @@ def known_names(own: str | None = None, own_probes: Sequence[str] = ()) -> Known
         policy_problems=_policy_problems,
         encoders=encoder_names,
         evaluators=lambda: [*choosable(), *own_probes],
+        evaluator_config=lambda name: evaluator_class(name).Config,
     )
 
 

@@ -95,7 +95,7 @@ class Evaluation:
             head=head,
             classifier=trained,
         )
-        return measure(context, self.setup.probes)
+        return measure(context, self.setup.probes, self.setup.config.evaluate.settings)
 
 
 def measure_untrained(run: Evaluation, encoder: Encoder) -> tuple[Measurement, ...]:

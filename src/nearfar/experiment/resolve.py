@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from nearfar.config.models import ClassifierConfig, RunConfig
+from nearfar.config.classifier import ClassifierConfig
+from nearfar.config.models import RunConfig
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import ConfigError
 from nearfar.core.hardware import choose_precision

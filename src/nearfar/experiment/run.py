@@ -34,6 +34,7 @@ def execute(
         if job.resume:
             _continue(run)
         run.watch.begin()
+        run.begun = True
         _train(run)
         run.write_encoder()
         trained, stage = None, job.setup.classifier

@@ -47,7 +47,7 @@ class Job:
 
 @dataclass
 class Running:
-    """A job under way. `counters` and `clock` move."""
+    """A job under way. `counters`, `clock` and `begun` move."""
 
     job: Job
     evaluation: Evaluation
@@ -59,6 +59,7 @@ class Running:
     watch: Watch
     counters: Counters
     clock: float  # when the seconds were counted last
+    begun: bool = False  # training, in this process
 
     @property
     def setup(self) -> Setup:

@@ -74,7 +74,7 @@ def _out_of_memory(run: Running) -> str:
 
 def _leave_usable(run: Running, stop: BaseException) -> None:
     """Nothing here may hide why the run stopped: a disk that is still full, say."""
-    if isinstance(stop, UserError):  # nothing has begun
+    if isinstance(stop, UserError) and not run.begun:
         return
     interrupted = isinstance(stop, KeyboardInterrupt)
     if not interrupted:

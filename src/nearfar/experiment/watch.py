@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, final
 
-from nearfar.core.errors import DivergedError
+from nearfar.core.errors import DivergedError, RunError
 from nearfar.core.progress import Progress
 from nearfar.evaluate.case import Facts, Row, Verdict
 from nearfar.evaluate.doctor import judge
@@ -44,8 +44,11 @@ class Watch:
 
     def stopped(self, error: BaseException) -> None:
         """Writes down why training could not go on; on a full disk that is lost."""
-        code = "diverged" if isinstance(error, DivergedError) else "stopped"
+        if not self.rows:  # it had not begun to look
+            with suppress(RunError):
+                self.rows = [row.numbers for row in self.folder.read_metrics()]
         epoch = int(self.rows[-1]["epoch"]) + 1 if self.rows else 1
+        code = "diverged" if isinstance(error, DivergedError) else "stopped"
         why = Stopped(code=code, epoch=epoch, text=str(error) or type(error).__name__)
         with suppress(OSError):
             self.folder.write_stopped(why)

@@ -152,10 +152,13 @@ class RunFolder:
         return Stopped.read(*self._json(names.STOPPED)) if self.has(names.STOPPED) else None
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """An epoch, as `EpochMetrics` reads it again. ValidationError: it is none."""
+        EpochMetrics.model_validate(line)
         if self.writes:
             metrics.append(self.path / names.METRICS, line)
 
     def append_classifier_metrics(self, line: Mapping[str, Any]) -> None:
+        EpochMetrics.model_validate(line)
         if self.writes:
             metrics.append(self.path / names.CLASSIFIER_METRICS, line)
 
