@@ -102,8 +102,8 @@ class ViewsConfig(Section):
         ge=0,
         le=4,
         description=(
-            "factor on the strength of every color jitter: 1 leaves the policy as it is, 0"
-            " switches jitter off"
+            "factor on the strength of every color jitter, and of brightness that is added: 1"
+            " leaves the policy as it is, 0 switches both off"
         ),
     )
     count: int | None = Field(

@@ -92,6 +92,8 @@ def _deed(operation: Operation) -> str:
             return f"shift {axis} {_range(fraction, sign=sign)}"
         case ops.Jitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue):
             return "jitter " + " ".join(_number(x) for x in (brightness, contrast, saturation, hue))
+        case ops.AddBrightness(amount=amount):
+            return f"add {_range((-amount, amount))}"
         case ops.Gray():
             return "gray"
         case ops.Hue(turns=turns):
@@ -138,6 +140,8 @@ def _painted(fill: ops.Fill) -> str:
 
 
 def _choice(among: tuple[tuple[ops.Simple, ...], ...], times: int) -> str:
+    if len(among) == times == 1:
+        return f"({', '.join(map(_in_words, among[0]))})"
     if all(len(one) <= 1 for one in among):
         none = ", or none of them" if () in among else ""
         return f"{times} of {sum(map(len, among))} operations{none}"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from nearfar.views.operations import Crop, Data, Jitter, OneOf, Operation
+from nearfar.views.operations import AddBrightness, Crop, Data, Jitter, OneOf, Operation
 
 SIZE_STEP = 4  # px: smaller views have a side that is a multiple of it
 
@@ -87,8 +87,8 @@ class Policy(Data):
         return tuple(dict.fromkeys(kind.side_px(size) for kind in self.views(count)))
 
     def stronger(self, strength: float) -> "Policy":
-        """The same with every jitter's amplitudes times `strength` (SimCLR's s; hue at most half a
-        turn).
+        """The same with the amplitudes of every jitter and every brightness that is added times
+        `strength` (SimCLR's s; hue at most half a turn).
 
         ValueError: a strength below 0. Amplitudes may exceed what a policy may state.
         """
@@ -118,6 +118,8 @@ def _stronger(kind: Kind, strength: float) -> Kind:
             return operation.model_copy(
                 update={"among": tuple(tuple(map(times, some)) for some in operation.among)}
             )
+        if isinstance(operation, AddBrightness):
+            return operation.model_copy(update={"amount": min(1.0, strength * operation.amount)})
         if not isinstance(operation, Jitter):
             return operation
         amplitudes = {

@@ -134,6 +134,17 @@ class Brightness(_Operation):
     factor: tuple[Factor, Factor]
 
 
+class AddBrightness(_Operation):
+    """One number is added to all values: brightness as TensorFlow's `adjust_brightness` and BYOL's
+    code mean it.
+    """
+
+    op: Literal["add_brightness"] = "add_brightness"
+    amount: Probability = Field(
+        description="largest number added or taken away, for values in [0, 1]; drawn from [-a, a]"
+    )
+
+
 class Contrast(_Operation):
     """Differences from the view's mean gray are multiplied by a factor."""
 
@@ -286,6 +297,7 @@ Simple = Annotated[
     | Translate
     | Scale
     | Brightness
+    | AddBrightness
     | Contrast
     | Saturation
     | Hue

@@ -11,7 +11,9 @@ from jaxtyping import Float32, UInt8
 
 # Stages, and what stands in `amount`. Values are in [0, 255].
 NONE = 0
-COLOR = 1  # a 3×4 matrix, row by row, of (r, g, b, m): m is the mean gray of the view before it
+# a 3×4 matrix, row by row, of (r, g, b, m), m being the mean gray of the view before it; then a
+# number that is added to each channel
+COLOR = 1
 POSTERIZE = 2  # bits kept
 SOLARIZE = 3  # threshold
 SOLARIZE_ADD = 4  # amount, threshold
@@ -27,8 +29,9 @@ TABLES = (POSTERIZE, SOLARIZE, SOLARIZE_ADD, EQUALIZE, AUTOCONTRAST, INVERT)
 # rounds to whole values: a mean of two or four pixels lies just between, and would go by its last
 # bit
 HALF = 0.5013
-WIDTH = 12
-UNCHANGED = np.eye(3, 4, dtype=np.float32)  # the color matrix that changes nothing
+WIDTH = 13
+# the color matrix that changes nothing, and nothing added
+UNCHANGED = np.append(np.eye(3, 4, dtype=np.float32), np.float32(0))
 GRAY = (0.299, 0.587, 0.114)  # ITU-R BT.601, also the first row of YIQ
 
 # Stored pixels to a pixel of the view above which the next smaller level is read. Measured on 200
@@ -52,6 +55,6 @@ class ViewParams(NamedTuple):
 
     warp: Float32[np.ndarray, "view batch 2 3"]  # see `geometry` in kernels/draw.py
     stage: UInt8[np.ndarray, "view batch stage"]
-    amount: Float32[np.ndarray, "view batch stage 12"]
+    amount: Float32[np.ndarray, "view batch stage 13"]
     # the gray value outside the image; below 0 its edge goes on
     outside: Float32[np.ndarray, " view"]

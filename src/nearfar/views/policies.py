@@ -7,6 +7,7 @@ from typing import Any
 
 from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.operations import (
+    AddBrightness,
     Autocontrast,
     Blur,
     Brightness,
@@ -58,6 +59,16 @@ _BLUR = Blur(probability=0.5)
 _BLUR_SIMCLR = Blur(probability=0.5, kernel=0.1)
 _STRONG = _jitter(0.8, 0.8, 0.8, 0.2)
 _BYOL = (Crop(), _FLIP, _jitter(0.4, 0.4, 0.2, 0.1), _GRAY)
+# all four or none: one draw for them together
+_BYOL_CODE = (
+    Crop(),
+    _FLIP,
+    OneOf(
+        probability=0.8,
+        among=((AddBrightness(amount=0.4), Jitter(contrast=0.4, saturation=0.2, hue=0.1)),),
+    ),
+    _GRAY,
+)
 _SWAV = (_FLIP, _STRONG, _GRAY)
 
 
@@ -190,6 +201,15 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
                 _kind(Crop(area=(0.05, 0.14)), *_BYOL[1:], _BLUR, size=96 / 224, count=8),
             )
         ),
+        # byol/utils of google-deepmind/deepmind-research. Its crops have one try and are cut to the
+        # image, resized bicubically; contrast there turns about each channel's own mean, saturation
+        # and hue in HSV, all clipped after each; blur has zeros beyond the border (docs/views.md).
+        "byol_code": Policy(
+            kinds=(
+                _kind(*_BYOL_CODE, Blur(kernel=0.1)),
+                _kind(*_BYOL_CODE, Blur(probability=0.1, kernel=0.1), Solarize(probability=0.2)),
+            )
+        ),
         "byol_cifar": Policy(kinds=(_kind(*_BYOL), _kind(*_BYOL, Solarize(probability=0.2)))),
         # main_swav.py of facebookresearch/swav: 2 × 224 and 6 × 96.
         "swav": Policy(
@@ -255,6 +275,7 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "moco_v1": "main_moco.py of facebookresearch/moco",
         "moco_v2": "main_moco.py of facebookresearch/moco with --aug-plus",
         "byol": "Grill et al. 2020, arXiv:2006.07733, table 6",
+        "byol_code": "byol/utils of google-deepmind/deepmind-research",
         "byol_cifar": "byol without blur, as solo-learn trains CIFAR",
         "dino": "main_dino.py of facebookresearch/dino, its command for ResNet-50",
         "swav": "main_swav.py of facebookresearch/swav",

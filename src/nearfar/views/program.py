@@ -18,7 +18,7 @@ from nearfar.views.kinds import Kind
 
 # What a row does. Rows up to SCALE act on the warp.
 CROP, FLIP, ROTATE, SHEAR, TRANSLATE, SCALE = range(6)
-BRIGHTNESS, CONTRAST, SATURATION, HUE, JITTER, TO_GRAY = range(10, 16)
+ADD_BRIGHTNESS, BRIGHTNESS, CONTRAST, SATURATION, HUE, JITTER, TO_GRAY = range(9, 16)
 DRAWN_BLUR, DRAWN_SHARPNESS, DRAWN_SOLARIZE, DRAWN_SOLARIZE_ADD, DRAWN_POSTERIZE = range(20, 25)
 DRAWN_EQUALIZE, DRAWN_AUTOCONTRAST, DRAWN_INVERT, DRAWN_CUTOUT, DRAWN_ERASE, DRAWN_NOISE = range(
     25, 31
@@ -100,7 +100,15 @@ def _append(
 def _stages(operations: Iterable[ops.Operation]) -> int:
     """An upper bound: neighbors among the color operations share one."""
     geometry = (ops.Crop, ops.Flip, ops.Rotate, ops.Shear, ops.Translate, ops.Scale)
-    color = (ops.Brightness, ops.Contrast, ops.Saturation, ops.Hue, ops.Jitter, ops.Gray)
+    color = (
+        ops.Brightness,
+        ops.AddBrightness,
+        ops.Contrast,
+        ops.Saturation,
+        ops.Hue,
+        ops.Jitter,
+        ops.Gray,
+    )
     count, merges = 0, False
     for operation in operations:
         if isinstance(operation, ops.OneOf):
@@ -130,6 +138,8 @@ def _row(operation: ops.Crop | ops.Simple) -> tuple[int, list[float]]:
             return SCALE, [*factor]
         case ops.Brightness(factor=factor):
             return BRIGHTNESS, [*factor]
+        case ops.AddBrightness(amount=amount):
+            return ADD_BRIGHTNESS, [255 * amount]
         case ops.Contrast(factor=factor):
             return CONTRAST, [*factor]
         case ops.Saturation(factor=factor):

@@ -15,6 +15,7 @@ EXAMPLES = {
     "translate": (ops.Translate(axis="y", fraction=(-0.2, 0.1)), "shift y -0.2 to 0.1"),
     "scale": (ops.Scale(factor=(0.5, 2)), "scale 0.5-2"),
     "brightness": (ops.Brightness(factor=(0.9, 1.1)), "brightness 0.9-1.1"),
+    "add_brightness": (ops.AddBrightness(amount=0.4), "add ±0.4"),
     "contrast": (ops.Contrast(factor=(2, 2)), "contrast 2"),
     "saturation": (ops.Saturation(factor=(0, 2)), "saturation 0-2"),
     "hue": (ops.Hue(turns=(-0.1, 0.1)), "hue ±0.1"),
@@ -56,6 +57,11 @@ def test_words_follow_the_numbers():
     assert "jitter 0.4 0.4 0.4 0.1 at 0.8" in describe(named_policy("simclr", 0.5))
 
 
+def test_a_list_that_is_drawn_as_one_says_what_is_in_it():
+    text = "flip, (add ±0.4, jitter 0 0.4 0.2 0.1) at 0.8, gray at 0.2"
+    assert text in describe(POLICIES["byol_code"])
+
+
 def test_kinds_are_told_apart():
     assert letters(POLICIES["supcon"]) == [""]
     assert letters(POLICIES["byol"]) == ["A", "B"]
@@ -95,6 +101,6 @@ def test_a_choice_that_may_be_nothing_says_so():
 def test_every_policy_has_a_source_and_words_that_can_be_drawn():
     found = described_policies()
     assert [policy.name for policy in found] == list(POLICIES) == list(SOURCES)
-    assert len(found) == 19
+    assert len(found) == 20
     for policy in found:
         assert all(" " <= sign <= "~" or sign in "±°" for sign in policy.summary), policy

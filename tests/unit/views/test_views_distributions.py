@@ -13,6 +13,7 @@ from scipy import stats
 from views_pictures import EACH, boxes_of, params_of, policy
 
 from nearfar.views.operations import (
+    AddBrightness,
     Blur,
     Brightness,
     Contrast,
@@ -155,12 +156,16 @@ def test_a_crop_that_does_not_happen_leaves_the_centered_square():
 
 
 def first(params: ViewParams) -> np.ndarray:
-    """(B, 12): what the first stage of the first view holds."""
-    return params.amount[0, :, 0].astype(np.float64)
+    """(B, 12): what the first stage of the first view holds, but for what is added."""
+    return params.amount[0, :, 0, :12].astype(np.float64)
 
 
 def shear_of(params: ViewParams) -> np.ndarray:
     return params.warp[0, :, 0, 1].astype(np.float64)
+
+
+def added(params: ViewParams) -> np.ndarray:
+    return params.amount[0, :, 0, 12].astype(np.float64)
 
 
 def red(params: ViewParams) -> np.ndarray:
@@ -206,6 +211,7 @@ UNIFORM: dict[str, tuple[Operation, Callable[[ViewParams], np.ndarray], float, f
     ),
     "scale": (Scale(factor=(0.5, 2)), lambda r: 1 / r.warp[0, :, 0, 0], 0.5, 2),
     "brightness": (Brightness(factor=(0.3, 1.7)), red, 0.3, 1.7),
+    "add_brightness": (AddBrightness(amount=0.4), added, -102, 102),
     "contrast": (Contrast(factor=(0.3, 1.7)), red, 0.3, 1.7),
     "saturation": (Saturation(factor=(0.3, 1.7)), saturation_of, 0.3, 1.7),
     "hue": (Hue(turns=(-0.2, 0.3)), turn_of, -0.2, 0.3),

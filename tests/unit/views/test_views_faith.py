@@ -33,6 +33,7 @@ from nearfar.views import operations
 from nearfar.views.kernels import draw as drawing
 from nearfar.views.making import ViewPlan
 from nearfar.views.operations import (
+    AddBrightness,
     Autocontrast,
     Blur,
     Brightness,
@@ -57,7 +58,7 @@ from nearfar.views.operations import (
     SolarizeAdd,
     Translate,
 )
-from nearfar.views.params import GRAY
+from nearfar.views.params import GRAY, ViewParams
 
 SIDE = 32
 BILINEAR = InterpolationMode.BILINEAR
@@ -418,6 +419,67 @@ def test_colors_are_clipped_once_after_the_last_of_neighbors():
     )
     assert float(bright.max()) == pytest.approx(255)
     assert float(bright.min()) == 0
+
+
+def yiq_turn(turn: float) -> Tensor:
+    yiq = torch.tensor(
+        [[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]]
+    ).double()
+    cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
+    return yiq.inverse() @ torch.tensor([[1, 0, 0], [0, cos, sin], [0, -sin, cos]]).double() @ yiq
+
+
+def added_to(params: ViewParams, stage: int = 0) -> Tensor:
+    """What was drawn, in gray levels, for each sample of the first view."""
+    return torch.from_numpy(params.amount[0, :, stage, 12]).double()[:, None, None, None]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_brightness_that_is_added_is_a_sum_clipped(backend):
+    x = pictures(8, SIDE)
+    wanted = policy(AddBrightness(amount=0.5))
+    plan = ViewPlan(wanted, 1, SIDE, **RAW)
+    ours = 255 * views_of(store(x), plan, backend=backend)[0]
+    amounts = added_to(params_of(wanted, 8, size=SIDE, true=(SIDE, SIDE)))
+    assert len(amounts.unique()) == 8
+    assert (ours - (x.double() + amounts).clamp(0, 255)).abs().max() < 1e-3
+    assert {float((ours == end).float().mean()) > 0.02 for end in (0, 255)} == {True}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_brightness_that_is_added_composes_with_all_color_in_every_order(backend):
+    """Against each step in turn in float64, nothing clipped between; one stage whatever the
+    order.
+    """
+    x = mild(110, 140)
+    weights = torch.tensor(GRAY, dtype=torch.float64)[:, None, None]
+
+    def gray(y: Tensor) -> Tensor:
+        return (weights * y).sum(1, keepdim=True)
+
+    def contrast(y: Tensor) -> Tensor:
+        mean = gray(y).mean((2, 3), keepdim=True)
+        return 0.7 * y + 0.3 * mean
+
+    steps: list[tuple[Operation, Callable[[Tensor, Tensor], Tensor]]] = [
+        (fixed("brightness", 1.3), lambda y, _: 1.3 * y),
+        (AddBrightness(amount=0.1), lambda y, a: y + a),
+        (fixed("contrast", 0.7), lambda y, _: contrast(y)),
+        (fixed("saturation", 1.4), lambda y, _: 1.4 * y - 0.4 * gray(y)),
+        (Hue(turns=(0.1, 0.1)), lambda y, _: torch.einsum("ij,njhw->nihw", yiq_turn(0.1), y)),
+    ]
+    alone = params_of(policy(AddBrightness(amount=0.1)), 4, size=16, true=(16, 16))
+    amounts = added_to(alone)
+    orders = list(itertools.permutations(steps))
+    assert len(orders) == 120
+    for order in orders:
+        y = x.double()
+        for _, step in order:
+            y = step(y, amounts)
+        ours = shown(x, *(operation for operation, _ in order), backend=backend)
+        assert (ours - y).abs().max() < 0.01, [operation.op for operation, _ in order]
+    twice = params_of(policy(*(operation for operation, _ in steps * 2)), 4, size=16)
+    assert (twice.stage[0] == 1).sum() == 4
 
 
 def test_gray_after_contrast_has_the_mean_of_that_moment():

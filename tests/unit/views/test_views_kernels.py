@@ -25,6 +25,7 @@ from nearfar.views.kernels import SHRINK, levels, render
 from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.making import ViewPlan, draw_params
 from nearfar.views.operations import (
+    AddBrightness,
     Autocontrast,
     Blur,
     Brightness,
@@ -203,7 +204,8 @@ def test_each_view_is_warped_and_colored_by_its_own_numbers():
     warp = random.normal(0, 0.7, (2, 3, 2, 3)).astype(np.float32)
     stage = np.ones((2, 3, 1), np.uint8)
     amount = np.zeros((2, 3, 1, WIDTH), np.float32)
-    amount[..., 0, :] = random.uniform(0, 0.3, (2, 3, 12))
+    amount[..., 0, :12] = random.uniform(0, 0.3, (2, 3, 12))
+    amount[..., 0, 12] = random.uniform(-40, 40, (2, 3))
     outside = np.array([-1, 90], np.float32)
     for backend in ("cpu", "reference"):
         whole = render(
@@ -259,6 +261,7 @@ def test_color_without_end_stays_finite():
     """
     for each in (
         Brightness(factor=(16, 16)),
+        AddBrightness(amount=1),
         Contrast(factor=(16, 16)),
         Saturation(factor=(16, 16)),
         Jitter(brightness=4, contrast=4, saturation=4, hue=0.5),

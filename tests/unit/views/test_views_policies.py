@@ -23,7 +23,16 @@ from views_pictures import (
 
 from nearfar.views.kinds import Kind, Policy, Tiles
 from nearfar.views.making import ViewPlan
-from nearfar.views.operations import OPERATIONS, Blur, Crop, Flip, Jitter, OneOf, Solarize
+from nearfar.views.operations import (
+    OPERATIONS,
+    AddBrightness,
+    Blur,
+    Crop,
+    Flip,
+    Jitter,
+    OneOf,
+    Solarize,
+)
 from nearfar.views.policies import POLICIES, default_policy, named_policy
 from nearfar.views.reading import read_policy
 
@@ -68,6 +77,8 @@ def both(x: float) -> tuple[float, float]:
 STRONG = jitter(0.8, 0.8, 0.8, 0.2)
 SIMCLR = (crop(0.08), FLIP, STRONG, GRAY, blur(0.5, 0.1))
 BYOL = (crop(0.08), FLIP, jitter(0.4, 0.4, 0.2, 0.1), GRAY)
+TOGETHER = (at("add_brightness", amount=0.4), jitter(0.0, 0.4, 0.2, 0.1, p=1.0))
+BYOL_CODE = (crop(0.08), FLIP, at("one_of", 0.8, among=(TOGETHER,), times=1), GRAY)
 SWAV = (FLIP, STRONG, GRAY, blur(0.5))
 
 
@@ -157,6 +168,10 @@ WANTED: dict[str, list[dict[str, Any]]] = {
     "byol": [
         kind(*BYOL, blur(1.0, 0.1)),
         kind(*BYOL, blur(0.1, 0.1), at("solarize", 0.2, threshold=both(128.0))),
+    ],
+    "byol_code": [
+        kind(*BYOL_CODE, blur(1.0, 0.1)),
+        kind(*BYOL_CODE, blur(0.1, 0.1), at("solarize", 0.2, threshold=both(128.0))),
     ],
     "byol_cifar": [kind(*BYOL), kind(*BYOL, at("solarize", 0.2, threshold=both(128.0)))],
     "dino": [
@@ -327,6 +342,13 @@ def test_strength_multiplies_the_amplitudes_of_every_jitter_and_nothing_else():
     )
     assert named_policy("supcon", 1) == POLICIES["supcon"]
     assert [k.count for k in named_policy("swav", 2).kinds] == [None, 6]
+
+
+def test_brightness_that_is_added_is_stronger_up_to_all_there_is():
+    code = named_policy("byol_code", 2).kinds[0].operations[2]
+    assert code.among[0][0] == AddBrightness(amount=0.8)
+    assert named_policy("byol_code", 4).kinds[0].operations[2].among[0][0].amount == 1
+    assert named_policy("byol_code", 0).kinds[0].operations[2].among[0][0].amount == 0
 
 
 def test_hue_stops_at_a_half_turn_and_the_others_nowhere():
@@ -517,6 +539,9 @@ def test_the_tiles_of_a_view_share_its_crop_and_color_and_other_views_do_not():
         ("noise", "sigma", (0, 1.1)),
         ("saturation", "factor", (-0.1, 1)),
         ("contrast", "factor", (0, 17)),
+        ("add_brightness", "amount", -0.1),
+        ("add_brightness", "amount", 1.1),
+        ("add_brightness", "amount", (0.1, 0.2)),
         ("flip", "probability", "0.5"),
         ("flip", "probability", True),
         ("rotate", "either_sign", 1),
@@ -536,7 +561,7 @@ def test_every_operation_has_its_example_here():
     assert {each.op for each in EACH.values()} | {"one_of"} == {
         cls.model_fields["op"].default for cls in OPERATIONS
     }
-    assert len(OPERATIONS) == 24
+    assert len(OPERATIONS) == 25
 
 
 def test_policies_are_read_without_torch():

@@ -256,7 +256,15 @@ def test_a_new_operation_at_the_end_shifts_no_other(name):
         params_of(policy(*BASE, EACH[name]), 200, count=2),
     )
     depth = plain.stage.shape[2]
-    color = name in ("brightness", "contrast", "saturation", "hue", "jitter", "gray")
+    color = name in (
+        "brightness",
+        "add_brightness",
+        "contrast",
+        "saturation",
+        "hue",
+        "jitter",
+        "gray",
+    )
     for v, b in itertools.product(range(2), range(200)):
         used = int((plain.stage[v, b] > 0).sum())
         # one matrix with the last

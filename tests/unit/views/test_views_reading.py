@@ -11,9 +11,9 @@ from nearfar.views.reading import read_policy
 
 FLIP = {"op": "flip"}
 ALL_OPS = (
-    "autocontrast, blur, brightness, contrast, crop, cutout, equalize, erase, flip, gray, hue,"
-    " invert, jitter, noise, one_of, posterize, rotate, saturation, scale, sharpness, shear,"
-    " solarize, solarize_add, translate"
+    "add_brightness, autocontrast, blur, brightness, contrast, crop, cutout, equalize, erase, flip,"
+    " gray, hue, invert, jitter, noise, one_of, posterize, rotate, saturation, scale, sharpness,"
+    " shear, solarize, solarize_add, translate"
 )
 
 

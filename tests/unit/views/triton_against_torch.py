@@ -61,8 +61,9 @@ def known_view(image, half, warp, color, *, size: int, level: int, outside: floa
             .sum(0)
             .mean()
         )
-        mixed = torch.einsum("ij,jyx->iyx", color[:, :3].double(), view)
-        view = (mixed + color[:, 3:, None].double() * mean).clamp(0, 255)
+        matrix, added = color[:12].view(3, 4).double(), color[12].double()
+        mixed = torch.einsum("ij,jyx->iyx", matrix[:, :3], view)
+        view = (mixed + matrix[:, 3:, None] * mean + added).clamp(0, 255)
     return view
 
 
@@ -86,6 +87,9 @@ def check(
         if colored
         else None
     )
+    if color is not None:
+        added = 60 * torch.randn(views, batch, 1, generator=source)
+        color = torch.cat([color.flatten(2), added], dim=-1)
     level = known_levels(warp, side, size)
     LEVELS_SEEN.update(level.flatten().tolist())
     fixed = {"size": size, "outside": outside, "deepest": max(1, int(level.max())), **NORMALIZED}

@@ -48,7 +48,7 @@ if __name__ == "__main__":
         built = compiled(
             capability, "*u8", colored=colored, EDGE=edge, CHANNELS_LAST=channels_last, SIZE=size
         )
-        matrices = 6 + 12 * colored
+        matrices = 6 + 13 * colored
         # four taps of three channels
         samplings = (built.asm["ttir"].count("tt.load") - matrices) / 12
         assert samplings == (2 if colored and size == 224 else 1), (size, colored, samplings)

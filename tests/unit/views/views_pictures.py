@@ -10,6 +10,7 @@ from nearfar.core.types import StoredImages
 from nearfar.views.kinds import Kind, Policy
 from nearfar.views.making import ViewPlan, draw_params, make_views
 from nearfar.views.operations import (
+    AddBrightness,
     Autocontrast,
     Blur,
     Brightness,
@@ -53,6 +54,7 @@ EACH: dict[str, Operation] = {
     "translate y": Translate(axis="y", fraction=(-0.5, 0.5)),
     "scale": Scale(factor=(0.4, 2.5)),
     "brightness": Brightness(factor=(0.2, 1.8)),
+    "add_brightness": AddBrightness(amount=0.5),
     "contrast": Contrast(factor=(0.2, 1.8)),
     "saturation": Saturation(factor=(0.2, 1.8)),
     "hue": Hue(turns=(-0.5, 0.5)),

@@ -157,8 +157,7 @@ def _by_triton(
     )
     color = None
     if (first == COLOR).any():
-        matrices = params.amount[:, :, 0].reshape(*first.shape, 3, 4)
-        matrices = np.where((first == COLOR)[..., None, None], matrices, UNCHANGED)
+        matrices = np.where((first == COLOR)[..., None], params.amount[:, :, 0], UNCHANGED)
         color = torch.from_numpy(matrices).to(device)
     scale, shift = ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)) if more else _scale_and_shift(mean, std)
     warp, parts = torch.from_numpy(params.warp).to(device), []

@@ -167,16 +167,16 @@ def _resample(source, side, size, warp, outside, xs, ys, row, texels, corner, pl
 
 @_part
 def _color(planes, m):
-    """(r, g, b, mean gray) times a 3×4 matrix, clipped."""
+    """(r, g, b, mean gray) times a 3×4 matrix, with a number added, clipped."""
     r, g, b = planes[0].ravel(), planes[1].ravel(), planes[2].ravel()
     mean = _ZERO
     if m[3] != 0 or m[7] != 0 or m[11] != 0:
         for k in range(len(r)):
             mean += _GRAY_R * r[k] + _GRAY_G * g[k] + _GRAY_B * b[k]
         mean /= np.float32(len(r))
-    m0, m1, m2, p0 = m[0], m[1], m[2], m[3] * mean
-    m4, m5, m6, p1 = m[4], m[5], m[6], m[7] * mean
-    m8, m9, m10, p2 = m[8], m[9], m[10], m[11] * mean
+    m0, m1, m2, p0 = m[0], m[1], m[2], m[3] * mean + m[12]
+    m4, m5, m6, p1 = m[4], m[5], m[6], m[7] * mean + m[12]
+    m8, m9, m10, p2 = m[8], m[9], m[10], m[11] * mean + m[12]
     for k in range(len(r)):
         x, y, z = r[k], g[k], b[k]
         r[k] = _clip(m0 * x + m1 * y + m2 * z + p0)

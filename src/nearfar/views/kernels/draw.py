@@ -11,17 +11,19 @@ stretched to a square, as everywhere. Without a crop the view is the largest cen
 operations act on that square.
 
 **Color.** Neighboring operations on color are one 3×4 matrix of (r, g, b, m), m being the view's
-mean gray:
+mean gray, and one number that is added to each channel:
 brightness b    x ↦ b·x
+added a         x ↦ x + a
 contrast c      x ↦ c·x + (1 - c)·m', where m' is the mean gray at that moment
 saturation s    x ↦ s·x + (1 - s)·gray(x)
 hue h           a turn by h about the gray axis in YIQ: linear, keeps gray(x). On purpose not
                 torchvision's walk
                 around the HSV hexagon, which is not linear and changes the gray value of a color
 gray(x) = .299 r + .587 g + .114 b is the Y of YIQ, so contrast, saturation and hue leave the mean
-gray as it is and brightness multiplies it. Hence the four commute: the random order of ColorJitter
-has nothing to act on. In torchvision it acts only through the clipping to [0, 1] after each
-operation; here a view is clipped once.
+gray as it is and brightness multiplies it. Hence those four commute: the random order of
+ColorJitter has nothing to act on. In torchvision it acts only through the clipping to [0, 1] after
+each operation; here a view is clipped once. What was added is gray: contrast, saturation and hue
+leave it as it is, and a later brightness multiplies it.
 """
 
 import math
@@ -44,6 +46,7 @@ from nearfar.views.params import (
     SOLARIZE_ADD,
 )
 from nearfar.views.program import (
+    ADD_BRIGHTNESS,
     BRIGHTNESS,
     CONTRAST,
     CROP,
@@ -173,7 +176,10 @@ def _move(code, key, argument, local):
 
 @_part
 def _recolor(matrix, amount, brightness, contrast, saturation, turn):
-    """amount ← the four operations after amount, in any order; `matrix` is scratch, 3×3."""
+    """amount ← the four operations after amount, in any order; `matrix` is scratch, 3×3.
+
+    The number that was added before is gray: contrast keeps it, with the mean gray that it moved.
+    """
     cos, sin = math.cos(turn) * saturation, math.sin(turn) * saturation
     gain = brightness * contrast
     # times m: grays stay gray under what came before
@@ -189,6 +195,7 @@ def _recolor(matrix, amount, brightness, contrast, saturation, turn):
                 matrix[i, 0] * r + matrix[i, 1] * g + matrix[i, 2] * b + (pivot if j == 3 else 0.0)
             )
             amount[4 * i + j] = min(max(mixed, -_FAR), _FAR)
+    amount[12] = min(max(brightness * amount[12], -_FAR), _FAR)
 
 
 @_part
@@ -298,9 +305,13 @@ def _walk(
                 amount[used, :] = 0.0
                 amount[used, 0] = amount[used, 5] = amount[used, 10] = 1.0
                 used += 1
+            a = argument[row]
+            if code[row] == ADD_BRIGHTNESS:
+                added = amount[used - 1, 12] + _between(of, 1, -a[0], a[0])
+                amount[used - 1, 12] = min(max(added, -_FAR), _FAR)
+                continue
             brightness = contrast = saturation = 1.0
             turn = 0.0
-            a = argument[row]
             if code[row] == JITTER:
                 brightness = _between(of, 1, max(0.0, 1 - a[0]), 1 + a[0])
                 contrast = _between(of, 2, max(0.0, 1 - a[1]), 1 + a[1])
@@ -352,7 +363,7 @@ def draw(
     sample.
 
     `times` is how often a sample was drawn before in the epoch. `warp` (V·T, B, 2, 3), `stage`
-    (V·T, B, L) and `amount` (V·T, B, L, 12) are zero at first; T tiles of a view stand one after
+    (V·T, B, L) and `amount` (V·T, B, L, 13) are zero at first; T tiles of a view stand one after
     another.
     """
     batch = len(index)

@@ -24,7 +24,7 @@ from nearfar.views.kernels.blur import blur
 from nearfar.views.params import ViewParams
 
 Pixels = Float[Tensor, "rows 3 size size"]
-Amounts = Float[Tensor, "rows 12"]
+Amounts = Float[Tensor, "rows 13"]
 _GOLDEN = 0x9E3779B9
 
 
@@ -113,8 +113,8 @@ def _color(pixels: Pixels, amounts: Amounts) -> Pixels:
     gray = sum(weight * pixels[:, c] for c, weight in enumerate(kind.GRAY))
     assert isinstance(gray, Tensor)
     mean = gray.mean(2).mean(1)[:, None, None, None].expand_as(pixels[:, :1])
-    of = amounts.view(-1, 3, 4, 1, 1)
-    mixed = (of * torch.cat([pixels, mean], 1)[:, None]).sum(2)
+    of = amounts[:, :12].view(-1, 3, 4, 1, 1)
+    mixed = (of * torch.cat([pixels, mean], 1)[:, None]).sum(2) + amounts[:, 12, None, None, None]
     return mixed.clamp(0, 255)
 
 

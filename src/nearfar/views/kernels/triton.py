@@ -49,7 +49,7 @@ def warp_color(
     images: UInt8[Tensor, "batch side side 3"],
     half: UInt8[Tensor, "batch half half 3"],
     warp: Float[Tensor, "view batch 2 3"],
-    color: Float[Tensor, "view batch 3 4"] | None,
+    color: Float[Tensor, "view batch 13"] | None,
     *,
     size: int,
     scale: tuple[float, float, float],
@@ -62,8 +62,9 @@ def warp_color(
 
     `warp` takes a point of the view to a point of the stored square, both in [-1, 1] from edge to
     edge. Outside the image stands the gray `outside` (`params.WITHIN`); where it is below 0, edge
-    values go on. `color` is what (r, g, b, mean gray of the view) is multiplied by, before
-    clipping. Views lie contiguous, or with `channels_last` as the channels-last (V·B, 3, S, S).
+    values go on. `color` is a 3×4 matrix, which (r, g, b, mean gray of the view) is multiplied by,
+    and a number that is added to each channel, before clipping. Views lie contiguous, or with
+    `channels_last` as the channels-last (V·B, 3, S, S).
 
     `deepest` is the deepest level that a warp needs (see `reference.levels`). It is the caller's to
     know, who made the warps on the CPU: here it would have to be fetched from the device. Warps
@@ -189,13 +190,14 @@ def _sampled(
 
 
 @triton.jit
-def _mixed(color, r, g, b, mean):
-    """One row of the color matrix, clipped."""
+def _mixed(color, r, g, b, mean, added):
+    """One row of the color matrix, with what is added, clipped."""
     mixed = (
         tl.load(color) * r
         + tl.load(color + 1) * g
         + tl.load(color + 2) * b
         + tl.load(color + 3) * mean
+        + added
     )
     return tl.minimum(tl.maximum(mixed, 0.0), 255.0)
 
@@ -265,10 +267,11 @@ def _warp_color_kernel(
         pixels = start + tl.arange(0, BLOCK)
         r, g, b = _sampled(source, side, pixels, x_x, x_y, x_1, y_x, y_y, y_1, outside, EDGE, SIZE)
         if color is not None:
-            matrix = color + view * 12
-            mixed_r = _mixed(matrix, r, g, b, mean)
-            mixed_g = _mixed(matrix + 4, r, g, b, mean)
-            b = _mixed(matrix + 8, r, g, b, mean)
+            matrix = color + view * 13
+            added = tl.load(matrix + 12)
+            mixed_r = _mixed(matrix, r, g, b, mean, added)
+            mixed_g = _mixed(matrix + 4, r, g, b, mean, added)
+            b = _mixed(matrix + 8, r, g, b, mean, added)
             r = mixed_r
             g = mixed_g
         there = pixels < SIZE * SIZE
