@@ -141,8 +141,9 @@ def choose_classifier(
     stage: ClassifierConfig, facts: DataFacts, batch: int, steps: int | None
 ) -> ClassifierSetup | None:
     """What the filled section decides; None where no stage is wanted."""
-    if stage.kind is None or stage.epochs is None or stage.lr is None or stage.policy is None:
+    if stage.kind is None:
         return None
+    filled: dict[str, Any] = stage.model_dump()
     of_features = stage.policy == AS_EVALUATED
     batch = min(batch, facts.n_train)
     # as for pretraining, what one optimizer or decay alone reads; here always the default
@@ -150,23 +151,23 @@ def choose_classifier(
     return ClassifierSetup(
         kind=stage.kind,
         encoder_lr=stage.encoder_lr,
-        epochs=stage.epochs,
-        policy=None if of_features else read_policy(stage.policy),
-        policy_name=stage.policy,
+        epochs=filled["epochs"],
+        policy=None if of_features else read_policy(filled["policy"]),
+        policy_name=filled["policy"],
         standardize=stage.standardize,
         init=stage.init,
         optimizer=OptimizerSetup(
             name=stage.optimizer,
-            lr=stage.lr,
+            lr=filled["lr"],
             lr_origin=None,
-            weight_decay=stage.weight_decay or 0.0,
+            weight_decay=filled["weight_decay"],
             momentum=stage.momentum,
             decay_norms_and_biases=stage.optimizer != "lars",
             own=OWN_KEYS.get(("optimizer", "name", stage.optimizer), {}),
         ),
-        pace=Pace(stage.lr, 0.0, schedule, None, lr_key="classifier.lr"),
-        hidden_dim=stage.hidden_dim,
-        dropout=stage.dropout or 0.0,
+        pace=Pace(filled["lr"], 0.0, schedule, None, lr_key="classifier.lr"),
+        hidden_dim=filled["hidden_dim"] if stage.kind == "mlp" else None,
+        dropout=filled["dropout"] if stage.kind == "mlp" else 0.0,
         images=facts.n_train,
         batch_size=batch,
         steps_per_epoch=steps_for(steps, facts.n_train, batch),

@@ -182,7 +182,7 @@ def _model(
             chosen.kind,
             encoder.width,
             facts.n_classes,
-            hidden_dim=chosen.hidden_dim or 1,  # an mlp's is set; a linear one has none
+            hidden_dim=chosen.hidden_dim,
             dropout=chosen.dropout,
         )
     return ClassifierStage(

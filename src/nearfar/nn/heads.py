@@ -105,10 +105,13 @@ def out_width(head: Head, in_dim: int) -> int:
 
 
 def classifier_head(
-    form: ClassifierForm, in_dim: int, n_classes: int, *, hidden_dim: int, dropout: float
+    form: ClassifierForm, in_dim: int, n_classes: int, *, hidden_dim: int | None, dropout: float
 ) -> Head:
-    """Scores of the classes: a linear layer, or dropout - Linear - ReLU - dropout - Linear."""
+    """Scores of the classes: a linear layer, or dropout - Linear - ReLU - dropout - Linear, whose
+    width inside is `hidden_dim` (None: the input's).
+    """
     if form == "linear":
         return Head(nn.Linear(in_dim, n_classes))
-    first, last = nn.Linear(in_dim, hidden_dim), nn.Linear(hidden_dim, n_classes)
+    inside = in_dim if hidden_dim is None else hidden_dim
+    first, last = nn.Linear(in_dim, inside), nn.Linear(inside, n_classes)
     return Head(nn.Dropout(dropout), first, nn.ReLU(inplace=True), nn.Dropout(dropout), last)

@@ -25,7 +25,12 @@ from nearfar.config.loading import (
 from nearfar.config.models import SECTIONS, MethodConfig, RunConfig
 from nearfar.config.problems import nearest
 from nearfar.config.renamed import KEYS
+from nearfar.config.section import Section
 from nearfar.core.errors import ConfigError, UserError
+
+
+class FewConfig(Section):
+    labels_per_class: int = Field(10, ge=1)
 
 
 class NearConfig(MethodConfig):
@@ -60,6 +65,7 @@ KNOWN = Known(
     policy_problems=policy_problems,
     encoders=lambda: ["conv4", "resnet18", "resnet50", "vit_tiny_patch16_224"],
     evaluators=lambda: ["linear", "knn", "few_label"],
+    evaluator_config=lambda name: FewConfig if name == "few_label" else Section,
 )
 SMALLEST: Sections = {"data": {"source": "digits"}, "method": {"name": "simclr"}}
 
@@ -219,6 +225,18 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
                 "schedule.milestones: want a list of numbers, such as"
                 " --set schedule.milestones=[0.6,0.75,0.9], got []"
             ),
+        ),
+        (
+            "evaluate.settings={few_label={labels_per_class=0}}",
+            "evaluate.settings.few_label.labels_per_class: want at least 1, got 0",
+        ),
+        (
+            "evaluate.settings={few_label={labels=5}}",
+            'evaluate.settings.few_label.labels: unknown key (did you mean "labels_per_class"?)',
+        ),
+        (
+            "evaluate.settings={few_labels={}}",
+            'evaluate.settings: no evaluator "few_labels" (did you mean "few_label"?)',
         ),
         ("method.name=['a']", "method.name: want one of simclr, supcon, cross_entropy, got ['a']"),
         ("method.name=3", "method.name: want one of simclr, supcon, cross_entropy, got 3"),

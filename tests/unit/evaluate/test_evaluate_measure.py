@@ -71,6 +71,20 @@ def test_the_order_is_the_table_s_whatever_is_asked_first() -> None:
     assert judged_by([]) == "linear_probe.top1"
 
 
+def test_an_evaluator_is_given_its_own_settings_and_its_number_is_shown_by_name() -> None:
+    found = measure(context(), PROBES, {"few_label": {"labels_per_class": 3}})
+    assert [m.name for m in found.measurements if "few_label" in m.name] == [
+        "few_label_probe.top1@3"
+    ]
+    assert found.shown == [
+        "linear_probe.top1",
+        "knn.top1",
+        "few_label_probe.top1@3",
+        "retrieval.recall@1",
+    ]
+    assert measure(context(), PROBES).shown.count("few_label_probe.top1@10") == 1
+
+
 def test_what_training_left_behind_is_measured_whatever_is_asked() -> None:
     images = ImageSamples(stored_images(), VIEW, torch.device("cpu"))
     head = nn.Linear(5, 3)

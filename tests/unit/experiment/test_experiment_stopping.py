@@ -139,6 +139,19 @@ def test_what_a_user_can_mend_before_anything_has_begun_leaves_nothing_new(tmp_p
     assert not (tmp_path / "run" / names.RESULTS).exists()
 
 
+def test_a_user_s_fault_after_training_leaves_what_any_other_stop_leaves(tmp_path, monkeypatch):
+    def refuse(*_args):
+        raise UserError("an evaluator of your own cannot go on")
+
+    monkeypatch.setattr(run_module, "evaluate_run", refuse)
+    out = tmp_path / "run"
+    with pytest.raises(UserError, match="cannot go on"):
+        nearfar.train("digits", method="supcon", epochs=1, out=out, quiet=True, **ASKED)
+    assert not RunFolder(out).read_results().complete
+    assert "cannot go on" in RunFolder(out).read_stopped().text
+    assert (out / names.ENCODER).exists()
+
+
 @pytest.mark.parametrize(
     ("error", "memory"),
     [
