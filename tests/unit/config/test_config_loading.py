@@ -30,7 +30,7 @@ from nearfar.core.errors import ConfigError, UserError
 
 
 class FewConfig(Section):
-    labels_per_class: int = Field(10, ge=1)
+    labels_per_class: int = Field(10, ge=1, description="of each class")
 
 
 class NearConfig(MethodConfig):

@@ -22,7 +22,7 @@ ABSENT = {
     "train.micro_batch_size",
     "train.steps_per_epoch",
     "train.gradient_clip",
-    "evaluate.probes",
+    "evaluate.settings",
     "classifier.kind",
     "classifier.epochs",
     "classifier.policy",
