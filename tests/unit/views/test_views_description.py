@@ -101,6 +101,6 @@ def test_a_choice_that_may_be_nothing_says_so():
 def test_every_policy_has_a_source_and_words_that_can_be_drawn():
     found = described_policies()
     assert [policy.name for policy in found] == list(POLICIES) == list(SOURCES)
-    assert len(found) == 20
+    assert len(found) == 21
     for policy in found:
         assert all(" " <= sign <= "~" or sign in "±°" for sign in policy.summary), policy
