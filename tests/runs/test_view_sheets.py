@@ -176,7 +176,7 @@ def test_every_command_that_makes_views_has_their_kernels_ready_first(
 def test_methods_lists_the_policies_last_and_not_among_the_methods(nearfar_command):
     out = nearfar_command("methods").out
     listed = out.partition("View policies")[2]
-    assert listed.count("\n    ") == len(POLICIES) == 19
+    assert listed.count("\n    ") == len(POLICIES) == 21
     assert "simclr: crop 0.08-1, flip, jitter 0.8 0.8 0.8 0.2 at 0.8, gray at 0.2" in listed
     only = nearfar_command("methods", "--search", "rand_aug").out
     assert "stacked_rand_augment: " in only
