@@ -135,14 +135,10 @@ class Brightness(_Operation):
 
 
 class AddBrightness(_Operation):
-    """One number is added to all values: brightness as TensorFlow's `adjust_brightness` and BYOL's
-    code mean it.
-    """
+    """One number is added to all values, as brightness is in TensorFlow and in BYOL's code."""
 
     op: Literal["add_brightness"] = "add_brightness"
-    amount: Probability = Field(
-        description="largest number added or taken away, for values in [0, 1]; drawn from [-a, a]"
-    )
+    amount: Probability = Field(description="largest number, for values in [0, 1]; of either sign")
 
 
 class Contrast(_Operation):
@@ -255,9 +251,7 @@ class Invert(_Operation):
 
 
 class Cutout(_Operation):
-    """A square is painted over. Its center may lie anywhere in the view; what lies outside is cut
-    off.
-    """
+    """A square is painted over; its center may lie anywhere in the view, what is outside is cut."""
 
     op: Literal["cutout"] = "cutout"
     side: tuple[Share, Share] = Field(
@@ -267,9 +261,7 @@ class Cutout(_Operation):
 
 
 class Erase(_Operation):
-    """A rectangle inside the view is painted over, as torchvision's RandomErasing: ten tries to
-    find one that fits, else none.
-    """
+    """A rectangle inside the view is painted over, as torchvision's RandomErasing (ten tries)."""
 
     op: Literal["erase"] = "erase"
     area: tuple[Share, Share] = Field(

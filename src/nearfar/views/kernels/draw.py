@@ -13,17 +13,15 @@ operations act on that square.
 **Color.** Neighboring operations on color are one 3×4 matrix of (r, g, b, m), m being the view's
 mean gray, and one number that is added to each channel:
 brightness b    x ↦ b·x
-added a         x ↦ x + a
+added a         x ↦ x + a, which is gray: of the others brightness alone changes it
 contrast c      x ↦ c·x + (1 - c)·m', where m' is the mean gray at that moment
 saturation s    x ↦ s·x + (1 - s)·gray(x)
 hue h           a turn by h about the gray axis in YIQ: linear, keeps gray(x). On purpose not
-                torchvision's walk
-                around the HSV hexagon, which is not linear and changes the gray value of a color
+                torchvision's walk around the HSV hexagon, which changes a color's gray value
 gray(x) = .299 r + .587 g + .114 b is the Y of YIQ, so contrast, saturation and hue leave the mean
 gray as it is and brightness multiplies it. Hence those four commute: the random order of
 ColorJitter has nothing to act on. In torchvision it acts only through the clipping to [0, 1] after
-each operation; here a view is clipped once. What was added is gray: contrast, saturation and hue
-leave it as it is, and a later brightness multiplies it.
+each operation; here a view is clipped once.
 """
 
 import math
@@ -176,10 +174,7 @@ def _move(code, key, argument, local):
 
 @_part
 def _recolor(matrix, amount, brightness, contrast, saturation, turn):
-    """amount ← the four operations after amount, in any order; `matrix` is scratch, 3×3.
-
-    The number that was added before is gray: contrast keeps it, with the mean gray that it moved.
-    """
+    """amount ← the four operations after amount, in any order; `matrix` is scratch, 3×3."""
     cos, sin = math.cos(turn) * saturation, math.sin(turn) * saturation
     gain = brightness * contrast
     # times m: grays stay gray under what came before
@@ -307,8 +302,7 @@ def _walk(
                 used += 1
             a = argument[row]
             if code[row] == ADD_BRIGHTNESS:
-                added = amount[used - 1, 12] + _between(of, 1, -a[0], a[0])
-                amount[used - 1, 12] = min(max(added, -_FAR), _FAR)
+                amount[used - 1, 12] += _between(of, 1, -a[0], a[0])
                 continue
             brightness = contrast = saturation = 1.0
             turn = 0.0
