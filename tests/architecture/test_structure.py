@@ -55,6 +55,8 @@ LONGER = {
     "losses/tiled/triton.py": 400,
     # all operations as data, a class each
     "views/operations.py": 335,
+    # all policies as data, a few lines each
+    "views/policies.py": 340,
 }
 FORBIDDEN_NAMES = ("utils.py", "common.py", "helpers.py", "misc.py")
 
