@@ -5,13 +5,43 @@ Plain ASCII but for ± and °: these words are also drawn, by a font that has li
 """
 
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from nearfar.views import operations as ops
 from nearfar.views.kinds import Kind, Policy
 from nearfar.views.operations import OneOf, Operation
-from nearfar.views.policies import POLICIES, SOURCES
+from nearfar.views.policies import POLICIES
+
+# Where each stands; what nearfar does otherwise is said beside the policy.
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "simclr": "Chen et al. 2020, arXiv:2002.05709",
+        "simclr_cifar": "Chen et al. 2020, appendix B.9",
+        "moco_v1": "main_moco.py of facebookresearch/moco",
+        "moco_v2": "main_moco.py of facebookresearch/moco with --aug-plus",
+        "byol": "Grill et al. 2020, arXiv:2006.07733, table 6",
+        "dino": "main_dino.py of facebookresearch/dino, its command for ResNet-50",
+        "byol_code": "byol/utils of google-deepmind/deepmind-research",
+        "byol_cifar": "byol without blur, as solo-learn trains CIFAR",
+        "swav": "main_swav.py of facebookresearch/swav",
+        "swav_cifar": "nearfar's own, for small images: swav without multi-crop and without blur",
+        "supcon": "main_supcon.py of HobbitLong/SupContrast",
+        "sim_augment": "preprocessing.py of google-research/supcon",
+        "auto_augment": "v0 of tensorflow/tpu (Cubuk et al. 2018, arXiv:1805.09501)",
+        "rand_augment": (
+            "Cubuk et al. 2019, arXiv:1909.13719; this is rand_augment(2, 9), others are written so"
+        ),
+        "stacked_rand_augment": "Khosla et al. 2020, arXiv:2004.11362; level 10",
+        "relational": "Patacchiola and Storkey 2020, arXiv:2006.05849",
+        "cassava": "nearfar's own, for leaves",
+        "basic": "main_ce.py of HobbitLong/SupContrast",
+        "none": "nearfar's own: every view is the evaluation view",
+        "digits": "nearfar's own, for characters of a few pixels",
+        "patches": "Noroozi and Favaro 2016, arXiv:1603.09246",
+    }
+)
 
 _ASPECT = ops.Crop().aspect
 

@@ -3,9 +3,9 @@
 import pytest
 
 from nearfar.views import operations as ops
-from nearfar.views.description import describe, described_policies, letters
+from nearfar.views.description import SOURCES, describe, described_policies, letters
 from nearfar.views.kinds import Kind, Policy, Tiles
-from nearfar.views.policies import POLICIES, SOURCES, named_policy
+from nearfar.views.policies import POLICIES, named_policy
 
 EXAMPLES = {
     "crop": (ops.Crop(area=(0.2, 1)), "crop 0.2-1"),
