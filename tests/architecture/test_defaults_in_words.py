@@ -16,6 +16,7 @@ from nearfar.config.training import OWN_KEYS
 from nearfar.core.types import DataFacts
 from nearfar.evaluate import measured_by_default
 from nearfar.evaluate.few_label import DRAWS, FewLabelConfig
+from nearfar.experiment import given_weights
 from nearfar.experiment.choices import (
     CLASSIFIER_DROPOUT,
     CLASSIFIER_EPOCHS,
@@ -26,7 +27,6 @@ from nearfar.experiment.choices import (
     DEFAULT_SIZE_PX,
     DEFAULT_STEPS_AN_EPOCH,
     FINETUNED_RATE,
-    GIVEN_WEIGHTS_RATE,
     LARGEST_DEFAULT_BATCH,
     LONGEST_WARM_UP,
 )
@@ -55,7 +55,15 @@ IN_WORDS = [
     ("data.size", f"default: {DEFAULT_SIZE_PX},"),
     ("encoder.name", f"conv4 for views up to {CONV4_UP_TO_PX} px"),
     ("encoder.stem", f"small for views up to {SMALL_STEM_UP_TO_PX} px"),
-    ("optimizer.lr", f"times {GIVEN_WEIGHTS_RATE:g} if the encoder starts from weights"),
+    ("data.size", f"at most {given_weights.LARGEST_SIZE_ON_A_CPU} on a CPU"),
+    ("optimizer.name", f"{given_weights.OPTIMIZER} from given weights"),
+    ("optimizer.lr", f"from given weights: {given_weights.RATE:g}"),
+    ("optimizer.lr", f"another optimizer there: {given_weights.RATE_FACTOR:g} times"),
+    ("optimizer.weight_decay", f"{given_weights.WEIGHT_DECAY:g} with adamw from given weights"),
+    ("train.epochs", f"from given weights {given_weights.EPOCHS})"),
+    ("train.batch_size", f"from given weights up to {given_weights.LARGEST_BATCH},"),
+    ("train.batch_size", f"{given_weights.BATCH_OF['cross_entropy']} for cross_entropy and joint"),
+    ("train.gradient_clip", f"{given_weights.GRADIENT_CLIP:g} from given weights"),
     ("optimizer.trust_coefficient", own("optimizer", "name", "lars", "trust_coefficient")),
     ("optimizer.trust_ratio", own("optimizer", "name", "lars", "trust_ratio")),
     ("optimizer.trust_clip", own("optimizer", "name", "lars", "trust_clip")),
@@ -76,7 +84,10 @@ IN_WORDS = [
     ("classifier.weight_decay", f"(default: {CLASSIFIER_WEIGHT_DECAYS['adamw']:g} for adamw, 0"),
     ("classifier.decay", f"steps (times {own_value('steps', 'factor'):g} after 60, 75 and 90 %"),
     ("classifier.encoder_lr", f"(default: {FINETUNED_RATE:g} times classifier.lr"),
-    ("classifier.encoder_lr", f"; {FINETUNED_RATE * GIVEN_WEIGHTS_RATE:g} times if the encoder"),
+    (
+        "classifier.encoder_lr",
+        f"; {FINETUNED_RATE * given_weights.RATE_FACTOR:g} times if the encoder",
+    ),
     ("classifier.hidden_dim", f"(default: {CLASSIFIER_HIDDEN_DIM})"),
     ("classifier.dropout", f"(default: {CLASSIFIER_DROPOUT})"),
 ]

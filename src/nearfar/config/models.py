@@ -56,8 +56,9 @@ class DataConfig(Section):
         ge=4,
         le=4096,
         description=(
-            "side length of the square views, in pixels (default: 64, or the usual short side of"
-            " the images if that is smaller)"
+            "side length of the square views, in pixels (default: 64, from given weights the"
+            " network's own, at most 128 on a CPU; or the usual short side of the images if that"
+            " is smaller)"
         ),
     )
     eval_crop: float = Field(

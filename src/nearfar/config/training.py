@@ -18,7 +18,7 @@ class OptimizerConfig(Section):
         None,
         description=(
             "the optimizer: sgd (with Nesterov momentum), adamw, adam, lars or rmsprop (default:"
-            " the method's)"
+            " the method's; adamw from given weights)"
         ),
     )
     lr: float | None = Field(
@@ -27,11 +27,16 @@ class OptimizerConfig(Section):
         le=MAX_RATE,
         description=(
             "peak learning rate, used as typed and not scaled by batch size (default: the"
-            " method's, scaled by batch size; times 0.1 if the encoder starts from weights)"
+            " method's, scaled by batch size; from given weights: 0.001, and for another optimizer"
+            " there: 0.1 times the usual)"
         ),
     )
     weight_decay: float | None = Field(
-        None, ge=0, description="strength of weight decay (default: the method's)"
+        None,
+        ge=0,
+        description=(
+            "strength of weight decay (default: the method's; 0.01 with adamw from given weights)"
+        ),
     )
     momentum: float = Field(
         0.9, ge=0, lt=1, description="momentum of sgd, lars and rmsprop; beta1 of adam and adamw"
@@ -112,13 +117,18 @@ class ScheduleConfig(Section):
 
 
 class TrainConfig(Section):
-    epochs: int = Field(100, ge=1, description="number of passes over the training images")
+    epochs: int = Field(
+        100,
+        ge=1,
+        description="number of passes over the training images (from given weights 10)",
+    )
     batch_size: int | None = Field(
         None,
         ge=2,
         description=(
             "images per step, over all devices together (default: a power of two up to 256 that"
-            " leaves at least 8 steps per epoch)"
+            " leaves at least 8 steps per epoch; from given weights up to 64, and 32 for"
+            " cross_entropy and joint)"
         ),
     )
     micro_batch_size: int | None = Field(
@@ -148,7 +158,7 @@ class TrainConfig(Section):
         gt=0,
         description=(
             "largest norm of the whole gradient; a longer one is scaled down to it (unset: no"
-            " clipping)"
+            " clipping, 5 from given weights)"
         ),
     )
     seed: int = Field(

@@ -5,11 +5,14 @@ Each function takes what the user asked for, and chooses where that is nothing.
 
 from typing import Any
 
+import torch
+
 from nearfar.config.classifier import AS_EVALUATED, ClassifierConfig
 from nearfar.config.models import RunConfig, ViewsConfig
 from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.core.errors import DataError
 from nearfar.core.types import DataFacts
+from nearfar.experiment import given_weights
 from nearfar.experiment.refusals import refuse_batch
 from nearfar.experiment.setup import ClassifierSetup, OptimizerSetup, ViewSetup, steps_for
 from nearfar.methods.base import Method
@@ -25,7 +28,6 @@ DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
 # SimCLR's for ImageNet, SupCon's for its linear stage
 RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}
 USUAL_RATE = 1e-3
-GIVEN_WEIGHTS_RATE = 0.1  # of the rate, where the encoder starts from weights
 LONGEST_WARM_UP = 10.0  # epochs
 CLASSIFIER_EPOCHS = 30
 CLASSIFIER_RATES = {"adamw": 1e-2, "adam": 1e-2, "sgd": 0.1, "lars": 10.0, "rmsprop": 1e-2}
@@ -34,21 +36,33 @@ FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 CLASSIFIER_HIDDEN_DIM, CLASSIFIER_DROPOUT = 1000, 0.5  # of an mlp
 
 
-def choose_size(asked: int | None, side: int) -> int:
-    """Side of the views, px: 64, or the data's own where that is smaller."""
-    return asked or min(DEFAULT_SIZE_PX, side)
+def largest_defaults(config: RunConfig, device: torch.device) -> tuple[int, int]:
+    """Side of the views, px, and images a step: no default is larger."""
+    if config.encoder.given:
+        return (
+            given_weights.largest_size(config.encoder.name, device),
+            given_weights.largest_batch(config.method_name),
+        )
+    return DEFAULT_SIZE_PX, LARGEST_DEFAULT_BATCH
 
 
-def choose_batch(asked: int | None, images: int, *, chosen_for: int) -> int:
-    """The user's, or a power of two up to 256 that leaves at least 8 steps an epoch of `chosen_for`
-    images. DataError: too large, or fewer than two images.
+def choose_size(asked: int | None, side: int, largest: int = DEFAULT_SIZE_PX) -> int:
+    """Side of the views, px: `largest`, or the data's own where that is smaller."""
+    return asked or min(largest, side)
+
+
+def choose_batch(
+    asked: int | None, images: int, *, chosen_for: int, largest: int = LARGEST_DEFAULT_BATCH
+) -> int:
+    """The user's, or a power of two up to `largest` that leaves at least 8 steps an epoch of
+    `chosen_for` images. DataError: too large, or fewer than two images.
     """
     if asked is not None:
         refuse_batch(asked, images)
         return asked
     if chosen_for < 2:
         raise DataError(f"want at least 2 training images, got {chosen_for}")
-    largest = max(2, min(LARGEST_DEFAULT_BATCH, chosen_for // DEFAULT_STEPS_AN_EPOCH))
+    largest = max(2, min(largest, chosen_for // DEFAULT_STEPS_AN_EPOCH))
     return int(2 ** (largest.bit_length() - 1))
 
 
@@ -76,13 +90,15 @@ def choose_views(
 
 def choose_optimizer(config: RunConfig, method: type[Method], batch: int) -> OptimizerSetup:
     """The user's, else the method's; for LARS no decay on norms and biases, as its recipes have it.
-    On given weights a tenth of the rate.
+    From given weights their own rate, or a tenth of another optimizer's.
     """
     asked, usual = config.optimizer, method.optimizer
     name = asked.name or usual.name
     rate, origin = default_rate(method, name, batch)
-    if config.encoder.given:
-        rate, origin = rate * GIVEN_WEIGHTS_RATE, f"{origin}, a tenth on given weights"
+    if given_weights.have_a_rate(config):
+        rate, origin = given_weights.RATE, given_weights.ORIGIN
+    elif config.encoder.given:
+        rate, origin = rate * given_weights.RATE_FACTOR, f"{origin}, a tenth on given weights"
     decay_all = usual.decay_norms_and_biases and name != "lars"
     return OptimizerSetup(
         name=name,
@@ -127,7 +143,9 @@ def fill_classifier(config: RunConfig, default_policy: str | None) -> Classifier
     defaults["weight_decay"] = CLASSIFIER_WEIGHT_DECAYS.get(asked.optimizer, 0.0)
     if asked.encoder == "finetuned":
         encoder_lr = (asked.lr or rate) * FINETUNED_RATE
-        defaults["encoder_lr"] = encoder_lr * (GIVEN_WEIGHTS_RATE if config.encoder.given else 1)
+        defaults["encoder_lr"] = encoder_lr * (
+            given_weights.RATE_FACTOR if config.encoder.given else 1
+        )
         defaults["epochs"] = min(config.train.epochs, CLASSIFIER_EPOCHS)
         defaults["policy"] = default_policy or "basic"
     if asked.kind == "mlp":

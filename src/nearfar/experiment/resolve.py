@@ -13,7 +13,7 @@ from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.evaluate import measured_by_default
-from nearfar.experiment import choices
+from nearfar.experiment import choices, given_weights
 from nearfar.experiment.refusals import refuse_batch, refuse_labels_missing, refuse_unfit
 from nearfar.experiment.setup import Setup, images_for, steps_for
 from nearfar.methods import method_class
@@ -32,12 +32,16 @@ def resolve(
     `encoder_name` names the user's own module, where one is given; `batch_for` is the number of
     images that a default batch is chosen for, where that is not the method's own.
     """
+    config = given_weights.with_its_defaults(config)
     method = method_class(config.method_name)
-    facts = listing.facts(choices.choose_size(config.data.size, listing.side))
+    size, most = choices.largest_defaults(config, device)
+    facts = listing.facts(choices.choose_size(config.data.size, listing.side, size))
     balanced = config.data.balanced
     refuse_unfit(config.method_name, method, facts, listing.source, balanced=balanced)
     images, steps = images_for(method, facts), config.train.steps_per_epoch
-    batch = choices.choose_batch(config.train.batch_size, images, chosen_for=batch_for or images)
+    batch = choices.choose_batch(
+        config.train.batch_size, images, chosen_for=batch_for or images, largest=most
+    )
     if problems := config.method.misfits(images, batch):
         raise ConfigError(problems)
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)

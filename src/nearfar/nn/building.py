@@ -96,6 +96,14 @@ def hub_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(stated.mean), tuple(stated.std)
 
 
+def hub_size(name: str) -> int:
+    """Side of the images that the network of that name was trained on, px; 224 where none is
+    stated.
+    """
+    stated = timm.get_pretrained_cfg(name)
+    return 224 if stated is None else int(stated.input_size[-1])
+
+
 def _small_stem(net: nn.Module) -> tuple[str, ...]:
     """Edits the stem in place and returns each edit as the assignment that repeats it."""
     first: Any = getattr(net, "default_cfg", {}).get("first_conv") or ""

@@ -10,7 +10,7 @@ from experiment_setups import decided, listing
 from nearfar.config.models import RunConfig
 from nearfar.config.training import OptimizerName
 from nearfar.core.errors import ConfigError, DataError
-from nearfar.experiment import choices
+from nearfar.experiment import choices, given_weights
 from nearfar.experiment.resolve import refuse_unread
 from nearfar.methods import METHODS, method_class
 
@@ -121,14 +121,56 @@ def test_a_rate_says_where_it_comes_from():
     assert lars.own["trust_ratio"] == "norm_of_sum" and lars.own["trust_coefficient"] == 0.001
 
 
-@pytest.mark.parametrize("given", [{"pretrained": True}, {"weights": "weights.safetensors"}])
-def test_given_weights_are_trained_at_a_tenth_of_the_rate(given):
-    new = decided("supcon", encoder={"name": "resnet18"})
-    old = decided("supcon", encoder={"name": "resnet18", **given})
-    assert old.optimizer.lr == pytest.approx(new.optimizer.lr * choices.GIVEN_WEIGHTS_RATE)
-    assert old.optimizer.lr_origin == f"{new.optimizer.lr_origin}, a tenth on given weights"
-    asked = decided("supcon", encoder={"name": "resnet18", **given}, optimizer={"lr": 0.5})
-    assert asked.optimizer.lr == 0.5
+GIVEN = [{"pretrained": True}, {"weights": "weights.safetensors"}]
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("name", ["cross_entropy", "supcon", "simclr", "relational"])
+def test_given_weights_have_defaults_of_their_own(name, given):
+    setup = decided(name, listing((800, 800), side=300), encoder={"name": "resnet18", **given})
+    optimizer = setup.optimizer
+    assert (optimizer.name, optimizer.lr) == (given_weights.OPTIMIZER, given_weights.RATE)
+    assert optimizer.weight_decay == given_weights.WEIGHT_DECAY
+    assert optimizer.lr_origin == given_weights.ORIGIN
+    assert setup.epochs == given_weights.EPOCHS
+    assert setup.config.train.gradient_clip == setup.pace.gradient_clip == 5
+    assert setup.batch_size == (32 if name == "cross_entropy" else 64)
+    assert setup.size == given_weights.LARGEST_SIZE_ON_A_CPU
+    assert (decided(name, listing(side=96), encoder={"name": "resnet18", **given})).size == 96
+
+
+def test_cross_entropy_smooths_labels_from_given_weights_alone():
+    config = decided("cross_entropy", encoder={"name": "resnet18", "pretrained": True}).config
+    assert config.method.label_smoothing == 0.1
+    assert decided("cross_entropy", encoder={"name": "resnet18"}).config.method.label_smoothing == 0
+
+
+def test_what_the_user_asks_stays_from_given_weights():
+    asked = decided(
+        "cross_entropy",
+        encoder={"name": "resnet18", "pretrained": True},
+        method={"label_smoothing": 0.0},
+        optimizer={"lr": 0.5, "weight_decay": 0.0},
+        train={"epochs": 3, "gradient_clip": 1.0, "batch_size": 8},
+    )
+    assert (asked.optimizer.lr, asked.optimizer.weight_decay) == (0.5, 0.0)
+    assert (asked.epochs, asked.pace.gradient_clip, asked.batch_size) == (3, 1.0, 8)
+    assert asked.config.method.label_smoothing == 0.0
+
+
+def test_an_optimizer_of_the_user_s_has_a_tenth_of_its_usual_rate_from_given_weights():
+    def rate(**encoder):
+        return decided(
+            "supcon",
+            encoder={"name": "resnet18", **encoder},
+            optimizer={"name": "sgd"},
+            train={"batch_size": 16},
+        ).optimizer
+
+    new, old = rate(), rate(pretrained=True)
+    assert old.lr == pytest.approx(new.lr * given_weights.RATE_FACTOR)
+    assert old.lr_origin == f"{new.lr_origin}, a tenth on given weights"
+    assert old.weight_decay == new.weight_decay
 
 
 def test_the_schedule_is_the_user_s_else_the_method_s():

@@ -1,0 +1,67 @@
+"""How an encoder is trained that starts from given weights: one table, chosen on validation images
+(docs/benchmarks.md, "From given weights").
+
+What the user sets stays as it is. An optimizer of the user's own keeps its method's usual rate, a
+tenth of it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from nearfar.config.models import RunConfig
+from nearfar.nn.building import hub_size
+
+ORIGIN = "usual from given weights"
+OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 1e-3, 0.01
+RATE_FACTOR = 0.1  # of the usual rate, for another optimizer
+EPOCHS, GRADIENT_CLIP = 10, 5.0
+LARGEST_BATCH = 64  # small enough to leave many steps
+LARGEST_SIZE_ON_A_CPU = 128  # px; the network's own, usually 224, takes three times as long
+# of one method alone: its largest default batch, and its own settings
+BATCH_OF: Mapping[str, int] = MappingProxyType({"cross_entropy": 32, "joint": 32})
+METHOD: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"cross_entropy": {"label_smoothing": 0.1}}
+)
+
+
+def with_its_defaults(config: RunConfig) -> RunConfig:
+    """The configuration with this table's values where the user asked for nothing; unchanged for
+    new weights.
+    """
+    if not config.encoder.given:
+        return config
+    optimizer = config.optimizer
+    sections: dict[str, Mapping[str, Any]] = {
+        "train": {"epochs": EPOCHS, "gradient_clip": GRADIENT_CLIP},
+        "method": METHOD.get(config.method_name, {}),
+    }
+    if have_a_rate(config):
+        sections["optimizer"] = {"name": OPTIMIZER}
+        if optimizer.weight_decay is None:
+            sections["optimizer"] = {"name": OPTIMIZER, "weight_decay": WEIGHT_DECAY}
+    filled = {}
+    for name, usual in sections.items():
+        section = getattr(config, name)
+        missing = {
+            key: value for key, value in usual.items() if key not in section.model_fields_set
+        }
+        filled[name] = section.model_copy(update=missing)
+    return config.model_copy(update=filled)
+
+
+def have_a_rate(config: RunConfig) -> bool:
+    """Whether the rate is the table's: its optimizer, or none, was asked for."""
+    return config.encoder.given and config.optimizer.name in (None, OPTIMIZER)
+
+
+def largest_batch(method: str) -> int:
+    return BATCH_OF.get(method, LARGEST_BATCH)
+
+
+def largest_size(encoder: str | None, device: torch.device) -> int:
+    """The largest default side of the views, px: the network's own, on a CPU at most 128."""
+    own = hub_size(encoder or "")
+    return own if device.type != "cpu" else min(own, LARGEST_SIZE_ON_A_CPU)
