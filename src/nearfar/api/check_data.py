@@ -10,6 +10,7 @@ from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
 from nearfar.data.check import Finding, findings, in_order, look
 from nearfar.data.sources import open_source
+from nearfar.experiment.advice import advise_weights
 from nearfar.experiment.choices import choose_size
 from nearfar.experiment.refusals import refuse_unfit
 from nearfar.methods import METHODS, method_class
@@ -25,6 +26,8 @@ def check_data(data: Data, progress: Progress) -> list[dict[str, Any]]:
     seen = look(listing, progress)
     facts = seen.facts(choose_size(None, listing.side))
     found = [*_possible(findings(seen), facts, listing.source), *_fit(facts, listing.source)]
+    if (advised := advise_weights(facts, listing.side)) is not None:
+        found.append(Finding("weights_advised", "note", advised))
     return [asdict(finding) for finding in in_order(found)]
 
 

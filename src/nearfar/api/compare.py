@@ -28,6 +28,7 @@ from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
+from nearfar.experiment.advice import advice_lines
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.page import write_comparison
 from nearfar.experiment.planning import planned
@@ -146,6 +147,8 @@ def _compare(
     where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
     runs = len(setups) * seeds
     for line in planned(widest, listing, encoder, fabric.device, f"{where} {out}", runs=runs):
+        progress.say(f"  {line}")
+    for line in advice_lines(widest, listing.side, own_module=request.module is not None):
         progress.say(f"  {line}")
     for left in left_out:
         progress.say(f"  left out   {left_line(left)}")

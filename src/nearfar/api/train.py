@@ -21,6 +21,7 @@ from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
+from nearfar.experiment.advice import advice_lines
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.page import write_page
@@ -113,6 +114,8 @@ def _train(request: Request, progress: Progress) -> Run:
     encoder = make_encoder(setup, example, request.module)
     progress.say(f"nearfar {setup.method_name} on {listing.name}")
     for line in planned(setup, listing, encoder, fabric.device, f"run folder {folder.path}"):
+        progress.say(f"  {line}")
+    for line in advice_lines(setup, listing.side, own_module=request.module is not None):
         progress.say(f"  {line}")
     images = load_data(listing, view_size=setup.size, strict=config.data.strict, progress=progress)
     facts = images.facts(setup.size)

@@ -85,7 +85,10 @@ def _timm_net(name: str, size: int, pretrained: bool) -> tuple[nn.Module, dict[s
         raise UserError(
             f"encoder.pretrained: no weights of {name} could be had from the hub"
             f" ({_first_line(error)}); without a connection give a file instead: --set"
-            " encoder.weights=FILE.safetensors"
+            ' encoder.weights=FILE.safetensors (made where there is one: python -c "import timm;'
+            " from safetensors.torch import save_file;"
+            f" save_file(timm.create_model('{name}', pretrained=True).state_dict(),"
+            " 'FILE.safetensors')\")"
         ) from error
 
 

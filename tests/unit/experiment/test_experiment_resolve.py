@@ -149,7 +149,7 @@ def test_what_the_user_asks_stays_from_given_weights():
     asked = decided(
         "cross_entropy",
         encoder={"name": "resnet18", "pretrained": True},
-        method={"label_smoothing": 0.0},
+        settings={"label_smoothing": 0.0},
         optimizer={"lr": 0.5, "weight_decay": 0.0},
         train={"epochs": 3, "gradient_clip": 1.0, "batch_size": 8},
     )

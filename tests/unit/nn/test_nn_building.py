@@ -101,7 +101,9 @@ def test_weights_that_the_hub_does_not_give_are_the_users_error_that_names_a_way
         str(caught.value)
         == "encoder.pretrained: no weights of resnet18 could be had from the hub (We couldn't"
         " connect to the hub.); without a connection give a file instead: --set"
-        " encoder.weights=FILE.safetensors"
+        ' encoder.weights=FILE.safetensors (made where there is one: python -c "import timm; from'
+        " safetensors.torch import save_file; save_file(timm.create_model('resnet18',"
+        " pretrained=True).state_dict(), 'FILE.safetensors')\")"
     )
 
 
