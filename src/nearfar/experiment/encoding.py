@@ -86,8 +86,11 @@ def make_encoder(setup: Setup, example: Tensor, module: nn.Module | None = None)
             f"train.micro_batch_size: want at least 2 with {encoder.architecture} (BatchNorm"
             " normalizes over the rows of a chunk), got 1"
         )
-    if config.encoder.weights is not None:
-        load_weights(encoder, Path(config.encoder.weights).expanduser())
+    if config.encoder.pretrained:
+        encoder.origin = "hub's weights"
+    if (weights := config.encoder.weights) is not None:
+        dropped = load_weights(encoder, Path(weights).expanduser()).dropped
+        encoder.origin = f"{weights}{', its classifier left out' if dropped else ''}"
     _refuse_views(setup, encoder)
     encoder.precision = setup.precision
     encoder.micro_batch_size = config.train.micro_batch_size

@@ -11,6 +11,7 @@ class Network:
     """What the plan says of an encoder."""
 
     width: int
+    origin: str  # what it starts from
     parameters: int
     has_small_stem: bool
     has_batch_norm: bool
@@ -51,15 +52,14 @@ def _data_line(setup: Setup, store_side: int) -> str:
 
 
 def _encoder_line(setup: Setup, network: Network) -> str:
-    config, rows = setup.config.encoder, setup.config.train.micro_batch_size
+    rows = setup.config.train.micro_batch_size
     stem = "small-image stem" if network.has_small_stem else "own stem"
-    weights = "hub's weights" if config.pretrained else config.weights or "new weights"
     chunks = ""
     if rows is not None:
         together = "; each chunk is a BatchNorm group" if network.has_batch_norm else ""
         chunks = f"; chunks of {rows} rows{together}"
     return (
-        f"encoder    {setup.encoder_name} ({stem}, {weights}), width {network.width}, "
+        f"encoder    {setup.encoder_name} ({stem}, {network.origin}), width {network.width}, "
         f"{network.parameters / 1e6:.3g} M parameters, {setup.precision}{chunks}"
     )
 

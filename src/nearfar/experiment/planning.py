@@ -23,6 +23,7 @@ def planned(
     """The lines to say before work begins; one small step of a copy of the encoder is timed."""
     network = Network(
         width=encoder.width,
+        origin=encoder.origin,
         parameters=sum(parameter.numel() for parameter in encoder.parameters()),
         has_small_stem=bool(encoder.stem),
         has_batch_norm=encoder.has_batch_norm,

@@ -4,8 +4,9 @@ import logging
 import pickle
 import struct
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import timm
 import torch
@@ -134,9 +135,15 @@ def _small_stem(net: nn.Module) -> tuple[str, ...]:
     return tuple(edits)
 
 
-def load_weights(encoder: Encoder, path: Path) -> tuple[str, ...]:
-    """Fills the encoder from a file; returns the names that were left as they were (an edited
-    stem).
+class Loaded(NamedTuple):
+    """What of a file and an encoder did not meet."""
+
+    left: tuple[str, ...]  # of the encoder, as they were: an edited stem
+    dropped: tuple[str, ...]  # of the file: its classifier
+
+
+def load_weights(encoder: Encoder, path: Path) -> Loaded:
+    """Fills the encoder from a file.
 
     Reads safetensors, or anything that `torch.load(weights_only=True)` reads: no code of the file
     runs. Classifier weights in the file are ignored. UserError: unreadable, or a file of another
@@ -150,7 +157,8 @@ def load_weights(encoder: Encoder, path: Path) -> tuple[str, ...]:
     )
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     misfit = [k for k in own if k in state and state[k].shape != own[k].shape and k not in left]
-    surplus = [k for k in state if k not in own and not _is_classifier(encoder.net, k)]
+    dropped = tuple(k for k in state if k not in own and _is_classifier(encoder.net, k))
+    surplus = [k for k in state if k not in own and k not in dropped]
     if missing or misfit or surplus:
         faults = [
             f"{len(missing)} missing",
@@ -159,12 +167,25 @@ def load_weights(encoder: Encoder, path: Path) -> tuple[str, ...]:
         ]
         raise UserError(
             f"encoder.weights: {path} does not fit {encoder.architecture}: {', '.join(faults)} (the"
-            f" first: {(missing + misfit + surplus)[0]}); name the network that it was saved from"
+            f" first: {(missing + misfit + surplus)[0]}){_how(misfit, state, own)}; name the"
+            " network that it was saved from"
         )
     encoder.net.load_state_dict(
         {k: state[k] for k in own if k in state and k not in left}, strict=False
     )
-    return left
+    return Loaded(left, dropped)
+
+
+def _how(misfit: list[str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """The first tensor of another shape, in words; of another number of channels, where the rest
+    fits.
+    """
+    if not misfit:
+        return ""
+    theirs, ours = state[misfit[0]].shape, own[misfit[0]].shape
+    shapes = f", {misfit[0]} is {'x'.join(map(str, theirs))} there, {'x'.join(map(str, ours))} here"
+    channels = len(misfit) == 1 and len(theirs) == len(ours) == 4 and theirs[1] != ours[1]
+    return f"{shapes}: it was trained on images of {theirs[1]} channel(s)" if channels else shapes
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
@@ -188,6 +209,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             f"encoder.weights: {path} is damaged or holds more than weights, and is not opened; "
             "save it as .safetensors"
         ) from error
+    if isinstance(loaded, dict) and loaded.keys() == {"state", "param_groups"}:
+        raise UserError(
+            f"encoder.weights: {path} is the state of an optimizer; give the file of the network"
+        )
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"encoder.weights: {path} holds no state dict of tensors")

@@ -51,6 +51,7 @@ class Encoder(nn.Module):
         self.example = example[:1].detach().cpu()
         self.precision: Precision = "float32"
         self.micro_batch_size: int | None = None
+        self.origin = "new weights"  # what it starts from, in words
         self.width = self._width_of(self.example)
 
     def forward(self, rows: Float[Tensor, "row ..."]) -> Float[Tensor, "row embed"]:

@@ -7,7 +7,9 @@ from nearfar.experiment.cost import Estimate, estimate, images_evaluated
 from nearfar.experiment.plan import Network, duration, plan_lines
 from nearfar.training.estimate import RowCost
 
-NETWORK = Network(width=64, parameters=24_648, has_small_stem=False, has_batch_norm=True)
+NETWORK = Network(
+    width=64, origin="new weights", parameters=24_648, has_small_stem=False, has_batch_norm=True
+)
 
 
 def lines(setup, network=NETWORK):
@@ -40,7 +42,7 @@ def test_what_the_user_chose_needs_no_origin():
 
 
 def test_given_weights_chunks_and_a_small_stem_are_said():
-    network = Network(width=512, parameters=11_200_000, has_small_stem=True, has_batch_norm=True)
+    network = Network(512, "w.pt", 11_200_000, has_small_stem=True, has_batch_norm=True)
     asked = {"encoder": {"name": "resnet18", "weights": "w.pt"}, "train": {"micro_batch_size": 32}}
     encoder = lines(decided(**asked), network)[1]
     assert "(small-image stem, w.pt)" in encoder

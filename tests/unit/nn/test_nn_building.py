@@ -216,7 +216,7 @@ def test_weights_come_back_from_a_file(tmp_path: Path, kind: str) -> None:
         save_file(state, path)
     else:
         torch.save({"state_dict": state, "epoch": 3} if "in" in kind else state, path)
-    assert load_weights(target, path) == ()
+    assert load_weights(target, path) == ((), ())
     assert all(torch.equal(value, target.net.state_dict()[name]) for name, value in state.items())
 
 
@@ -245,13 +245,15 @@ def test_the_classifier_of_a_file_is_ignored_and_an_edited_stem_is_left_and_name
     save_file(whole.state_dict(), tmp_path / "w.safetensors")
     encoder = small_resnet
     stem = encoder.net.get_submodule("conv1").weight.detach().clone()
-    assert load_weights(encoder, tmp_path / "w.safetensors") == ("conv1.weight",)
-    loaded = encoder.net.state_dict()
-    assert torch.equal(loaded["conv1.weight"], stem)
-    others = [name for name in loaded if name != "conv1.weight"]
+    loaded = load_weights(encoder, tmp_path / "w.safetensors")
+    assert loaded.left == ("conv1.weight",)
+    assert set(loaded.dropped) == {"fc.weight", "fc.bias"}
+    now = encoder.net.state_dict()
+    assert torch.equal(now["conv1.weight"], stem)
+    others = [name for name in now if name != "conv1.weight"]
     assert len(others) > 100
-    assert all(torch.equal(loaded[name], whole.state_dict()[name]) for name in others)
-    assert load_weights(own_resnet, tmp_path / "w.safetensors") == ()
+    assert all(torch.equal(now[name], whole.state_dict()[name]) for name in others)
+    assert load_weights(own_resnet, tmp_path / "w.safetensors").left == ()
 
 
 def test_a_file_without_batch_counters_is_taken(tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_a_file_without_batch_counters_is_taken(tmp_path: Path) -> None:
     assert (
         load_weights(
             build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), tmp_path / "w.safetensors"
-        )
+        ).left
         == ()
     )
 
@@ -284,6 +286,19 @@ def test_a_file_of_another_network_is_refused_with_counts(tmp_path: Path) -> Non
         in message
     )
     assert "name the network that it was saved from" in message
+
+
+def test_weights_for_other_channels_and_an_optimizer_s_state_are_named(
+    tmp_path: Path, own_resnet: Encoder
+) -> None:
+    gray = timm.create_model("resnet18", num_classes=0, in_chans=1)
+    save_file(gray.state_dict(), tmp_path / "gray.safetensors")
+    message = refusal(own_resnet, tmp_path / "gray.safetensors")
+    assert "conv1.weight is 64x1x7x7 there, 64x3x7x7 here" in message
+    assert "images of 1 channel(s)" in message
+    optimizer = torch.optim.AdamW(gray.parameters())
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    assert "is the state of an optimizer" in refusal(own_resnet, tmp_path / "optimizer.pt")
 
 
 def test_a_mistake_in_the_stem_is_no_edited_stem(tmp_path: Path, own_resnet: Encoder) -> None:
