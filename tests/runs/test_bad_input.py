@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -352,6 +353,24 @@ def test_no_run_folder_at_all(tmp_path, nearfar_command):
         ended = nearfar_command(*command)
         assert ended.code == 2, ended.err
         assert str(tmp_path / "no") in ended.err
+
+
+def test_predict_says_which_run_was_meant(tiny_run, tmp_path, nearfar_command):
+    pictures(tmp_path / "look", 1)
+    inside = tmp_path / "comparison" / "supcon" / "seed0"
+    shutil.copytree(tiny_run, inside)
+    for arguments, said in (
+        (
+            (tiny_run / "encoder.safetensors", tmp_path / "look"),
+            f"give the run's folder, {tiny_run}",
+        ),
+        ((tmp_path / "comparison", tmp_path / "look"), f"give one of its runs, such as {inside}"),
+        ((tmp_path / "look", tiny_run), "the run comes first, then images"),
+    ):
+        ended = nearfar_command("predict", *arguments)
+        assert ended.code == 2, ended.err
+        assert said in ended.err
+        assert "--force" not in ended.err
 
 
 def test_wrong_usage_is_exit_2_without_a_traceback(nearfar_command):

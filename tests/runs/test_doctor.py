@@ -306,7 +306,7 @@ def test_damaged_files_and_folders_of_another_kind_are_refused(tmp_path, tiny_ru
     shutil.copytree(tiny_run, run)
     ended = call("check", tmp_path)
     assert ended.code == 2
-    assert f"holds a comparison; check one of its runs, such as {run}" in ended.err
+    assert f"holds a comparison; give one of its runs, such as {run}" in ended.err
     ended = call("check", run, "--views", "simclr")
     assert ended.code == 2
     assert "is a run" in ended.err

@@ -23,6 +23,7 @@ from nearfar.experiment.train_classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder import names
+from nearfar.run_folder.choosing import is_run
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import EncoderFile
 from nearfar.views.compiling import compile_kernels
@@ -151,6 +152,7 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
     `module`: a network like the one that was trained, where that was the user's own.
     RunError: a file is missing, cut short, or does not fit.
     """
+    is_run(run)  # or says which one was meant
     folder = RunFolder(Path(run))
     about = folder.read_encoder_file()
     encoder = _network(about, module, folder)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from nearfar.api.model import Model, open_run
-from nearfar.core.errors import DataError
+from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.run_folder.choosing import is_run
 
 TOP = 5
 IMAGE_ENDINGS = (
@@ -32,6 +33,9 @@ def predict(run: Path, images: Sequence[Path], *, quiet: bool = False) -> dict[s
     Images that cannot be read are listed as `unreadable`. DataError: all of them.
     """
     progress = Progress(quiet=quiet)
+    for image in images:
+        if is_run(image):
+            raise UserError(f"{image} is a run: the run comes first, then images; and one run only")
     model = open_run(run, progress)
     paths = [found for image in images for found in _images_of(image)]
     predictions: list[dict[str, Any]] = []

@@ -40,12 +40,14 @@ def runs_inside(folder: Path, name: str = RUN_TOML) -> list[Path]:
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether it is a run folder. RunError: it is a comparison's."""
+    """Whether it is a run folder. RunError: it is a comparison's, or a file of a run's folder."""
     folder = Path(path).expanduser()
     if (folder / RUN_TOML).is_file():
         return True
+    if folder.is_file() and (folder.parent / RUN_TOML).is_file():
+        raise RunError(f"{folder} is a file of a run; give the run's folder, {folder.parent}")
     if inside := runs_inside(folder):
-        raise RunError(f"{folder} holds a comparison; check one of its runs, such as {inside[0]}")
+        raise RunError(f"{folder} holds a comparison; give one of its runs, such as {inside[0]}")
     return False
 
 
@@ -55,6 +57,12 @@ def check_free(folder: Path, *, resume: bool, force: bool, comparison: bool) -> 
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out: want a folder, got the file {folder}")
+    if resume and not (folder.exists() and any(folder.iterdir())):
+        there = "is empty" if folder.exists() else "does not exist"
+        raise RunError(
+            f"--resume: {folder} {there}, so there is nothing to continue; leave --resume out to"
+            " begin a new one there"
+        )
     if folder.exists() and not resume and not force and not any(folder.iterdir()):
         raise RunError(
             f"--out: {folder} exists, and is empty; use it by --force, or name another --out"

@@ -34,8 +34,10 @@ def test_a_run_is_told_from_a_comparison_s_folder(tmp_path):
     assert not choosing.is_run(tmp_path)
     assert choosing.runs_inside(tmp_path / "comparison") == [one]
     assert choosing.runs_inside(tmp_path / "comparison", names.RESULTS) == []
-    with pytest.raises(RunError, match=f"check one of its runs, such as {one}"):
+    with pytest.raises(RunError, match=f"give one of its runs, such as {one}"):
         choosing.is_run(tmp_path / "comparison")
+    with pytest.raises(RunError, match=f"is a file of a run; give the run's folder, {one}$"):
+        choosing.is_run(one / names.RUN_TOML)
 
 
 def check(folder: Path, *, comparison: bool = False, **how: bool) -> None:
@@ -57,6 +59,8 @@ def test_a_folder_is_used_only_as_what_it_is(tmp_path):
     for folder, how, message in (
         (one, {}, "exists; continue it by --resume"),
         (one, {"comparison": True, "resume": True}, "holds one run"),
+        (tmp_path / "new", {"resume": True}, "new does not exist, so there is nothing to continue"),
+        (empty, {"resume": True}, "empty is empty, so there is nothing to continue"),
         (empty, {}, "exists, and is empty"),
         (other, {"force": True}, "is no run folder"),
         (other / "thesis.txt", {}, "want a folder, got the file"),
