@@ -1,12 +1,14 @@
 """Writes what the docs say of the code: `python docs/generate.py`, from anywhere; with `--check` it
 only says which files are not current, and exits 1 if there are any.
 
-docs/config.md and docs/methods.md as a whole, and the table of policies in docs/views.md.
+docs/config.md, docs/methods.md and docs/gradients.svg as a whole, the table of policies in
+docs/views.md, and in docs/losses.md that of gradients.
 """
 
 import sys
 from pathlib import Path
 
+import gradients
 from method_page import keys_table, markdown_table
 from method_page import page as methods_page
 
@@ -15,7 +17,6 @@ from nearfar.methods import METHODS, method_class
 from nearfar.views.description import described_policies
 
 DOCS = Path(__file__).parent
-OPENING, CLOSING = "<!-- policies -->\n", "<!-- /policies -->\n"
 CONFIG_HEAD = """# Configuration
 
 All settings of a run; this page is generated from the code. Type a setting as `--set SECTION.KEY=VALUE`, for example
@@ -32,7 +33,11 @@ def generated() -> dict[Path, str]:
     return {
         DOCS / "config.md": config_page(),
         DOCS / "methods.md": methods_page(),
-        DOCS / "views.md": views_page((DOCS / "views.md").read_text(encoding="utf-8")),
+        DOCS / "views.md": with_table("views.md", "policies", policies_table()),
+        DOCS / "losses.md": with_table(
+            "losses.md", "gradients", markdown_table(*gradients.table())
+        ),
+        DOCS / "gradients.svg": gradients.figure(),
     }
 
 
@@ -50,13 +55,14 @@ def _section(title: str, section: str, model: type[Section]) -> str:
     return f"## {title}\n\n{keys_table(section, model)}"
 
 
-def views_page(text: str) -> str:
-    """The page with its table of policies anew; what stands around it is written by hand."""
-    before, opening, rest = text.partition(OPENING)
-    _, closing, after = rest.partition(CLOSING)
-    if not (opening and closing):
-        raise SystemExit(f"docs/views.md: wants a table between {OPENING!r} and {CLOSING!r}")
-    return before + opening + policies_table() + closing + after
+def with_table(page: str, name: str, table: str) -> str:
+    """A page with its table of that name anew; what stands around it is written by hand."""
+    opening, closing = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    before, opened, rest = (DOCS / page).read_text(encoding="utf-8").partition(opening)
+    _, closed, after = rest.partition(closing)
+    if not (opened and closed):
+        raise SystemExit(f"docs/{page}: wants a table between {opening!r} and {closing!r}")
+    return before + opening + table + closing + after
 
 
 def policies_table() -> str:

@@ -12,25 +12,34 @@ ROOT = Path(__file__).parents[2]
 def test_the_generated_pages_are_current():
     """Else: python docs/generate.py"""
     assert generate.stale() == []
-    assert {path.name for path in generate.generated()} == {"config.md", "methods.md", "views.md"}
+    assert {path.name for path in generate.generated()} == {
+        "config.md",
+        "methods.md",
+        "views.md",
+        "losses.md",
+        "gradients.svg",
+    }
 
 
-def test_the_generator_sees_every_policy_and_keeps_what_is_written_by_hand():
+def test_the_generator_sees_every_policy_and_keeps_what_is_written_by_hand(tmp_path, monkeypatch):
     assert generate.policies_table().count("\n") == 2 + 21
-    page = f"by hand\n{generate.OPENING}old\n{generate.CLOSING}and after\n"
-    before, table, after = re.split("<!-- /?policies -->\n", generate.views_page(page))
-    assert (before, table, after) == ("by hand\n", generate.policies_table(), "and after\n")
-    with pytest.raises(SystemExit, match=r"views\.md"):
-        generate.views_page("a page without the two marks")
+    monkeypatch.setattr(generate, "DOCS", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("by hand\n<!-- cats -->\nold\n<!-- /cats -->\nand after\n", encoding="utf-8")
+    assert generate.with_table("page.md", "cats", "new\n") == (
+        "by hand\n<!-- cats -->\nnew\n<!-- /cats -->\nand after\n"
+    )
+    with pytest.raises(SystemExit, match=r"page\.md: wants a table between '<!-- dogs"):
+        generate.with_table("page.md", "dogs", "new\n")
 
 
 def test_a_page_that_is_not_current_is_named_and_written_anew(tmp_path, monkeypatch, capsys):
-    for page in ("config.md", "views.md"):
+    for page in ("config.md", "views.md", "losses.md", "gradients.svg"):
         (tmp_path / page).write_text((ROOT / "docs" / page).read_text(encoding="utf-8"))
     monkeypatch.setattr(generate, "DOCS", tmp_path)  # methods.md is not there
     monkeypatch.setattr(generate, "methods_page", lambda: "# Methods\n")
     assert generate.main(["--check"]) == 1
-    assert "docs/methods.md is not current: python docs/generate.py" in capsys.readouterr().err
+    assert capsys.readouterr().err == "docs/methods.md is not current: python docs/generate.py\n"
     assert not (tmp_path / "methods.md").exists()
     assert generate.main([]) == 0
     assert (tmp_path / "methods.md").read_text() == "# Methods\n"

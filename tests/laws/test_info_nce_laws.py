@@ -30,6 +30,17 @@ def test_every_form_is_its_equation(batch, temperature, negatives, queued):
     assert ours == pytest.approx(expected, rel=1e-9)
 
 
+def test_the_objective_of_simclr_s_authors_is_twice_as_large():
+    """google-research/simclr, objective.py: `add_contrastive_loss`, term by term."""
+    z = torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    a, b = F.normalize(z, dim=-1)
+    own, partners = 1e9 * torch.eye(6, dtype=torch.float64), torch.arange(6)
+    aa, bb, ab = a @ a.T / 0.1 - own, b @ b.T / 0.1 - own, a @ b.T / 0.1
+    loss_a = F.cross_entropy(torch.cat([ab, aa], dim=1), partners)
+    loss_b = F.cross_entropy(torch.cat([ab.T, bb], dim=1), partners)
+    assert float(loss_a + loss_b) == pytest.approx(2 * float(info_nce(z, temperature=0.1)))
+
+
 def test_two_towers_of_two_views_is_the_symmetric_cross_entropy_of_the_similarities():
     z = torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     a, b = F.normalize(z, dim=-1)

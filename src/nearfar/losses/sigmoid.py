@@ -33,11 +33,14 @@ def sigmoid(
     Zhai et al. 2023 (SigLIP), arXiv:2303.15343, eq. 1 with the signs of its algorithm 1: with
     logit_ij = x_i.y_j / temperature + bias,
         -1/B sum_i [ log sigmoid(logit_ii) + sum_{j != i} log sigmoid(-logit_ij) ],
-    x = z[0] and y = z[1] at length 1; of more views the mean over their pairs. (Its eq. 1 has the
-    bias with the other sign.) Their scale t is 1 / temperature. Both numbers may be tensors of one
-    value, which get their exact gradients; the paper learns them from t = 10 (its logarithm is the
-    parameter: pass `(-log_t).exp()`) and bias -10, without which the many negatives rule the first
-    steps. Unlike a softmax no row is weighed against the rest. Time O(B^2 D), memory O(B D).
+    x = z[0] and y = z[1] at length 1; of more views the mean over their pairs. The bias is added,
+    as in algorithm 1 and in code: the authors' (google-research/big_vision,
+    trainers/proj/image_text/siglip.py: `logits * t + b`) and open_clip's `SigLipLoss`. Only eq. 1
+    subtracts it, and so its start of -10 would call every pair a positive. Their scale t is
+    1 / temperature. Both numbers may be tensors of one value, which get their exact gradients; the
+    paper learns them from t = 10 (its logarithm is the parameter: pass `(-log_t).exp()`) and bias
+    -10, without which the many negatives rule the first steps. Unlike a softmax no row is weighed
+    against the rest. Time O(B^2 D), memory O(B D).
 
     Raises ValueError: wrong rank, a single view, a temperature that is not positive, a number that
     is not finite or more than one value, a row that is not finite.

@@ -4,7 +4,10 @@ BatchNorm normalizes all views together, as the authors' code has it (model.py c
 views before the network; statistics are those of all devices there).
 
 Deviations: SGD instead of LARS, temperature .2 instead of .5 or .1 (which suits batches of a few
-hundred).
+hundred). The loss is the paper's mean over all views of the batch; the authors' code adds the means
+of the first views and of the second, twice as much: `loss_scale=2` has it. With SGD twice the loss
+is twice the learning rate and half the weight decay; LARS takes the factor out of matrices, but for
+half the weight decay there too.
 """
 
 import math
