@@ -16,6 +16,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
     {
         "cross_entropy": "nearfar.methods.cross_entropy:CrossEntropy",
         "supcon": "nearfar.methods.supcon:SupCon",
+        "joint": "nearfar.methods.joint:Joint",
         "simclr": "nearfar.methods.simclr:SimCLR",
         "relational": "nearfar.methods.relational:Relational",
         "margin": "nearfar.methods.margin:Margin",
