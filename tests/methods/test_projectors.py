@@ -28,7 +28,7 @@ def kinds(head: nn.Module) -> str:
 
 
 def test_the_words_are_the_same_for_every_method_that_has_a_projector():
-    assert len(PROJECTED) == 14
+    assert len(PROJECTED) == 15
     for name in METHODS:
         fields = method_class(name).Config.model_fields
         assert all((word in fields) == (name in PROJECTED) for word in WORDS[:3])
@@ -94,7 +94,7 @@ def test_without_a_projector_the_projection_is_the_representation(name):
 
 
 def normalizes(name: str) -> bool:
-    return name in ("supcon", "supcon_moco")
+    return name in ("supcon", "joint", "supcon_moco")
 
 
 @pytest.mark.parametrize("name", sorted(NEEDED))

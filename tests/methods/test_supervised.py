@@ -1,5 +1,6 @@
 """What cross_entropy and max_margin have beside the contract of every method."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from nearfar import losses
 from nearfar.core.types import Batch, DataFacts
+from nearfar.losses.classification import balanced_weights
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
@@ -17,14 +19,14 @@ from nearfar.views.mixing import NUMBERS, mix
 FACTS = DataFacts("toy", 8, ("a", "b", "c"), (8, 8, 8), 24)
 
 
-def make(name: str, **fields: Any) -> Method:
+def make(name: str, facts: DataFacts = FACTS, **fields: Any) -> Method:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 6))
     kind = method_class(name)
     return kind(
         Encoder(net, example=torch.zeros(1, 3, 8, 8), architecture="linear"),
         kind.Config(**fields),
-        FACTS,
+        facts,
     ).double()
 
 
@@ -40,6 +42,47 @@ def test_label_smoothing_is_that_of_torch():
     method, batch = make("cross_entropy", label_smoothing=0.2), make_batch()
     scores = method.head(method.encoder(batch.views[0].flatten(0, 1)))
     known = F.cross_entropy(scores, batch.labels.repeat(2), label_smoothing=0.2)
+    assert float(method(batch).loss.detach()) == pytest.approx(float(known.detach()))
+
+
+def test_balanced_classes_weigh_the_terms_as_torch_does():
+    """8, 2 and 2 images of 12: a class counts 12 / (3 times its images)."""
+    method = make(
+        "cross_entropy",
+        replace(FACTS, class_counts=(8, 2, 2), n_train=12),
+        class_weight="balanced",
+        label_smoothing=0.1,
+    )
+    batch = make_batch()
+    scores = method.head(method.encoder(batch.views[0].flatten(0, 1)))
+    weight = torch.tensor([0.5, 2.0, 2.0], dtype=torch.float64)
+    known = F.cross_entropy(scores, batch.labels.repeat(2), weight=weight, label_smoothing=0.1)
+    assert float(method(batch).loss.detach()) == pytest.approx(float(known.detach()))
+    assert "class_weights" not in method.state_dict()
+
+
+def test_a_class_without_images_has_no_weight_and_moves_no_other():
+    assert balanced_weights([8, 0, 4]).tolist() == [0.75, 0.0, 1.5]
+
+
+def test_a_mixed_view_has_the_weights_of_both_its_classes():
+    method = make(
+        "cross_entropy",
+        replace(FACTS, class_counts=(8, 2, 2), n_train=12),
+        class_weight="balanced",
+        mixup=1.0,
+    )
+    batch, weight = make_batch(1), torch.tensor([0.5, 2.0, 2.0], dtype=torch.float64)
+    numbers = batch.uniform("mix 0", NUMBERS).view(6, NUMBERS, 1).permute(1, 2, 0)
+    mixed = mix(batch.views[0], numbers, mixup=1.0, cutmix=0.0, probability=1.0)
+    scores = method.head(method.encoder(mixed.views.flatten(0, 1)))
+    share, others = mixed.share[0], batch.labels[mixed.partner]
+    first, second = (
+        F.cross_entropy(scores, of, weight=weight, reduction="none")
+        for of in (batch.labels, others)
+    )
+    total = (share * weight[batch.labels] + (1 - share) * weight[others]).sum()
+    known = (share * first + (1 - share) * second).sum() / total
     assert float(method(batch).loss.detach()) == pytest.approx(float(known.detach()))
 
 

@@ -44,6 +44,12 @@ def nearfar_command() -> Callable[..., Ended]:
 
 
 @pytest.fixture(scope="session")
+def nearfar_session() -> Callable[..., Ended]:
+    """The same, for fixtures that live longer than a test."""
+    return call
+
+
+@pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """supcon on the digits for two epochs. Not to be changed."""
     out = tmp_path_factory.mktemp("runs") / "tiny"

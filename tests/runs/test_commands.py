@@ -623,7 +623,7 @@ def test_check_strict_fails_where_something_was_found(tmp_path, photographs, nea
 
 def test_methods_and_encoders_are_listed_from_the_code(nearfar_command):
     methods = json.loads(nearfar_command("methods", "--json").out)
-    assert [m["name"] for m in methods] == list(METHODS)
+    assert [m["name"] for m in methods] == [*METHODS, "frozen"]
     assert {"needs_labels", "views", "summary", "paper"} <= set(methods[0])
     names = [
         row["name"]

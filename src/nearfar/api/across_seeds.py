@@ -18,9 +18,17 @@ from nearfar.run_folder.comparison import (
     LeftOut,
     TableEntry,
 )
-from nearfar.run_folder.records import Better, JudgedBy, Measurement, Results, Selection, Unit
-
-UNTRAINED = "untrained"
+from nearfar.run_folder.records import (
+    UNTRAINED,
+    Better,
+    JudgedBy,
+    Measurement,
+    Results,
+    Selection,
+    Start,
+    Unit,
+    common_start,
+)
 
 
 class _Place(NamedTuple):
@@ -53,10 +61,11 @@ def summarize(
         data=first.data,
         methods=tuple(methods),
         seeds=seeds,
-        images={result.method: result.train.images for result in results},
+        images={r.method: r.train.images for r in results if r.train.epochs != 0},
         table=build_table(results),
         shown=tuple(dict.fromkeys(name for result in results for name in result.shown)),
         judged_by=first.judged_by,
+        floor=_start(results).title,
         comparisons=compare_pairs(results, methods),
         left_out=tuple(left_out),
         runs=tuple(runs),
@@ -89,6 +98,10 @@ def build_table(results: Sequence[Results]) -> tuple[TableEntry, ...]:
     return tuple(_entry(place, found) for place, found in ordered)
 
 
+def _start(results: Sequence[Results]) -> Start:
+    return common_start(result.encoder.start for result in results)
+
+
 def _place(method: str, m: Measurement) -> _Place:
     return _Place(method, m.name, m.title, m.split, m.selection, m.unit, m.better)
 
@@ -104,9 +117,11 @@ def _entry(place: _Place, found: Sequence[float | None]) -> TableEntry:
 
 
 def compare_pairs(results: Sequence[Results], methods: Sequence[str]) -> tuple[Difference, ...]:
-    """Each pair of methods, then each method and the untrained encoder, on the number that runs are
-    judged by, by Welch's 95 % interval over seeds.
+    """Each pair of methods, then each method that trains and the encoder before training, on the
+    number that runs are judged by, by Welch's 95 % interval over seeds.
     """
+    still = {result.method for result in results if result.train.epochs == 0}
+    called = {UNTRAINED: _start(results).spoken}
     by = results[0].judged_by
     scores: dict[str, list[float]] = {method: [] for method in methods}
     floors: dict[int, float] = {}
@@ -121,18 +136,24 @@ def compare_pairs(results: Sequence[Results], methods: Sequence[str]) -> tuple[D
             if m.name == by.name and m.number is not None:
                 floors[result.seed] = m.number
     scores[UNTRAINED] = list(floors.values())
-    pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in methods)]
-    found = [(a, b) for a, b in pairs if scores[a] and scores[b]]
-    return tuple(_difference(a, b, scores[a], scores[b], by, unit) for a, b in found)
+    trained = [method for method in methods if method not in still]
+    pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in trained)]
+    found = [(a, b, f"{a} minus {called.get(b, b)}") for a, b in pairs if scores[a] and scores[b]]
+    return tuple(_difference(pair, scores[pair[0]], scores[pair[1]], by, unit) for pair in found)
 
 
 def _difference(
-    a: str, b: str, of_a: Sequence[float], of_b: Sequence[float], by: JudgedBy, unit: Unit
+    pair: tuple[str, str, str],
+    of_a: Sequence[float],
+    of_b: Sequence[float],
+    by: JudgedBy,
+    unit: Unit,
 ) -> Difference:
+    a, b, said = pair
     difference = float(np.mean(of_a) - np.mean(of_b))
     interval = welch_interval(of_a, of_b)
     larger = None if interval is None else bool(interval[0] > 0 or interval[1] < 0)
-    points = f"{a} minus {b}: {difference_text(difference, unit)}"
+    points = f"{said}: {difference_text(difference, unit)}"
     if interval is None:
         text = f"{points}; one seed cannot tell it from noise"
     else:

@@ -7,7 +7,7 @@ from typing import Any
 from nearfar.evaluate.case import Verdict
 from nearfar.evaluate.doctor import healthy_line, judge
 from nearfar.experiment.watch import known_of
-from nearfar.methods import METHODS, method_class
+from nearfar.methods import FROZEN, METHODS, method_class
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder
 
@@ -28,7 +28,10 @@ def check_run(path: str | Path) -> Checked:
     folder = RunFolder(Path(path).expanduser())
     rows = [row.numbers for row in folder.read_metrics()]
     sections = folder.read_config()
-    labeled = _labeled(folder, str(sections.get("method", {}).get("name", "")))
+    method = str(sections.get("method", {}).get("name", ""))
+    if method == FROZEN and not folder.has(names.STOPPED):
+        return Checked([], "nothing was trained, so there is nothing to judge")
+    labeled = _labeled(folder, method)
     width = folder.read_encoder_file().width if folder.has(names.ENCODER_JSON) else None
     known = known_of(sections, width, folder.read_stopped(), labeled=labeled)
     return Checked(judge(rows, known), healthy_line(rows, known))

@@ -142,7 +142,7 @@ def _compare(
     progress.say(f"nearfar compare on {listing.name}")
     first = next(iter(setups.values()))
     example = example_of(first.size, first.config.data.eval_crop, listing)
-    widest = max(setups.values(), key=lambda setup: setup.views.count)
+    widest = max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
     encoder = make_encoder(widest, example, request.module)
     where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
     runs = len(setups) * seeds
@@ -182,7 +182,7 @@ def _chosen(place: Place, listing: Listing) -> Path:
 
 
 def _who(setups: Mapping[str, Setup], seeds: int) -> str:
-    trained = images_of_each({name: setup.images for name, setup in setups.items()})
+    trained = images_of_each({n: setup.images for n, setup in setups.items() if setup.trains})
     return f"{', '.join(setups)} x {seeds} seed(s){f', {trained}' if trained else ''}"
 
 

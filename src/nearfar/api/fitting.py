@@ -16,7 +16,7 @@ from nearfar.data.store import ImageData
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.resolve import refuse_unread, resolve
 from nearfar.experiment.setup import Setup
-from nearfar.methods import METHODS, method_class
+from nearfar.methods import FROZEN, METHODS, method_class
 from nearfar.run_folder.comparison import LeftOut
 
 ALL = "all"
@@ -24,10 +24,13 @@ ALL = "all"
 
 def checked_methods(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
     """A checked configuration of each method; `method.KEY` settings reach the methods that have
-    that key. ConfigError with all that is wrong.
+    that key. With all methods there is frozen too, where weights are given. ConfigError with all
+    that is wrong.
     """
-    asked = dict.fromkeys([*METHODS, *methods] if ALL in methods else methods)
-    names = [name for name in asked if name in METHODS or is_own(name)]
+    given = request.sections.get("encoder", {})
+    frozen = [FROZEN] if given.get("pretrained") or given.get("weights") else []
+    asked = dict.fromkeys([*METHODS, *frozen, *methods] if ALL in methods else methods)
+    names = [name for name in asked if name in (*METHODS, FROZEN) or is_own(name)]
     shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
     problems = _misasked(request, methods, seeds)
     fields, faulty = {}, None
@@ -57,10 +60,11 @@ def checked_methods(request: Request, methods: Sequence[str], seeds: int) -> dic
 
 def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]:
     """What is wrong with the methods and seeds, and settings that a comparison would pass over."""
-    unknown = [name for name in methods if name not in (*METHODS, ALL) and not is_own(name)]
+    unknown = [name for name in methods if name not in (*METHODS, FROZEN, ALL) and not is_own(name)]
     own = "; want a name that `nearfar methods` lists, or MODULE:CLASS of yours"
     problems = [
-        f'--methods: no method "{name}"{nearest(name, list(METHODS)) or own}' for name in unknown
+        f'--methods: no method "{name}"{nearest(name, [*METHODS, FROZEN]) or own}'
+        for name in unknown
     ]
     if not methods:
         problems.append(f"--methods: want at least one of {', '.join(METHODS)}, or {ALL}; got none")

@@ -178,7 +178,7 @@ def _table(results: dict[str, Any], found: Found) -> tuple[list[str], list[list[
         selection = None if method == "untrained" else "last"
         cells = [_cell(found.get((method, name, selection))) for name in shown]
         seconds = found.get((method, "cost.train_seconds", None))
-        rows.append([method, *cells])
+        rows.append([results["floor"] if method == "untrained" else method, *cells])
         if judged in shown:
             rows[-1].append(_cell(found.get((method, judged, "validation"))))
         rows[-1].append(f"{seconds['mean']:.1f}" if seconds else "-")

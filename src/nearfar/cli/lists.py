@@ -29,10 +29,8 @@ def methods(
             if row["views_up_to_40_px"] != row["views"]
             else ""
         )
-        print(
-            f"{row['name']}: {row['summary']}\n    {needs}; views {row['views']}{small};"
-            f" {row['paper']}"
-        )
+        views = f"; views {row['views']}{small}" if row["views"] is not None else ""
+        print(f"{row['name']}: {row['summary']}\n    {needs}{views}; {row['paper']}")
     if len(found) == 1:
         _show_settings(found[0])
     policies = [row for row in list_policies() if not search or search in row["name"]]

@@ -81,6 +81,7 @@ def train(
 
 def _table(results: dict[str, Any]) -> str:
     from nearfar.report.formats import figure, quantity
+    from nearfar.run_folder.records import EncoderSummary
 
     columns = ["last", "validation", "untrained"]
     measured = [
@@ -99,5 +100,8 @@ def _table(results: dict[str, Any]) -> str:
         at = columns.index(m["selection"] or "untrained")
         row[at] = f"{text} ({'-'.join(ends)})" if ends else text
     headings = ["test, %" if percent else "test", "last epoch", "selected epoch"]
-    headings.append("untrained encoder")
-    return opt.table(headings, [[titles[name], *cells] for name, cells in rows.items()])
+    headings.append(EncoderSummary(**results["encoder"]).start.title)
+    rows_shown = [[titles[name], *cells] for name, cells in rows.items()]
+    if results["train"]["epochs"] == 0:  # there is one encoder
+        headings, rows_shown = [headings[0], headings[-1]], [row[:2] for row in rows_shown]
+    return opt.table(headings, rows_shown)

@@ -22,6 +22,8 @@ PerChannel = tuple[float, float, float]
 class MethodConfig(Section):
     """Base of every method's own fields; its docstring's first paragraph is the summary."""
 
+    trains: ClassVar[bool] = True  # False: given weights stay as they are
+
     needs_projector: ClassVar[str | None] = None  # why projector="none" is refused, if it is
 
     @model_validator(mode="after")
@@ -222,10 +224,14 @@ class RunConfig(Section):
     classifier: ClassifierConfig
 
     def sections(self) -> dict[str, dict[str, Any]]:
-        """As TOML sections, keys without a value left out, and a stage that is not wanted."""
+        """As TOML sections, keys without a value left out, a stage that is not wanted, and how to
+        train where nothing is trained.
+        """
         dumped = self.model_dump(mode="json", exclude_none=True)
         if self.classifier.kind is None:
             del dumped["classifier"]
+        if not self.method.trains:
+            del dumped["views"], dumped["optimizer"], dumped["schedule"], dumped["train"]["epochs"]
         dumped["method"] = {"name": dumped.pop("method_name"), **dumped["method"]}
         return dumped
 

@@ -23,6 +23,12 @@ FORMS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# what to do instead of asking for 0 of these
+_NOTHING_TRAINED = "; --method frozen measures given weights and trains nothing"
+INSTEAD_OF_0: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("train.epochs", "optimizer.lr"), _NOTHING_TRAINED)
+)
+
 
 def nearest(name: str, names: Sequence[str]) -> str:
     """' (did you mean "x"?)', or nothing where no name is near."""
@@ -82,7 +88,7 @@ def problem(
             want = FORMS.get(other) or details["msg"].removeprefix("Input should be ")
             if isinstance(got, str) and not isinstance(typed(got), str):
                 want += " without quotes"
-    return f"{path}: want {want}, got {got!r}"
+    return f"{path}: want {want}, got {got!r}{INSTEAD_OF_0.get(path, '') if got == 0 else ''}"
 
 
 def _as_list(value: str | float) -> list[Any]:

@@ -194,7 +194,7 @@ def choose_classifier(
 
 def choose_selection_interval(config: RunConfig) -> int | None:
     """Epochs from one selection to the next (and one after the last); None: none is wanted."""
-    wanted = config.evaluate.selections
+    wanted = config.evaluate.selections if config.method.trains else 0
     return max(1, config.train.epochs // wanted) if wanted else None
 
 

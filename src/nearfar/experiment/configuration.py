@@ -10,7 +10,7 @@ from nearfar.config.models import MethodConfig, RunConfig
 from nearfar.core.errors import ConfigError
 from nearfar.core.own import is_own
 from nearfar.evaluate import choosable, evaluator_class
-from nearfar.methods import METHODS, method_class
+from nearfar.methods import FROZEN, METHODS, method_class
 from nearfar.nn.building import encoder_names
 from nearfar.views.reading import read_policy
 
@@ -41,7 +41,7 @@ def known_names(own: str | None = None, own_probes: Sequence[str] = ()) -> Known
         return lambda: method_class(name).Config
 
     return Known(
-        methods={name: config_of(name) for name in (*METHODS, *([own] if own else []))},
+        methods={name: config_of(name) for name in (*METHODS, FROZEN, *([own] if own else []))},
         fewest_views=lambda name, config: method_class(name).views_needed(config),
         policy_problems=_policy_problems,
         encoders=encoder_names,

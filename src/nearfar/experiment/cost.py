@@ -27,14 +27,17 @@ def estimate(setup: Setup, view: RowCost, *, store_bytes: int, runs: int = 1) ->
 
 
 def images_evaluated(setup: Setup) -> int:
-    """How many images a run's evaluations encode: three times all, and a few for each selection."""
+    """How many images a run's evaluations encode: three times all (once, where nothing is trained),
+    and a few for each selection.
+    """
     facts = setup.facts
     if not (facts.n_train and facts.n_val and facts.n_test):
         return 0
     every = setup.selection_interval
     selections = -(-setup.epochs // every) if every is not None else 0
     each = min(facts.n_train, SELECTION_BANK) + min(facts.n_val, SELECTION_BANK)
-    return 3 * (facts.n_train + facts.n_val + facts.n_test) + selections * each
+    times = 3 if setup.trains else 1
+    return times * (facts.n_train + facts.n_val + facts.n_test) + selections * each
 
 
 def _views_of_classifier(setup: Setup, classifier: ClassifierSetup) -> float:

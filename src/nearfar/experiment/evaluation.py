@@ -102,7 +102,8 @@ def measure_untrained(run: Evaluation, encoder: Encoder) -> tuple[Measurement, .
     """The floor: the encoder as it starts."""
     if not run.measurable():
         return ()
-    return tuple(run.measure(run.features(encoder, "untrained encoder"), None).measurements)
+    title = "given weights" if run.setup.config.encoder.given else "untrained encoder"
+    return tuple(run.measure(run.features(encoder, title), None).measurements)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,13 @@ class Evaluated:
     shown: Sequence[str] = ()
     confusion: Confusion | None = None
     trained: Trained | None = None  # by a classifier stage
+    of_encoder: Sequence[Measurement] = ()  # of the last encoder, by probes alone
+
+    def as_start(self) -> tuple[Measurement, ...]:
+        """What was measured of the last encoder as that of the encoder before training, for where
+        nothing was trained between.
+        """
+        return tuple(m.model_copy(update={"selection": None}) for m in self.of_encoder)
 
 
 def evaluate_run(
@@ -139,7 +147,7 @@ def evaluate_run(
     write_embeddings(run.setup, run.data, splits["test"], probabilities, folder)
     confusion = None if made is None else _confusion(made, splits["test"])
     found = [*last.measurements, *_of_selected(run, method, counters, last, folder)]
-    return Evaluated(found, last.shown, confusion, trained)
+    return Evaluated(found, last.shown, confusion, trained, last.by_probes())
 
 
 def _confusion(made: Classified, test: Features) -> Confusion:

@@ -20,22 +20,31 @@ class Network:
 def plan_lines(
     setup: Setup, network: Network, estimate: Estimate, *, store_side: int, where: str
 ) -> list[str]:
-    """Data, encoder, views, optimizer, estimate, where it goes."""
-    balanced = " balanced" if setup.config.data.balanced else ""
+    """Data, encoder, views and optimizer (or that nothing is trained), estimate, where it goes."""
+    what = "training" if setup.trains else "measuring"
     return [
         _data_line(setup, store_side),
         _encoder_line(setup, network),
+        *_training_lines(setup),
+        (
+            f"estimate   about {duration(estimate.seconds)} of {what},"
+            f" {estimate.memory_bytes / 2**30:.1f} GB beside the libraries' own"
+        ),
+        where,
+    ]
+
+
+def _training_lines(setup: Setup) -> list[str]:
+    if not setup.trains:
+        return [f"training   none: the given weights are measured as they are{_then(setup)}"]
+    balanced = " balanced" if setup.config.data.balanced else ""
+    return [
         (
             f"views      {setup.views.name} x {setup.views.shown}; batch"
             f" {setup.batch_size}{balanced}, {setup.steps_per_epoch} steps an epoch,"
             f" {setup.epochs} epochs, seed {setup.seed}"
         ),
         _optimizer_line(setup),
-        (
-            f"estimate   about {duration(estimate.seconds)} of training,"
-            f" {estimate.memory_bytes / 2**30:.1f} GB beside the libraries' own"
-        ),
-        where,
     ]
 
 

@@ -1,7 +1,7 @@
 """What a run cannot be made of: DataErrors that say what was wanted, what came and what to do."""
 
 from nearfar.config.models import RunConfig
-from nearfar.core.errors import DataError
+from nearfar.core.errors import ConfigError, DataError
 from nearfar.core.types import DataFacts
 from nearfar.methods.base import Method
 
@@ -14,7 +14,7 @@ def refuse_unfit(
         raise DataError(f"{name} {reason}")
     if facts.n_train + facts.n_unlabeled == 0:
         raise DataError(f"{source}: want images to train on, got none (only val and test)")
-    if balanced:
+    if balanced and method.Config.trains:
         _refuse_balanced(name, method, facts)
     learnt = zip(facts.class_names, facts.class_counts, facts.val_counts, strict=True)
     alone = [name for name, train, val in learnt if train + val < 2]
@@ -24,6 +24,21 @@ def refuse_unfit(
             f" {', '.join(alone[:10])}{' ...' if len(alone) > 10 else ''}; add images or leave the"
             " class out"
         )
+
+
+def refuse_nothing_given(config: RunConfig, *, own_module: bool) -> None:
+    """ConfigError where nothing would be trained, and no weights are given to be measured. A module
+    of the user's own has weights.
+    """
+    if config.method.trains or config.encoder.given or own_module:
+        return
+    raise ConfigError(
+        [
+            f"method.name: {config.method_name} measures given weights, and none are given; add"
+            " --pretrained with --encoder NAME (a timm network), or --set encoder.weights=FILE;"
+            " to train from new weights choose another --method"
+        ]
+    )
 
 
 def _refuse_balanced(name: str, method: type[Method], facts: DataFacts) -> None:

@@ -14,7 +14,12 @@ from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
 from nearfar.evaluate import measured_by_default
 from nearfar.experiment import choices, given_weights
-from nearfar.experiment.refusals import refuse_batch, refuse_labels_missing, refuse_unfit
+from nearfar.experiment.refusals import (
+    refuse_batch,
+    refuse_labels_missing,
+    refuse_nothing_given,
+    refuse_unfit,
+)
 from nearfar.experiment.setup import Setup, images_for, steps_for
 from nearfar.methods import method_class
 
@@ -32,6 +37,7 @@ def resolve(
     `encoder_name` names the user's own module, where one is given; `batch_for` is the number of
     images that a default batch is chosen for, where that is not the method's own.
     """
+    refuse_nothing_given(config, own_module=encoder_name is not None)
     config = given_weights.with_its_defaults(config)
     method = method_class(config.method_name)
     size, most = choices.largest_defaults(config, device)

@@ -46,9 +46,7 @@ def make_results(
         command=process.command,
         data=_data(evaluation),
         encoder=_encoder(evaluation, encoder),
-        views=ViewsSummary(
-            policy=setup.views.name, count=setup.views.count, shown=setup.views.shown
-        ),
+        views=_views(setup),
         train=_train(setup),
         classifier=setup.config.sections().get("classifier"),
         measurements=tuple(done.measurements),
@@ -74,6 +72,8 @@ def make_results(
 
 def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) -> list[str]:
     found, setup = [], evaluation.setup
+    if not setup.trains:
+        found.append("nothing was trained: the given weights were measured as they are")
     if (reason := evaluation.unmeasurable()) is not None:
         found.append(
             f"{reason}: nothing measured; probe it with `nearfar probe RUN --data LABELED`"
@@ -118,7 +118,15 @@ def _encoder(evaluation: Evaluation, encoder: Encoder) -> EncoderSummary:
     )
 
 
+def _views(setup: Setup) -> ViewsSummary:
+    if not setup.trains:
+        return ViewsSummary()
+    return ViewsSummary(policy=setup.views.name, count=setup.views.count, shown=setup.views.shown)
+
+
 def _train(setup: Setup) -> TrainSummary:
+    if not setup.trains:
+        return TrainSummary(epochs=0, precision=setup.precision, needs_labels=False)
     return TrainSummary(
         epochs=setup.epochs,
         batch_size=setup.batch_size,

@@ -20,7 +20,8 @@ from nearfar.training.observers import Audience, Row
 def execute(
     job: Job, progress: Progress, untrained: tuple[Measurement, ...] | None = None
 ) -> Results:
-    """Trains, evaluates, writes the folder; returns the content of results.json.
+    """Trains, where the method does, evaluates, writes the folder; returns the content of
+    results.json.
 
     `untrained`: the floor's measurements, where another run of the same start has taken them.
     TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes. Whatever stops
@@ -29,13 +30,14 @@ def execute(
     run = prepare(job, progress)
     with kept_memory(), stopping_well(run):
         _begin(run)
-        if untrained is None:
+        if untrained is None and job.setup.trains:
             untrained = measure_untrained(run.evaluation, run.method.encoder)
         if job.resume:
             _continue(run)
         run.watch.begin()
         run.begun = True
-        _train(run)
+        if job.setup.trains:
+            _train(run)
         run.write_encoder()
         trained, stage = None, job.setup.classifier
         if stage is not None:
@@ -43,7 +45,7 @@ def execute(
             trained = train_classifier(run.evaluation, stage, encoder, job.fabric, job.folder)
         evaluated = evaluate_run(run.evaluation, run.method, run.counters, job.folder, trained)
         run.count_seconds()
-        return run.write_results(evaluated, untrained)
+        return run.write_results(evaluated, untrained or evaluated.as_start())
 
 
 def _begin(run: Running) -> None:
@@ -51,7 +53,8 @@ def _begin(run: Running) -> None:
     folder.make()
     folder.write_config(run.setup.config.sections())
     folder.write_environment(environment(run.job.fabric.device))
-    folder.write_views(run_sheet(run))
+    if run.setup.trains:
+        folder.write_views(run_sheet(run))
 
 
 def _continue(run: Running) -> None:

@@ -100,8 +100,13 @@ class Setup:
         return self.config.method_name
 
     @property
+    def trains(self) -> bool:
+        """False where given weights are measured as they are, and nothing is trained."""
+        return self.config.method.trains
+
+    @property
     def epochs(self) -> int:
-        return self.config.train.epochs
+        return self.config.train.epochs if self.trains else 0
 
     @property
     def seed(self) -> int:

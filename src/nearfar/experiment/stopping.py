@@ -85,11 +85,15 @@ def _leave_usable(run: Running, stop: BaseException) -> None:
             run.write_encoder()
             run.write_results(None, ())
     if interrupted:
-        run.progress.say(f"stopped after {_reached(run)}{how_to_continue(run.job)}")
+        run.progress.say(f"stopped {_reached(run)}{how_to_continue(run.job)}")
 
 
 def _reached(run: Running) -> str:
-    """The last complete epoch; of a run that goes on, and has not come that far yet, too."""
+    """When it stopped, by the last complete epoch; of a run that goes on, and has not come that far
+    yet, too.
+    """
     epoch, epochs = run.counters.epoch, run.setup.epochs
+    if not epochs:
+        return "before everything was measured"
     late = epoch == epochs and run.setup.classifier is not None
-    return f"epoch {epoch} of {epochs}{', in the classifier stage' if late else ''}"
+    return f"after epoch {epoch} of {epochs}{', in the classifier stage' if late else ''}"

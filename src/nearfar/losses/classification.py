@@ -1,12 +1,13 @@
-"""Margin losses of a classifier's logits.
+"""Losses of a classifier's logits: the terms of cross-entropy, and a margin loss.
 
 Letters: V views, B samples, E representation width, C classes.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,6 +16,36 @@ from nearfar.losses.checks import check_finite, check_views, check_whole
 from nearfar.losses.labels import Labels, taken_labels
 from nearfar.losses.precision import at_least_float32, full_precision
 from nearfar.losses.rows import mean_over
+
+
+def balanced_weights(counts: Sequence[int]) -> Float[Tensor, " class"]:
+    """By images of each class the weights that make all classes count the same: n / (classes with
+    images times images of the class), so that their mean over the images is 1; 0 of a class without
+    one.
+    """
+    images = torch.tensor(counts, dtype=torch.float32)
+    present = images > 0
+    return torch.where(present, images.sum() / (present.sum() * images.clamp(min=1)), 0.0)
+
+
+def cross_entropy_terms(
+    scores: Float[Tensor, "view batch class"],
+    labels: Int64[Tensor, "view batch"],
+    *,
+    class_weights: Float[Tensor, " class"] | None,
+    label_smoothing: float,
+) -> tuple[Float[Tensor, "view batch"], Float[Tensor, "view batch"]]:
+    """The weighted cross-entropy of each row, in [0, inf), nats, and its weight: that of its class.
+    Their sums' ratio is `torch.nn.functional.cross_entropy` of these weights; no label is below 0.
+    """
+    terms = F.cross_entropy(
+        scores.movedim(-1, 1),
+        labels,
+        weight=class_weights,
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
+    return terms, torch.ones_like(terms) if class_weights is None else class_weights[labels]
 
 
 def large_margin_softmax(

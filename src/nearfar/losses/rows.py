@@ -169,3 +169,10 @@ def mean_over(terms: Tensor, counted: Tensor | None, group: Group, *, nothing: s
     if nothing and not torch.compiler.is_compiling() and int(count) == 0:
         raise NothingToCompareError(nothing)
     return all_sum(total, group) / count
+
+
+def weighted_mean(terms: Tensor, weights: Tensor, group: Group) -> Tensor:
+    """The sum of terms that hold their weights already, over the sum of the weights, of all
+    ranks.
+    """
+    return all_sum(terms.sum(), group) / all_sum(weights.sum(), group)

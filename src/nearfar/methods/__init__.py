@@ -1,4 +1,7 @@
-"""The methods, a file each. Adding one: its file, a line here, a line in the changelog."""
+"""The methods, a file each. Adding one: its file, a line here, a line in the changelog.
+
+`METHODS` are those that learn; beside them stands `FROZEN`, of which nothing is trained.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -16,6 +19,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
     {
         "cross_entropy": "nearfar.methods.cross_entropy:CrossEntropy",
         "supcon": "nearfar.methods.supcon:SupCon",
+        "joint": "nearfar.methods.joint:Joint",
         "simclr": "nearfar.methods.simclr:SimCLR",
         "relational": "nearfar.methods.relational:Relational",
         "margin": "nearfar.methods.margin:Margin",
@@ -39,15 +43,19 @@ METHODS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+FROZEN = "frozen"
+_FROZEN = "nearfar.methods.frozen:Frozen"
+
 
 def method_class(name: str) -> type[Method]:
-    """The class of a method in the table, or your own by the name `module:Class`.
+    """The class of a method in the table, of `FROZEN`, or your own by the name `module:Class`.
 
-    Raises KeyError: neither; UserError: your module cannot be imported, or holds no such method.
+    Raises KeyError: none of them; UserError: your module cannot be imported, or holds no such
+    method.
     """
-    if name not in METHODS:
+    if name not in (*METHODS, FROZEN):
         return _own(name)
-    module, _, attribute = METHODS[name].partition(":")
+    module, _, attribute = METHODS.get(name, _FROZEN).partition(":")
     found: type[Method] = getattr(import_module(module), attribute)
     return found
 

@@ -10,12 +10,13 @@ from typing import final
 
 import torch
 from pydantic import Field
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
+from nearfar.config import supervised
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
-from nearfar.losses.rows import mean_over
+from nearfar.losses.classification import balanced_weights, cross_entropy_terms
+from nearfar.losses.rows import weighted_mean
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.views.mixing import NUMBERS, Mixed, mix
@@ -28,15 +29,8 @@ class CrossEntropyConfig(MethodConfig):
     A class only has to lie on the right side of a boundary; nothing asks for it to be compact.
     """
 
-    label_smoothing: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description=(
-            "label smoothing: part of the target probability that is spread over all classes; 0:"
-            " none"
-        ),
-    )
+    label_smoothing: float = supervised.label_smoothing()
+    class_weight: supervised.ClassWeight = supervised.class_weight()
     mixup: float = Field(
         0.0,
         ge=0,
@@ -71,12 +65,16 @@ class CrossEntropy(Method):
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.2, weight_decay=1e-4)
     paper = "Khosla et al. 2020, arXiv:2004.11362 (the baseline of its Table 2)"
     head: nn.Linear
+    class_weights: Tensor | None
 
     def __init__(self, encoder: Encoder, config: CrossEntropyConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         self.head = nn.Linear(encoder.width, data.n_classes)
         self.chance = math.log(data.n_classes)
         self.label_smoothing = config.label_smoothing
+        balanced = config.class_weight == "balanced"
+        weights = balanced_weights(data.class_counts) if balanced else None
+        self.register_buffer("class_weights", weights, persistent=False)
         self.mixup, self.cutmix, self.mix_probability = (
             config.mixup,
             config.cutmix,
@@ -90,14 +88,16 @@ class CrossEntropy(Method):
         )
         scores = self.head(h)  # (V, B, C)
         labels = batch.labels.expand(len(h), -1)
-        terms = self._against(scores, labels)
+        terms, weights = self._against(scores, labels)
         if mixed is not None:
             share = torch.cat([part.share for part in mixed])  # (V, B)
             others = labels[:, mixed[0].partner]
-            terms = share * terms + (1 - share) * self._against(scores, others)
+            of_others, their_weights = self._against(scores, others)
+            terms = share * terms + (1 - share) * of_others
+            weights = share * weights + (1 - share) * their_weights
             labels = torch.where(share >= 0.5, labels, others)  # of the larger part
         correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
-        loss = mean_over(terms, None, self.group)
+        loss = weighted_mean(terms, weights, self.group)
         return StepResult(loss, h, logs={"chance": scalar(self.chance, h), "accuracy": correct})
 
     def _mix(self, batch: Batch) -> list[Mixed]:
@@ -117,7 +117,10 @@ class CrossEntropy(Method):
             )
         return found
 
-    def _against(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(
-            scores.movedim(-1, 1), labels, reduction="none", label_smoothing=self.label_smoothing
+    def _against(self, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return cross_entropy_terms(
+            scores,
+            labels,
+            class_weights=self.class_weights,
+            label_smoothing=self.label_smoothing,
         )

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nearfar.report.formats import apart, headed, signed
-from nearfar.report.groups import UNTRAINED, Findings
+from nearfar.report.groups import Findings
 from nearfar.run_folder.comparison import Difference, TableEntry
-from nearfar.run_folder.records import Unit
+from nearfar.run_folder.records import UNTRAINED, Unit
 
-MOST_SENTENCES = 10  # four methods and the untrained encoder
+MOST_SENTENCES = 10  # four methods and the encoder before training
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _triangle(found: Findings, known: Sequence[Difference]) -> Triangle:
     )
     judged = [c for c in known if c.larger_than_noise is not None]
     return Triangle(
-        tuple(names),
+        tuple(found.start.title if name == UNTRAINED else name for name in names),
         rows,
         len(known),
         len(judged),

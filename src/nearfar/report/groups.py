@@ -10,9 +10,7 @@ from typing import Any
 
 from nearfar.report.read import Run, Source
 from nearfar.run_folder.comparison import COSTS, Difference, LeftOut, TableEntry
-from nearfar.run_folder.records import JudgedBy, Measurement
-
-UNTRAINED = "untrained"
+from nearfar.run_folder.records import UNTRAINED, JudgedBy, Measurement, Start, common_start
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,11 @@ class Group:
     @property
     def first(self) -> Run:
         return self.runs[0]
+
+    @property
+    def trained(self) -> bool:
+        """Whether anything was trained."""
+        return self.first.results.train.epochs != 0
 
     @property
     def complete(self) -> tuple[Run, ...]:
@@ -45,6 +48,13 @@ class Findings:
     left_out: tuple[LeftOut, ...] = ()
     command: str = ""
     same_data: bool = True
+
+    @property
+    def start(self) -> Start:
+        """What to call the encoder before training."""
+        return common_start(
+            run.results.encoder.start for group in self.groups for run in group.runs
+        )
 
     def entry(
         self, method: str, name: str, split: str | None, selection: str | None
@@ -172,8 +182,8 @@ def settings(config: str | None) -> dict[str, dict[str, Any]]:
 
 
 def gather(groups: Sequence[Group]) -> list[TableEntry]:
-    """Mean and sd over each group's complete runs, then over the untrained encoders, each counted
-    once.
+    """Mean and sd over each group's complete runs, then over the encoders before training, each
+    counted once.
     """
     table: list[TableEntry] = []
     for group in groups:

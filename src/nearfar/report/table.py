@@ -14,9 +14,9 @@ from nearfar.report.formats import (
     interval,
     plural,
 )
-from nearfar.report.groups import UNTRAINED, Findings, Group
+from nearfar.report.groups import Findings, Group
 from nearfar.run_folder.comparison import TableEntry
-from nearfar.run_folder.records import Unit
+from nearfar.run_folder.records import UNTRAINED, Unit
 
 _SELECTIONS = {"last": "last epoch", "validation": "best on validation"}
 
@@ -45,7 +45,7 @@ class Cell:
 @dataclass(frozen=True)
 class Row:
     method: str
-    floor: bool  # the untrained encoder
+    floor: bool  # the encoder before training
     cells: tuple[Cell, ...]
     costs: tuple[str, ...]  # seeds, views shown, seconds, memory
 
@@ -105,7 +105,9 @@ def _row(found: Findings, columns: Sequence[Column], label: str, split: str) -> 
             cells.append(_cell(alone, span=len(column.selections)))
         else:
             cells += [_cell(found.entry(label, column.name, split, s)) for s in column.selections]
-    return Row(label, label == UNTRAINED, tuple(cells), _costs(found, label))
+    floor = label == UNTRAINED
+    title = found.start.title if floor else label
+    return Row(title, floor, tuple(cells), _costs(found, label))
 
 
 def _cell(entry: TableEntry | None, *, span: int = 1) -> Cell:
@@ -147,14 +149,18 @@ def _caption(found: Findings, split: str, columns: Sequence[Column]) -> str:
     if seeds == 1 and not any(entry.interval for entry in found.table):
         spread = "one seed, so no spread is known"
     trained = images_of_each(
-        {group.label: group.first.results.train.images or 0 for group in found.groups}
+        {
+            group.label: group.first.results.train.images or 0
+            for group in found.groups
+            if group.trained
+        }
     )
     unit = "In %" if all(column.unit == "fraction" for column in columns) else "Measured"
     others = f"The methods were {trained}. " if trained else ""
     return (
         f"{unit} on {images}; {spread}. {others}“Last epoch” and “best on validation” are"
-        f" two encoders of the same run, each scored on {word} once, at the end; “untrained” is the"
-        " encoder before its first step."
+        f" two encoders of the same run, each scored on {word} once, at the end;"
+        f" “{found.start.title}” is the encoder before its first step."
     )
 
 

@@ -13,12 +13,12 @@ from nearfar.report.formats import (
     signed,
     spoken_list,
 )
-from nearfar.report.groups import UNTRAINED, Findings, Group
+from nearfar.report.groups import Findings, Group
 from nearfar.report.read import Run
 from nearfar.report.table import spoken_split
 from nearfar.run_folder.comparison import Difference, TableEntry
 from nearfar.run_folder.names import EMBEDDINGS, ENCODER_JSON, METRICS
-from nearfar.run_folder.records import Unit
+from nearfar.run_folder.records import UNTRAINED, Unit
 
 LISTED = 4  # methods that a sentence names with their scores
 
@@ -55,6 +55,8 @@ def _ranked(found: Findings) -> list[TableEntry]:
 def _one(found: Findings, entry: TableEntry) -> str:
     data = found.groups[0].first.results.data.name
     says = f"On {data}, the {entry.method} encoder gets {_score(entry)}{_right(found, entry)}"
+    if not found.groups[0].trained:
+        return f"{says}; nothing was trained."
     if (floor := found.judged(UNTRAINED)) is None:
         return f"{says}."
     return f"{says}{_gain(found, entry, floor)}."
@@ -77,16 +79,16 @@ def _better(entry: TableEntry) -> str:
 
 
 def _gain(found: Findings, entry: TableEntry, floor: TableEntry) -> str:
-    gain, more = found.gain(entry, floor), _better(entry)
+    gain, more, start = found.gain(entry, floor), _better(entry), found.start.spoken
     if gain <= 0:
-        return f", no {more} than the untrained encoder ({_score(floor)}): training did not help"
+        return f", no {more} than {start} ({_score(floor)}): training did not help"
     against = _comparison(found, entry.method, UNTRAINED)
     inside = entry.interval is not None and entry.interval[0] <= (floor.mean or 0.0)
     if entry.interval is not None and entry.better == "lower":
         inside = entry.interval[1] >= (floor.mean or 0.0)
     if inside or (against is not None and against.larger_than_noise is False):
-        return f", not clearly {more} than the untrained encoder ({_score(floor)})"
-    return f", {apart(gain, entry.unit)} {_side(entry)} the untrained encoder"
+        return f", not clearly {more} than {start} ({_score(floor)})"
+    return f", {apart(gain, entry.unit)} {_side(entry)} {start}"
 
 
 def _side(better: TableEntry) -> str:
@@ -100,8 +102,8 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     floor = found.judged(UNTRAINED)
     if floor is not None and found.gain(best, floor) <= 0:
         return (
-            f"No method beat the untrained encoder on {data}: {best.method}, the best, gets"
-            f" {_score(best)}{_right(found, best)}, the untrained encoder {_score(floor)}."
+            f"No method beat {found.start.spoken} on {data}: {best.method}, the best, gets"
+            f" {_score(best)}{_right(found, best)}, {found.start.spoken} {_score(floor)}."
         )
     level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
     if _larger(found, best, second) is False:
@@ -156,7 +158,9 @@ def _details(found: Findings, ranked: list[TableEntry]) -> str:
     if floor is not None and (gain := found.gain(best, floor)) > 0:
         there = f"; {best.method} is {apart(gain, best.unit)} {_side(best)} it"
         above = there if len(ranked) > 1 else ""
-        lines.append(f"The untrained encoder gets {_score(floor)}{above}.")
+        start = found.start.spoken
+        got = "get" if start.endswith("s") else "gets"
+        lines.append(f"{capitalized(start)} {got} {_score(floor)}{above}.")
     return " ".join(lines)
 
 
@@ -242,7 +246,7 @@ def missing(group: Group) -> list[str]:
             lines.append(f"{who}: there is no test split, so nothing is reported on test.")
         if run.rows is None:
             lines.append(f"{who}: no {EMBEDDINGS}, so no map and no pictures of mistakes.")
-        if not run.metrics:
+        if not run.metrics and group.trained:
             lines.append(f"{who}: no {METRICS}, so no learning curves.")
         if run.encoder is None:
             lines.append(

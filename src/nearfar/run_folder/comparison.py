@@ -7,7 +7,14 @@ from typing import Any
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from nearfar.run_folder.record import Record, without
-from nearfar.run_folder.records import Better, DataSummary, JudgedBy, Selection, Unit
+from nearfar.run_folder.records import (
+    UNTRAINED,
+    Better,
+    DataSummary,
+    JudgedBy,
+    Selection,
+    Unit,
+)
 
 # What a run costs, beside its measurements: title and unit by name; of all, less is better.
 COSTS: Mapping[str, tuple[str, Unit]] = MappingProxyType(
@@ -73,6 +80,7 @@ class ComparisonResults(Record):
     table: tuple[TableEntry, ...] = ()
     shown: tuple[str, ...]  # names of the measurements that summaries show, in their order
     judged_by: JudgedBy
+    floor: str = UNTRAINED  # title of the encoder before training, whose method id is "untrained"
     comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     runs: tuple[str, ...] = ()  # their folders, seen from the comparison's

@@ -4,7 +4,8 @@ stopped.json, and an epoch of metrics.jsonl or classifier.jsonl.
 What has a default may be absent from a file that is read; all that a record holds is written.
 """
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -61,6 +62,25 @@ class DataSummary(Record):
     skipped: tuple[Any, ...] = ()  # path and reason
 
 
+class Start(NamedTuple):
+    """The encoder before training, the floor of every table: its method id there is `UNTRAINED`."""
+
+    title: str  # of a line of a table
+    spoken: str  # in a sentence
+
+
+UNTRAINED = "untrained"
+NEW = Start(UNTRAINED, "the untrained encoder")
+GIVEN = Start("given weights, frozen", "the given weights")
+MIXED = Start("before training", "the encoder before training")  # of runs with different starts
+
+
+def common_start(starts: Iterable[Start]) -> Start:
+    """What to call the starts of several runs in one word."""
+    found = set(starts)
+    return found.pop() if len(found) == 1 else MIXED
+
+
 class EncoderSummary(Record):
     name: str = "encoder"
     width: int | None = None
@@ -70,6 +90,11 @@ class EncoderSummary(Record):
     std: tuple[float, ...] = ()
     weights: str | None = None  # "hub", or a file
     parameters: int | None = None
+
+    @property
+    def start(self) -> "Start":
+        """What it was before training, in words."""
+        return NEW if self.weights is None else GIVEN
 
 
 class ViewsSummary(Record):

@@ -399,6 +399,20 @@ def test_a_method_of_the_wrong_type_hides_no_other_problem() -> None:
     assert [problem.split(":")[0] for problem in found] == ["train.epochs", "method.name"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "want"),
+    [("train.epochs=0", "at least 1, got 0"), ("optimizer.lr=0", "more than 0.0, got 0")],
+)
+def test_no_epochs_or_no_rate_is_answered_with_the_run_that_trains_nothing(
+    setting: str, want: str
+) -> None:
+    (found,) = problems_of("method.name=simclr", setting)
+    key = setting.partition("=")[0]
+    assert found == f"{key}: want {want}; --method frozen measures given weights and trains nothing"
+    (other,) = problems_of("method.name=simclr", setting.replace("=0", "=-1"))
+    assert "frozen" not in other
+
+
 def test_too_few_views_are_reported_beside_a_fault_of_the_method() -> None:
     found = problems_of("views.count=1", "method.temperature=0")
     assert [problem.split(":")[0] for problem in found] == ["method.temperature", "views.count"]

@@ -143,6 +143,7 @@ def compared(methods: list[str], like: dict[str, str] = ACCURACY) -> dict:
             for entry in build_table([r for r in results(like) if r.method in methods])
         ],
         "shown": [like["name"]],
+        "floor": "untrained",
         "judged_by": judged_by,
         "comparisons": [pair.as_json() for pair in compare_pairs(results(like), methods)],
         "left_out": [],
@@ -204,8 +205,8 @@ def test_a_number_in_nats_that_is_better_lower_ranks_the_other_way_on_the_page(t
     assert cell is not None
     assert cell.text == "−0.105"
     assert cell.title == (
-        "a minus untrained: +0.105 nats (95 % interval +0.036 to +0.174 over seeds): larger than"
-        " the seeds' noise"
+        "a minus the untrained encoder: +0.105 nats (95 % interval +0.036 to +0.174 over seeds):"
+        " larger than the seeds' noise"
     )
     assert triangle.what == "how much of the my loss, nats,"
 

@@ -94,6 +94,54 @@ def test_no_method_above_untrained_is_said_first(tmp_path: Path) -> None:
     assert _sentence(folder).startswith("No method beat the untrained encoder on digits")
 
 
+def _given(path: Path, **change: object) -> None:
+    """The run began from weights that were given."""
+    results = json.loads(path.read_text())
+    _edit(path, encoder=results["encoder"] | {"weights": "hub"}, **change)
+
+
+def test_given_weights_are_called_so_wherever_the_floor_is(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c")
+    for results in folder.glob("*/seed*/results.json"):
+        _given(results)
+    found = findings(read_source([folder]))
+    table = results_table(found)
+    assert table is not None
+    assert [row.method for row in table.rows if row.floor] == ["given weights, frozen"]
+    assert "“given weights, frozen” is the encoder before its first step" in table.caption
+    assert "The given weights get 78.1 ± 1.2 %" in headline(found).details
+    compared = json.loads((folder / "compare.json").read_text())["table"]
+    for entry in compared:
+        if entry["method"] == "untrained":
+            entry["mean"] = 0.999
+    _edit(folder / "compare.json", table=compared)
+    assert _sentence(folder).startswith("No method beat the given weights on digits")
+    run = write_run(tmp_path / "r")
+    _given(run / "results.json")
+    assert "percentage points above the given weights." in _sentence(run)
+
+
+def test_runs_with_different_starts_have_a_floor_of_both(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", method="simclr")]
+    _given(runs[0] / "results.json")
+    table = results_table(findings(read_source(runs)))
+    assert table is not None
+    assert [row.method for row in table.rows if row.floor] == ["before training"]
+
+
+def test_a_run_in_which_nothing_was_trained_claims_no_gain_and_misses_no_curves(
+    tmp_path: Path,
+) -> None:
+    run = write_run(tmp_path / "r")
+    _given(run / "results.json", method="frozen", train={"epochs": 0})
+    (run / "metrics.jsonl").unlink()
+    found = findings(read_source([run]))
+    sentence = headline(found).sentence
+    assert sentence.startswith("On digits, the frozen encoder gets ")
+    assert sentence.endswith(" right; nothing was trained.")
+    assert missing(found.groups[0]) == []
+
+
 def test_a_single_run_is_told_with_its_gain_over_untrained(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", accuracy=1.0)
     found = findings(read_source([run]))
