@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.api.model import Model, open_run
+from nearfar.api.model import Model, load
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 
@@ -32,7 +32,7 @@ def predict(run: Path, images: Sequence[Path], *, quiet: bool = False) -> dict[s
     Images that cannot be read are listed as `unreadable`. DataError: all of them.
     """
     progress = Progress(quiet=quiet)
-    model = open_run(run, progress)
+    model = load(run)
     paths = [found for image in images for found in _images_of(image)]
     predictions: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
