@@ -141,7 +141,7 @@ def _compare(
     out = _chosen(request.place, listing)
     progress.say(f"nearfar compare on {listing.name}")
     first = next(iter(setups.values()))
-    example = example_of(first.size, first.config.data.eval_crop, listing)
+    example = example_of(first.center, listing)
     widest = max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
     encoder = make_encoder(widest, example, request.module)
     where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
@@ -153,7 +153,7 @@ def _compare(
     for left in left_out:
         progress.say(f"  left out   {left_line(left)}")
     strict = first.config.data.strict
-    images = load_data(listing, view_size=first.size, strict=strict, progress=progress)
+    images = load_data(listing, first.center, strict=strict, progress=progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
     whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nearfar.api.model import open_run
+from nearfar.api.model import load
 from nearfar.api.request import Data
 from nearfar.core.errors import UserError
 from nearfar.core.progress import Progress
@@ -32,9 +32,9 @@ def embed(
         raise UserError(f"--out: want a file ending in {', '.join(FORMATS)}, got {out}")
     refuse_existing(out, force=force)
     progress = Progress(quiet=quiet)
-    model = open_run(run, progress)
+    model = load(run)
     listing = open_source(data)
-    stored = load_data(listing, view_size=model.view.size, progress=progress)
+    stored = load_data(listing, model.view.center, progress=progress)
     with progress.bar(len(stored), "embedding") as bar:
         samples = ImageSamples(stored, model.view, torch.device("cpu"))
         x = extract(model.encoder, samples, torch.arange(len(stored)), bar)

@@ -1,21 +1,21 @@
 """A trained run as a product: embed and classify images, or take the encoder."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nearfar.core.errors import DataError, RunError
-from nearfar.core.progress import Progress
-from nearfar.core.types import StoredImages
+from nearfar.data.center import CenterSquare
 from nearfar.data.datasets import rgb_pixels
-from nearfar.data.decoding import Broken, decode
+from nearfar.data.decoding import Broken, evaluation_pixels
 from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
 from nearfar.experiment.encoding import example_of
@@ -26,7 +26,6 @@ from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import EncoderFile
-from nearfar.views.compiling import compile_kernels
 
 IMAGES_A_CALL = 256
 
@@ -46,7 +45,6 @@ class Model:
         self,
         encoder: Encoder,
         view: EvaluationView,
-        store_side: int,
         class_names: tuple[str, ...],
         classifier: Classifier | None,
         path: Path,
@@ -54,7 +52,6 @@ class Model:
     ) -> None:
         self.encoder = encoder.eval()
         self.view = view
-        self.store_side = store_side
         self.class_names = class_names
         self._classifier = classifier
         self._path = path
@@ -101,13 +98,13 @@ class Model:
 
     def _represent(self, encoder: Encoder, images: Any) -> NDArray[np.float32]:
         parts = []
-        for stored in self._stored(images):
+        for pixels in self._pixels(images):
             with torch.inference_mode():
-                out: Tensor = encoder(self.view.make(stored))
+                out: Tensor = encoder(self.view.normalized(pixels))
             parts.append(out.numpy())
         return np.concatenate(parts) if parts else np.empty((0, encoder.width), np.float32)
 
-    def _stored(self, images: Any) -> Iterator[StoredImages]:
+    def _pixels(self, images: Any) -> Iterator[UInt8[Tensor, "batch _ _ 3"]]:
         if isinstance(images, np.ndarray) and images.ndim != 4:
             raise DataError(
                 f"want several images, as a list or an array (n, H, W, 3), got shape {images.shape}"
@@ -115,34 +112,19 @@ class Model:
         if isinstance(images, str | Path):
             images = [images]
         for start in range(0, len(images), IMAGES_A_CALL):
-            yield self._squares(images[start : start + IMAGES_A_CALL], start)
+            part = images[start : start + IMAGES_A_CALL]
+            made = [self._seen(image, number) for number, image in enumerate(part, start)]
+            yield torch.from_numpy(np.stack(made))
 
-    def _squares(self, images: Sequence[Any], start: int) -> StoredImages:
-        decoded = []
-        for number, image in enumerate(images, start=start):
-            raw = (
-                Path(image)
-                if isinstance(image, str | Path)
-                else rgb_pixels(image, f"image {number}")
-            )
-            one = decode(raw, self.store_side)
-            if isinstance(one, Broken):
-                raise DataError(
-                    f"{image if isinstance(image, str | Path) else f'image {number}'}: {one.reason}"
-                )
-            decoded.append(one)
-        return StoredImages(
-            torch.from_numpy(np.stack([one.square for one in decoded])),
-            torch.from_numpy(np.stack([one.half for one in decoded])),
-            torch.tensor([(one.width, one.height) for one in decoded]),
-        )
-
-
-def open_run(run: Path, progress: Progress) -> Model:
-    """`load` for a command: the view kernels stand ready too, and a wait for them is announced."""
-    model = load(run)
-    compile_kernels(progress)
-    return model
+    def _seen(self, image: Any, number: int) -> UInt8[np.ndarray, "size size 3"]:
+        """Its evaluation view, before normalization. DataError: it cannot be read."""
+        is_file = isinstance(image, str | Path)
+        name = image if is_file else f"image {number}"
+        raw = Path(image) if is_file else rgb_pixels(image, name)
+        seen = evaluation_pixels(raw, self.view.center)
+        if isinstance(seen, Broken):
+            raise DataError(f"{name}: {seen.reason}")
+        return seen
 
 
 def load(run: str | Path, module: nn.Module | None = None) -> Model:
@@ -156,7 +138,8 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
     folder = RunFolder(Path(run))
     about = folder.read_encoder_file()
     encoder = _network(about, module, folder)
-    view = EvaluationView(about.input_size, about.eval_crop, about.mean, about.std)
+    center = CenterSquare(about.input_size, about.eval_crop, about.interpolation)
+    view = EvaluationView(center, about.mean, about.std)
     _fill(encoder, folder, names.ENCODER)
     found = read_classifier(folder, encoder.width, len(about.class_names))
     classifier, is_finetuned = found if found is not None else (None, False)
@@ -164,13 +147,11 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
     if is_finetuned:
         finetuned = copy.deepcopy(encoder)
         _fill(finetuned, folder, names.ENCODER_FINETUNED)
-    return Model(
-        encoder, view, about.store_side, about.class_names, classifier, folder.path, finetuned
-    )
+    return Model(encoder, view, about.class_names, classifier, folder.path, finetuned)
 
 
 def _network(about: EncoderFile, module: nn.Module | None, folder: RunFolder) -> Encoder:
-    name, example = about.architecture, example_of(about.input_size, about.eval_crop)
+    name, example = about.architecture, example_of(CenterSquare(about.input_size))
     if about.library == "user":
         if module is None:
             raise RunError(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.api.model import Model, open_run
+from nearfar.api.model import Model, load
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
 from nearfar.run_folder.choosing import is_run
@@ -36,7 +36,7 @@ def predict(run: Path, images: Sequence[Path], *, quiet: bool = False) -> dict[s
     for image in images:
         if is_run(image):
             raise UserError(f"{image} is a run: the run comes first, then images; and one run only")
-    model = open_run(run, progress)
+    model = load(run)
     paths = [found for image in images for found in _images_of(image)]
     predictions: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []

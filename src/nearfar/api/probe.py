@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nearfar.api.model import open_run
+from nearfar.api.model import load
 from nearfar.api.request import Data
 from nearfar.config.problems import nearest
 from nearfar.core.errors import DataError, UserError
@@ -43,13 +43,13 @@ def probe(
     """
     evaluator, folder = _evaluator(kind, labels_per_class), RunFolder(Path(run))
     progress = Progress(quiet=quiet)
-    model = open_run(folder.path, progress)
+    model = load(folder.path)
     config = folder.read_config()
     source = config["data"]["source"] if data is None else data
     if source == "<Dataset>":
         raise UserError(f"{run} was trained on a Dataset from Python; name images by --data")
     listing = open_source(source)
-    stored = load_data(listing, view_size=model.view.size, progress=progress)
+    stored = load_data(listing, model.view.center, progress=progress)
     samples = ImageSamples(stored, model.view, torch.device("cpu"))
     with progress.bar(len(stored), "features") as bar:
         splits = extract_splits(model.encoder, samples, bar)

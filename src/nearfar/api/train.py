@@ -110,14 +110,14 @@ def _train(request: Request, progress: Progress) -> Run:
         if not folder.has(names.REPORT):
             write_page(folder)
         return Run(folder.path, done.as_json())
-    example = example_of(setup.size, config.data.eval_crop, listing)
+    example = example_of(setup.center, listing)
     encoder = make_encoder(setup, example, request.module)
     progress.say(f"nearfar {setup.method_name} on {listing.name}")
     for line in planned(setup, listing, encoder, fabric.device, f"run folder {folder.path}"):
         progress.say(f"  {line}")
     for line in advice_lines(setup, listing.side, own_module=request.module is not None):
         progress.say(f"  {line}")
-    images = load_data(listing, view_size=setup.size, strict=config.data.strict, progress=progress)
+    images = load_data(listing, setup.center, strict=config.data.strict, progress=progress)
     facts = images.facts(setup.size)
     refuse_unread(setup, facts)
     if place.force:

@@ -11,6 +11,7 @@ from nearfar.api.request import Data
 from nearfar.config.loading import read_toml
 from nearfar.core.errors import ConfigError, DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.data.center import CenterSquare
 from nearfar.data.sources import open_source
 from nearfar.data.store import load
 from nearfar.experiment.choices import choose_size
@@ -67,7 +68,8 @@ def write_check_sheet(data: Data, chosen: Chosen, progress: Progress) -> Path:
     refuse the data.
     """
     listing = open_source(data)
-    stored = load(listing, view_size=choose_size(None, listing.side), progress=progress)
+    size = choose_size(None, listing.side)
+    stored = load(listing, CenterSquare(size), progress=progress)
     pool = torch.cat([stored.split("train"), stored.split("unlabeled")])
     if not len(pool):
         raise DataError(
@@ -75,7 +77,6 @@ def write_check_sheet(data: Data, chosen: Chosen, progress: Progress) -> Path:
             " test)"
         )
     compile_kernels(progress)
-    size = choose_size(None, listing.side)
     mean, std = channel_statistics(stored)
     turns = sum(kind.count is None for kind in chosen.policy.kinds)
     own = sum(kind.count or 0 for kind in chosen.policy.kinds)
@@ -88,7 +89,7 @@ def write_check_sheet(data: Data, chosen: Chosen, progress: Progress) -> Path:
     )
     rows = few_rows(stored, pool)
     sheet = contact_sheet(
-        Shown(stored.rows(rows), rows, plan, seed=0),
+        Shown(stored.rows(rows), stored.evaluation_pixels(rows), rows, plan, seed=0),
         title=chosen.name,
         about=(
             f"{len(rows)} training images of {stored.name}; data.size {size} px, seed 0;"

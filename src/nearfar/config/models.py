@@ -63,13 +63,14 @@ class DataConfig(Section):
             " is smaller)"
         ),
     )
-    eval_crop: float = Field(
-        1.0,
+    eval_crop: float | None = Field(
+        None,
         gt=0,
         le=1,
         description=(
             "evaluation: how much of the largest centered square is used, as a fraction of its"
-            " side; 1.0 is all of it"
+            " side; 1.0 is all of it (default: 1.0; with given weights what their network is"
+            " published with, where timm knows it)"
         ),
     )
     balanced: bool = Field(

@@ -1,25 +1,29 @@
 """Where decoded sets are kept between runs, and how they get there whole or not at all.
 
-A set is one folder: `images.u8` and `half.u8` (raw rows), `sizes.i64` (true width and height of
-each file listed, 0 for those left out), `set.json`.
+A set is one folder: `images.u8`, `half.u8` and `evaluated.u8` (raw rows), `sizes.i64` (true width
+and height of each file listed, 0 for those left out), `set.json`.
 """
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from nearfar.core.errors import DataError
 from nearfar.core.writing import PARTIAL, whole
+from nearfar.data.center import CenterSquare
 from nearfar.data.listing import Listing
 
-_RULES = 1  # raise it when decoding or the files of a set change
+PIXELS = ("images.u8", "half.u8", "evaluated.u8")
+_RULES = 2  # raise it when decoding or the files of a set change
 _STALE_SECONDS = 24 * 3600.0
 
 
@@ -38,9 +42,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nearfar"
 
 
-def set_folder(listing: Listing, content: str, side: int) -> Path:
-    """Where the set of this content and side belongs, whether or not it is there."""
-    digest = hashlib.sha256(f"{_RULES}\n{content}\n".encode())
+def set_folder(listing: Listing, content: str, side: int, center: CenterSquare) -> Path:
+    """Where the set of this content, side and evaluation view belongs, if it is there or not."""
+    digest = hashlib.sha256(f"{_RULES}\n{content}\n{center}\n".encode())
     digest.update("\n".join(listing.paths).encode())
     return cache_folder() / "decoded" / f"{listing.name[:60]}-{digest.hexdigest()[:20]}-{side}"
 
@@ -81,13 +85,22 @@ def read_facts(place: Path) -> dict[str, object] | None:
     """`set.json` of a complete set, else None."""
     try:
         facts = json.loads((place / "set.json").read_text(encoding="utf-8"))
-        rows, side, half = facts["rows"], facts["side"], facts["half"]
-        whole = (place / "images.u8").stat().st_size == rows * side * side * 3
-        whole &= (place / "half.u8").stat().st_size == rows * half * half * 3
-        whole &= (place / "sizes.i64").stat().st_size == facts["listed"] * 16
+        wanted = {name: math.prod(shape) for name, shape in shapes(facts).items()}
+        wanted["sizes.i64"] = facts["listed"] * 16
+        whole = all((place / name).stat().st_size == size for name, size in wanted.items())
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return facts if whole else None
+
+
+def shapes(facts: Mapping[str, Any]) -> dict[str, tuple[int, int, int, int]]:
+    """Of the arrays in a set's files."""
+    rows, sides = facts["rows"], (facts["side"], facts["half"], facts["center"]["size"])
+    counts = (rows, rows, facts["evaluated"])
+    return {
+        name: (count, side, side, 3)
+        for name, count, side in zip(PIXELS, counts, sides, strict=True)
+    }
 
 
 def _sweep(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to an RGB square of the store.
+"""From the bytes of an image file to the RGB squares of the store.
 
 What conversion means, so that nobody has to guess:
 - 1-bit and gray become three equal channels; 16-bit gray is scaled by 255/65535, not cut off.
@@ -8,26 +8,31 @@ What conversion means, so that nobody has to guess:
 - EXIF orientation is applied, and true width and height are those of the picture as it is looked
   at.
 - Of an animation, the first frame.
-- Large JPEGs are read at the smallest scale of their own transform that is at least twice the side.
-- The square: bicubic with antialiasing. The half level: the square's area average.
+- Large JPEGs are read at the smallest scale of their own transform at which both sides are at least
+  four times the evaluation view's, and its square twice (without a view: twice the store's side).
+- The square: bicubic with antialiasing. The half level: the square's area average. The evaluation
+  view: from the picture itself, see center.py.
 """
 
 import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from nearfar.data.center import CenterSquare
 from nearfar.data.listing import Raw
 
+T = TypeVar("T")
 PEEKS = 64  # files of a source whose sizes are read to describe it
 _READ = (
     "JPEG",
@@ -69,6 +74,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_MIRRORS_X, _MIRRORS_Y = (2, 3, 6, 7), (3, 4, 7, 8)  # turns after which an axis runs backwards
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -78,6 +84,7 @@ class Decoded:
 
     square: UInt8[np.ndarray, "side side 3"]
     half: UInt8[np.ndarray, "half half 3"]
+    evaluated: UInt8[np.ndarray, "size size 3"] | None  # None: not asked for
     width: int  # px, true
     height: int
 
@@ -115,24 +122,56 @@ def raw_bytes(raw: Raw) -> bytes:
     return repr(raw.shape).encode() + raw.tobytes()
 
 
-def decode(raw: Raw, side: int) -> Decoded | Broken:
-    """The image squashed to `side` px, or why not. Runs in threads."""
+def decode(raw: Raw, side: int, center: CenterSquare | None = None) -> Decoded | Broken:
+    """The image squashed to `side` px and, where `center` is given, its evaluation view; or why
+    not. Runs in threads.
+    """
+    least_px = 2 * side if center is None else center.least_px
+    return _made(raw, least_px, lambda picture: _squares(picture, side, center))
+
+
+def evaluation_pixels(raw: Raw, center: CenterSquare) -> UInt8[np.ndarray, "size size 3"] | Broken:
+    """The evaluation view alone, equal to what `decode` gives beside the square; or why not."""
+    return _made(raw, center.least_px, lambda picture: _evaluated(picture, center))
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """An RGB picture, upright. A JPEG may have been read smaller, with a rest of a pixel more."""
+
+    image: Image.Image
+    width: int  # px, true
+    height: int
+    scale: float = 1.0
+    origin: tuple[float, float] = (0.0, 0.0)  # where in `image` the picture begins
+
+
+def _made(raw: Raw, least_px: int, make: Callable[[_Picture], T]) -> T | Broken:
+    """What is made of the picture, which may be read as small as `least_px`; or why not."""
     head = b""
     try:
         if isinstance(raw, np.ndarray):
-            picture = Image.fromarray(raw)
-            width, height = picture.size
-        else:
-            content = raw_bytes(raw)
-            head = content[:64]
-            picture, width, height = _open(content, side)
-        square = picture
-        if picture.size != (side, side):
-            square = picture.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
-        half = square.resize((half_side(side),) * 2, Image.Resampling.BOX)
+            image = Image.fromarray(raw)
+            return make(_Picture(image, *image.size))
+        content = raw_bytes(raw)
+        head = content[:64]
+        return make(_open(content, least_px))
     except _BROKEN as error:
         return Broken(_reason(error, head, is_file=isinstance(raw, Path)))
-    return Decoded(np.asarray(square), np.asarray(half), width, height)
+
+
+def _squares(picture: _Picture, side: int, center: CenterSquare | None) -> Decoded:
+    square = picture.image
+    if square.size != (side, side):
+        square = square.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    half = square.resize((half_side(side),) * 2, Image.Resampling.BOX)
+    evaluated = None if center is None else _evaluated(picture, center)
+    return Decoded(np.asarray(square), np.asarray(half), evaluated, picture.width, picture.height)
+
+
+def _evaluated(read: _Picture, center: CenterSquare) -> UInt8[np.ndarray, "size size 3"]:
+    square = center.of(read.image, read.width, read.height, scale=read.scale, origin=read.origin)
+    return np.asarray(square)
 
 
 def peek_size(raw: Raw) -> tuple[int, int] | None:
@@ -155,25 +194,27 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _READ if name in Image.OPEN)
 
 
-def _open(content: bytes, side: int) -> tuple[Image.Image, int, int]:
-    """RGB picture, upright, with its true width and height; the picture itself may be smaller."""
+def _open(content: bytes, least_px: int) -> _Picture:
+    """The picture, read no smaller than so many px (JPEGs alone can be)."""
     image = Image.open(io.BytesIO(content), formats=_formats())
     width, height = image.size
-    image.draft("RGB", (2 * side, 2 * side))
-    reduced = image.size != (width, height)
+    drafted = image.draft("RGB", (least_px, least_px))
+    scale = 1.0 if drafted is None else width / drafted[1][2]
     image.load()
-    if not reduced:
+    if scale == 1:
         width, height = image.size  # Pillow turns a TIFF upright while it loads
     try:
         turn = int(image.getexif().get(_ORIENTATION, 1))
     except _BROKEN:
         turn = 1  # damaged metadata is no reason to lose the picture
     picture = to_rgb(image)
+    more = picture.width - width / scale, picture.height - height / scale
     if turn in _TURNS:
         picture = picture.transpose(_TURNS[turn])
         if turn >= 5:
-            width, height = height, width
-    return picture, width, height
+            width, height, more = height, width, more[::-1]
+    origin = more[0] * (turn in _MIRRORS_X), more[1] * (turn in _MIRRORS_Y)
+    return _Picture(picture, width, height, scale, origin)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

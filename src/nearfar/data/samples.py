@@ -9,14 +9,15 @@ from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Float32, Int64, Shaped, UInt8
 from torch import Tensor
 
-from nearfar.core.types import DataFacts, StoredImages
+from nearfar.core.types import DataFacts
+from nearfar.data.center import CenterSquare
 from nearfar.data.listing import facts_of, rows_of
 from nearfar.data.store import ImageData
 from nearfar.views.kernels import PerChannel
-from nearfar.views.making import ViewPlan, evaluation_view, make_views
+from nearfar.views.making import ViewPlan, make_views
 
 
 @runtime_checkable
@@ -65,19 +66,32 @@ class Samples(Protocol):
 class EvaluationView:
     """How an image is shown to a frozen encoder: centered square, resized, normalized."""
 
-    size: int
-    crop: float
+    center: CenterSquare
     mean: PerChannel
     std: PerChannel
 
-    def make(self, stored: StoredImages) -> Float[Tensor, "batch 3 size size"]:
-        return evaluation_view(stored, size=self.size, crop=self.crop, mean=self.mean, std=self.std)
+    @property
+    def size(self) -> int:
+        """Its side, px."""
+        return self.center.size
+
+    def normalized(
+        self, pixels: UInt8[Tensor, "batch size size 3"]
+    ) -> Float32[Tensor, "batch 3 size size"]:
+        """(value in [0, 1] - mean) / std; the channels of a pixel stay side by side in memory."""
+        shift, scale = (
+            torch.tensor(per_channel, device=pixels.device).view(3, 1, 1)
+            for per_channel in ([255 * m for m in self.mean], [1 / (255 * s) for s in self.std])
+        )
+        return pixels.permute(0, 3, 1, 2).float().sub_(shift).mul_(scale)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class ImageSamples:
-    """Stored images. Without a `plan` an image has one view, in which it is evaluated."""
+    """Stored images. Without a `plan` an image has one view, in which it is evaluated. `view` is of
+    the center that `data` were loaded for.
+    """
 
     data: ImageData
     view: EvaluationView
@@ -116,14 +130,11 @@ class ImageSamples:
     ) -> tuple[Float[Tensor, "_ batch 3 _ _"], ...]:
         if self.plan is None:
             return (self.evaluation_input(index)[None],)
-        stored = self._stored(index)
+        stored = self.data.rows(index).to(self.device)
         return make_views(stored, self.plan, seed=seed, epoch=epoch, index=index, draw=draw)
 
     def evaluation_input(self, index: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 _ _"]:
-        return self.view.make(self._stored(index))
-
-    def _stored(self, index: Int64[Tensor, " batch"]) -> StoredImages:
-        return self.data.rows(index).to(self.device)
+        return self.view.normalized(self.data.evaluation_pixels(index).to(self.device))
 
 
 @final

@@ -1,5 +1,5 @@
-"""The decoded data set: uint8 squares with their true size beside, in memory or mapped from a cache
-file.
+"""The decoded data set: uint8 squares with their true size beside, and what evaluations show, in
+memory or mapped from a cache file.
 
 n rows (readable images only), S side, half = S // 2.
 """
@@ -7,41 +7,46 @@ n rows (readable images only), S side, half = S // 2.
 import errno
 import io
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Int64, Shaped, UInt8
-from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts, StoredImages
 from nearfar.data import cache
-from nearfar.data.decoding import Broken, Decoded, decode, half_side, pillow_is_quiet
+from nearfar.data.center import CenterSquare
+from nearfar.data.decoding import half_side
+from nearfar.data.filling import Files, decode_into
 from nearfar.data.listing import Listing, Unreadable, facts_of, rows_of
-from nearfar.data.reading import for_each_image, skip_or_refuse
+from nearfar.data.reading import skip_or_refuse
 
 _MARGIN_BYTES = 64 * 2**20  # left free on the disk
 _LOOKED_AT = 2000  # images, for whether there are colors
+_Pixels = UInt8[np.ndarray, "row side side 3"]
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """What everything later reads. `images` and `half` may be mapped from disk and cannot be
-    written to.
+    """What everything later reads. The pixels may be mapped from disk and cannot be written to.
+
+    `evaluated` are the evaluation views of those pictures that `images` does not hold as they are.
     """
 
     name: str
     images: UInt8[np.ndarray, "n side side 3"]
     half: UInt8[np.ndarray, "n half half 3"]
+    evaluated: UInt8[np.ndarray, "kept size size 3"]
+    center: CenterSquare
     sizes_px: Int64[Tensor, "n 2"]  # true width and height
     labels: Int64[Tensor, " n"]  # -1: none
     splits: Shaped[np.ndarray, " n"]  # (n,)
@@ -68,6 +73,28 @@ class ImageData:
             self.sizes_px[index.cpu()],
         )
 
+    def evaluation_pixels(self, index: Int64[Tensor, " batch"]) -> UInt8[Tensor, "batch _ _ 3"]:
+        """The evaluation views of these rows, before normalization."""
+        rows = index.cpu().numpy()
+        kept = self._kept[rows]
+        if (kept >= 0).all():
+            return torch.from_numpy(self.evaluated[kept])
+        if (kept < 0).all() and self.center.takes_whole(self.side):
+            return torch.from_numpy(np.ascontiguousarray(self.images[rows]))
+        each = zip(rows.tolist(), kept.tolist(), strict=True)
+        made = [self._made(row) if at < 0 else self.evaluated[at] for row, at in each]
+        return torch.from_numpy(np.stack(made))
+
+    @cached_property
+    def _kept(self) -> Int64[np.ndarray, " n"]:
+        """Which of `evaluated` belongs to each row; -1: made of the picture, which is stored."""
+        kept = ~self.center.reads_square(self.sizes_px.numpy(), self.side)
+        return np.where(kept, kept.cumsum() - 1, -1)
+
+    def _made(self, row: int) -> UInt8[np.ndarray, "size size 3"]:
+        picture = Image.fromarray(self.images[row])
+        return np.asarray(self.center.of(picture, *picture.size))
+
     def split(self, name: str) -> Int64[Tensor, " rows"]:
         """Row numbers of "train", "val", "test" or "unlabeled"."""
         return rows_of(self.splits, name)
@@ -91,92 +118,117 @@ def store_side(listing: Listing, view_size: int) -> int:
     return max(1, min(2 * view_size, listing.longest))
 
 
-def store_bytes(listing: Listing, side: int) -> int:
-    """What the store takes, in memory or on disk."""
-    return len(listing) * 3 * (side * side + half_side(side) ** 2)
+def store_bytes(listing: Listing, side: int, center: CenterSquare) -> int:
+    """What the store takes, in memory or on disk, if all images are as those peeked at."""
+    usual = np.array([[listing.longest, listing.side]])
+    evaluated = 0 if center.reads_square(usual, side)[0] else center.size**2
+    return len(listing) * 3 * (side * side + half_side(side) ** 2 + evaluated)
 
 
 def load(
-    listing: Listing, *, view_size: int, strict: bool = False, progress: Progress | None = None
+    listing: Listing,
+    center: CenterSquare,
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
 ) -> ImageData:
-    """The listing decoded once; files come from the cache the next time.
+    """The listing decoded once, for views of `center.size` px and evaluations that see `center`;
+    files come from the cache the next time.
 
     Files that cannot be decoded are left out and named in `skipped`. Raises DataError where they
     are more than 1 % (any, with `strict`), and where the cache's disk has no room even for half the
     side.
     """
     progress = progress or Progress(quiet=True)
-    side = store_side(listing, view_size)
+    side = store_side(listing, center.size)
     content = listing.reader.key()
     if content is None:
-        return _in_memory(listing, side, strict, progress)
+        return _in_memory(listing, side, center, strict, progress)
     for attempt in (side, max(1, side // 2)):
-        place = cache.set_folder(listing, content, attempt)
+        place = cache.set_folder(listing, content, attempt, center)
         if cache.read_facts(place) is None:
             try:
-                _make_set(listing, attempt, place, strict, progress)
+                _make_set(listing, attempt, center, place, strict, progress)
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise cache.cannot_write(place.parent, error) from error
                 if attempt == side:
                     progress.say(
-                        f"no room for {store_bytes(listing, side) / 1e9:.3g} GB of images at {side}"
-                        f" px in {cache.cache_folder()}: they are kept at {max(1, side // 2)} px"
+                        f"no room for {store_bytes(listing, side, center) / 1e9:.3g} GB of images"
+                        f" at {side} px in {cache.cache_folder()}: they are kept at"
+                        f" {max(1, side // 2)} px"
                     )
                 continue
-        return _mapped(listing, place, strict)
+        return _mapped(listing, center, place, strict)
     raise DataError(
-        f"want {store_bytes(listing, max(1, side // 2)) / 1e9:.3g} GB for decoded images in"
+        f"want {store_bytes(listing, max(1, side // 2), center) / 1e9:.3g} GB for decoded images in"
         f" {cache.cache_folder()}, got {cache.free_bytes() / 1e9:.3g} GB free; make room or set"
         " NEARFAR_CACHE"
     )
 
 
-def _in_memory(listing: Listing, side: int, strict: bool, progress: Progress) -> ImageData:
-    images, half = io.BytesIO(), io.BytesIO()
-    sizes, unreadable = _decode_into(images, half, listing, side, progress)
-    kept = np.flatnonzero(sizes[:, 0] > 0)
-    h = half_side(side)
-    return _image_data(
-        listing,
-        np.frombuffer(images.getvalue(), np.uint8).reshape(len(kept), side, side, 3),
-        np.frombuffer(half.getvalue(), np.uint8).reshape(len(kept), h, h, 3),
-        sizes,
-        skip_or_refuse(listing, unreadable, strict=strict),
+def _in_memory(
+    listing: Listing, side: int, center: CenterSquare, strict: bool, progress: Progress
+) -> ImageData:
+    files = Files(io.BytesIO(), io.BytesIO(), io.BytesIO())
+    sizes, unreadable = decode_into(files, listing, side, center, progress)
+    images, half, evaluated = (
+        np.frombuffer(cast(io.BytesIO, file).getvalue(), np.uint8).reshape(-1, px, px, 3)
+        for file, px in zip(files, (side, half_side(side), center.size), strict=True)
     )
+    skipped = skip_or_refuse(listing, unreadable, strict=strict)
+    return _image_data(listing, (images, half, evaluated), center, sizes, skipped)
 
 
-def _make_set(listing: Listing, side: int, place: Path, strict: bool, progress: Progress) -> None:
+def _make_set(
+    listing: Listing,
+    side: int,
+    center: CenterSquare,
+    place: Path,
+    strict: bool,
+    progress: Progress,
+) -> None:
     """Decodes into the cache. Raises OSError where the disk is full."""
-    if cache.free_bytes() < store_bytes(listing, side) + _MARGIN_BYTES:
+    if cache.free_bytes() < store_bytes(listing, side, center) + _MARGIN_BYTES:
         raise OSError(errno.ENOSPC, "no room")
     with cache.written_whole(place) as folder:
-        with (folder / "images.u8").open("w+b") as images, (folder / "half.u8").open("w+b") as half:
-            sizes, unreadable = _decode_into(images, half, listing, side, progress)
+        with ExitStack() as stack:
+            files = Files(
+                *(stack.enter_context((folder / name).open("w+b")) for name in cache.PIXELS)
+            )
+            sizes, unreadable = decode_into(files, listing, side, center, progress)
         skip_or_refuse(listing, unreadable, strict=strict)
         sizes.astype("<i8").tofile(folder / "sizes.i64")
+        read = sizes[sizes[:, 0] > 0]
         facts = {
             "listed": len(listing),
-            "rows": int((sizes[:, 0] > 0).sum()),
+            "rows": len(read),
             "side": side,
             "half": half_side(side),
+            "evaluated": int((~center.reads_square(read, side)).sum()),
+            "center": asdict(center),
             "unreadable": [[file.path, file.reason] for file in unreadable],
         }
         (folder / "set.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _mapped(listing: Listing, place: Path, strict: bool) -> ImageData:
+def _mapped(listing: Listing, center: CenterSquare, place: Path, strict: bool) -> ImageData:
     facts = cache.read_facts(place)
     if facts is None:
         raise DataError(f"{place} vanished while it was read; run the command again")
-    n, side, half = (cast(int, facts[key]) for key in ("rows", "side", "half"))
     unreadable = [
         Unreadable(path, reason) for path, reason in cast(list[list[str]], facts["unreadable"])
     ]
+    pixels = [
+        np.memmap(place / name, np.uint8, "r", shape=shape)
+        if shape[0]
+        else np.empty(shape, np.uint8)
+        for name, shape in cache.shapes(facts).items()
+    ]
     return _image_data(
         listing,
-        np.memmap(place / "images.u8", np.uint8, "r", shape=(n, side, side, 3)),
-        np.memmap(place / "half.u8", np.uint8, "r", shape=(n, half, half, 3)),
+        (pixels[0], pixels[1], pixels[2]),
+        center,
         np.fromfile(place / "sizes.i64", dtype="<i8").astype(np.int64).reshape(-1, 2),
         skip_or_refuse(listing, unreadable, strict=strict),
     )
@@ -184,16 +236,18 @@ def _mapped(listing: Listing, place: Path, strict: bool) -> ImageData:
 
 def _image_data(
     listing: Listing,
-    images: UInt8[np.ndarray, "n side side 3"],
-    half: UInt8[np.ndarray, "n half half 3"],
+    pixels: tuple[_Pixels, _Pixels, _Pixels],
+    center: CenterSquare,
     sizes: Int64[np.ndarray, "listed 2"],
     skipped: tuple[Unreadable, ...],
 ) -> ImageData:
     kept = np.flatnonzero(sizes[:, 0] > 0)
     return ImageData(
         name=listing.name,
-        images=images,
-        half=half,
+        images=pixels[0],
+        half=pixels[1],
+        evaluated=pixels[2],
+        center=center,
         sizes_px=torch.from_numpy(sizes[kept]),
         labels=torch.from_numpy(listing.labels[kept]),
         splits=listing.splits[kept],
@@ -203,48 +257,3 @@ def _image_data(
         skipped=skipped,
         source=listing.source,
     )
-
-
-def _decode_into(
-    images: io.BufferedIOBase,
-    half: io.BufferedIOBase,
-    listing: Listing,
-    side: int,
-    progress: Progress,
-) -> tuple[Int64[np.ndarray, "listed 2"], list[Unreadable]]:
-    """Rows written in the listing's order, without gaps; sizes (0, 0) stand for files left out."""
-    sizes = np.zeros((len(listing), 2), dtype=np.int64)
-    unreadable: list[Unreadable] = []
-    with pillow_is_quiet(), ExitStack() as stack:
-        results = cast(
-            Iterator[tuple[int, Decoded | Broken]],
-            for_each_image(listing, partial(decode, side=side), progress),
-        )
-        stack.callback(results.close)  # type: ignore[attr-defined]
-        for row, result in results:
-            if isinstance(result, Broken):
-                unreadable.append(Unreadable(listing.paths[row], result.reason))
-                continue
-            _put(images, row, result.square)
-            _put(half, row, result.half)
-            sizes[row] = result.width, result.height
-    kept = np.flatnonzero(sizes[:, 0] > 0)
-    for file, row_bytes in ((images, side * side * 3), (half, half_side(side) ** 2 * 3)):
-        _close_gaps(file, kept, row_bytes)
-    return sizes, unreadable
-
-
-def _put(file: io.BufferedIOBase, row: int, pixels: UInt8[np.ndarray, "side side 3"]) -> None:
-    file.seek(row * pixels.nbytes)
-    file.write(pixels.tobytes())
-
-
-def _close_gaps(file: io.BufferedIOBase, kept: NDArray[np.intp], row_bytes: int) -> None:
-    """Moves the kept rows together and cuts the file after them."""
-    for target, row in enumerate(kept.tolist()):
-        if target != row:
-            file.seek(row * row_bytes)
-            content = file.read(row_bytes)
-            file.seek(target * row_bytes)
-            file.write(content)
-    file.truncate(len(kept) * row_bytes)

@@ -8,14 +8,16 @@ from typing import Any
 import torch
 
 from nearfar.config.classifier import AS_EVALUATED, ClassifierConfig
-from nearfar.config.models import RunConfig, ViewsConfig
+from nearfar.config.models import EncoderConfig, RunConfig, ViewsConfig
 from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.core.errors import DataError
 from nearfar.core.types import DataFacts
+from nearfar.data.center import CenterSquare
 from nearfar.experiment import given_weights
 from nearfar.experiment.refusals import refuse_batch
 from nearfar.experiment.setup import ClassifierSetup, OptimizerSetup, ViewSetup, steps_for
 from nearfar.methods.base import Method
+from nearfar.nn.building import published_view
 from nearfar.training.loop import Pace
 from nearfar.training.schedules import Schedule
 from nearfar.views.policies import default_policy
@@ -68,6 +70,17 @@ def choose_batch(
 
 def choose_encoder(asked: str | None, size: int) -> str:
     return asked or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
+
+
+def choose_center(
+    asked: float | None, encoder: EncoderConfig, name: str, size: int
+) -> CenterSquare:
+    """What evaluations see of an image: the user's crop, else that of the given weights, else all
+    of the centered square; resampled as for those weights, else bilinear.
+    """
+    published = published_view(name) if encoder.given else None
+    crop, interpolation = published or (1.0, "bilinear")
+    return CenterSquare(size, or_usual(asked, crop), interpolation)
 
 
 def choose_views(

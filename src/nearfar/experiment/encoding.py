@@ -9,52 +9,46 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from nearfar.core.errors import ConfigError, UserError
 from nearfar.core.randomness import seeded, stream_seed
-from nearfar.core.types import StoredImages
-from nearfar.data.decoding import Broken, decode, pillow_is_quiet
+from nearfar.data.center import CenterSquare
+from nearfar.data.decoding import Broken, evaluation_pixels, pillow_is_quiet
 from nearfar.data.listing import Listing
 from nearfar.data.samples import EvaluationView
-from nearfar.data.store import ImageData, store_side
+from nearfar.data.store import ImageData
 from nearfar.experiment.setup import Setup
 from nearfar.nn.building import build_encoder, hub_normalization, load_weights
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import EncoderFile
 from nearfar.views.kernels import PerChannel
-from nearfar.views.making import evaluation_view
 
 STATISTICS_ROWS = 2000
 HALF = (0.5, 0.5, 0.5)
 TRIED = 20  # images, before an encoder is tried out with none of them
 
 
-def example_of(size: int, crop: float, listing: Listing | None = None) -> Tensor:
-    """What an encoder for views of `size` px is shown of one image, (1, 3, S, S): the first of the
-    listing that can be decoded, or a gray one (of a run folder there are no images).
+def example_of(center: CenterSquare, listing: Listing | None = None) -> Tensor:
+    """What an encoder is shown of one image, (1, 3, S, S): of the first of the listing that can be
+    decoded, or of a gray one (of a run folder there are no images).
 
-    It is made before the channels' statistics are known, and by plain torch, so that no kernel is
-    compiled for it.
+    It is made before the channels' statistics are known.
     """
-    stored = _first_image(listing, store_side(listing, size)) if listing is not None else None
-    if stored is None:
-        gray = torch.full((1, size, size, 3), 128, dtype=torch.uint8)
-        stored = StoredImages(gray, gray[:, ::2, ::2], torch.full((1, 2), size))
-    return evaluation_view(stored, size=size, crop=crop, mean=HALF, std=HALF, backend="reference")
+    pixels = _first_image(listing, center) if listing is not None else None
+    if pixels is None:
+        pixels = np.full((center.size, center.size, 3), 128, dtype=np.uint8)
+    return EvaluationView(center, HALF, HALF).normalized(torch.from_numpy(pixels.copy())[None])
 
 
-def _first_image(listing: Listing, side: int) -> StoredImages | None:
-    """The first of a few images that can be decoded."""
+def _first_image(listing: Listing, center: CenterSquare) -> UInt8[np.ndarray, "size size 3"] | None:
+    """The evaluation view of the first of a few images that can be decoded."""
     with pillow_is_quiet():
         for _, raw in itertools.islice(listing.reader.read(), TRIED):
-            found = decode(raw, side)
+            found = evaluation_pixels(raw, center)
             if not isinstance(found, Broken):
-                return StoredImages(
-                    torch.from_numpy(found.square.copy())[None],
-                    torch.from_numpy(found.half.copy())[None],
-                    torch.tensor([[found.width, found.height]]),
-                )
+                return found
     return None
 
 
@@ -122,7 +116,7 @@ def make_evaluation_view(setup: Setup, data: ImageData) -> EvaluationView:
         from_hub = config.pretrained
         found = hub_normalization(setup.encoder_name) if from_hub else channel_statistics(data)
         mean, std = _three(found[0]), _three(found[1])
-    return EvaluationView(setup.size, setup.config.data.eval_crop, mean, std)
+    return EvaluationView(setup.center, mean, std)
 
 
 def channel_statistics(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -144,18 +138,17 @@ def encoder_file(encoder: Encoder, view: EvaluationView, data: ImageData) -> Enc
         stem=tuple(encoder.stem),
         width=encoder.width,
         input_size=view.size,
-        eval_crop=view.crop,
+        eval_crop=view.center.crop,
+        interpolation=view.center.interpolation,
         mean=view.mean,
         std=view.std,
-        store_side=data.side,
         class_names=data.class_names,
     )
 
 
 def same_start(setup: Setup) -> str:
     """A key that two runs share if and only if their encoders are equal before training."""
-    data = setup.config.data
-    parts = (setup.seed, setup.size, data.eval_crop, setup.config.encoder.model_dump_json())
+    parts = (setup.seed, setup.center, setup.config.encoder.model_dump_json())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

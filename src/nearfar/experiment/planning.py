@@ -30,5 +30,5 @@ def planned(
     )
     side = store_side(listing, setup.size)
     cost = row_cost(encoder, device=device)
-    total = estimate(setup, cost, store_bytes=store_bytes(listing, side), runs=runs)
+    total = estimate(setup, cost, store_bytes=store_bytes(listing, side, setup.center), runs=runs)
     return plan_lines(setup, network, total, store_side=side, where=where)

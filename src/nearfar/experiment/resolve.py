@@ -54,11 +54,13 @@ def resolve(
     refuse_labels_missing(config, facts, online_probe=online_probe)
     optimizer = choices.choose_optimizer(config, method, batch)
     stage = choices.fill_classifier(config, listing.default_policy)
+    name = encoder_name or choices.choose_encoder(config.encoder.name, facts.side)
     setup = Setup(
         config=config,
         method=method,
         facts=facts,
-        encoder_name=encoder_name or choices.choose_encoder(config.encoder.name, facts.side),
+        encoder_name=name,
+        center=choices.choose_center(config.data.eval_crop, config.encoder, name, facts.side),
         views=choices.choose_views(config.views, method, listing.default_policy, facts.side),
         images=images,
         batch_size=batch,
@@ -89,7 +91,7 @@ def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
     optimizer, schedule = setup.optimizer, setup.pace.schedule
     own = OWN_KEYS.get(("schedule", "decay", schedule.decay), {})
     decided: dict[str, dict[str, Any]] = {
-        "data": {"size": setup.size},
+        "data": {"size": setup.size, "eval_crop": setup.center.crop},
         "views": {"policy": setup.views.asked, "count": setup.views.count},
         "encoder": {"name": setup.encoder_name},
         "optimizer": {

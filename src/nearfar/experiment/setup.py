@@ -9,6 +9,7 @@ from typing import Any, Literal, final
 
 from nearfar.config.models import RunConfig
 from nearfar.core.types import DataFacts
+from nearfar.data.center import CenterSquare
 from nearfar.methods.base import Method
 from nearfar.training.loop import Pace
 from nearfar.views.kinds import Policy
@@ -73,6 +74,7 @@ class Setup:
     method: type[Method]
     facts: DataFacts
     encoder_name: str
+    center: CenterSquare  # what evaluations see of an image
     views: ViewSetup
     images: int  # that the method trains on
     batch_size: int

@@ -25,7 +25,7 @@ def run_sheet(run: Running) -> bytes:
     strength = f", strength {asked:g}" if asked != 1 else ""
     shrunk = f", shown at {LARGEST_PX} px" if plan.size > LARGEST_PX else ""
     sheet = contact_sheet(
-        Shown(data.rows(rows), rows, plan, setup.seed, run.evaluation.view.crop, epochs),
+        Shown(data.rows(rows), data.evaluation_pixels(rows), rows, plan, setup.seed, epochs),
         title=f"{setup.views.name} x {setup.views.shown}{strength}",
         about=f"{len(rows)} training images of {data.name}; data.size {plan.size} px{shrunk}, seed "
         f"{setup.seed}; normalization undone",

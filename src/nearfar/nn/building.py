@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nearfar.core.errors import UserError
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder
+from nearfar.run_folder.records import Interpolation
 
 SMALL_STEM_UP_TO_PX = 40
 # what torch.load was seen to raise for files with bytes changed or cut off, beside UnpicklingError
@@ -106,6 +107,18 @@ def hub_size(name: str) -> int:
     """
     stated = timm.get_pretrained_cfg(name)
     return 224 if stated is None else int(stated.input_size[-1])
+
+
+def published_view(name: str) -> tuple[float, Interpolation] | None:
+    """How much of the centered square the published weights of that name were evaluated with, and
+    how it was resampled; None where timm knows of no weights.
+    """
+    stated = timm.get_pretrained_cfg(name)
+    if stated is None or not stated.has_weights:
+        return None
+    return min(1.0, stated.crop_pct), (
+        "bicubic" if stated.interpolation == "bicubic" else "bilinear"
+    )
 
 
 def _small_stem(net: nn.Module) -> tuple[str, ...]:

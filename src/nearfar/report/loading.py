@@ -1,4 +1,5 @@
-"""The lines that load an encoder without nearfar: plain torch, timm and safetensors, as text.
+"""The lines that load an encoder without nearfar, and make its input of an image: plain torch,
+timm, Pillow and safetensors, as text.
 
 What stands in encoder.json comes from whoever made the run folder, and a reader will copy and
 execute these lines. So strings go in as literals, and a stem edit is printed only when it is `name
@@ -28,7 +29,7 @@ encoder = nn.Sequential(*layers, nn.Flatten())
 
 def loading_lines(encoder: Mapping[str, Any]) -> str:
     """Python lines, from encoder.json's object, that leave the trained module in `encoder`, in eval
-    mode.
+    mode, and what makes its input in `to_input`.
 
     They expect encoder.safetensors in the working directory. RunError if nearfar does not write
     such objects.
@@ -40,10 +41,10 @@ def loading_lines(encoder: Mapping[str, Any]) -> str:
 
 
 def _imports(file: EncoderFile) -> list[str]:
-    lines = ["import timm"] if file.library == "timm" else []
-    if file.library == "nearfar" or file.stem:
-        lines.append("from torch import nn")
-    return [*lines, "from safetensors.torch import load_file"]
+    lines = ["import numpy as np", *(["import timm"] if file.library == "timm" else [])]
+    lines += ["import torch", "from PIL import Image, ImageOps"]
+    lines.append("from safetensors.torch import load_file")
+    return [*lines, *(["from torch import nn"] if file.library == "nearfar" or file.stem else [])]
 
 
 def _module(file: EncoderFile) -> str:
@@ -118,20 +119,24 @@ def _weights() -> list[str]:
 
 
 def _transform(file: EncoderFile) -> list[str]:
-    side = file.input_size
-    crop = "the largest centered square"
-    if file.eval_crop != 1:
-        crop = f"the centered square of {file.eval_crop:g} times the shorter side"
+    side, crop = file.input_size, "" if file.eval_crop == 1 else f"{file.eval_crop!r} * "
     width = file.width if file.width is not None else "width"
     return [
-        f"# An image becomes its input like this: RGB; cut out {crop};",
-        (
-            f"# resize it to {side} x {side} px; scale to 0..1; then (image - mean) / std for each"
-            " channel, with"
-        ),
-        f"#   mean = {_triple(file.mean)}",
-        f"#   std = {_triple(file.std)}",
-        f"# encoder(images) takes (batch, 3, {side}, {side}) float32 and returns (batch, {width}).",
+        "",
+        "def to_input(image):",
+        f'    """Of a PIL image what the encoder takes: (1, 3, {side}, {side})."""',
+        '    image = ImageOps.exif_transpose(image).convert("RGB")',
+        f"    side = max(1, round({crop}min(image.size)))",
+        "    left, top = (image.width - side) // 2, (image.height - side) // 2",
+        "    image = image.crop((left, top, left + side, top + side))",
+        f"    image = image.resize(({side}, {side}), Image.Resampling.{file.interpolation.upper()})",
+        "    values = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255",
+        f"    mean = torch.tensor({_triple(file.mean)}).view(3, 1, 1)",
+        f"    std = torch.tensor({_triple(file.std)}).view(3, 1, 1)",
+        "    return (values - mean) / std",
+        "",
+        "",
+        f'# encoder(to_input(Image.open("photo.jpg"))) is what nearfar embeds it as: (1, {width})',
     ]
 
 

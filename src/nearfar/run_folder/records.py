@@ -14,6 +14,7 @@ from nearfar.run_folder.record import Record, without
 Selection = Literal["last", "validation"]
 Unit = Literal["fraction", "nats", "count", "ratio", "seconds", "bytes"]
 Better = Literal["higher", "lower"]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 class Measurement(Record):
@@ -181,9 +182,9 @@ class EncoderFile(Record):
     width: int | None = None
     input_size: int
     eval_crop: float
+    interpolation: Interpolation = "bilinear"
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    store_side: int
     class_names: tuple[str, ...]
 
 

@@ -1,4 +1,4 @@
-"""Views of a batch, and the evaluation view: draw their parameters, then render.
+"""Views of a batch: draw their parameters, then render.
 
 A view depends on (seed, epoch, sample, draw, view number) and on nothing else, and can be made
 again. Letters: V views, B samples, S side of a view (px).
@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nearfar.core.errors import ConfigError
@@ -160,38 +160,6 @@ def draw_params(
     return ViewParams(
         warp, stage, amount, np.repeat(program.outside.astype(np.float32), group.tiles)
     )
-
-
-def evaluation_view(
-    stored: StoredImages,
-    *,
-    size: int,
-    crop: float,
-    mean: PerChannel,
-    std: PerChannel,
-    backend: Backend | None = None,
-) -> Float[Tensor, "batch 3 {size} {size}"]:
-    """The largest centered square in true geometry times `crop`, at `size` px, normalized. No
-    randomness. `backend` as in `make_views`.
-    """
-    warp = centered_squares(stored.size_px, crop)
-    batch = warp.shape[1]
-    nothing = np.zeros((1, batch, 1), np.uint8), np.zeros((1, batch, 1, WIDTH), np.float32)
-    params = ViewParams(warp, *nothing, np.full(1, -1, np.float32))
-    return render(
-        stored, params, size=size, mean=mean, std=std, channels_last=True, backend=backend
-    )[0]
-
-
-def centered_squares(
-    size_px: Int64[Tensor, "batch 2"], crop: float
-) -> Float32[np.ndarray, "1 batch 2 3"]:
-    """The warp of the evaluation view: the largest centered square times `crop`."""
-    size = size_px.cpu().numpy().astype(np.float32)
-    share = crop * size.min(1, keepdims=True) / size
-    warp = np.zeros((1, len(size), 2, 3), np.float32)
-    warp[0, :, 0, 0], warp[0, :, 1, 1] = share.T
-    return warp
 
 
 def show(

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Int64, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from nearfar.core.types import StoredImages
 from nearfar.views.description import describe, letters
-from nearfar.views.making import ViewPlan, evaluation_view, show
+from nearfar.views.making import ViewPlan, show
 
 IMAGES, VIEWS = 8, 8  # rows, and columns beside the evaluation view
 _CELL_PX = 64  # smaller pictures are enlarged by a whole number, pixel by pixel, up to this
@@ -35,15 +34,15 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Shown:
-    """What stands on a sheet. `rows` are their numbers in the data set, which name the images'
-    random streams.
+    """What stands on a sheet. `evaluated` are the images as they are evaluated; `rows` are their
+    numbers in the data set, which name their random streams.
     """
 
     stored: StoredImages
+    evaluated: UInt8[Tensor, "image size size 3"]
     rows: Int64[Tensor, " image"]
     plan: ViewPlan
     seed: int
-    eval_crop: float = 1.0
     epochs: int = 1  # one after another, each with all views of the plan
 
 
@@ -97,12 +96,7 @@ def few(columns: Sequence[Column]) -> list[Column]:
 
 
 def _evaluation_column(shown: Shown) -> Column:
-    nought, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    values = evaluation_view(
-        shown.stored, size=shown.plan.size, crop=shown.eval_crop, mean=nought, std=one
-    )
-    pictures = (values * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
-    return Column(("evaluation", "view"), pictures.numpy())
+    return Column(("evaluation", "view"), shown.evaluated.numpy())
 
 
 def _in_their_grid(
