@@ -152,7 +152,8 @@ class EncoderConfig(Section):
         strict=False,
         description=(
             "mean of each color channel, for normalizing images; in [0, 1], typed as"
-            " [0.5,0.5,0.5] (default: measured on the training images; pretrained: as published)"
+            " [0.5,0.5,0.5] (default: measured on the training images; with given weights as"
+            " published for that network)"
         ),
     )
     std: PerChannel | None = Field(

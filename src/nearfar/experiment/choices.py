@@ -17,7 +17,7 @@ from nearfar.experiment import given_weights
 from nearfar.experiment.refusals import refuse_batch
 from nearfar.experiment.setup import ClassifierSetup, OptimizerSetup, ViewSetup, steps_for
 from nearfar.methods.base import Method
-from nearfar.nn.building import published_view
+from nearfar.nn.building import published
 from nearfar.training.loop import Pace
 from nearfar.training.schedules import Schedule
 from nearfar.views.policies import default_policy
@@ -78,9 +78,10 @@ def choose_center(
     """What evaluations see of an image: the user's crop, else that of the given weights, else all
     of the centered square; resampled as for those weights, else bilinear.
     """
-    published = published_view(name) if encoder.given else None
-    crop, interpolation = published or (1.0, "bilinear")
-    return CenterSquare(size, or_usual(asked, crop), interpolation)
+    stated = published(name) if encoder.given else None
+    if stated is None:
+        return CenterSquare(size, or_usual(asked, 1.0), "bilinear")
+    return CenterSquare(size, or_usual(asked, stated.crop), stated.interpolation)
 
 
 def choose_views(

@@ -20,7 +20,7 @@ from nearfar.data.listing import Listing
 from nearfar.data.samples import EvaluationView
 from nearfar.data.store import ImageData
 from nearfar.experiment.setup import Setup
-from nearfar.nn.building import build_encoder, hub_normalization, load_weights
+from nearfar.nn.building import build_encoder, load_weights, published
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import EncoderFile
 from nearfar.views.kernels import PerChannel
@@ -107,14 +107,14 @@ def _refuse_views(setup: Setup, encoder: Encoder) -> None:
 
 
 def make_evaluation_view(setup: Setup, data: ImageData) -> EvaluationView:
-    """How frozen encoders see an image: the user's normalization, else the hub's, else the train
-    split's.
+    """How frozen encoders see an image: the user's normalization, else what is published for the
+    network whose weights are given, else the train split's.
     """
     config = setup.config.encoder
     mean, std = config.mean, config.std
     if mean is None or std is None:
-        from_hub = config.pretrained
-        found = hub_normalization(setup.encoder_name) if from_hub else channel_statistics(data)
+        stated = published(setup.encoder_name) if config.given else None
+        found = channel_statistics(data) if stated is None else (stated.mean, stated.std)
         mean, std = _three(found[0]), _three(found[1])
     return EvaluationView(setup.center, mean, std)
 

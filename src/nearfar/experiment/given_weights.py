@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from nearfar.config.models import RunConfig
-from nearfar.nn.building import hub_size
+from nearfar.nn.building import published
 
 ORIGIN = "usual from given weights"
 OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 1e-3, 0.01
 RATE_FACTOR = 0.1  # of the usual rate, for another optimizer
 EPOCHS, GRADIENT_CLIP = 10, 5.0
 LARGEST_BATCH = 64  # small enough to leave many steps
+USUAL_SIZE = 224  # px, where none is stated
 LARGEST_SIZE_ON_A_CPU = 128  # px; the network's own, usually 224, takes three times as long
 # of one method alone: its largest default batch, and its own settings
 BATCH_OF: Mapping[str, int] = MappingProxyType({"cross_entropy": 32, "joint": 32})
@@ -63,5 +64,6 @@ def largest_batch(method: str) -> int:
 
 def largest_size(encoder: str | None, device: torch.device) -> int:
     """The largest default side of the views, px: the network's own, on a CPU at most 128."""
-    own = hub_size(encoder or "")
+    stated = published(encoder) if encoder is not None else None
+    own = USUAL_SIZE if stated is None else stated.size
     return own if device.type != "cpu" else min(own, LARGEST_SIZE_ON_A_CPU)

@@ -94,30 +94,27 @@ def _timm_net(name: str, size: int, pretrained: bool) -> tuple[nn.Module, dict[s
         ) from error
 
 
-def hub_normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation that the hub states for the weights of that name, in [0, 1]."""
-    stated = timm.get_pretrained_cfg(name)
-    assert stated is not None, name
-    return tuple(stated.mean), tuple(stated.std)
+class Published(NamedTuple):
+    """How the weights that timm publishes for a network were trained and evaluated."""
+
+    size: int  # side of the images, px
+    crop: float  # how much of the centered square, as a fraction of its side
+    interpolation: Interpolation
+    mean: tuple[float, ...]  # of each channel, in [0, 1]
+    std: tuple[float, ...]
 
 
-def hub_size(name: str) -> int:
-    """Side of the images that the network of that name was trained on, px; 224 where none is
-    stated.
-    """
-    stated = timm.get_pretrained_cfg(name)
-    return 224 if stated is None else int(stated.input_size[-1])
-
-
-def published_view(name: str) -> tuple[float, Interpolation] | None:
-    """How much of the centered square the published weights of that name were evaluated with, and
-    how it was resampled; None where timm knows of no weights.
-    """
+def published(name: str) -> Published | None:
+    """None where timm knows of no weights of that name."""
     stated = timm.get_pretrained_cfg(name)
     if stated is None or not stated.has_weights:
         return None
-    return min(1.0, stated.crop_pct), (
-        "bicubic" if stated.interpolation == "bicubic" else "bilinear"
+    return Published(
+        size=int(stated.input_size[-1]),
+        crop=min(1.0, stated.crop_pct),
+        interpolation="bicubic" if stated.interpolation == "bicubic" else "bilinear",
+        mean=tuple(stated.mean),
+        std=tuple(stated.std),
     )
 
 

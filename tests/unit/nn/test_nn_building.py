@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nearfar.core.errors import UserError
-from nearfar.nn.building import build_encoder, encoder_names, hub_normalization, load_weights
+from nearfar.nn.building import build_encoder, encoder_names, load_weights, published
 from nearfar.nn.encoders import Encoder
 
 
@@ -82,9 +82,14 @@ def test_a_size_that_a_network_cannot_take_is_the_users_error() -> None:
         build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 8, 8))
 
 
-def test_the_hubs_normalization_is_the_one_of_that_name() -> None:
-    assert hub_normalization("resnet18") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert hub_normalization("vit_tiny_patch16_224")[0] == (0.5, 0.5, 0.5)
+def test_what_is_published_is_what_timm_states_of_that_name() -> None:
+    found = published("resnet18")
+    assert found is not None
+    assert (found.mean, found.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert (found.size, found.crop, found.interpolation) == (224, 0.95, "bicubic")
+    vit = published("vit_tiny_patch16_224")
+    assert vit is not None and vit.mean == (0.5, 0.5, 0.5)
+    assert published("conv4") is None
 
 
 def test_weights_that_the_hub_does_not_give_are_the_users_error_that_names_a_way_out(
