@@ -2,7 +2,9 @@
 
 import inspect
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -195,6 +197,20 @@ def test_a_temperature_of_any_format_and_of_shape_1_is_taken(dtype, rows_in):
         assert math.isfinite(float(t.grad))
 
 
+@pytest.mark.parametrize("number", [np.float32, np.float64, Fraction])
+def test_a_number_of_another_library_is_taken(number):
+    z = rows(2, 10, 4)
+    for loss, options in (
+        (losses.info_nce, {}),
+        (losses.sup_con, {"labels": torch.arange(10) % 3}),
+        (losses.sigmoid, {"bias": number(-2)}),
+    ):
+        ours, plain = (
+            inspect.unwrap(loss)(z, temperature=t, **options) for t in (number(0.25), 0.25)
+        )
+        assert float(ours) == float(plain)
+
+
 def test_the_logarithm_of_a_scale_learns_as_in_clip():
     z, log_scale = rows(2, 12, 6), learnt(math.log(1 / 0.07))
     loss = losses.info_nce(z, temperature=(-log_scale).exp(), negatives="other_view")
@@ -245,7 +261,13 @@ def test_what_is_no_temperature_is_refused_by_name(temperature, message):
 
 
 @pytest.mark.parametrize(
-    ("bias", "message"), [*WRONG[:4], (math.nan, "want a finite number, got nan")]
+    ("bias", "message"),
+    [
+        *WRONG[:4],
+        (math.nan, "want a finite number, got nan"),
+        ("low", "want a number, got 'low'"),
+        (None, "want a number, got None"),
+    ],
 )
 def test_what_is_no_bias_is_refused_by_name(bias, message):
     with pytest.raises(ValueError, match=f"bias: {message}"):

@@ -6,8 +6,6 @@ from test_every_method import facts_for, make, make_batch, train
 from torch import nn
 
 from nearfar.config.models import MethodConfig
-from nearfar.core.errors import UserError
-from nearfar.core.types import Batch
 from nearfar.losses import sup_con
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.queue import Queue
@@ -133,16 +131,22 @@ def test_supcon_has_both_forms_of_the_loss_and_a_cap(form, loss_form, cap):
     assert len(distinct) >= (7 if cap else 6)  # with no other image the two forms are one
 
 
-def test_a_cap_that_is_no_multiple_of_the_views_is_refused():
-    method = make("supcon", config=config("supcon", positives_cap=3))
-    with pytest.raises(UserError, match=r"method.positives_cap: want a multiple of 2 .*, got 3"):
-        method(make_batch("supcon"))
-    (views,) = make_batch("supcon").views
-    batch = make_batch("supcon")
-    three = Batch(
-        (torch.cat([views, views[:1] + 1]),), batch.labels, batch.index, batch.draw, 0, 0, 0.5
-    )
-    method(three)
+@pytest.mark.parametrize(
+    ("cap", "views", "wanted"),
+    [
+        (3, 2, "a multiple of 2 (the views of each image)"),
+        (4, 3, "a multiple of 3 (the views of each image)"),
+        (0, 1, "at least 1 with one view of each image"),
+    ],
+)
+def test_a_cap_that_does_not_fit_the_views_is_a_misfit(cap, views, wanted):
+    problem = f"method.positives_cap: want {wanted}, got {cap}"
+    assert config("supcon", positives_cap=cap).misfits(1000, 32, views) == [problem]
+
+
+@pytest.mark.parametrize(("cap", "views"), [(None, 3), (0, 2), (4, 2), (3, 3), (1, 1), (5, 1)])
+def test_a_cap_that_fits_the_views_is_none(cap, views):
+    assert config("supcon", positives_cap=cap).misfits(1000, 32, views) == []
 
 
 # ---- dino's own

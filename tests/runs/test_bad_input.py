@@ -160,6 +160,32 @@ def test_unknown_names_get_the_nearest(refused, option, wrong, right):
             'optimizer.trust_clip: want optimizer.name = "lars" beside it',
         ),
         ("simclr", ("optimizer.momentum=1",), "optimizer.momentum: want less than 1.0, got 1"),
+        (
+            "byol",
+            ("method.projector=none",),
+            'method.projector: want "linear", "relu" or "mlp" (byol\'s predictor answers in the'
+            ' width of a projection), got "none"',
+        ),
+        (
+            "simclr",
+            ("method.projector_layers=0",),
+            "method.projector_layers: want at least 2, got 0",
+        ),
+        (
+            "supcon",
+            ("method.positives_cap=3",),
+            "method.positives_cap: want a multiple of 2 (the views of each image), got 3",
+        ),
+        (
+            "supcon",
+            ("method.positives_cap=4", "views.count=3"),
+            "method.positives_cap: want a multiple of 3 (the views of each image), got 4",
+        ),
+        (
+            "supcon",
+            ("method.positives_cap=6", "views.policy=swav"),
+            "method.positives_cap: want a multiple of 8 (the views of each image), got 6",
+        ),
     ],
 )
 def test_settings_of_a_method_that_cannot_be(refused, method, settings, problem):

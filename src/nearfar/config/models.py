@@ -39,9 +39,9 @@ class MethodConfig(Section):
         """The first paragraph of the docstring, on one line."""
         return " ".join((inspect.getdoc(cls) or "").partition("\n\n")[0].split())
 
-    def misfits(self, _images: int, _batch_size: int) -> list[str]:
-        """What cannot be with so many training images and such batches: the field, what was wanted,
-        what came.
+    def misfits(self, _images: int, _batch_size: int, _views: int) -> list[str]:
+        """What cannot be with so many training images, such batches and so many views of each
+        image: the field, what was wanted, what came.
         """
         return []
 

@@ -48,7 +48,8 @@ def resolve(
     batch = choices.choose_batch(
         config.train.batch_size, images, chosen_for=batch_for or images, largest=most
     )
-    if problems := config.method.misfits(images, batch):
+    views = choices.choose_views(config.views, method, listing.default_policy, facts.side)
+    if problems := config.method.misfits(images, batch, views.policy.made(views.count)):
         raise ConfigError(problems)
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
@@ -61,7 +62,7 @@ def resolve(
         facts=facts,
         encoder_name=name,
         center=choices.choose_center(config.data.eval_crop, config.encoder, name, facts.side),
-        views=choices.choose_views(config.views, method, listing.default_policy, facts.side),
+        views=views,
         images=images,
         batch_size=batch,
         steps_per_epoch=steps_for(steps, images, batch),

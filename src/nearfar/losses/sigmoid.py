@@ -48,8 +48,7 @@ def sigmoid(
     check_views(z, fewest_views=2)
     temperature = taken_temperature(temperature, z)
     with full_precision(z):
-        shift = bias if isinstance(bias, Tensor) else torch.tensor(bias, dtype=torch.float64)
-        shift = taken_scalar(shift, z, name="bias")
+        shift = taken_scalar(bias, z, name="bias")
         rows = gather_rows(unit_rows(z, group=group), None, group, temperature=temperature)
         anchors = rows.anchors.view(len(z), z.shape[1], -1)
         candidates = rows.candidates.view(len(z), rows.samples, -1)

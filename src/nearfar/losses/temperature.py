@@ -1,5 +1,6 @@
 """What of a loss may be learnt, the temperature above all: a number, or a tensor of one value."""
 
+import numbers
 from typing import TypeAlias
 
 import torch
@@ -22,16 +23,20 @@ def taken_temperature(temperature: object, z: Tensor) -> float | Tensor:
     """
     if not isinstance(temperature, Tensor):
         check_positive(temperature=temperature)
-        assert isinstance(temperature, int | float)
-        return temperature
+        assert isinstance(temperature, numbers.Real)  # NumPy's scalars are
+        return float(temperature)
     scalar = taken_scalar(temperature, z, name="temperature")
     if not torch.compiler.is_compiling() and float(scalar.detach()) < SMALLEST:
         raise ValueError(f"temperature: want more than 0, got {float(scalar.detach()):g}")
     return scalar
 
 
-def taken_scalar(value: Tensor, z: Tensor, *, name: str) -> Tensor:
-    """A tensor of one finite floating-point number, as a scalar beside `z`."""
+def taken_scalar(value: object, z: Tensor, *, name: str) -> Tensor:
+    """A finite number, or a tensor of one floating-point number, as a scalar beside `z`."""
+    if not isinstance(value, Tensor):
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise ValueError(f"{name}: want a number, got {value!r}")
+        value = torch.tensor(float(value), dtype=torch.float64)
     if value.numel() != 1:
         raise ValueError(f"{name}: want one value, got a tensor of shape {tuple(value.shape)}")
     if not value.is_floating_point():

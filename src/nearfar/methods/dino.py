@@ -97,7 +97,7 @@ class DINOConfig(MethodConfig):
         description="width of the projection z (default: the encoder's width, at most 256)",
     )
 
-    def misfits(self, images: int, batch_size: int) -> list[str]:
+    def misfits(self, images: int, batch_size: int, views: int) -> list[str]:
         return too_many(self.prototypes, images)
 
 

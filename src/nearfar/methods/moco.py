@@ -78,7 +78,7 @@ class MoCoConfig(MethodConfig):
         ),
     )
 
-    def misfits(self, images: int, batch_size: int) -> list[str]:
+    def misfits(self, images: int, batch_size: int, views: int) -> list[str]:
         return too_short(self.queue_size, batch_size)
 
 

@@ -72,7 +72,7 @@ class NNCLRConfig(MethodConfig):
     )
     projection_dim: int = Field(256, gt=0, description="width of projection and prediction")
 
-    def misfits(self, images: int, batch_size: int) -> list[str]:
+    def misfits(self, images: int, batch_size: int, views: int) -> list[str]:
         return too_short(self.queue_size, batch_size)
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
-from nearfar.core.errors import TrainingStoppedError, UserError
+from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
@@ -82,6 +82,17 @@ class SupConConfig(MethodConfig):
         ),
     )
 
+    def misfits(self, images: int, batch_size: int, views: int) -> list[str]:
+        cap = self.positives_cap
+        if cap is None or (cap % views == 0 and (cap > 0 or views > 1)):
+            return []
+        wanted = (
+            f"a multiple of {views} (the views of each image)"
+            if views > 1
+            else "at least 1 with one view of each image"
+        )
+        return [f"method.positives_cap: want {wanted}, got {cap}"]
+
 
 @final
 class SupCon(Method):
@@ -108,14 +119,8 @@ class SupCon(Method):
 
     def step(self, batch: Batch) -> StepResult:
         """TrainingStoppedError: one view, and no two samples of a class, so that no row has a
-        positive. UserError: a cap on positives that is no multiple of the number of views.
+        positive.
         """
-        views = sum(map(len, batch.views))
-        if self.positives_cap is not None and self.positives_cap % views:
-            raise UserError(
-                f"method.positives_cap: want a multiple of {views} (the views of each image), got"
-                f" {self.positives_cap}"
-            )
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
         # (V, B, D)
         z = self.projector(F.normalize(h, dim=-1) if self.normalize_representation else h)

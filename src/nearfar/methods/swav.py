@@ -98,7 +98,7 @@ class SwAVConfig(MethodConfig):
     )
     projection_dim: int = Field(128, gt=0, description="width of the projection z")
 
-    def misfits(self, images: int, batch_size: int) -> list[str]:
+    def misfits(self, images: int, batch_size: int, views: int) -> list[str]:
         return too_short(self.queue_size or None, batch_size) + too_many(self.prototypes, images)
 
 

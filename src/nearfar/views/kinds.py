@@ -82,6 +82,10 @@ class Policy(Data):
         more = [kind for kind in self.kinds for _ in range(kind.count or 0)]
         return tuple([turns[i % len(turns)] for i in range(count)] + more)
 
+    def made(self, count: int) -> int:
+        """How many views a sample has in all."""
+        return sum(kind.made for kind in self.views(count))
+
     def sides(self, count: int, size: int) -> tuple[int, ...]:
         """The sides of the views, each once, px."""
         return tuple(dict.fromkeys(kind.side_px(size) for kind in self.views(count)))

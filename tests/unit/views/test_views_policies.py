@@ -412,6 +412,7 @@ def test_every_view_takes_part_in_the_description():
         kinds=(Kind(), Kind(count=3, size=0.5), Kind(count=1, tiles=Tiles(grid=2, side=1)))
     )
     assert mixed.describe(2, 32) == "2 + 7 of 16 px"  # tiles have the small crops' side
+    assert mixed.made(2) == 9
     assert POLICIES["patches"].describe(1, 224) == "9 of 56 px"
     assert POLICIES["simclr"].describe(2, 32) == "2"
 
