@@ -42,8 +42,7 @@ def resolve(
     method = method_class(config.method_name)
     size, most = choices.largest_defaults(config, device)
     facts = listing.facts(choices.choose_size(config.data.size, listing.side, size))
-    balanced = config.data.balanced
-    refuse_unfit(config.method_name, method, facts, listing.source, balanced=balanced)
+    refuse_unfit(config.method_name, method, facts, listing.source, balanced=config.data.balanced)
     images, steps = images_for(method, facts), config.train.steps_per_epoch
     batch = choices.choose_batch(
         config.train.batch_size, images, chosen_for=batch_for or images, largest=most
