@@ -317,7 +317,7 @@ def partly_labeled(tmp_path, photographs) -> Path:
     return root
 
 
-def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_so(
+def test_methods_that_train_on_other_images_have_their_own_batch_and_plan_and_page_say_so(
     tmp_path, partly_labeled, nearfar_command
 ):
     out = tmp_path / "out"
@@ -337,10 +337,14 @@ def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_s
     trained = "trained on 43 images (cross_entropy), 73 images (supcon, simclr)"
     assert trained in ended.err
     assert trained in ended.out
-    assert f"The methods were {trained}." in (out / "report.html").read_text(encoding="utf-8")
+    batches = "batches of 4 (cross_entropy), 8 (supcon, simclr)"
+    assert f"{trained}, {batches};" in ended.err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"The methods were {trained}." in page
+    assert f"1 epoch, {batches}" in page
     assert read(out / "compare.json")["images"] == {"cross_entropy": 43, "supcon": 73, "simclr": 73}
-    for method in ("cross_entropy", "supcon", "simclr"):
-        assert read(out / method / "seed0" / "results.json")["train"]["batch_size"] == 4
+    for method, batch in (("cross_entropy", 4), ("supcon", 8), ("simclr", 8)):
+        assert read(out / method / "seed0" / "results.json")["train"]["batch_size"] == batch
 
 
 def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_they_can(

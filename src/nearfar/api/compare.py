@@ -37,7 +37,7 @@ from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
-from nearfar.report.formats import images_of_each
+from nearfar.report.formats import batches_of_each, images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder, part_of
 from nearfar.run_folder.folder import RunFolder
@@ -182,8 +182,14 @@ def _chosen(place: Place, listing: Listing) -> Path:
 
 
 def _who(setups: Mapping[str, Setup], seeds: int) -> str:
-    trained = images_of_each({n: setup.images for n, setup in setups.items() if setup.trains})
-    return f"{', '.join(setups)} x {seeds} seed(s){f', {trained}' if trained else ''}"
+    """Who is trained; on which images and in which batches, where methods differ in that."""
+    trained = {name: setup for name, setup in setups.items() if setup.trains}
+    images = images_of_each({name: setup.images for name, setup in trained.items()})
+    sizes = {name: setup.batch_size for name, setup in trained.items()}
+    batches = batches_of_each(sizes) if len(set(sizes.values())) > 1 else ""
+    return ", ".join(
+        part for part in (f"{', '.join(setups)} x {seeds} seed(s)", images, batches) if part
+    )
 
 
 def _train_all(runs: _Runs, progress: Progress) -> list[Results]:

@@ -150,8 +150,10 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
         )
     epochs = {run.results.train.epochs for group in found.groups for run in group.runs}
     if len(epochs) == 1 and train.epochs is not None:
-        batch = f", batches of {train.batch_size}" if train.batch_size is not None else ""
-        facts.append(("Training", f"{formats.plural(train.epochs, 'epoch')}{batch}"))
+        known = {group.label: group.first.results.train.batch_size for group in found.groups}
+        batches = {label: batch for label, batch in known.items() if batch is not None}
+        said = f", {formats.batches_of_each(batches)}" if batches else ""
+        facts.append(("Training", f"{formats.plural(train.epochs, 'epoch')}{said}"))
     return facts
 
 
