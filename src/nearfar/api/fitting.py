@@ -132,6 +132,17 @@ def still_fitting(
     return found
 
 
+def shared_settings(request: Request, setups: Mapping[str, Setup]) -> list[str]:
+    """A warning, where several methods are trained with one setting of the optimizer."""
+    shared = sorted(path for path in request.given if path.startswith("optimizer."))
+    if not shared or len(setups) < 2:
+        return []
+    return [
+        f"{', '.join(shared)} is the same for all methods, and methods want different ones; leave"
+        " it out, or let --tune find each method's own"
+    ]
+
+
 def left_line(left: LeftOut) -> str:
     return f"{left.method}: {left.reason}"
 

@@ -20,6 +20,16 @@ Methods = Annotated[
         )
     ),
 ]
+Tune = Annotated[
+    bool,
+    typer.Option(
+        "--tune",
+        help=(
+            "first give each method the same number of short trials, judged on validation images:"
+            " learning rate, strength of the views, temperature; then run each with what was best"
+        ),
+    ),
+]
 Seeds = Annotated[int, typer.Option(help="number of runs per method, with seeds 0, 1, 2, ...")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
@@ -29,6 +39,7 @@ def compare(
     data: opt.Data,
     methods: Methods = DEMO_METHODS,
     seeds: Seeds = 3,
+    tune: Tune = False,
     recipe: opt.Recipe = None,
     encoder: opt.EncoderName = None,
     pretrained: opt.Pretrained = False,
@@ -74,6 +85,7 @@ def compare(
             force=force,
             smoke=smoke,
             quiet=quiet,
+            tune=tune,
             command=opt.command_line(),
             **chosen,
         )
@@ -146,10 +158,20 @@ def _text(results: dict[str, Any], out: Path) -> str:
         *([trained] if (trained := images_of_each(results["images"])) else []),
         *([] if measured else ["nothing was measured; the report says why"]),
         *_differences(results, found),
+        *_tuned(results),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
         f"report: {out / REPORT}",
     ]
     return "\n".join(lines)
+
+
+def _tuned(results: dict[str, Any]) -> list[str]:
+    """What was chosen for each method, and what it cost."""
+    from nearfar.report.tuning import outcome
+    from nearfar.run_folder.comparison import Tuning
+
+    found = [Tuning.model_validate(tuning) for tuning in results["tuning"]]
+    return [f"tuned on validation: {tuning.method}: {outcome(tuning)}" for tuning in found]
 
 
 Found = dict[tuple[str, str, str | None], dict[str, Any]]

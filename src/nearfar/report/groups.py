@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from nearfar.report.read import Run, Source
-from nearfar.run_folder.comparison import COSTS, Difference, LeftOut, TableEntry
+from nearfar.run_folder.comparison import COSTS, Difference, LeftOut, TableEntry, Tuning
 from nearfar.run_folder.records import UNTRAINED, JudgedBy, Measurement, Start, common_start
 
 
@@ -47,6 +47,7 @@ class Findings:
     comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     command: str = ""
+    tuning: tuple[Tuning, ...] = ()
     same_data: bool = True
 
     @property
@@ -116,6 +117,7 @@ def findings(source: Source) -> Findings:
             compare.comparisons,
             compare.left_out,
             compare.command,
+            compare.tuning,
             same_data,
         )
     groups = _by_configuration(source.runs)

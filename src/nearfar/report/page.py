@@ -31,6 +31,7 @@ from nearfar.report.palette import SHAPES
 from nearfar.report.read import Run, Source, read_source
 from nearfar.report.sheet import COLUMNS, TILE, Sheet
 from nearfar.report.table import results_table
+from nearfar.report.tuning import tuning_table
 from nearfar.report.views import view_sheets
 from nearfar.run_folder.names import ENCODER
 
@@ -74,6 +75,7 @@ def render(source: Source, *, base: Path) -> str:
         ],
         table=results_table(found),
         differences=differences(found),
+        tuning=tuning_table(found.tuning),
         left_out=found.left_out,
         skipped=_skipped(found),
         unfinished=source.unfinished,
