@@ -136,26 +136,23 @@ def _tune(trials: Trials, setup: Setup, progress: Progress) -> Tuning:
     judged_by = f"linear probe on {sum(setup.facts.val_counts):,} validation images"
     folder = trials.folder(name)
     known = _begin(folder, setup, resume=trials.request.place.resume)
-    done: list[Trial] = []
-    here: list[Trial] = []  # those of one rung
-    going = search.candidates(tuned) if tuned else []
-    for rung in search.rungs(setup.epochs):
-        if here:
-            going = [trial.settings for trial in search.survivors(here, rung.trials)]
-        if len(going) < search.LAST_TRIALS:
-            break
-        here = []
-        title = f"tuning {name}: {len(going)} trials of {plural(rung.epochs, 'epoch')}"
-        with progress.bar(len(going) * rung.epochs * setup.steps_per_epoch, title) as bar:
+    so_far: list[Trial] = []
+
+    def attempt(going: Sequence[dict[str, float]], epochs: int) -> list[Trial]:
+        before = len(so_far)
+        title = f"tuning {name}: {len(going)} trials of {plural(epochs, 'epoch')}"
+        with progress.bar(len(going) * epochs * setup.steps_per_epoch, title) as bar:
             for settings in going:
-                trial = known.get(_key(settings, rung.epochs))
+                trial = known.get(_key(settings, epochs))
+                so_far.append(trial or _try(trials, setup, settings, epochs, bar))
                 if trial is None:
-                    trial = _try(trials, setup, settings, rung.epochs, bar)
-                    so_far = [*done, *here, trial]
                     folder.write_trials(search.conclude(name, tuned, so_far, judged_by))
-                here.append(trial)
-        done += here
+        here = so_far[before:]
         progress.say(f"{title}: {outcome(search.conclude(name, tuned, here, judged_by))}")
+        return here
+
+    settings = search.candidates(tuned) if tuned else []
+    done = search.halve(search.rungs(setup.epochs), settings, attempt)
     return search.conclude(name, tuned, done, judged_by)
 
 

@@ -5,7 +5,7 @@ Successive halving (Jamieson and Talwalkar 2016, arXiv:1502.07943). Deviation: t
 the end, whatever their rank, so that what is chosen and the defaults are judged at equal length.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,25 @@ def rungs(epochs: int, trials: int = TRIALS) -> tuple[Rung, ...]:
 def epochs_of(plan: Sequence[Rung]) -> int:
     """Epochs of all trials of a method."""
     return sum(rung.trials * rung.epochs for rung in plan)
+
+
+def halve(
+    plan: Sequence[Rung],
+    settings: Sequence[dict[str, float]],
+    attempt: Callable[[Sequence[dict[str, float]], int], list[Trial]],
+) -> list[Trial]:
+    """All trials, rung after rung; `attempt` makes those of some settings and so many epochs. It
+    ends where fewer than two are left.
+    """
+    done: list[Trial] = []
+    here: list[Trial] = []
+    for rung in plan:
+        going = [trial.settings for trial in survivors(here, rung.trials)] if here else settings
+        if len(going) < LAST_TRIALS:
+            break
+        here = attempt(going, rung.epochs)
+        done += here
+    return done
 
 
 def survivors(trials: Sequence[Trial], most: int) -> list[Trial]:

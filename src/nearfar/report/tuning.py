@@ -37,8 +37,8 @@ def tuning_table(found: Sequence[Tuning]) -> TuningTable | None:
         tuple(_row(tuning) for tuning in found),
         f"In %, by the {judged}, seed 0. Each method had the same number of trials of the same"
         " lengths; the better half of each length went on to the next, the defaults to the last."
-        " No trial saw the test images. Only the best of each method is chosen by validation, so"
-        " its score there is a little too high: the test results above are not.",
+        " No trial saw the test images. The best of several scores on the same images flatters a"
+        " little; the results on test do not.",
     )
 
 
