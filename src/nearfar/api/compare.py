@@ -55,7 +55,7 @@ from nearfar.nn.encoders import Encoder
 from nearfar.report.formats import batches_of_each, images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder, part_of
-from nearfar.run_folder.comparison import Tuning
+from nearfar.run_folder.comparison import ComparisonResults, Failed, LeftOut, Tuning
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import Measurement, Results
 
@@ -188,17 +188,8 @@ def _compare(
         setups, tunings = tune(trials, setups, progress)
     ready = {widest.method_name: encoder}
     todo = _Runs(setups, seeds, images, out, request, fabric, example, ready)
-    results = _train_all(todo, progress)
-    summary = summarize(
-        results,
-        methods=list(setups),
-        seeds=seeds,
-        left_out=left_out,
-        runs=[str(folder.path.relative_to(out)) for _, folder in todo],
-        command=request.command,
-        report=str(out / names.REPORT),
-    )
-    summary = with_tuning(summary, tunings)
+    trained = _train_all(todo, progress)
+    summary = with_tuning(_summary(todo, trained, left_out), tunings)
     write_comparison(whole, summary)
     return Comparison(out, summary.as_json())
 
@@ -221,13 +212,39 @@ def _who(setups: Mapping[str, Setup], seeds: int) -> str:
     )
 
 
-def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
+@dataclass(frozen=True)
+class _Trained:
+    """The complete runs with their folders, and those that failed."""
+
+    results: list[Results]
+    paths: list[Path]
+    failed: list[Failed]
+
+
+def _summary(runs: _Runs, trained: _Trained, left_out: Sequence[LeftOut]) -> ComparisonResults:
+    """compare.json: the complete runs, and which failed."""
+    complete = {result.method for result in trained.results}
+    results = summarize(
+        trained.results,
+        methods=[method for method in runs.setups if method in complete],
+        seeds=runs.seeds,
+        left_out=left_out,
+        runs=[str(path.relative_to(runs.out)) for path in trained.paths],
+        command=runs.request.command,
+        report=str(runs.out / names.REPORT),
+    )
+    return results.model_copy(update={"failed": tuple(trained.failed)})
+
+
+def _train_all(runs: _Runs, progress: Progress) -> _Trained:
+    """TrainingStoppedError: the disk is full, or every run failed; of fewer the others go on."""
     floors: dict[str, tuple[Measurement, ...]] = {}
-    results = []
+    trained = _Trained([], [], [])
     for number, (setup, folder) in enumerate(runs, start=1):
         resume = runs.request.place.resume
         if resume and (done := finished(folder, setup)) is not None:
-            results.append(done)
+            trained.results.append(done)
+            trained.paths.append(folder.path)
             continue
         progress.say(f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed}")
         encoder = runs.encoder(setup)
@@ -244,13 +261,25 @@ def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
         start = same_start(setup)
         try:
             result = execute(job, progress, floors.get(start))
-        except (KeyboardInterrupt, TrainingStoppedError) as stop:
-            complete = f"{len(results)} of {len(runs)} runs are complete in {runs.out}"
-            how = f"{complete}; continue with the same command and --out {runs.out} --resume"
-            if isinstance(stop, TrainingStoppedError):
-                raise TrainingStoppedError(f"{stop}; {how}") from stop
-            progress.say(how)
+        except KeyboardInterrupt:
+            progress.say(_how_to_continue(runs, trained))
             raise
+        except TrainingStoppedError as stop:
+            last = number == len(runs) and not trained.results
+            if last or isinstance(stop.__cause__, OSError):  # of which the next run would die too
+                raise TrainingStoppedError(f"{stop}; {_how_to_continue(runs, trained)}") from stop
+            failed = Failed(method=setup.method_name, seed=setup.seed, reason=str(stop))
+            trained.failed.append(failed)
+            progress.say(f"  failed: {failed.reason}")
+            continue
         floors[start] = result.untrained
-        results.append(result)
-    return results
+        trained.results.append(result)
+        trained.paths.append(folder.path)
+    return trained
+
+
+def _how_to_continue(runs: _Runs, trained: _Trained) -> str:
+    return (
+        f"{len(trained.results)} of {len(runs)} runs are complete in {runs.out}; continue with the"
+        f" same command and --out {runs.out} --resume"
+    )

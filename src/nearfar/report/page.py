@@ -77,6 +77,7 @@ def render(source: Source, *, base: Path) -> str:
         differences=differences(found),
         tuning=tuning_table(found.tuning),
         left_out=found.left_out,
+        failed=found.failed,
         skipped=_skipped(found),
         unfinished=source.unfinished,
         missing=[line for group in found.groups for line in words.missing(group)],

@@ -69,6 +69,14 @@ class LeftOut(Record):
     reason: str = ""
 
 
+class Failed(Record):
+    """A run that could not go on, and why."""
+
+    method: str
+    seed: int
+    reason: str = ""
+
+
 class Trial(Record):
     """A short run with these settings."""
 
@@ -107,6 +115,7 @@ class ComparisonResults(Record):
     floor: str = UNTRAINED  # title of the encoder before training, whose method id is "untrained"
     comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    failed: tuple[Failed, ...] = ()
     tuning: tuple[Tuning, ...] = ()
     runs: tuple[str, ...] = ()  # their folders, seen from the comparison's
     report: str = ""

@@ -112,6 +112,14 @@ def test_the_choice_is_at_least_as_good_as_the_defaults_at_equal_length(scores):
             assert found.chosen == found.defaults
 
 
+@given(SCORES)
+def test_only_the_longest_trials_decide(scores):
+    found = play(scores)
+    alive = [t for t in found.trials if t.score is not None]
+    longest = [t.score for t in alive if t.epochs == max(trial.epochs for trial in alive)]
+    assert found.score == max(longest, default=None)
+
+
 @given(st.lists(st.floats(0, 0.9), min_size=24, max_size=24), st.integers(0, 7))
 def test_a_candidate_that_is_best_at_every_length_is_chosen(scores, winner):
     scores[3 * winner : 3 * winner + 3] = [0.95, 0.96, 0.97]
