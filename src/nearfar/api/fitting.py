@@ -135,7 +135,7 @@ def still_fitting(
 def shared_settings(request: Request, setups: Mapping[str, Setup]) -> list[str]:
     """A warning, where several methods are trained with one setting of the optimizer."""
     shared = sorted(path for path in request.given if path.startswith("optimizer."))
-    if not shared or len(setups) < 2:
+    if not shared or sum(setup.trains for setup in setups.values()) < 2:
         return []
     return [
         f"{', '.join(shared)} is the same for all methods, and methods want different ones; leave"

@@ -69,7 +69,7 @@ def refuse_untunable(setups: Mapping[str, Setup], request: Request) -> None:
 
 def tuning_line(setups: Mapping[str, Setup], request: Request, seeds: int) -> str:
     """What the plan says of trials to come."""
-    epochs = next(iter(setups.values())).epochs
+    epochs = _epochs(setups)
     plan = search.rungs(epochs)
     first, *others = plan
     trials = [f"{first.trials} trials of {plural(first.epochs, 'epoch')}"]
@@ -87,8 +87,13 @@ def tuning_line(setups: Mapping[str, Setup], request: Request, seeds: int) -> st
 
 def trials_as_runs(setups: Mapping[str, Setup]) -> int:
     """How many whole runs all trials are as long as."""
-    epochs = next(iter(setups.values())).epochs
-    return -(-len(setups) * search.epochs_of(search.rungs(epochs)) // epochs)
+    epochs, tuned = _epochs(setups), sum(setup.trains for setup in setups.values())
+    return -(-tuned * search.epochs_of(search.rungs(epochs)) // epochs)
+
+
+def _epochs(setups: Mapping[str, Setup]) -> int:
+    """Of a run of any method that trains."""
+    return max(setup.epochs for setup in setups.values())
 
 
 def tune(
@@ -99,6 +104,9 @@ def tune(
     compile_kernels(progress, trials.fabric.device)  # no trial's time
     chosen, found = {}, []
     for name, setup in setups.items():
+        if not setup.trains:
+            chosen[name] = setup
+            continue
         try:
             done = _tune(trials, setup, progress)
         except KeyboardInterrupt:
@@ -161,7 +169,8 @@ def _try(trials: Trials, setup: Setup, settings: dict[str, float], epochs: int, 
     tuned = search.knobs(setup, trials.request.given)
     config = trials.configs[setup.method_name]
     try:
-        short = trials.setup(search.trial_config(config, search.moved(settings, tuned), epochs))
+        changes = search.moved(settings, tuned)
+        short = trials.setup(search.trial_config(config, changes, epochs, whole=setup.epochs))
     except ConfigError as error:
         return Trial(settings=settings, epochs=epochs, lost=str(error))
     job = Job(

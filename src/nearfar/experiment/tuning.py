@@ -44,8 +44,11 @@ RATE, STRENGTH, TEMPERATURE = (5**0.5 - 1) / 2, 17**0.5 - 4, 3**0.5 - 1
 
 def knobs(setup: Setup, given: Collection[str]) -> tuple[Knob, ...]:
     """What there is to tune: the rate; the strength of views where their policy has one; the
-    temperature where the method has one. Not what the user has `given`.
+    temperature where the method has one. Not what the user has `given`; nothing of a method that
+    does not train.
     """
+    if not setup.trains:
+        return ()
     views, method = setup.config.views, setup.config.method
     base = setup.views.policy
     found = [Knob("optimizer.lr", setup.optimizer.lr, 10.0, RATE)]
@@ -170,8 +173,12 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     return check_config(_over(_asked(config), settings))
 
 
-def trial_config(config: RunConfig, settings: Mapping[str, float], epochs: int) -> RunConfig:
-    """A short run in which nothing is measured on the way, and no classifier follows."""
+def trial_config(
+    config: RunConfig, settings: Mapping[str, float], epochs: int, *, whole: int
+) -> RunConfig:
+    """A short run, instead of one of `whole` epochs, in which nothing is measured on the way; no
+    classifier follows.
+    """
     sections = _asked(config)
     del sections["classifier"]
     changes: dict[str, Any] = {
@@ -181,7 +188,7 @@ def trial_config(config: RunConfig, settings: Mapping[str, float], epochs: int) 
         "evaluate.online_probe": False,
     }
     if (warmup := config.schedule.warmup_epochs) is not None:
-        changes["schedule.warmup_epochs"] = warmup * epochs / config.train.epochs
+        changes["schedule.warmup_epochs"] = warmup * epochs / whole
     return check_config(_over(sections, changes))
 
 
