@@ -181,7 +181,7 @@ def test_the_plan_says_what_is_tried_and_where_it_is_longer_than_the_run(
     assert "tuned on validation: supcon: the defaults (50.0 %); 8 trials" in one.out
     two = nearfar_command(*COMMAND, "--methods", "supcon,simclr", "--out", tmp_path / "b", "--set",
                           "optimizer.lr=0.2")  # fmt: skip
-    assert "warning    optimizer.lr is the same for all methods" in two.err
+    assert "warning    optimizer.lr: one value for all methods" in two.err
     assert "--tune" in two.err
     demo = nearfar_command("demo", *COMMAND[2:], "--out", tmp_path / "c")
     assert demo.code == 0, demo.err

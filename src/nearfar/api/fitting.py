@@ -138,8 +138,8 @@ def shared_settings(request: Request, setups: Mapping[str, Setup]) -> list[str]:
     if not shared or sum(setup.trains for setup in setups.values()) < 2:
         return []
     return [
-        f"{', '.join(shared)} is the same for all methods, and methods want different ones; leave"
-        " it out, or let --tune find each method's own"
+        f"{', '.join(shared)}: one value for all methods, which want different ones; leave it out"
+        " (--tune finds each method a rate of its own)"
     ]
 
 
