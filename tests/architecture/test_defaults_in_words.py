@@ -12,6 +12,7 @@ from nearfar.cli import compare as cli_compare
 from nearfar.cli import options
 from nearfar.cli import probe as cli_probe
 from nearfar.config.keys import all_keys
+from nearfar.config.loading import read_toml
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.types import DataFacts
 from nearfar.evaluate import measured_by_default
@@ -191,10 +192,11 @@ def help_of(option: object) -> str:
 
 def test_defaults_in_the_help_of_options_are_the_numbers_of_the_code() -> None:
     epochs = next(key.default for key in all_keys() if key.path == "train.epochs")
-    assert f"(default: {epochs}; demo: {DEMO['train.epochs']})" in help_of(options.Epochs)
+    demo = read_toml(DEMO)["train"]
+    assert f"(default: {epochs}; demo: {demo['epochs']})" in help_of(options.Epochs)
     batch = help_of(options.BatchSize)
     assert f"(default: up to {LARGEST_DEFAULT_BATCH}, fewer for small data" in batch
-    assert f"demo: {DEMO['train.batch_size']})" in batch
+    assert f"demo: {demo['batch_size']})" in batch
     assert f"(default: {DEFAULT_SIZE_PX}, or the images' own" in help_of(options.Size)
     assert f"conv4 for views up to {CONV4_UP_TO_PX} px" in help_of(options.EncoderName)
     each = FewLabelConfig().labels_per_class

@@ -229,6 +229,53 @@ def test_a_comparison_that_stops_names_its_own_folder_and_resumes(
     assert (out / "compare.json").exists()
 
 
+def test_a_comparison_outlives_a_run_that_fails_and_names_it(
+    tmp_path, nearfar_command, monkeypatch
+):
+    out = tmp_path / "out"
+    methods = ("--methods", "cross_entropy,simclr,supcon", "--seeds", "2")
+    command = ("compare", "digits", *methods, "--smoke", "--out", out, *KNN_ONLY)
+    real = RunFolder.append_metrics
+
+    def stop_some(folder, row):
+        if folder.path.parent.name == "simclr" or folder.path.parts[-2:] == ("supcon", "seed1"):
+            raise TrainingStoppedError("it diverged")
+        real(folder, row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "append_metrics", stop_some)
+        ended = nearfar_command(*command)
+    assert ended.code == 3, ended.err
+    assert "3 of 6 runs failed (simclr seed 0, simclr seed 1, supcon seed 1;" in ended.err
+    assert f"--out {out} --resume" in ended.err
+    rows = {line.partition("  ")[0]: line for line in ended.out.splitlines()}
+    assert {"cross_entropy", "supcon (1 failed)", "simclr (2 failed)"} <= set(rows)
+    assert "failed: simclr, seed 1: it diverged" in ended.out
+    found = read(out / "compare.json")
+    assert found["methods"] == ["cross_entropy", "supcon"]
+    assert found["runs"] == ["cross_entropy/seed0", "supcon/seed0", "cross_entropy/seed1"]
+    seeds = {row["method"]: row["seeds"] for row in found["table"] if row["name"] == "knn.top1"}
+    assert seeds == {"untrained": 2, "cross_entropy": 2, "supcon": 1}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<b>simclr</b>, seed 0, failed: it diverged" in page
+    assert nearfar_command(*command, "--resume").code == 0
+    again = read(out / "compare.json")
+    assert (again["failed"], len(again["runs"])) == ([], 6)
+
+
+def test_a_comparison_of_which_every_run_fails_stops(tmp_path, nearfar_command, monkeypatch):
+    def stop(_folder, _row):
+        raise TrainingStoppedError("it diverged")
+
+    monkeypatch.setattr(RunFolder, "append_metrics", stop)
+    out = tmp_path / "out"
+    methods = ("--methods", "cross_entropy,simclr", "--seeds", "1")
+    ended = nearfar_command("compare", "digits", *methods, "--smoke", "--out", out, *KNN_ONLY)
+    assert ended.code == 3, ended.err
+    assert f"it diverged; 0 of 2 runs are complete in {out}" in ended.err
+    assert not (out / "compare.json").exists()
+
+
 def test_all_methods_lists_those_that_do_not_fit_with_their_reason(
     tmp_path, photographs, nearfar_command
 ):
@@ -317,7 +364,7 @@ def partly_labeled(tmp_path, photographs) -> Path:
     return root
 
 
-def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_so(
+def test_methods_that_train_on_other_images_have_their_own_batch_and_plan_and_page_say_so(
     tmp_path, partly_labeled, nearfar_command
 ):
     out = tmp_path / "out"
@@ -337,10 +384,14 @@ def test_methods_that_train_on_other_images_share_one_batch_and_the_table_says_s
     trained = "trained on 43 images (cross_entropy), 73 images (supcon, simclr)"
     assert trained in ended.err
     assert trained in ended.out
-    assert f"The methods were {trained}." in (out / "report.html").read_text(encoding="utf-8")
+    batches = "batches of 4 (cross_entropy), 8 (supcon, simclr)"
+    assert f"{trained}, {batches};" in ended.err
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"The methods were {trained}." in page
+    assert f"1 epoch, {batches}" in page
     assert read(out / "compare.json")["images"] == {"cross_entropy": 43, "supcon": 73, "simclr": 73}
-    for method in ("cross_entropy", "supcon", "simclr"):
-        assert read(out / method / "seed0" / "results.json")["train"]["batch_size"] == 4
+    for method, batch in (("cross_entropy", 4), ("supcon", 8), ("simclr", 8)):
+        assert read(out / method / "seed0" / "results.json")["train"]["batch_size"] == batch
 
 
 def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_they_can(

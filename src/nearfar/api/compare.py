@@ -11,7 +11,14 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from nearfar.api.across_seeds import summarize
-from nearfar.api.fitting import ALL, checked_methods, fitting, left_line, still_fitting
+from nearfar.api.fitting import (
+    ALL,
+    checked_methods,
+    fitting,
+    left_line,
+    shared_settings,
+    still_fitting,
+)
 from nearfar.api.request import (
     Data,
     Place,
@@ -22,6 +29,14 @@ from nearfar.api.request import (
     shown,
 )
 from nearfar.api.train import finished
+from nearfar.api.trials import (
+    Trials,
+    refuse_untunable,
+    trials_as_runs,
+    tune,
+    tuning_line,
+    with_tuning,
+)
 from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
@@ -37,14 +52,15 @@ from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
-from nearfar.report.formats import images_of_each
+from nearfar.report.formats import batches_of_each, images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder, part_of
+from nearfar.run_folder.comparison import ComparisonResults, Failed, LeftOut, Tuning
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import Measurement, Results
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
-DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
+DEMO = Path(__file__).with_name("demo.toml")  # settings that suit the digits
 
 
 @dataclass(frozen=True)
@@ -68,12 +84,15 @@ def compare(
     force: bool = False,
     smoke: bool = False,
     quiet: bool = False,
+    tune: bool = False,
     command: str | None = None,
     **settings: Any,
 ) -> Comparison:
     """Trains each of `methods` with the seeds 0 ... seeds-1 at equal epochs; "a,b" or ["a", "b"];
     "all" that fit. An interrupt loses no complete run.
 
+    `tune`: before, each method gets the same number of short trials on validation, and its runs
+    have what was best: rate, strength of the views, temperature, but for what `settings` fix.
     `comparison.results` is the content of compare.json; for the rest see `train`.
     """
     asked = methods.split(",") if isinstance(methods, str) else methods
@@ -89,16 +108,15 @@ def compare(
         smoke=smoke,
         command=command or called,
     )
-    return _compare(request, chosen, seeds, Progress(quiet=quiet))
+    return _compare(request, chosen, seeds, Progress(quiet=quiet), tunes=tune)
 
 
 def demo(
     *, methods: str | Sequence[str] = DEMO_METHODS, recipe: str | Path | None = None, **asked: Any
 ) -> Comparison:
     """A comparison on the embedded digits, at settings that suit them; a recipe has its own."""
-    usual = {} if recipe is not None else DEMO
     given = {key: value for key, value in asked.items() if value is not None}
-    return compare("digits", methods=methods, recipe=recipe, **{**usual, **given})
+    return compare("digits", methods=methods, recipe=recipe or DEMO, **given)
 
 
 @dataclass(frozen=True)
@@ -132,12 +150,14 @@ class _Runs:
 
 
 def _compare(
-    request: Request, methods: Sequence[str], seeds: int, progress: Progress
+    request: Request, methods: Sequence[str], seeds: int, progress: Progress, *, tunes: bool
 ) -> Comparison:
     configs = checked_methods(request, methods, seeds)
     listing = open_source(request.data)
     fabric, refuse = make_fabric(), ALL not in methods
     setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
+    if tunes:
+        refuse_untunable(setups, request)
     out = _chosen(request.place, listing)
     progress.say(f"nearfar compare on {listing.name}")
     first = next(iter(setups.values()))
@@ -145,9 +165,13 @@ def _compare(
     widest = max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
     encoder = make_encoder(widest, example, request.module)
     where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
-    runs = len(setups) * seeds
+    runs = len(setups) * seeds + (trials_as_runs(setups) if tunes else 0)
     for line in planned(widest, listing, encoder, fabric.device, f"{where} {out}", runs=runs):
         progress.say(f"  {line}")
+    if tunes:
+        progress.say(f"  {tuning_line(setups, request, seeds)}")
+    for line in shared_settings(request, setups):
+        progress.say(f"  warning    {line}")
     for line in advice_lines(widest, listing.side, own_module=request.module is not None):
         progress.say(f"  {line}")
     for left in left_out:
@@ -158,18 +182,14 @@ def _compare(
     whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:
         whole.clear()
+    tunings: tuple[Tuning, ...] = ()
+    if tunes:
+        trials = Trials(request, configs, listing, images, out, fabric, example)
+        setups, tunings = tune(trials, setups, progress)
     ready = {widest.method_name: encoder}
     todo = _Runs(setups, seeds, images, out, request, fabric, example, ready)
-    results = _train_all(todo, progress)
-    summary = summarize(
-        results,
-        methods=list(setups),
-        seeds=seeds,
-        left_out=left_out,
-        runs=[str(folder.path.relative_to(out)) for _, folder in todo],
-        command=request.command,
-        report=str(out / names.REPORT),
-    )
+    trained = _train_all(todo, progress)
+    summary = with_tuning(_summary(todo, trained, left_out), tunings)
     write_comparison(whole, summary)
     return Comparison(out, summary.as_json())
 
@@ -182,17 +202,49 @@ def _chosen(place: Place, listing: Listing) -> Path:
 
 
 def _who(setups: Mapping[str, Setup], seeds: int) -> str:
-    trained = images_of_each({n: setup.images for n, setup in setups.items() if setup.trains})
-    return f"{', '.join(setups)} x {seeds} seed(s){f', {trained}' if trained else ''}"
+    """Who is trained; on which images and in which batches, where methods differ in that."""
+    trained = {name: setup for name, setup in setups.items() if setup.trains}
+    images = images_of_each({name: setup.images for name, setup in trained.items()})
+    sizes = {name: setup.batch_size for name, setup in trained.items()}
+    batches = batches_of_each(sizes) if len(set(sizes.values())) > 1 else ""
+    return ", ".join(
+        part for part in (f"{', '.join(setups)} x {seeds} seed(s)", images, batches) if part
+    )
 
 
-def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
+@dataclass(frozen=True)
+class _Trained:
+    """The complete runs with their folders, and those that failed."""
+
+    results: list[Results]
+    paths: list[Path]
+    failed: list[Failed]
+
+
+def _summary(runs: _Runs, trained: _Trained, left_out: Sequence[LeftOut]) -> ComparisonResults:
+    """compare.json: the complete runs, and which failed."""
+    complete = {result.method for result in trained.results}
+    results = summarize(
+        trained.results,
+        methods=[method for method in runs.setups if method in complete],
+        seeds=runs.seeds,
+        left_out=left_out,
+        runs=[str(path.relative_to(runs.out)) for path in trained.paths],
+        command=runs.request.command,
+        report=str(runs.out / names.REPORT),
+    )
+    return results.model_copy(update={"failed": tuple(trained.failed)})
+
+
+def _train_all(runs: _Runs, progress: Progress) -> _Trained:
+    """TrainingStoppedError: the disk is full, or every run failed; of fewer the others go on."""
     floors: dict[str, tuple[Measurement, ...]] = {}
-    results = []
+    trained = _Trained([], [], [])
     for number, (setup, folder) in enumerate(runs, start=1):
         resume = runs.request.place.resume
         if resume and (done := finished(folder, setup)) is not None:
-            results.append(done)
+            trained.results.append(done)
+            trained.paths.append(folder.path)
             continue
         progress.say(f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed}")
         encoder = runs.encoder(setup)
@@ -209,13 +261,25 @@ def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
         start = same_start(setup)
         try:
             result = execute(job, progress, floors.get(start))
-        except (KeyboardInterrupt, TrainingStoppedError) as stop:
-            complete = f"{len(results)} of {len(runs)} runs are complete in {runs.out}"
-            how = f"{complete}; continue with the same command and --out {runs.out} --resume"
-            if isinstance(stop, TrainingStoppedError):
-                raise TrainingStoppedError(f"{stop}; {how}") from stop
-            progress.say(how)
+        except KeyboardInterrupt:
+            progress.say(_how_to_continue(runs, trained))
             raise
+        except TrainingStoppedError as stop:
+            last = number == len(runs) and not trained.results
+            if last or isinstance(stop.__cause__, OSError):  # of which the next run would die too
+                raise TrainingStoppedError(f"{stop}; {_how_to_continue(runs, trained)}") from stop
+            failed = Failed(method=setup.method_name, seed=setup.seed, reason=str(stop))
+            trained.failed.append(failed)
+            progress.say(f"  failed: {failed.reason}")
+            continue
         floors[start] = result.untrained
-        results.append(result)
-    return results
+        trained.results.append(result)
+        trained.paths.append(folder.path)
+    return trained
+
+
+def _how_to_continue(runs: _Runs, trained: _Trained) -> str:
+    return (
+        f"{len(trained.results)} of {len(runs)} runs are complete in {runs.out}; continue with the"
+        f" same command and --out {runs.out} --resume"
+    )

@@ -1,4 +1,4 @@
-"""Which methods a comparison is made of: checked, fitting the data, with batches of one size."""
+"""Which methods a comparison is made of: checked, and fitting the data."""
 
 from collections.abc import Mapping, Sequence
 
@@ -88,24 +88,20 @@ def fitting(
     *,
     refuse: bool,
 ) -> tuple[dict[str, Setup], list[LeftOut]]:
-    """Decided runs, a default batch the same in all, and the methods that do not fit with their
-    reason. DataError: none fits, or one does not and that is refused.
+    """Decided runs, and the methods that do not fit with their reason. DataError: none fits, or one
+    does not and that is refused.
     """
-    setups, left_out, module = {}, [], request.encoder_name
+    setups, left_out = {}, []
     for name, config in configs.items():
         try:
-            setups[name] = resolve(config, listing, device, encoder_name=module)
+            setups[name] = resolve(config, listing, device, encoder_name=request.encoder_name)
         except DataError as error:
             if refuse:
                 raise
             left_out.append(LeftOut(method=name, reason=_reason(name, error)))
     if not setups:
         raise DataError(f"no method fits {listing.source}: {left_line(left_out[0])}")
-    smallest = min(setup.images for setup in setups.values())
-    return {
-        name: resolve(configs[name], listing, device, encoder_name=module, batch_for=smallest)
-        for name in setups
-    }, left_out
+    return setups, left_out
 
 
 def still_fitting(
@@ -134,6 +130,17 @@ def still_fitting(
     if not found:
         raise DataError(f"no method fits {images.source}: {left_line(left_out[-1])}")
     return found
+
+
+def shared_settings(request: Request, setups: Mapping[str, Setup]) -> list[str]:
+    """A warning, where several methods are trained with one setting of the optimizer."""
+    shared = sorted(path for path in request.given if path.startswith("optimizer."))
+    if not shared or sum(setup.trains for setup in setups.values()) < 2:
+        return []
+    return [
+        f"{', '.join(shared)}: one value for all methods, which want different ones; leave it out"
+        " (--tune finds each method a rate of its own)"
+    ]
 
 
 def left_line(left: LeftOut) -> str:

@@ -31,13 +31,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Request:
-    """`sections` hold no method name and no seed where several methods and seeds are asked for."""
+    """`sections` hold no method name and no seed where several methods and seeds are asked for;
+    `given` are the settings that the user typed, "optimizer.lr", other than a recipe's.
+    """
 
     data: Data
     sections: Sections
     place: Place
     command: str
     module: nn.Module | None = None
+    given: frozenset[str] = frozenset()
 
     @property
     def encoder_name(self) -> str | None:
@@ -82,7 +85,7 @@ def make_request(
         if merge(base, asked).get("classifier", {}).get("kind") is not None:
             asked.append(("classifier", "epochs", 1))
     module = encoder if isinstance(encoder, nn.Module) else None
-    return Request(data, merge(base, asked), place, command, module)
+    return Request(data, merge(base, asked), place, command, module, frozenset(wanted))
 
 
 def name_of_method(method: str | type[Method] | None) -> str | None:

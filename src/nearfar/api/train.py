@@ -149,6 +149,20 @@ def finished(folder: RunFolder, setup: Setup) -> Results | None:
     """
     if not folder.has(names.RUN_TOML):
         return None
+    refuse_other_settings(folder, setup)
+    if not folder.has(names.RESULTS):
+        return None
+    results = folder.read_results()
+    needed = [names.ENCODER, names.ENCODER_JSON]
+    if setup.classifier is not None or results.confusion is not None:
+        needed.append(names.CLASSIFIER)
+    if setup.classifier is not None and setup.classifier.finetuned:
+        needed.append(names.ENCODER_FINETUNED)
+    return results if results.complete and all(folder.has(name) for name in needed) else None
+
+
+def refuse_other_settings(folder: RunFolder, setup: Setup) -> None:
+    """RunError: what the folder holds was begun with another configuration."""
     stored, asked = folder.read_config(), setup.config.sections()
     differing = [
         f"{section}.{key} ({keys.shown(there)} there, {keys.shown(now)} now)"
@@ -161,12 +175,3 @@ def finished(folder: RunFolder, setup: Setup) -> Results | None:
             f"--resume: {folder.path} was begun with other settings: {', '.join(differing)}; "
             "give the same ones, or replace it with --force"
         )
-    if not folder.has(names.RESULTS):
-        return None
-    results = folder.read_results()
-    needed = [names.ENCODER, names.ENCODER_JSON]
-    if setup.classifier is not None or results.confusion is not None:
-        needed.append(names.CLASSIFIER)
-    if setup.classifier is not None and setup.classifier.finetuned:
-        needed.append(names.ENCODER_FINETUNED)
-    return results if results.complete and all(folder.has(name) for name in needed) else None

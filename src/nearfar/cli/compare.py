@@ -1,11 +1,13 @@
 """`nearfar compare` and `nearfar demo`."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nearfar.cli import options as opt
+from nearfar.core.errors import TrainingStoppedError
 from nearfar.run_folder.names import COMPARE, REPORT
 
 if TYPE_CHECKING:
@@ -20,6 +22,16 @@ Methods = Annotated[
         )
     ),
 ]
+Tune = Annotated[
+    bool,
+    typer.Option(
+        "--tune",
+        help=(
+            "first give each method the same number of short trials, judged on validation images:"
+            " learning rate, strength of the views, temperature; then run each with what was best"
+        ),
+    ),
+]
 Seeds = Annotated[int, typer.Option(help="number of runs per method, with seeds 0, 1, 2, ...")]
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
@@ -29,6 +41,7 @@ def compare(
     data: opt.Data,
     methods: Methods = DEMO_METHODS,
     seeds: Seeds = 3,
+    tune: Tune = False,
     recipe: opt.Recipe = None,
     encoder: opt.EncoderName = None,
     pretrained: opt.Pretrained = False,
@@ -74,6 +87,7 @@ def compare(
             force=force,
             smoke=smoke,
             quiet=quiet,
+            tune=tune,
             command=opt.command_line(),
             **chosen,
         )
@@ -128,6 +142,13 @@ def _show(done: "Comparison", *, as_json: bool) -> None:
         opt.print_json(done.results)
     else:
         print(_text(done.results, done.path))
+    if failed := done.results["failed"]:
+        who = ", ".join(f"{run['method']} seed {run['seed']}" for run in failed)
+        raise TrainingStoppedError(
+            f"{len(failed)} of {len(failed) + len(done.results['runs'])} runs failed ({who}; why"
+            f" stands above), the others are complete; try those again with the same command and"
+            f" --out {done.path} --resume"
+        )
 
 
 def _text(results: dict[str, Any], out: Path) -> str:
@@ -146,10 +167,24 @@ def _text(results: dict[str, Any], out: Path) -> str:
         *([trained] if (trained := images_of_each(results["images"])) else []),
         *([] if measured else ["nothing was measured; the report says why"]),
         *_differences(results, found),
+        *_tuned(results),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
+        *(
+            f"failed: {run['method']}, seed {run['seed']}: {run['reason']}"
+            for run in results["failed"]
+        ),
         f"report: {out / REPORT}",
     ]
     return "\n".join(lines)
+
+
+def _tuned(results: dict[str, Any]) -> list[str]:
+    """What was chosen for each method, and what it cost."""
+    from nearfar.report.tuning import outcome
+    from nearfar.run_folder.comparison import Tuning
+
+    found = [Tuning.model_validate(tuning) for tuning in results["tuning"]]
+    return [f"tuned on validation: {tuning.method}: {outcome(tuning)}" for tuning in found]
 
 
 Found = dict[tuple[str, str, str | None], dict[str, Any]]
@@ -174,11 +209,13 @@ def _table(results: dict[str, Any], found: Found) -> tuple[list[str], list[list[
         for name in shown
     }
     rows = []
-    for method in ["untrained", *methods]:
+    failed = Counter(run["method"] for run in results["failed"])
+    for method in dict.fromkeys(["untrained", *methods, *failed]):
         selection = None if method == "untrained" else "last"
         cells = [_cell(found.get((method, name, selection))) for name in shown]
         seconds = found.get((method, "cost.train_seconds", None))
-        rows.append([results["floor"] if method == "untrained" else method, *cells])
+        label = results["floor"] if method == "untrained" else method
+        rows.append([f"{label} ({n} failed)" if (n := failed[method]) else label, *cells])
         if judged in shown:
             rows[-1].append(_cell(found.get((method, judged, "validation"))))
         rows[-1].append(f"{seconds['mean']:.1f}" if seconds else "-")

@@ -53,18 +53,16 @@ def choose_size(asked: int | None, side: int, largest: int = DEFAULT_SIZE_PX) ->
     return asked or min(largest, side)
 
 
-def choose_batch(
-    asked: int | None, images: int, *, chosen_for: int, largest: int = LARGEST_DEFAULT_BATCH
-) -> int:
-    """The user's, or a power of two up to `largest` that leaves at least 8 steps an epoch of
-    `chosen_for` images. DataError: too large, or fewer than two images.
+def choose_batch(asked: int | None, images: int, largest: int = LARGEST_DEFAULT_BATCH) -> int:
+    """The user's, or a power of two up to `largest` that leaves at least 8 steps an epoch.
+    DataError: too large, or fewer than two images.
     """
     if asked is not None:
         refuse_batch(asked, images)
         return asked
-    if chosen_for < 2:
-        raise DataError(f"want at least 2 training images, got {chosen_for}")
-    largest = max(2, min(largest, chosen_for // DEFAULT_STEPS_AN_EPOCH))
+    if images < 2:
+        raise DataError(f"want at least 2 training images, got {images}")
+    largest = max(2, min(largest, images // DEFAULT_STEPS_AN_EPOCH))
     return int(2 ** (largest.bit_length() - 1))
 
 

@@ -6,6 +6,7 @@ import torch
 from nearfar.core.errors import DivergedError
 from nearfar.evaluate.features import Features, extract, spread
 from nearfar.evaluate.knn import knn_accuracy
+from nearfar.evaluate.logistic import fit_probe
 from nearfar.experiment.evaluation import Evaluation
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
@@ -20,14 +21,23 @@ def selection_accuracy(run: Evaluation, encoder: Encoder) -> float:
     """kNN on validation among at most 5,000 training images spread evenly: what epochs are selected
     by.
     """
-    labels = run.samples.labels
+    train, val = (_some(run, encoder, split) for split in ("train", "val"))
+    return knn_accuracy(train, val, run.n_classes)
 
-    def features(split: str) -> Features:
-        rows = run.samples.split(split)
-        rows = spread(rows[labels[rows] >= 0], SELECTION_BANK)
-        return Features(extract(encoder, run.samples, rows), labels[rows].numpy(), rows.numpy())
 
-    return knn_accuracy(features("train"), features("val"), run.n_classes)
+def trial_accuracy(run: Evaluation, encoder: Encoder) -> float:
+    """The linear probe on validation, of at most 5,000 training images spread evenly: what trials
+    are judged by. The test split is not looked at.
+    """
+    train, val = (_some(run, encoder, split) for split in ("train", "val"))
+    probe = fit_probe(train, val, run.n_classes)
+    return float((probe.classifier.predict(val.x) == val.y).mean())
+
+
+def _some(run: Evaluation, encoder: Encoder, split: str) -> Features:
+    labels, rows = run.samples.labels, run.samples.split(split)
+    rows = spread(rows[labels[rows] >= 0], SELECTION_BANK)
+    return Features(extract(encoder, run.samples, rows), labels[rows].numpy(), rows.numpy())
 
 
 def stop_if_diverged(run: Evaluation, method: Method, epoch: int) -> None:

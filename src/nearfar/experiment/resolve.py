@@ -30,12 +30,10 @@ def resolve(
     device: torch.device,
     *,
     encoder_name: str | None = None,
-    batch_for: int | None = None,
 ) -> Setup:
     """Every default chosen for these data. DataError or ConfigError: the two do not fit.
 
-    `encoder_name` names the user's own module, where one is given; `batch_for` is the number of
-    images that a default batch is chosen for, where that is not the method's own.
+    `encoder_name` names the user's own module, where one is given.
     """
     refuse_nothing_given(config, own_module=encoder_name is not None)
     config = given_weights.with_its_defaults(config)
@@ -44,9 +42,7 @@ def resolve(
     facts = listing.facts(choices.choose_size(config.data.size, listing.side, size))
     refuse_unfit(config.method_name, method, facts, listing.source, balanced=config.data.balanced)
     images, steps = images_for(method, facts), config.train.steps_per_epoch
-    batch = choices.choose_batch(
-        config.train.batch_size, images, chosen_for=batch_for or images, largest=most
-    )
+    batch = choices.choose_batch(config.train.batch_size, images, most)
     views = choices.choose_views(config.views, method, listing.default_policy, facts.side)
     if problems := config.method.misfits(images, batch, views.policy.made(views.count)):
         raise ConfigError(problems)

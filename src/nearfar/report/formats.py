@@ -133,8 +133,19 @@ def images_of_each(images: Mapping[str, int]) -> str:
     """ "trained on 38 images (cross_entropy), 68 images (supcon, simclr)"; nothing where all are
     equal.
     """
-    methods: dict[int, list[str]] = {}
-    for method, n in images.items():
-        methods.setdefault(n, []).append(method)
-    parts = [f"{plural(n, 'image')} ({', '.join(names)})" for n, names in methods.items()]
-    return f"trained on {', '.join(parts)}" if len(parts) > 1 else ""
+    found = _of_each({method: plural(n, "image") for method, n in images.items()})
+    return f"trained on {', '.join(found)}" if len(found) > 1 else ""
+
+
+def batches_of_each(batches: Mapping[str, int]) -> str:
+    """ "batches of 4 (cross_entropy), 8 (supcon)"; "batches of 8" where all are equal."""
+    found = _of_each({method: str(n) for method, n in batches.items()})
+    return f"batches of {', '.join(found) if len(found) > 1 else next(iter(batches.values()))}"
+
+
+def _of_each(texts: Mapping[str, str]) -> list[str]:
+    """ "38 images (cross_entropy)", "68 images (supcon, simclr)": what methods share, with them."""
+    methods: dict[str, list[str]] = {}
+    for method, text in texts.items():
+        methods.setdefault(text, []).append(method)
+    return [f"{text} ({', '.join(names)})" for text, names in methods.items()]

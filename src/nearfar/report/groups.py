@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from nearfar.report.read import Run, Source
-from nearfar.run_folder.comparison import COSTS, Difference, LeftOut, TableEntry
+from nearfar.run_folder.comparison import COSTS, Difference, Failed, LeftOut, TableEntry, Tuning
 from nearfar.run_folder.records import UNTRAINED, JudgedBy, Measurement, Start, common_start
 
 
@@ -47,6 +47,8 @@ class Findings:
     comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     command: str = ""
+    tuning: tuple[Tuning, ...] = ()
+    failed: tuple[Failed, ...] = ()
     same_data: bool = True
 
     @property
@@ -116,6 +118,8 @@ def findings(source: Source) -> Findings:
             compare.comparisons,
             compare.left_out,
             compare.command,
+            compare.tuning,
+            compare.failed,
             same_data,
         )
     groups = _by_configuration(source.runs)

@@ -31,6 +31,7 @@ from nearfar.report.palette import SHAPES
 from nearfar.report.read import Run, Source, read_source
 from nearfar.report.sheet import COLUMNS, TILE, Sheet
 from nearfar.report.table import results_table
+from nearfar.report.tuning import tuning_table
 from nearfar.report.views import view_sheets
 from nearfar.run_folder.names import ENCODER
 
@@ -74,7 +75,9 @@ def render(source: Source, *, base: Path) -> str:
         ],
         table=results_table(found),
         differences=differences(found),
+        tuning=tuning_table(found.tuning),
         left_out=found.left_out,
+        failed=found.failed,
         skipped=_skipped(found),
         unfinished=source.unfinished,
         missing=[line for group in found.groups for line in words.missing(group)],
@@ -150,8 +153,10 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
         )
     epochs = {run.results.train.epochs for group in found.groups for run in group.runs}
     if len(epochs) == 1 and train.epochs is not None:
-        batch = f", batches of {train.batch_size}" if train.batch_size is not None else ""
-        facts.append(("Training", f"{formats.plural(train.epochs, 'epoch')}{batch}"))
+        known = {group.label: group.first.results.train.batch_size for group in found.groups}
+        batches = {label: batch for label, batch in known.items() if batch is not None}
+        said = f", {formats.batches_of_each(batches)}" if batches else ""
+        facts.append(("Training", f"{formats.plural(train.epochs, 'epoch')}{said}"))
     return facts
 
 

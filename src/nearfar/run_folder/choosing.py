@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from nearfar.core.errors import RunError
-from nearfar.run_folder.names import COMPARE, RESULTS, RUN_TOML
+from nearfar.run_folder.names import COMPARE, RESULTS, RUN_TOML, TUNING
 
 
 def part_of(method: str) -> str:
@@ -78,7 +78,8 @@ def check_free(folder: Path, *, resume: bool, force: bool, comparison: bool) -> 
 
 def _check_content(folder: Path, *, resume: bool, force: bool, comparison: bool) -> None:
     one = (folder / RUN_TOML).exists() or (folder / RESULTS).exists()
-    several = (folder / COMPARE).exists() or bool(runs_inside(folder))
+    tuned = any(folder.glob(f"*/{TUNING}/{RUN_TOML}"))  # and stopped before its first run
+    several = (folder / COMPARE).exists() or tuned or bool(runs_inside(folder))
     if not one and not several:
         raise RunError(f"{folder} is no run folder; name another --out")
     if one and comparison:

@@ -23,6 +23,7 @@ COSTS: Mapping[str, tuple[str, Unit]] = MappingProxyType(
         "cost.peak_memory_bytes": ("peak memory", "bytes"),
     }
 )
+TUNING_COST = "cost.tuning_seconds"  # of all trials of a method
 
 
 class TableEntry(Record):
@@ -68,6 +69,37 @@ class LeftOut(Record):
     reason: str = ""
 
 
+class Failed(Record):
+    """A run that could not go on, and why."""
+
+    method: str
+    seed: int
+    reason: str = ""
+
+
+class Trial(Record):
+    """A short run with these settings."""
+
+    settings: dict[str, float]
+    epochs: int
+    score: float | None = None  # None: it lost
+    seconds: float = 0.0
+    lost: str = ""  # why
+
+
+class Tuning(Record):
+    """What was tried for a method before its runs, by trials on validation, and what was chosen."""
+
+    method: str
+    judged_by: str = ""  # what `score` is, in words
+    defaults: dict[str, float] = Field(default_factory=dict)  # of what was tuned
+    chosen: dict[str, float] = Field(default_factory=dict)
+    score: float | None = None  # of what was chosen, in its longest trial
+    default_score: float | None = None  # in a trial as long; None: the defaults lost
+    seconds: float = 0.0
+    trials: tuple[Trial, ...] = ()
+
+
 class ComparisonResults(Record):
     """compare.json."""
 
@@ -83,5 +115,7 @@ class ComparisonResults(Record):
     floor: str = UNTRAINED  # title of the encoder before training, whose method id is "untrained"
     comparisons: tuple[Difference, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    failed: tuple[Failed, ...] = ()
+    tuning: tuple[Tuning, ...] = ()
     runs: tuple[str, ...] = ()  # their folders, seen from the comparison's
     report: str = ""

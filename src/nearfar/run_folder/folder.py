@@ -12,7 +12,7 @@ import tomli_w
 from nearfar.core.errors import RunError
 from nearfar.core.writing import write_bytes
 from nearfar.run_folder import metrics, names, older, reading
-from nearfar.run_folder.comparison import ComparisonResults
+from nearfar.run_folder.comparison import ComparisonResults, Tuning
 from nearfar.run_folder.records import EncoderFile, Environment, EpochMetrics, Results, Stopped
 
 if TYPE_CHECKING:
@@ -204,6 +204,12 @@ class RunFolder:
         if older.is_older(content):
             content = older.comparison(content)
         return ComparisonResults.read(content, where, remedy)
+
+    def write_trials(self, tuning: Tuning) -> None:
+        self._write_json(names.TRIALS, tuning.as_json())
+
+    def read_trials(self) -> Tuning:
+        return Tuning.read(*self._json(names.TRIALS))
 
     def _json(self, name: str) -> tuple[dict[str, Any], str, str]:
         """The content of a file, and what an error about it says."""

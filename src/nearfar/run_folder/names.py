@@ -20,3 +20,5 @@ EMBEDDINGS = "embeddings.npz"
 VIEWS = "views.png"
 REPORT = "report.html"
 COMPARE = "compare.json"
+TUNING = "tuning"  # the folder of a method's trials
+TRIALS = "trials.json"

@@ -57,7 +57,6 @@ def decided(
     of: Listing | None = None,
     *,
     encoder_name: str | None = None,
-    batch_for: int | None = None,
     settings: dict | None = None,
     **asked: dict,
 ) -> Setup:
@@ -65,10 +64,4 @@ def decided(
     sections = {"data": {"source": "made/"}, "method": {"name": method, **(settings or {})}}
     for section, values in asked.items():
         sections.setdefault(section, {}).update(values)
-    return resolve(
-        check_config(sections),
-        of or listing(),
-        CPU,
-        encoder_name=encoder_name,
-        batch_for=batch_for,
-    )
+    return resolve(check_config(sections), of or listing(), CPU, encoder_name=encoder_name)

@@ -88,12 +88,13 @@ def test_a_default_size_is_64_or_the_data_s_own():
     [(2, 2), (15, 2), (31, 2), (32, 4), (2047, 128), (2048, 256), (90_000, 256)],
 )
 def test_a_default_batch_is_a_power_of_two_that_leaves_eight_steps(images, batch):
-    assert choices.choose_batch(None, images, chosen_for=images) == batch
+    assert choices.choose_batch(None, images) == batch
 
 
-def test_a_batch_chosen_for_fewer_images_is_that_of_the_fewest():
-    assert decided(of=listing((800,) * 3)).batch_size == 256
-    assert decided(of=listing((800,) * 3), batch_for=100).batch_size == 8
+def test_few_labels_hold_only_the_methods_that_need_them_to_small_batches():
+    data = listing((5, 5, 5, 5), unlabeled=788)
+    assert decided("cross_entropy", data).batch_size == 2
+    assert decided("simclr", data).batch_size == 64
 
 
 def test_a_batch_of_more_images_than_there_are_is_refused():
