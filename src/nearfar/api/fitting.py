@@ -91,10 +91,10 @@ def fitting(
     """Decided runs, a default batch the same in all, and the methods that do not fit with their
     reason. DataError: none fits, or one does not and that is refused.
     """
-    setups, left_out, module = {}, [], request.encoder_name
+    setups, left_out, module = {}, [], request.module
     for name, config in configs.items():
         try:
-            setups[name] = resolve(config, listing, device, encoder_name=module)
+            setups[name] = resolve(config, listing, device, module=module)
         except DataError as error:
             if refuse:
                 raise
@@ -103,7 +103,7 @@ def fitting(
         raise DataError(f"no method fits {listing.source}: {left_line(left_out[0])}")
     smallest = min(setup.images for setup in setups.values())
     return {
-        name: resolve(configs[name], listing, device, encoder_name=module, batch_for=smallest)
+        name: resolve(configs[name], listing, device, module=module, batch_for=smallest)
         for name in setups
     }, left_out
 

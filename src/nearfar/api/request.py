@@ -39,11 +39,6 @@ class Request:
     command: str
     module: nn.Module | None = None
 
-    @property
-    def encoder_name(self) -> str | None:
-        """The name of the user's own module, where there is one."""
-        return type(self.module).__name__ if self.module is not None else None
-
 
 def make_request(
     data: Data,

@@ -100,7 +100,7 @@ def _train(request: Request, progress: Progress) -> Run:
     config = check_config(request.sections)
     listing = open_source(request.data)
     fabric = make_fabric()
-    setup = resolve(config, listing, fabric.device, encoder_name=request.encoder_name)
+    setup = resolve(config, listing, fabric.device, module=request.module)
     out = _chosen(request.place, listing.name, setup.method_name)
     folder = RunFolder(out, writes=fabric.is_global_zero)
     place = request.place

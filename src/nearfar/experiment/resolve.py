@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from nearfar.config.classifier import ClassifierConfig
 from nearfar.config.models import RunConfig
@@ -22,6 +23,8 @@ from nearfar.experiment.refusals import (
 )
 from nearfar.experiment.setup import Setup, images_for, steps_for
 from nearfar.methods import method_class
+from nearfar.nn.arithmetic import Arithmetic, arithmetic_by_name, arithmetic_of
+from nearfar.nn.building import own_encoder
 
 
 def resolve(
@@ -29,15 +32,15 @@ def resolve(
     listing: Listing,
     device: torch.device,
     *,
-    encoder_name: str | None = None,
+    module: nn.Module | None = None,
     batch_for: int | None = None,
 ) -> Setup:
     """Every default chosen for these data. DataError or ConfigError: the two do not fit.
 
-    `encoder_name` names the user's own module, where one is given; `batch_for` is the number of
-    images that a default batch is chosen for, where that is not the method's own.
+    `module` is the user's own encoder, where one is given; `batch_for` is the number of images that
+    a default batch is chosen for, where that is not the method's own.
     """
-    refuse_nothing_given(config, own_module=encoder_name is not None)
+    refuse_nothing_given(config, own_module=module is not None)
     config = given_weights.with_its_defaults(config)
     method = method_class(config.method_name)
     size, most = choices.largest_defaults(config, device)
@@ -52,9 +55,9 @@ def resolve(
         raise ConfigError(problems)
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
+    name, arithmetic = _encoder(config, facts.side, module)
     optimizer = choices.choose_optimizer(config, method, batch)
     stage = choices.fill_classifier(config, listing.default_policy)
-    name = encoder_name or choices.choose_encoder(config.encoder.name, facts.side)
     setup = Setup(
         config=config,
         method=method,
@@ -69,11 +72,20 @@ def resolve(
         optimizer=optimizer,
         pace=choices.choose_pace(config, method, optimizer.lr),
         classifier=choices.choose_classifier(stage, facts, batch, steps),
+        multiply_adds=arithmetic.multiply_adds,
         precision=choose_precision(config.train.precision, device),
         online_probe=online_probe,
         probes=choices.or_usual(config.evaluate.probes, tuple(measured_by_default())),
     )
     return replace(setup, config=_filled(setup, stage))
+
+
+def _encoder(config: RunConfig, side: int, module: nn.Module | None) -> tuple[str, Arithmetic]:
+    """Its name, and what it computes for a view of that side. UserError: it cannot take it."""
+    if module is None:
+        name = choices.choose_encoder(config.encoder.name, side)
+        return name, arithmetic_by_name(name, side, config.encoder.stem)
+    return type(module).__name__, arithmetic_of(own_encoder(module, torch.zeros(1, 3, side, side)))
 
 
 def refuse_unread(setup: Setup, facts: DataFacts) -> None:

@@ -83,6 +83,7 @@ class Setup:
     optimizer: OptimizerSetup
     pace: Pace
     classifier: ClassifierSetup | None
+    multiply_adds: int  # of the encoder's forward of one view of full size
     precision: Literal["float32", "bf16"]
     online_probe: bool
     probes: tuple[str, ...]  # the evaluators of the frozen encoder
@@ -118,6 +119,12 @@ class Setup:
     def views_a_step(self) -> int:
         """Views of full size in a step, smaller ones by their pixels."""
         return round(self.batch_size * self.views.cost)
+
+    @property
+    def multiply_adds_at_once(self) -> int:
+        """Of the encoder's forward of all views that pass through it together."""
+        views = self.views_a_step
+        return self.multiply_adds * min(views, self.config.train.micro_batch_size or views)
 
     def with_seed(self, seed: int) -> "Setup":
         train = self.config.train.model_copy(update={"seed": seed})

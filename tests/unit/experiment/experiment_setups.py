@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
 from nearfar.data.listing import Listing
 from nearfar.experiment.configuration import check_config
@@ -56,7 +57,7 @@ def decided(
     method: str = "supcon",
     of: Listing | None = None,
     *,
-    encoder_name: str | None = None,
+    module: nn.Module | None = None,
     batch_for: int | None = None,
     settings: dict | None = None,
     **asked: dict,
@@ -69,6 +70,6 @@ def decided(
         check_config(sections),
         of or listing(),
         CPU,
-        encoder_name=encoder_name,
+        module=module,
         batch_for=batch_for,
     )
