@@ -73,7 +73,9 @@ def resolve(
         pace=choices.choose_pace(config, method, optimizer.lr),
         classifier=choices.choose_classifier(stage, facts, batch, steps),
         multiply_adds=arithmetic.multiply_adds,
-        precision=choose_precision(config.train.precision, device),
+        precision=choose_precision(
+            config.train.precision, device, narrow_share=arithmetic.narrow_share
+        ),
         online_probe=online_probe,
         probes=choices.or_usual(config.evaluate.probes, tuple(measured_by_default())),
     )

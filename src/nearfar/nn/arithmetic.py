@@ -1,4 +1,6 @@
-"""What one forward of an encoder multiplies, and how much of it in convolutions by groups."""
+"""What one forward of an encoder multiplies, and how much of it in convolutions with narrow
+groups.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -12,23 +14,26 @@ from nearfar.nn.building import Stem, build_encoder
 from nearfar.nn.encoders import Encoder
 
 
+NARROW = 8  # channels
+
+
 @dataclass(frozen=True)
 class Arithmetic:
-    """Of one row. `grouped` is what convolutions by groups of channels have of it, depthwise ones
-    among them.
+    """Of one row. `narrow`: in convolutions whose groups have fewer than eight channels, as the
+    depthwise ones have one.
     """
 
     multiply_adds: int
-    grouped: int
+    narrow: int
 
     @property
-    def grouped_share(self) -> float:
-        return self.grouped / max(self.multiply_adds, 1)
+    def narrow_share(self) -> float:
+        return self.narrow / max(self.multiply_adds, 1)
 
 
 def arithmetic_of(encoder: Encoder) -> Arithmetic:
     """Counted in one forward of its example, as in evaluation."""
-    grouped = 0
+    narrow = 0
 
     def convolution(
         x: Sequence[int],
@@ -37,10 +42,10 @@ def arithmetic_of(encoder: Encoder) -> Arithmetic:
         out_shape: Sequence[int],
         **_: Any,
     ) -> int:
-        nonlocal grouped
+        nonlocal narrow
         transposed, groups = options[4], options[6]
         count = conv_flop_count(list(x), list(weight), list(out_shape), transposed=transposed)
-        grouped += count if groups > 1 else 0
+        narrow += count if groups > 1 and x[1] // groups < NARROW else 0
         return count
 
     device = next((parameter.device for parameter in encoder.parameters()), None)
@@ -51,7 +56,7 @@ def arithmetic_of(encoder: Encoder) -> Arithmetic:
         encoder(encoder.example.to(device))
     encoder.train(was_training)
     # a multiplication and an addition are two operations
-    return Arithmetic(counter.get_total_flops() // 2, grouped // 2)
+    return Arithmetic(counter.get_total_flops() // 2, narrow // 2)
 
 
 @functools.cache
