@@ -103,6 +103,7 @@ def refuse_unread(setup: Setup, facts: DataFacts) -> None:
 def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
     """What was asked for, with all that was decided written into it."""
     optimizer, schedule = setup.optimizer, setup.pace.schedule
+    precision = "measure" if setup.to_be_measured else setup.precision
     own = OWN_KEYS.get(("schedule", "decay", schedule.decay), {})
     decided: dict[str, dict[str, Any]] = {
         "data": {"size": setup.size, "eval_crop": setup.center.crop},
@@ -120,7 +121,7 @@ def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
             "warmup_epochs": setup.pace.warmup_epochs,
             **{key: getattr(schedule, key) for key in own},
         },
-        "train": {"batch_size": setup.batch_size, "precision": setup.precision},
+        "train": {"batch_size": setup.batch_size, "precision": precision},
         "evaluate": {"online_probe": setup.online_probe, "probes": setup.probes},
     }
     sections: dict[str, Any] = {

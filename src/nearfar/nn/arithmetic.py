@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from nearfar.nn.building import Stem, build_encoder
 from nearfar.nn.encoders import Encoder
 
-
 NARROW = 8  # channels
 
 
