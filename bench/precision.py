@@ -28,9 +28,9 @@ from nearfar.nn.building import build_encoder
 
 ENCODERS = (
     "conv4@32,resnet18@64,resnet50@128,densenet121@128,vit_tiny_patch16_224@128,"
-    "swin_tiny_patch4_window7_224@224,convnext_tiny@128,mobilevit_s@128,resnext50_32x4d@128,"
-    "convnext_atto@128,tf_efficientnet_lite0@128,efficientnet_b0@128,regnety_004@128,"
-    "mobilenetv3_small_100@128"
+    "swin_tiny_patch4_window7_224@224,regnety_004@128,resnext50_32x4d@128,"
+    "efficientnetv2_rw_s@128,mobilevit_s@128,convnext_tiny@128,mobilenetv4_conv_medium@128,"
+    "convnext_atto@128,tf_efficientnet_lite0@128,efficientnet_b0@128,mobilenetv3_small_100@128"
 )
 CPU = torch.device("cpu")
 

@@ -30,7 +30,7 @@ def choose_precision(
     """`auto` is bf16 where the hardware has it and the encoder gains by it, else float32.
 
     On a CPU convolutions whose groups are narrow lose by it: `narrow_share` is what they have of
-    the encoder's multiply-adds. docs/precision.md has the measurements. `measure`, until both are
+    the encoder's multiply-adds. docs/performance.md has the measurements. `measure`, until both are
     measured, is `auto`.
     """
     if asked in ("float32", "bf16"):

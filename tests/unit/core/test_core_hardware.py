@@ -72,7 +72,7 @@ def test_a_gpu_computes_in_bf16_only_where_it_is_not_emulated(
 def test_on_a_cpu_the_encoder_s_narrow_groups_decide(
     monkeypatch: pytest.MonkeyPatch, encoder: str, faster: str
 ) -> None:
-    """What was faster when steps were measured: docs/precision.md."""
+    """What was faster when steps were measured: docs/performance.md."""
     pretend(monkeypatch, avx512_bf16=True)
     share = arithmetic_by_name(encoder, 128, "auto").narrow_share
     assert auto(CPU, share) == faster
