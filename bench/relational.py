@@ -107,7 +107,7 @@ def our_steps(views: int, batch_size: int, steps: int, _workers: int) -> Iterato
     import torch
     from torch.nn import functional as F
 
-    from nearfar.core.hardware import choose_precision
+    from nearfar.core.hardware import has_native_bf16
     from nearfar.core.types import Batch, DataFacts, StoredImages
     from nearfar.methods.relational import Relational, RelationalConfig
     from nearfar.nn.conv4 import conv4
@@ -129,7 +129,8 @@ def our_steps(views: int, batch_size: int, steps: int, _workers: int) -> Iterato
     encoder = Encoder(
         conv4(), example=torch.zeros(1, 3, SIZE, SIZE), architecture="conv4", library="nearfar"
     )
-    encoder.precision = choose_precision("auto", torch.device("cpu"))
+    if has_native_bf16(torch.device("cpu")):
+        encoder.precision = "bf16"
     facts = DataFacts("noise", SIZE, (), (), 0, n_unlabeled=count)
     method = Relational(encoder, RelationalConfig(loss="bce"), facts).train()
     optimizer = torch.optim.Adam(method.parameters(), lr=1e-3)

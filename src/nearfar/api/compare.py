@@ -47,6 +47,7 @@ from nearfar.experiment.advice import advice_lines
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.page import write_comparison
 from nearfar.experiment.planning import planned
+from nearfar.experiment.precision import as_begun, measured
 from nearfar.experiment.run import execute
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
@@ -164,6 +165,9 @@ def _compare(
     example = example_of(first.center, listing)
     widest = max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
     encoder = make_encoder(widest, example, request.module)
+    begun = [RunFolder(path) for path in sorted(out.glob("*/seed*")) if request.place.resume]
+    widest = measured(as_begun(widest, begun), encoder, fabric.device, progress)
+    setups = {name: setup.with_precision(widest.precision) for name, setup in setups.items()}
     where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
     runs = len(setups) * seeds + (trials_as_runs(setups) if tunes else 0)
     for line in planned(widest, listing, encoder, fabric.device, f"{where} {out}", runs=runs):

@@ -94,7 +94,7 @@ def fitting(
     setups, left_out = {}, []
     for name, config in configs.items():
         try:
-            setups[name] = resolve(config, listing, device, encoder_name=request.encoder_name)
+            setups[name] = resolve(config, listing, device, module=request.module)
         except DataError as error:
             if refuse:
                 raise

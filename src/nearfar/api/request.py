@@ -42,11 +42,6 @@ class Request:
     module: nn.Module | None = None
     given: frozenset[str] = frozenset()
 
-    @property
-    def encoder_name(self) -> str | None:
-        """The name of the user's own module, where there is one."""
-        return type(self.module).__name__ if self.module is not None else None
-
 
 def make_request(
     data: Data,

@@ -26,6 +26,7 @@ from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.page import write_page
 from nearfar.experiment.planning import planned
+from nearfar.experiment.precision import as_begun, measured
 from nearfar.experiment.resolve import refuse_unread, resolve
 from nearfar.experiment.run import execute
 from nearfar.experiment.running import Job
@@ -100,11 +101,12 @@ def _train(request: Request, progress: Progress) -> Run:
     config = check_config(request.sections)
     listing = open_source(request.data)
     fabric = make_fabric()
-    setup = resolve(config, listing, fabric.device, encoder_name=request.encoder_name)
+    setup = resolve(config, listing, fabric.device, module=request.module)
     out = _chosen(request.place, listing.name, setup.method_name)
     folder = RunFolder(out, writes=fabric.is_global_zero)
     place = request.place
     check_free(folder.path, resume=place.resume, force=place.force, comparison=False)
+    setup = as_begun(setup, [folder] if place.resume else [])
     if place.resume and (done := finished(folder, setup)) is not None:
         progress.say(f"{folder.path} is complete already; nothing to train")
         if not folder.has(names.REPORT):
@@ -113,6 +115,7 @@ def _train(request: Request, progress: Progress) -> Run:
     example = example_of(setup.center, listing)
     encoder = make_encoder(setup, example, request.module)
     progress.say(f"nearfar {setup.method_name} on {listing.name}")
+    setup = measured(setup, encoder, fabric.device, progress)
     for line in planned(setup, listing, encoder, fabric.device, f"run folder {folder.path}"):
         progress.say(f"  {line}")
     for line in advice_lines(setup, listing.side, own_module=request.module is not None):

@@ -1,5 +1,6 @@
 """`nearfar`: the application, and the only place where an unforeseen error is caught."""
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -69,6 +70,7 @@ def main() -> None:
     our fault.
     """
     debug = "--debug" in sys.argv
+    _sleep_at_barriers()
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
@@ -88,6 +90,14 @@ def main() -> None:
             traceback.print_exc()
             code = _told("this is our fault, please report it with the lines above", 1, debug=False)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _sleep_at_barriers() -> None:
+    """OpenMP's threads sleep where they wait for each other, instead of spinning on a core that
+    others need. libgomp and libiomp read it when torch is imported, hence here; what the user has
+    set stands.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _told(message: str, code: int, *, debug: bool) -> int:

@@ -146,11 +146,12 @@ class TrainConfig(Section):
             "training steps per epoch (default: number of training images / train.batch_size)"
         ),
     )
-    precision: Literal["auto", "float32", "bf16"] = Field(
+    precision: Literal["auto", "float32", "bf16", "measure"] = Field(
         "auto",
         description=(
-            "arithmetic of the encoder in training: float32, bf16, or auto (bf16 if the hardware"
-            " supports it, else float32)"
+            "arithmetic of the encoder in training: float32, bf16, auto (bf16 if the hardware"
+            " supports it and the encoder's layers gain by it, else float32), or measure (what is"
+            " faster in a few steps before training)"
         ),
     )
     gradient_clip: float | None = Field(

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import torch
 
+MOST_NARROW = 0.03  # of an encoder's multiply-adds, where bf16 still gains on a CPU
+
 
 def has_native_bf16(device: torch.device) -> bool:
     """On a CPU AVX-512-BF16 or AMX as torch reports them; elsewhere bf16 is 8 to 12 times slower
@@ -22,11 +24,19 @@ def has_native_bf16(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in checks)
 
 
-def choose_precision(asked: str, device: torch.device) -> Literal["float32", "bf16"]:
-    """`auto` is bf16 where the hardware has it, else float32."""
-    if asked == "bf16" or (asked == "auto" and has_native_bf16(device)):
-        return "bf16"
-    return "float32"
+def choose_precision(
+    asked: str, device: torch.device, *, narrow_share: float
+) -> Literal["float32", "bf16"]:
+    """`auto` is bf16 where the hardware has it and the encoder gains by it, else float32.
+
+    On a CPU convolutions whose groups are narrow lose by it: `narrow_share` is what they have of
+    the encoder's multiply-adds. docs/performance.md has the measurements. `measure`, until both are
+    measured, is `auto`.
+    """
+    if asked in ("float32", "bf16"):
+        return "bf16" if asked == "bf16" else "float32"
+    gains = device.type != "cpu" or narrow_share <= MOST_NARROW
+    return "bf16" if gains and has_native_bf16(device) else "float32"
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 both.
 """
 
-import copy
 import hashlib
 import itertools
 from pathlib import Path
@@ -20,7 +19,7 @@ from nearfar.data.listing import Listing
 from nearfar.data.samples import EvaluationView
 from nearfar.data.store import ImageData
 from nearfar.experiment.setup import Setup
-from nearfar.nn.building import build_encoder, load_weights, published
+from nearfar.nn.building import build_encoder, load_weights, own_encoder, published
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import EncoderFile
 from nearfar.views.kernels import PerChannel
@@ -62,12 +61,7 @@ def make_encoder(setup: Setup, example: Tensor, module: nn.Module | None = None)
     config = setup.config
     with seeded(stream_seed(setup.seed, "initialisation")):
         if module is not None:
-            try:
-                encoder = Encoder(
-                    copy.deepcopy(module), example=example, architecture=setup.encoder_name
-                )
-            except ValueError as error:
-                raise UserError(f"encoder: {error}") from error
+            encoder = own_encoder(module, example)
         else:
             encoder = build_encoder(
                 setup.encoder_name,

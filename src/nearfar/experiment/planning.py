@@ -2,6 +2,7 @@
 
 import torch
 
+from nearfar.core.threads import threads_for
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
 from nearfar.experiment.cost import estimate
@@ -29,6 +30,7 @@ def planned(
         has_batch_norm=encoder.has_batch_norm,
     )
     side = store_side(listing, setup.size)
-    cost = row_cost(encoder, device=device)
+    with threads_for(setup.multiply_adds_at_once, device):
+        cost = row_cost(encoder, device=device)
     total = estimate(setup, cost, store_bytes=store_bytes(listing, side, setup.center), runs=runs)
     return plan_lines(setup, network, total, store_side=side, where=where)

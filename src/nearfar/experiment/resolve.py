@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from nearfar.config.classifier import ClassifierConfig
 from nearfar.config.models import RunConfig
@@ -22,6 +23,8 @@ from nearfar.experiment.refusals import (
 )
 from nearfar.experiment.setup import Setup, images_for, steps_for
 from nearfar.methods import method_class
+from nearfar.nn.arithmetic import Arithmetic, arithmetic_by_name, arithmetic_of
+from nearfar.nn.building import own_encoder
 
 
 def resolve(
@@ -29,13 +32,13 @@ def resolve(
     listing: Listing,
     device: torch.device,
     *,
-    encoder_name: str | None = None,
+    module: nn.Module | None = None,
 ) -> Setup:
     """Every default chosen for these data. DataError or ConfigError: the two do not fit.
 
-    `encoder_name` names the user's own module, where one is given.
+    `module` is the user's own encoder, where one is given.
     """
-    refuse_nothing_given(config, own_module=encoder_name is not None)
+    refuse_nothing_given(config, own_module=module is not None)
     config = given_weights.with_its_defaults(config)
     method = method_class(config.method_name)
     size, most = choices.largest_defaults(config, device)
@@ -48,9 +51,9 @@ def resolve(
         raise ConfigError(problems)
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
+    name, arithmetic = _encoder(config, facts.side, module)
     optimizer = choices.choose_optimizer(config, method, batch)
     stage = choices.fill_classifier(config, listing.default_policy)
-    name = encoder_name or choices.choose_encoder(config.encoder.name, facts.side)
     setup = Setup(
         config=config,
         method=method,
@@ -65,11 +68,22 @@ def resolve(
         optimizer=optimizer,
         pace=choices.choose_pace(config, method, optimizer.lr),
         classifier=choices.choose_classifier(stage, facts, batch, steps),
-        precision=choose_precision(config.train.precision, device),
+        multiply_adds=arithmetic.multiply_adds,
+        precision=choose_precision(
+            config.train.precision, device, narrow_share=arithmetic.narrow_share
+        ),
         online_probe=online_probe,
         probes=choices.or_usual(config.evaluate.probes, tuple(measured_by_default())),
     )
     return replace(setup, config=_filled(setup, stage))
+
+
+def _encoder(config: RunConfig, side: int, module: nn.Module | None) -> tuple[str, Arithmetic]:
+    """Its name, and what it computes for a view of that side. UserError: it cannot take it."""
+    if module is None:
+        name = choices.choose_encoder(config.encoder.name, side)
+        return name, arithmetic_by_name(name, side, config.encoder.stem)
+    return type(module).__name__, arithmetic_of(own_encoder(module, torch.zeros(1, 3, side, side)))
 
 
 def refuse_unread(setup: Setup, facts: DataFacts) -> None:
@@ -85,6 +99,7 @@ def refuse_unread(setup: Setup, facts: DataFacts) -> None:
 def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
     """What was asked for, with all that was decided written into it."""
     optimizer, schedule = setup.optimizer, setup.pace.schedule
+    precision = "measure" if setup.to_be_measured else setup.precision
     own = OWN_KEYS.get(("schedule", "decay", schedule.decay), {})
     decided: dict[str, dict[str, Any]] = {
         "data": {"size": setup.size, "eval_crop": setup.center.crop},
@@ -102,7 +117,7 @@ def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
             "warmup_epochs": setup.pace.warmup_epochs,
             **{key: getattr(schedule, key) for key in own},
         },
-        "train": {"batch_size": setup.batch_size, "precision": setup.precision},
+        "train": {"batch_size": setup.batch_size, "precision": precision},
         "evaluate": {"online_probe": setup.online_probe, "probes": setup.probes},
     }
     sections: dict[str, Any] = {

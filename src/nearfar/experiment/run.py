@@ -2,6 +2,7 @@
 
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
+from nearfar.core.threads import threads_for
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import evaluate_run, measure_untrained
 from nearfar.experiment.judging import selection_accuracy, stop_if_diverged
@@ -27,8 +28,8 @@ def execute(
     TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes. Whatever stops
     it leaves a usable run.
     """
-    run = prepare(job, progress)
-    with kept_memory(), stopping_well(run):
+    run, work = prepare(job, progress), job.setup.multiply_adds_at_once
+    with threads_for(work, job.fabric.device), kept_memory(), stopping_well(run):
         _begin(run)
         if untrained is None and job.setup.trains:
             untrained = measure_untrained(run.evaluation, run.method.encoder)

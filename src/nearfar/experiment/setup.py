@@ -11,6 +11,7 @@ from nearfar.config.models import RunConfig
 from nearfar.core.types import DataFacts
 from nearfar.data.center import CenterSquare
 from nearfar.methods.base import Method
+from nearfar.nn.encoders import Precision
 from nearfar.training.loop import Pace
 from nearfar.views.kinds import Policy
 
@@ -83,7 +84,8 @@ class Setup:
     optimizer: OptimizerSetup
     pace: Pace
     classifier: ClassifierSetup | None
-    precision: Literal["float32", "bf16"]
+    multiply_adds: int  # of the encoder's forward of one view of full size
+    precision: Precision
     online_probe: bool
     probes: tuple[str, ...]  # the evaluators of the frozen encoder
 
@@ -118,6 +120,23 @@ class Setup:
     def views_a_step(self) -> int:
         """Views of full size in a step, smaller ones by their pixels."""
         return round(self.batch_size * self.views.cost)
+
+    @property
+    def multiply_adds_at_once(self) -> int:
+        """Of the encoder's forward of all views that pass through it together."""
+        views = self.views_a_step
+        return self.multiply_adds * min(views, self.config.train.micro_batch_size or views)
+
+    @property
+    def to_be_measured(self) -> bool:
+        """Whether the precision is to be what is faster; until it is measured it is the rule's."""
+        return self.config.train.precision == "measure"
+
+    def with_precision(self, precision: Precision) -> "Setup":
+        train = self.config.train.model_copy(update={"precision": precision})
+        return replace(
+            self, precision=precision, config=self.config.model_copy(update={"train": train})
+        )
 
     def with_seed(self, seed: int) -> "Setup":
         train = self.config.train.model_copy(update={"seed": seed})

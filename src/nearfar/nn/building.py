@@ -1,5 +1,6 @@
 """Encoders by name, with the small-image stem, and from weights that a file or the hub holds."""
 
+import copy
 import logging
 import pickle
 import struct
@@ -70,6 +71,14 @@ def build_encoder(
         )
     except ValueError as error:
         raise UserError(f"encoder.name: {error}") from error
+
+
+def own_encoder(module: nn.Module, example: Float[Tensor, "row ..."]) -> Encoder:
+    """A copy of the user's own module as an encoder. UserError: it does not fit the example."""
+    try:
+        return Encoder(copy.deepcopy(module), example=example, architecture=type(module).__name__)
+    except ValueError as error:
+        raise UserError(f"encoder: {error}") from error
 
 
 def _timm_net(name: str, size: int, pretrained: bool) -> tuple[nn.Module, dict[str, Any]]:

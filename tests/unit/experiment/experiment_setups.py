@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
 from nearfar.data.listing import Listing
 from nearfar.experiment.configuration import check_config
@@ -56,7 +57,7 @@ def decided(
     method: str = "supcon",
     of: Listing | None = None,
     *,
-    encoder_name: str | None = None,
+    module: nn.Module | None = None,
     settings: dict | None = None,
     **asked: dict,
 ) -> Setup:
@@ -64,4 +65,4 @@ def decided(
     sections = {"data": {"source": "made/"}, "method": {"name": method, **(settings or {})}}
     for section, values in asked.items():
         sections.setdefault(section, {}).update(values)
-    return resolve(check_config(sections), of or listing(), CPU, encoder_name=encoder_name)
+    return resolve(check_config(sections), of or listing(), CPU, module=module)

@@ -6,13 +6,22 @@ from typing import get_args
 
 import pytest
 from experiment_setups import decided, listing
+from torch import nn
 
 from nearfar.config.models import RunConfig
 from nearfar.config.training import OptimizerName
-from nearfar.core.errors import ConfigError, DataError
+from nearfar.core.errors import ConfigError, DataError, UserError
 from nearfar.experiment import choices, given_weights
 from nearfar.experiment.resolve import refuse_unread
 from nearfar.methods import METHODS, method_class
+
+
+class Mine(nn.Sequential):
+    """A user's own encoder."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
 
 # what run.toml leaves out where the user says nothing: absent, not undecided
 ABSENT = {
@@ -80,7 +89,21 @@ def test_a_default_size_is_64_or_the_data_s_own():
     assert decided(of=listing(side=20)).size == 20
     assert decided(of=listing(side=300)).encoder_name == "resnet18"
     assert decided(of=listing(side=8)).encoder_name == "conv4"
-    assert decided(encoder_name="Mine").encoder_name == "Mine"
+    assert decided(module=Mine()).encoder_name == "Mine"
+
+
+def test_a_setup_knows_what_its_encoder_computes_at_once():
+    small = decided(of=listing(side=8), train={"batch_size": 16})
+    assert small.multiply_adds == 69_120
+    assert small.multiply_adds_at_once == 69_120 * 16 * small.views.cost == 69_120 * 32
+    chunked = decided(of=listing(side=8), train={"batch_size": 16, "micro_batch_size": 10})
+    assert chunked.multiply_adds_at_once == 69_120 * 10
+    assert decided(module=Mine()).multiply_adds == 32 * 32 * 3 * 5  # a 1 x 1 convolution
+
+
+def test_a_module_that_does_not_fit_the_images_is_refused():
+    with pytest.raises(UserError, match=r"encoder: Linear: cannot take images of 32 x 32 px"):
+        decided(module=nn.Linear(4, 5))
 
 
 @pytest.mark.parametrize(
