@@ -45,8 +45,8 @@ class Trials:
 
     def setup(self, config: RunConfig) -> Setup:
         """The run of such a configuration on the images that could be read."""
-        device, name = self.fabric.device, self.request.encoder_name
-        decided = resolve(config, self.listing, device, encoder_name=name)
+        device, module = self.fabric.device, self.request.module
+        decided = resolve(config, self.listing, device, module=module)
         return decided.with_facts(self.images.facts(decided.size))
 
     def folder(self, method: str) -> RunFolder:
