@@ -13,6 +13,7 @@ from nearfar.run_folder.records import (
     Measurement,
     Results,
     TrainSummary,
+    Verdict,
     ViewsSummary,
 )
 from nearfar.training.checkpoint import Counters
@@ -23,7 +24,7 @@ class Process:
     """What is known of a run beside its setup and its measurements."""
 
     command: str
-    verdicts: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
     peak_memory_bytes: int | None
 
 
@@ -63,8 +64,9 @@ def make_results(
             steps=counters.step,
             selected_epoch=counters.best_epoch or None,
         ),
+        verdicts=process.verdicts,
         diagnosis=(
-            *process.verdicts,
+            *(verdict.text for verdict in process.verdicts),
             *_diagnosis(evaluation, counters, complete=evaluated is not None),
         ),
     )
