@@ -127,7 +127,10 @@ def _show(done: "Comparison", *, as_json: bool) -> None:
     if as_json:
         opt.print_json(done.results)
     else:
+        from nearfar.api.report import headline
+
         print(_text(done.results, done.path))
+        print(headline(done.path))
 
 
 def _text(results: dict[str, Any], out: Path) -> str:

@@ -77,14 +77,13 @@ def _below(end: Measurement, start: Measurement) -> bool:
 
 
 def _said(m: Measurement) -> str:
-    assert m.number is not None
-    return f"{100 * m.number:.1f} %" if m.unit == "fraction" else f"{m.number:.3g}"
+    number = m.number or 0.0
+    return f"{100 * number:.1f} %" if m.unit == "fraction" else f"{number:.3g}"
 
 
 def _interval(m: Measurement) -> str:
-    assert m.interval is not None
     scale = 100 if m.unit == "fraction" else 1
-    return " to ".join(f"{scale * end:.3g}" for end in m.interval)
+    return " to ".join(f"{scale * end:.3g}" for end in m.interval or ())
 
 
 def _weaker_views(case: Case) -> list[str]:
