@@ -79,7 +79,7 @@ PLANTED = [
         "ill",
         "nothing in the network moves",
     ),
-    ("simclr", ("--set", "optimizer.lr=1e-12"), "not_moving", "watch", "(it was 1e-12)"),
+    ("simclr", ("--set", "optimizer.lr=1e-12"), "not_moving", "watch", "it was 1e-12)"),
 ]
 
 

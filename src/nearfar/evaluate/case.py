@@ -99,9 +99,10 @@ class Case:
     def more_epochs(self, times: int) -> str:
         return f"more epochs (--epochs {times * epoch_of(self.last)})"
 
-    def higher_rate(self) -> str:
+    def higher_rate(self, times: int) -> str:
         lr = self.facts.lr
-        return f"a higher learning rate (--set optimizer.lr={3 * lr:.2g})" if lr else ""
+        what = "a higher learning rate"
+        return f"{what} (--set optimizer.lr={times * lr:.2g}; it was {lr:.2g})" if lr else what
 
     def lower_rate(self) -> str:
         lr = self.facts.lr

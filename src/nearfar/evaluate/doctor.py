@@ -47,7 +47,7 @@ def judge(rows: Sequence[Row], facts: Facts) -> list[Verdict]:
         stuck = [*_collapsed(case)] or [*_at_chance(case)]
         found += stuck or [*_pairs_never_meet(case), *_low_rank(case), *_not_moving(case)]
     found += [] if found else undertrained(case)
-    found += [] if any(one.severity == "ill" for one in found) else worse_than_start(case)
+    found += [] if found else worse_than_start(case)
     return sorted(found, key=lambda one: one.severity)
 
 
@@ -188,7 +188,7 @@ def _at_chance(case: Case) -> Iterator[Verdict]:
         advice = f"Try a third of the learning rate, or three times it{_now(case)}"
     else:
         text += ", and nothing in the network moves"
-        advice = f"Try a higher learning rate{_now(case)}"
+        advice = f"Try {case.higher_rate(10)}"
     advice += ", and look at the views: nearfar check DATA --views POLICY."
     yield verdict("at_chance", "ill", since, text, advice)
 
@@ -265,5 +265,5 @@ def _not_moving(case: Case) -> Iterator[Verdict]:
             f" {last['loss']:.3f} in epoch {epoch_of(last)}, effective rank {ranks}: the network"
             " hardly changes"
         )
-        advice = f"Try a higher learning rate{_now(case)}."
+        advice = f"Try {case.higher_rate(10)}."
         yield verdict("not_moving", "watch", epoch_of(first), text, advice)

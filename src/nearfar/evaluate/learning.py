@@ -34,7 +34,7 @@ def undertrained(case: Case) -> Iterator[Verdict]:
                 f" {max(come / way, 0):.0%} of the way from its chance level ({row['chance']:.3f})"
                 f" to the least there is ({row['floor']:.3f})"
             )
-            ways = [case.more_epochs(4), *_weaker_views(case), case.higher_rate()]
+            ways = [case.more_epochs(4), *_weaker_views(case), case.higher_rate(3)]
             yield verdict("undertrained", "watch", epoch, text, _try(ways))
             return
     losses = [row["loss"] for row in case.rows if "loss" in row]
@@ -94,5 +94,4 @@ def _weaker_views(case: Case) -> list[str]:
 
 
 def _try(ways: list[str]) -> str:
-    known = [way for way in ways if way]
-    return f"Try {', '.join(known[:-1])}{' or ' if len(known) > 1 else ''}{known[-1]}."
+    return f"Try {', '.join(ways[:-1])}{' or ' if len(ways) > 1 else ''}{ways[-1]}."

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from nearfar.core.version import __version__
+from nearfar.data.check import thin_splits
 from nearfar.experiment.evaluation import Evaluated, Evaluation
 from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
@@ -84,6 +85,7 @@ def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) ->
         found.append(
             "evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`"
         )
+    found += [finding.text for finding in thin_splits(setup.facts)]
     if not complete:
         done = f"interrupted after epoch {counters.epoch} of {setup.epochs}"
         found.append(f"{done}; --resume continues")

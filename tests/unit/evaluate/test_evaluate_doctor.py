@@ -194,7 +194,8 @@ def test_a_loss_at_chance_is_told_apart_by_whether_the_network_moves():
         in moving.text
     )
     assert (
-        "nothing in the network moves. Try a higher learning rate (it was 0.5), and" in still.text
+        "nothing in the network moves. Try a higher learning rate (--set optimizer.lr=5; it was"
+        in still.text
     )
 
 
