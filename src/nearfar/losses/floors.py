@@ -3,14 +3,14 @@
 Of the contrastive ones it is what they are where every class is one point, and the classes lie as
 far apart as so many can, on a simplex: their cosines are -1 / (K - 1). Graf et al. 2021,
 arXiv:2102.08817, theorem 2: of classes of equal size, with K - 1 dimensions or more, that is the
-least value of L_out; with fewer dimensions it is a bound. Of classes of other sizes, and against a
-queue, it is near the least. An anchor with P positives and M negatives has, t the temperature,
+least value of L_out; with fewer dimensions it is a bound. Of classes of other sizes it is near the
+least. An anchor with P positives and M negatives has, t the temperature,
 
     log( P + M exp(-(1 + 1 / (K - 1)) / t) ),
 
 about the logarithm of its number of positives where t is low.
 
-Letters: V views, B samples, Q rows of a queue, K classes (an unlabeled sample is one).
+Letters: V views, B samples, K classes (an unlabeled sample is one).
 """
 
 import math
@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nearfar.losses.labels import Labels, QueueLabels, taken_labels
+from nearfar.losses.labels import Labels, taken_labels
 from nearfar.losses.rows import numbered, own_classes
 
 
@@ -35,29 +35,19 @@ def sup_con_floor(
     views: int,
     temperature: float,
     positives_cap: int | None = None,
-    queue_labels: QueueLabels | None = None,
 ) -> Float[Tensor, ""]:
     """The least `sup_con` of a batch of these labels, the mean over the anchors that have a
     positive; 0 where none has one. Nats.
     """
-    own = taken_labels(labels, None, torch.device("cpu"))
-    known = own_classes(own)
-    weights = torch.full_like(known, views)
-    if queue_labels is not None:
-        queue = own_classes(
-            taken_labels(queue_labels, None, own.device, name="queue_labels"), len(own)
-        )
-        known = torch.cat([known, queue])
-        weights = torch.cat([weights, torch.ones_like(queue)])
-    classes = numbered(known)
-    rows = torch.zeros_like(classes).index_add(0, classes, weights)[classes[: len(own)]]
+    classes = numbered(own_classes(taken_labels(labels, None, torch.device("cpu"))))
+    rows = torch.zeros_like(classes).index_add(0, classes, torch.full_like(classes, views))[classes]
     positives = rows - 1
     if positives_cap is not None:
         positives = positives.clamp(max=positives_cap + views - 1)
     others = classes.max().clamp(min=1)  # K - 1
     pushed = (-(1 + 1 / others) / temperature).exp()
     counted = positives > 0
-    least = (positives.clamp(min=1) + (weights.sum() - rows) * pushed).log()
+    least = (positives.clamp(min=1) + (views * len(classes) - rows) * pushed).log()
     return torch.where(counted, least, 0.0).sum() / counted.sum().clamp(min=1)
 
 

@@ -21,10 +21,9 @@ from torch.nn import functional as F
 from nearfar.config import projectors
 from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import gather, placement
+from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import sup_con
-from nearfar.losses.floors import sup_con_floor
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.groups import encode_keys, encode_queries
@@ -137,14 +136,7 @@ class SupConMoCo(Method):
             group=self.group,
         )
         samples = placement(z.shape[1], self.group, z.device).total
-        floor = sup_con_floor(
-            gather(batch.labels, placement(z.shape[1], self.group, z.device), self.group),
-            views=len(z),
-            temperature=self.temperature,
-            queue_labels=queue.labels,
-        )
         logs = {
-            "floor": floor,
             "chance": scalar(math.log(len(z) * samples - 1 + len(queue)), h),
             "queue_age": queue.age,
         }
