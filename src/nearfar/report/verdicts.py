@@ -55,23 +55,25 @@ def advice_on(found: Findings) -> list[str]:
             labels += [group.label] if group.label not in labels else []
     if advice:
         return [f"{spoken_list(labels)}: {text}" for text, labels in advice.items()]
-    best, floor = _best(found), found.judged(UNTRAINED)
-    if best is not None and floor is not None and found.gain(best, floor) <= 0:
+    if none_improved(found):
         return ["Try more epochs, or another learning rate (a third, three times it)."]
     return []
 
 
-def _best(found: Findings) -> TableEntry | None:
-    return found.judged(found.ranked([group.label for group in found.groups])[0])
+def none_improved(found: Findings) -> TableEntry | None:
+    """The best of what was trained, where that is no better than the encoder before training."""
+    trained = found.ranked([group.label for group in found.groups if group.trained])
+    best, floor = found.judged(trained[0]) if trained else None, found.judged(UNTRAINED)
+    return best if best and floor and found.gain(best, floor) <= 0 else None
 
 
 def next_steps(found: Findings) -> list[str]:
     """What to try next: advice; where there is none, what would make the numbers surer; else how to
     use them.
     """
-    if (advice := advice_on(found)) or _best(found) is None:
-        return advice
     ranked = found.ranked([group.label for group in found.groups])
+    if (advice := advice_on(found)) or not found.judged(ranked[0]):
+        return advice
     if len(ranked) == 1:
         against = "supcon" if ranked[0] == "cross_entropy" else "cross_entropy"
         return [

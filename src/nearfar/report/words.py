@@ -16,7 +16,13 @@ from nearfar.report.formats import (
 from nearfar.report.groups import Findings, Group
 from nearfar.report.read import Run
 from nearfar.report.table import spoken_split
-from nearfar.report.verdicts import FEWEST_SEEDS, advice_on, have_not_learned, unlearned_methods
+from nearfar.report.verdicts import (
+    FEWEST_SEEDS,
+    advice_on,
+    have_not_learned,
+    none_improved,
+    unlearned_methods,
+)
 from nearfar.run_folder.comparison import Difference, TableEntry
 from nearfar.run_folder.names import EMBEDDINGS, ENCODER_JSON, METRICS
 from nearfar.run_folder.records import UNTRAINED, Unit, Verdict
@@ -116,7 +122,8 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     best, second = ranked[0], ranked[1]
     data = found.groups[0].first.results.data.name
     floor = found.judged(UNTRAINED)
-    if floor is not None and found.gain(best, floor) <= 0:
+    if floor is not None and (best_trained := none_improved(found)):
+        best = best_trained
         gap = f"{apart(found.gain(floor, best), best.unit)} {_side(floor, worse=True)}"
         return (
             f"No method improved on {found.start.spoken} on {data}: {best.method}, the best, gets"

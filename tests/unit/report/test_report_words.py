@@ -123,7 +123,7 @@ def test_given_weights_are_called_so_wherever_the_floor_is(tmp_path: Path) -> No
         if entry["method"] == "untrained":
             entry["mean"] = 0.999
     _edit(folder / "compare.json", table=compared)
-    assert _sentence(folder).startswith("No method beat the given weights on digits")
+    assert _sentence(folder).startswith("No method improved on the given weights on digits")
     run = write_run(tmp_path / "r")
     _given(run / "results.json")
     assert "percentage points above the given weights." in _sentence(run)
