@@ -28,6 +28,7 @@ SIZE, SAMPLES, CLASSES = 8, 12, 3
 # of each view, instead of the view: what `representation` is of
 PARTS_ENCODED = {"relative_position": 2, "jigsaw": 4}
 NO_CHANCE_LEVEL = {"byol", "simsiam"}  # a network that tells nothing apart has their best loss
+WITH_FLOOR = {"cross_entropy", "joint", "moco", "nnclr", "simclr", "supcon"}
 QUEUE_SIZE = 2 * SAMPLES
 EVERY = pytest.mark.parametrize("name", list(METHODS))
 
@@ -143,6 +144,17 @@ def test_a_step_returns_what_the_contract_says(name):
         if name not in NO_CHANCE_LEVEL
         else "chance" not in result.logs
     )
+
+
+@EVERY
+def test_its_loss_lies_between_the_floor_that_it_logs_and_what_is_above_it(name):
+    """The doctor looks for these names."""
+    method, batch = make(name), make_batch(name)
+    result = method(batch)
+    assert ("floor" in result.logs) == (name in WITH_FLOOR)
+    if name in WITH_FLOOR:
+        floor, chance = (float(result.logs[key]) for key in ("floor", "chance"))
+        assert 0 <= floor < min(chance, float(result.loss.detach()))
 
 
 @EVERY

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nearfar
-from nearfar.api.across_seeds import compare_pairs, welch_interval
+from nearfar.api.across_seeds import compare_pairs, seeds_needed, welch_interval
 from nearfar.core.errors import TrainingStoppedError
 from nearfar.methods import METHODS, method_class
 from nearfar.run_folder.folder import RunFolder
@@ -474,7 +474,7 @@ def test_differences_are_judged_against_the_noise_of_the_seeds():
     ("a", "b"),
     [
         ([0.91, 0.93, 0.90], [0.88, 0.80, 0.86]),
-        ([0.91, 0.93], [0.88, 0.80, 0.86, 0.85, 0.79]),
+        ([0.91, 0.93, 0.92], [0.88, 0.80, 0.86, 0.85, 0.79]),
         ([0.9, 0.9, 0.9], [0.80, 0.85, 0.82]),  # equal seeds on one side
         ([0.3, 0.3, 0.1 + 0.2], [0.2, 0.3, 0.1]),  # and nearly equal ones
     ],
@@ -491,10 +491,81 @@ def test_the_interval_of_a_difference_is_welch_s(a, b):
     assert welch_interval(a, b) == pytest.approx(want, rel=1e-12, abs=1e-12)
 
 
-def test_an_interval_wants_two_seeds_and_is_a_point_where_nothing_varies():
-    assert welch_interval([0.9], [0.8, 0.7]) is None
-    assert welch_interval([0.9, 0.8], [0.7]) is None
-    assert welch_interval([0.75, 0.75], [0.5, 0.5, 0.5]) == (0.25, 0.25)
+def test_an_interval_wants_three_seeds_that_vary():
+    """Two that happen to differ alike said -3.2 to -3.2 points."""
+    assert welch_interval([0.9, 0.8], [0.7, 0.8, 0.75]) is None
+    assert welch_interval([0.9, 0.8, 0.85], [0.7, 0.8]) is None
+    assert welch_interval([0.75, 0.75, 0.75], [0.5, 0.5, 0.5]) is None
+    assert welch_interval([0.75, 0.75, 0.75], [0.75, 0.75, 0.75]) == (0, 0)
+
+
+@pytest.mark.parametrize(("difference", "sd"), [(0.02, 0.01), (0.02, 0.02), (0.01, 0.02)])
+def test_so_many_seeds_would_do_and_one_less_would_not(difference, sd):
+    """Against Welch's interval of seeds with that spread."""
+    wanted = seeds_needed(difference, sd, sd)
+    assert wanted is not None
+
+    def seeds(n, middle):
+        turns = [(-1) ** at * (at < n - n % 2) for at in range(n)]
+        scale = sd / statistics.stdev(turns)
+        return [middle + scale * turn for turn in turns]
+
+    for n, told in ((wanted, True), (wanted - 1, False)):
+        if n >= 3:
+            interval = welch_interval(seeds(n, difference), seeds(n, 0.0))
+            assert (interval[0] > 0) is told
+    assert seeds_needed(0.001, 0.05, 0.05) is None
+
+
+def compared(of: dict[str, tuple[float, ...]], ill: str = "", code: str = "undertrained"):
+    """What is said of a minus b, and whether they are told apart."""
+    place = {"name": "linear_probe.top1", "split": "test", "selection": "last"}
+    like = {"title": "linear probe", "unit": "fraction", "better": "higher"}
+    verdict = {"code": code, "severity": "watch", "since_epoch": 1, "text": "said"}
+    results = [
+        Results.model_validate(
+            {
+                "method": method,
+                "seed": seed,
+                "data": {"name": "digits"},
+                "measurements": [{**place, **like, "value": value}],
+                "shown": ["linear_probe.top1"],
+                "judged_by": place,
+                "verdicts": [verdict] if method == ill and seed == 1 else [],
+            }
+        )
+        for method, values in of.items()
+        for seed, value in enumerate(values)
+    ]
+    (found,) = compare_pairs(results, list(of))
+    return found.text.partition("; ")[2] or found.text, found.larger_than_noise
+
+
+def test_below_three_seeds_no_words_claim_a_difference_and_more_say_how_many_would_do():
+    assert compared({"a": (0.9, 0.91), "b": (0.5, 0.51)}) == (
+        "two seeds cannot tell it from noise, three may: --seeds 3",
+        None,
+    )
+    assert compared({"a": (0.9,), "b": (0.5,)})[0].startswith("one seed cannot tell it from noise")
+    alike = compared({"a": (0.9, 0.9, 0.9), "b": (0.8, 0.8, 0.8)})
+    assert alike == ("the seeds of each are all alike, so their noise is not known", None)
+    near = {"a": (0.90, 0.93, 0.92), "b": (0.91, 0.90, 0.90)}
+    assert compared(near) == ("about 8 seeds would tell a difference of this size", False)
+    hardly = {"a": (0.90, 0.93, 0.92), "b": (0.919, 0.928, 0.902)}
+    assert compared(hardly) == (
+        "more than 100 seeds would be needed to tell so small a difference",
+        False,
+    )
+
+
+@pytest.mark.parametrize("code", ["undertrained", "at_chance", "collapsed"])
+def test_a_comparison_with_a_method_that_has_not_learned_is_no_finding(code):
+    far = {"a": (0.9, 0.91, 0.9), "b": (0.5, 0.51, 0.52)}
+    assert compared(far)[1] is True
+    text, larger = compared(far, "b", code)
+    assert larger is None
+    assert text.startswith("no finding, for b has ")
+    assert compared(far, "b", "partial_collapse")[1] is True
 
 
 def test_probe_replaces_measurements_of_the_same_name(tmp_path, nearfar_command):

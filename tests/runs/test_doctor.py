@@ -27,7 +27,8 @@ RUN = (
     "--set",
     "evaluate.selections=0",
     "--set",
-    'evaluate.probes=["knn"]',
+    # a number without an interval: whether so few epochs are worth something is not asked here
+    'evaluate.probes=["few_label"]',
     "--set",
     "evaluate.map_rows=20",
 )
@@ -78,7 +79,7 @@ PLANTED = [
         "ill",
         "nothing in the network moves",
     ),
-    ("simclr", ("--set", "optimizer.lr=1e-12"), "not_moving", "watch", "it was 1e-12"),
+    ("simclr", ("--set", "optimizer.lr=1e-12"), "not_moving", "watch", "it was 1e-12)"),
 ]
 
 

@@ -523,7 +523,9 @@ def test_unlabeled_images_train_simclr_and_give_a_map_without_probes(
     assert results["measurements"] == []
     why = "no labels: nothing measured; probe it with `nearfar probe RUN --data LABELED`"
     assert results["diagnosis"] == [why]
-    assert ended.out.splitlines() == [why, f"report: {out / 'report.html'}"]
+    *told, last = ended.out.splitlines()
+    assert told == [why, f"report: {out / 'report.html'}"]
+    assert last.endswith("there are no labels, so no accuracy was measured.")
     assert (out / "embeddings.npz").exists()
     predicted = nearfar_command("predict", out, flat)
     assert predicted.code == 2

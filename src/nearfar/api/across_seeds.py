@@ -1,5 +1,6 @@
 """From several runs to one table, and to whether a difference is larger than the seeds' noise."""
 
+import math
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from scipy import stats
 
 from nearfar.core.version import __version__
 from nearfar.report.formats import difference_text, signed_figure
+from nearfar.report.verdicts import FEWEST_SEEDS, UNLEARNED, have, unlearned
 from nearfar.run_folder.comparison import (
     COSTS,
     ComparisonResults,
@@ -29,6 +31,8 @@ from nearfar.run_folder.records import (
     Unit,
     common_start,
 )
+
+MOST_SEEDS = 100  # beyond that no number is named
 
 
 class _Place(NamedTuple):
@@ -118,7 +122,8 @@ def _entry(place: _Place, found: Sequence[float | None]) -> TableEntry:
 
 def compare_pairs(results: Sequence[Results], methods: Sequence[str]) -> tuple[Difference, ...]:
     """Each pair of methods, then each method that trains and the encoder before training, on the
-    number that runs are judged by, by Welch's 95 % interval over seeds.
+    number that runs are judged by, by Welch's 95 % interval over seeds. Two methods are not told
+    apart where one of them has not learned.
     """
     still = {result.method for result in results if result.train.epochs == 0}
     called = {UNTRAINED: _start(results).spoken}
@@ -139,27 +144,52 @@ def compare_pairs(results: Sequence[Results], methods: Sequence[str]) -> tuple[D
     trained = [method for method in methods if method not in still]
     pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in trained)]
     found = [(a, b, f"{a} minus {called.get(b, b)}") for a, b in pairs if scores[a] and scores[b]]
-    return tuple(_difference(pair, scores[pair[0]], scores[pair[1]], by, unit) for pair in found)
+    ill = {method: _unlearned(results, method) for method in methods}
+    return tuple(
+        _difference(
+            pair,
+            (scores[pair[0]], scores[pair[1]]),
+            by,
+            unit,
+            [ill[name] for name in pair[:2] if pair[1] != UNTRAINED and ill[name]],
+        )
+        for pair in found
+    )
+
+
+def _unlearned(results: Sequence[Results], method: str) -> str:
+    """ "supcon has hardly learned", or ""."""
+    verdict = unlearned([result for result in results if result.method == method])
+    return have([method], UNLEARNED[verdict.code]) if verdict is not None else ""
 
 
 def _difference(
     pair: tuple[str, str, str],
-    of_a: Sequence[float],
-    of_b: Sequence[float],
+    scores: tuple[Sequence[float], Sequence[float]],
     by: JudgedBy,
     unit: Unit,
+    ill: Sequence[str],
 ) -> Difference:
-    a, b, said = pair
+    """`ill`: why the two are not to be told apart."""
+    (a, b, said), (of_a, of_b) = pair, scores
     difference = float(np.mean(of_a) - np.mean(of_b))
     interval = welch_interval(of_a, of_b)
-    larger = None if interval is None else bool(interval[0] > 0 or interval[1] < 0)
+    larger = None if ill or interval is None else bool(interval[0] > 0 or interval[1] < 0)
     points = f"{said}: {difference_text(difference, unit)}"
-    if interval is None:
-        text = f"{points}; one seed cannot tell it from noise"
+    needed = FEWEST_SEEDS if min(len(of_a), len(of_b)) < FEWEST_SEEDS else None
+    if ill:
+        text = f"{points}; no finding, for {' and '.join(ill)}"
+    elif interval is None:
+        text = f"{points}; {_too_few(min(len(of_a), len(of_b)))}"
     else:
-        verdict = "larger than" if larger else "not larger than"
         low, high = (signed_figure(end, unit) for end in interval)
-        text = f"{points} (95 % interval {low} to {high} over seeds): {verdict} the seeds' noise"
+        text = f"{points} (95 % interval {low} to {high} over seeds): "
+        text += "larger than the seeds' noise" if larger else "not larger than the seeds' noise"
+        if not larger and difference != 0:
+            needed = seeds_needed(
+                difference, float(np.std(of_a, ddof=1)), float(np.std(of_b, ddof=1))
+            )
+            text += _so_many(needed)
     return Difference(
         name=by.name,
         a=a,
@@ -167,19 +197,43 @@ def _difference(
         difference=difference,
         interval=interval,
         larger_than_noise=larger,
+        seeds_needed=needed,
         text=text,
     )
 
 
-def welch_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
-    """95 % of the difference of means, unequal variances; None with fewer than two values on a
-    side.
+def _too_few(seeds: int) -> str:
+    if seeds >= FEWEST_SEEDS:
+        return "the seeds of each are all alike, so their noise is not known"
+    counted = "one seed" if seeds == 1 else "two seeds"
+    return f"{counted} cannot tell it from noise, three may: --seeds {FEWEST_SEEDS}"
+
+
+def _so_many(seeds: int | None) -> str:
+    if seeds is None:
+        return f"; more than {MOST_SEEDS} seeds would be needed to tell so small a difference"
+    return f"; about {seeds} seeds would tell a difference of this size"
+
+
+def seeds_needed(difference: float, sd_a: float, sd_b: float) -> int | None:
+    """How many seeds of each method would tell a difference of this size from noise, if the spread
+    stays: the fewest whose 95 % interval leaves zero out. None: more than MOST_SEEDS.
     """
-    if len(a) < 2 or len(b) < 2:
+    for n in range(FEWEST_SEEDS, MOST_SEEDS + 1):
+        half = stats.t.ppf(0.975, 2 * n - 2) * math.hypot(sd_a, sd_b) / math.sqrt(n)
+        if half < abs(difference):
+            return n
+    return None
+
+
+def welch_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float] | None:
+    """95 % of the difference of means, unequal variances; None with fewer than three values on a
+    side, and where none of them vary, but for means that are equal too.
+    """
+    if min(len(a), len(b)) < FEWEST_SEEDS:
         return None
-    if np.var(a) == np.var(b) == 0:
-        difference = float(np.mean(a) - np.mean(b))
-        return difference, difference
+    if np.ptp(a) == np.ptp(b) == 0:
+        return (0.0, 0.0) if a[0] == b[0] else None
     with warnings.catch_warnings():  # equal seeds on one side are no reason to doubt the interval
         warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
         interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)

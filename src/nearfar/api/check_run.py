@@ -1,15 +1,15 @@
 """`nearfar check RUN`: the doctor's verdicts on a run folder, whole, interrupted or stopped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nearfar.evaluate.case import Verdict
 from nearfar.evaluate.doctor import healthy_line, judge
 from nearfar.experiment.watch import known_of
 from nearfar.methods import FROZEN, METHODS, method_class
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.records import Verdict
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ def check_run(path: str | Path) -> Checked:
     labeled = _labeled(folder, method)
     width = folder.read_encoder_file().width if folder.has(names.ENCODER_JSON) else None
     known = known_of(sections, width, folder.read_stopped(), labeled=labeled)
+    if folder.has(names.RESULTS):
+        start, end = folder.read_results().judged
+        known = replace(known, start=start, end=end)
     return Checked(judge(rows, known), healthy_line(rows, known))
 
 

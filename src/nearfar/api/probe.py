@@ -19,7 +19,7 @@ from nearfar.data.store import load as load_data
 from nearfar.evaluate import choosable, evaluator_class
 from nearfar.evaluate.base import Context, Evaluator
 from nearfar.evaluate.features import SPLITS, Features, extract_splits
-from nearfar.evaluate.few_label import FewLabel, FewLabelConfig
+from nearfar.evaluate.few_label import FewLabel, FewLabelConfig, fewest_labels
 from nearfar.evaluate.linear import Linear
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder
@@ -66,6 +66,8 @@ def probe(
             f"--kind: {evaluator.name} needs {', '.join(sorted(lacking))}, which a run's folder"
             " does not hold; name it in evaluate.probes and train"
         )
+    if isinstance(evaluator, FewLabel):
+        _refuse_too_many(evaluator.labels_per_class, fewest_labels(context))
     outcome = evaluator.run(context)
     measured, made = list(outcome.measurements), outcome.classified
     shown = [m.name for m in measured[:1]] if evaluator.main and data is None else []
@@ -92,6 +94,14 @@ def _refuse_unmeasurable(splits: Mapping[str, Features], samples: Samples, sourc
     if len(present := np.unique(splits["train"].y)) < 2:
         only = samples.class_names[present[0]]
         raise DataError(f"{source}: want at least 2 classes in train to probe with, got 1 ({only})")
+
+
+def _refuse_too_many(asked: int, there: int) -> None:
+    if asked > there:
+        raise UserError(
+            f"--labels-per-class: want at most {there}, which the smallest class has in train; got"
+            f" {asked}"
+        )
 
 
 def _evaluator(name: str | None, labels_per_class: int | None) -> Evaluator:

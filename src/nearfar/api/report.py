@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nearfar.api.embed import refuse_existing
+from nearfar.report import headline as first_sentence
 from nearfar.report import write_report
 from nearfar.run_folder import names
 
@@ -15,3 +16,8 @@ def report(runs: Sequence[Path], out: Path | None = None, *, force: bool = False
     if out is not None:
         refuse_existing(out, force=force)
     return write_report(runs, out or runs[0] / names.REPORT)
+
+
+def headline(run: Path) -> str:
+    """The first sentence of the report on a run or a comparison: what a terminal ends with."""
+    return first_sentence([run])

@@ -141,7 +141,10 @@ def _show(done: "Comparison", *, as_json: bool) -> None:
     if as_json:
         opt.print_json(done.results)
     else:
+        from nearfar.api.report import headline
+
         print(_text(done.results, done.path))
+        print(headline(done.path))
     if failed := done.results["failed"]:
         who = ", ".join(f"{run['method']} seed {run['seed']}" for run in failed)
         raise TrainingStoppedError(

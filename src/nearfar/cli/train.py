@@ -44,6 +44,7 @@ def train(
     """
     opt.say_starting(quiet=quiet)
     from nearfar.api import train as api
+    from nearfar.api.report import headline
 
     chosen = opt.asked(
         settings,
@@ -77,6 +78,7 @@ def train(
         for line in run.results["diagnosis"]:
             print(line)
         print(f"report: {run.path / REPORT}")
+        print(headline(run.path))
 
 
 def _table(results: dict[str, Any]) -> str:

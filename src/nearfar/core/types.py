@@ -28,6 +28,7 @@ class DataFacts:
     n_val: int = 0
     n_test: int = 0
     val_counts: tuple[int, ...] = ()  # labeled validation images of each class
+    test_counts: tuple[int, ...] = ()  # and labeled test images
     # what views are normalized by: (value in [0, 1] - mean) / std
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)

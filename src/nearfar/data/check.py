@@ -22,6 +22,7 @@ from nearfar.data.reading import for_each_image, skip_or_refuse
 _LOOK_PX = 8  # the side at which images are decoded only to see whether they can be
 _UNEVEN = 1.5  # largest over smallest class, from which it is mentioned
 _BALANCE = 3.0  # from which balanced batches are advised
+_FEWEST = 5  # images of a class by which it can be measured
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
         *_unreadable(seen, strict),
         *_duplicates(seen),
         *_classes(seen),
+        *thin_splits(seen.facts(side=1)),
         *_counts(seen),
         *_sizes(seen),
         *_ignored(seen),
@@ -201,6 +203,25 @@ def _classes(seen: Seen) -> Iterable[Finding]:
             " others: "
         )
         yield Finding("balanced_advised", "note", text + "--set data.balanced=true")
+
+
+def thin_splits(facts: DataFacts) -> Iterable[Finding]:
+    """Validation and test splits that lack a class, or nearly so."""
+    for split, counts in (("validation", facts.val_counts), ("test", facts.test_counts)):
+        few = [
+            f"{name}: {count}"
+            for name, count in zip(facts.class_names, counts, strict=bool(counts))
+            if count < _FEWEST
+        ]
+        if few and sum(counts):
+            named = ", ".join(few[:10]) + (", ..." if len(few) > 10 else "")
+            text = (
+                f"{split} has fewer than {_FEWEST} images of"
+                f" {_amount(len(few), 'class', 'classes')} ({named}), so what is measured there"
+                " says little of them; put more images of them there (where splits are not given,"
+                " 30 images of a class leave five in each)"
+            )
+            yield Finding("thin_split", "warning", text)
 
 
 def _counts(seen: Seen) -> Iterable[Finding]:

@@ -83,18 +83,20 @@ def facts_of(
     side: int,
 ) -> DataFacts:
     """Counted from labels and splits; class counts are of labeled training images only."""
-    train, val = (labels[(splits == name) & (labels >= 0)] for name in ("train", "val"))
-    class_counts, val_counts = (
-        np.bincount(part, minlength=len(class_names)).tolist() for part in (train, val)
-    )
+    labeled = {name: labels[(splits == name) & (labels >= 0)] for name in ("train", "val", "test")}
+    counts = {
+        name: tuple(np.bincount(part, minlength=len(class_names)).tolist())
+        for name, part in labeled.items()
+    }
     return DataFacts(
         name=name,
         side=side,
         class_names=class_names,
-        class_counts=tuple(class_counts),
-        n_train=len(train),
+        class_counts=counts["train"],
+        n_train=len(labeled["train"]),
         n_unlabeled=int((splits == "unlabeled").sum()),
         n_val=int((splits == "val").sum()),
         n_test=int((splits == "test").sum()),
-        val_counts=tuple(val_counts),
+        val_counts=counts["val"],
+        test_counts=counts["test"],
     )

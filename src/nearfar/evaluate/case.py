@@ -9,15 +9,13 @@ healthy run by 12 %.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import takewhile
 from statistics import mean
-from typing import Any, Literal
 
-from nearfar.run_folder.records import Stopped
+from nearfar.run_folder.records import Measurement, Severity, Stopped, Verdict
 
 Row = Mapping[str, float]
-Severity = Literal["ill", "watch"]
 
 SETTLED_STEPS, SETTLED_EPOCHS, LONG_EPOCHS_STEPS = 50, 3, 500
 UNMOVED = 0.01  # of a mean, between both halves of a run
@@ -35,19 +33,19 @@ class Facts:
     temperature: float | None = None
     warmup_epochs: float = 0.0
     stopped: Stopped | None = None
+    epochs: int | None = None  # that the run was planned to have
+    policy: str | None = None  # of its views, where it has a name
+    pretrained: bool = False  # whether it began from given weights
+    start: Measurement | None = None  # what it is judged by, before training
+    end: Measurement | None = None  # and after it
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What is ill, since which epoch, by which number, and what to try."""
-
-    code: str
-    severity: Severity
-    since_epoch: int
-    text: str
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+def verdict(
+    code: str, severity: Severity, since_epoch: int, found: str, advice: str = ""
+) -> Verdict:
+    """`found` without a full stop, `advice` a sentence."""
+    text = f"{found}. {advice}" if advice else found
+    return Verdict(code=code, severity=severity, since_epoch=since_epoch, text=text, advice=advice)
 
 
 class Case:
@@ -91,6 +89,20 @@ class Case:
             if abs(change) > UNMOVED * abs(mean(values)) and not (name == "loss" and change > 0):
                 return True
         return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs that were planned are there."""
+        epochs = self.facts.epochs
+        return epochs is not None and bool(self.rows) and epoch_of(self.last) >= epochs
+
+    def more_epochs(self, times: int) -> str:
+        return f"more epochs (--epochs {times * epoch_of(self.last)})"
+
+    def higher_rate(self, times: int) -> str:
+        lr = self.facts.lr
+        what = "a higher learning rate"
+        return f"{what} (--set optimizer.lr={times * lr:.2g}; it was {lr:.2g})" if lr else what
 
     def lower_rate(self) -> str:
         lr = self.facts.lr

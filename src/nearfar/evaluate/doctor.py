@@ -21,7 +21,9 @@ layers, ResNet-18):
 import math
 from collections.abc import Iterator, Sequence
 
-from nearfar.evaluate.case import Case, Facts, Row, Verdict, epoch_of
+from nearfar.evaluate.case import Case, Facts, Row, epoch_of, verdict
+from nearfar.evaluate.learning import undertrained, worse_than_start
+from nearfar.run_folder.records import Severity, Verdict
 
 ONE_POINT = 0.1  # spread of projections: that of random pairs with a cosine of .99
 # of a representation: rank below the one and ONE_POINT, or spread below the other
@@ -44,7 +46,9 @@ def judge(rows: Sequence[Row], facts: Facts) -> list[Verdict]:
     if case.settled:
         stuck = [*_collapsed(case)] or [*_at_chance(case)]
         found += stuck or [*_pairs_never_meet(case), *_low_rank(case), *_not_moving(case)]
-    return sorted(found, key=lambda verdict: verdict.severity)
+    found += [] if found else undertrained(case)
+    found += [] if found else worse_than_start(case)
+    return sorted(found, key=lambda one: one.severity)
 
 
 def healthy_line(rows: Sequence[Row], facts: Facts) -> str:
@@ -69,13 +73,13 @@ def healthy_line(rows: Sequence[Row], facts: Facts) -> str:
 
 def _ended(case: Case) -> Iterator[Verdict]:
     if (stopped := case.facts.stopped) is not None:
-        yield Verdict(stopped.code, "ill", stopped.epoch, f"{stopped.code}: {stopped.text}")
+        yield verdict(stopped.code, "ill", stopped.epoch, f"{stopped.code}: {stopped.text}")
         return
     losses = {epoch_of(row): row["loss"] for row in case.rows if "loss" in row}
     for epoch, loss in losses.items():
         if not math.isfinite(loss):
-            text = f"diverged: the loss is {loss} since epoch {epoch}; try {case.lower_rate()}"
-            yield Verdict("diverged", "ill", epoch, text)
+            text = f"diverged: the loss is {loss} since epoch {epoch}"
+            yield verdict("diverged", "ill", epoch, text, f"Try {case.lower_rate()}.")
             return
     if not losses:
         return
@@ -84,10 +88,13 @@ def _ended(case: Case) -> Iterator[Verdict]:
     if since := case.since(lambda row: row.get("loss", 0.0) > limit):
         text = (
             f"diverged: the loss rose from {start:.3f} in epoch {min(losses)} to"
-            f" {case.last['loss']:.3f} (above {limit:.3g} since epoch {since}); try"
-            f" {case.lower_rate()}, --set train.gradient_clip=1, or a longer schedule.warmup_epochs"
+            f" {case.last['loss']:.3f} (above {limit:.3g} since epoch {since})"
         )
-        yield Verdict("diverged", "ill", since, text)
+        advice = (
+            f"Try {case.lower_rate()}, --set train.gradient_clip=1, or a longer"
+            " schedule.warmup_epochs."
+        )
+        yield verdict("diverged", "ill", since, text, advice)
 
 
 def _without_positives(case: Case) -> Iterator[Verdict]:
@@ -102,10 +109,11 @@ def _without_positives(case: Case) -> Iterator[Verdict]:
         alone = share(case.last)
         text = (
             f"no positives: {alone:.0%} of a batch's rows have no other row of their class since"
-            f" epoch {since} and teach nothing; try --set views.count=2, a larger train.batch_size,"
-            " or --set data.balanced=true"
+            f" epoch {since} and teach nothing"
         )
-        yield Verdict("no_positives", "ill" if alone > NEARLY_ALL_ALONE else "watch", since, text)
+        advice = "Try --set views.count=2, a larger train.batch_size, or --set data.balanced=true."
+        severity: Severity = "ill" if alone > NEARLY_ALL_ALONE else "watch"
+        yield verdict("no_positives", severity, since, text, advice)
 
 
 def _learns(row: Row) -> bool:
@@ -150,9 +158,8 @@ def _collapsed(case: Case) -> Iterator[Verdict]:
             f"{case.lower_rate()}, a target momentum nearer 1 (.996), a larger batch; a method"
             " without negatives needs its predictor and its stopped gradient"
         )
-    yield Verdict(
-        "collapsed", "ill", since, f"collapsed: {what}, since epoch {since}; {why}. Try {remedy}"
-    )
+    text = f"collapsed: {what}, since epoch {since}; {why}"
+    yield verdict("collapsed", "ill", since, text, f"Try {remedy}.")
 
 
 def _at_chance(case: Case) -> Iterator[Verdict]:
@@ -166,28 +173,28 @@ def _at_chance(case: Case) -> Iterator[Verdict]:
     if prototypes:
         text = (
             f"assignment stuck: the loss has stayed at ln {prototypes:.0f}, that of prototypes"
-            f" which are all alike, since epoch {since} ({loss:.3f}); try fewer prototypes, a"
-            " sharper assignment (a smaller epsilon or target temperature), prototypes frozen for"
-            f" longer, or {case.lower_rate()}"
+            f" which are all alike, since epoch {since} ({loss:.3f})"
         )
-        yield Verdict("assignment_stuck", "ill", since, text)
+        advice = (
+            "Try fewer prototypes, a sharper assignment (a smaller epsilon or target temperature),"
+            f" prototypes frozen for longer, or {case.lower_rate()}."
+        )
+        yield verdict("assignment_stuck", "ill", since, text, advice)
         return
     level = f"{chance:.3f}, its chance level"
     text = f"at chance: the loss has been no better than {level}, since epoch {since} ({loss:.3f})"
     if case.moves():
-        text += (
-            "; nothing of the task is learned. Try another learning rate (a third, three"
-            f" times{_now(case)})"
-        )
+        text += "; nothing of the task is learned"
+        advice = f"Try a third of the learning rate, or three times it{_now(case)}"
     else:
-        text += f", and nothing in the network moves: try a higher learning rate{_now(case)}"
-    yield Verdict(
-        "at_chance", "ill", since, f"{text}; look at the views: nearfar check DATA --views POLICY"
-    )
+        text += ", and nothing in the network moves"
+        advice = f"Try {case.higher_rate(10)}"
+    advice += ", and look at the views: nearfar check DATA --views POLICY."
+    yield verdict("at_chance", "ill", since, text, advice)
 
 
 def _now(case: Case) -> str:
-    return f"; it was {case.facts.lr:.3g}" if case.facts.lr is not None else ""
+    return f" (it was {case.facts.lr:.3g})" if case.facts.lr is not None else ""
 
 
 def _distance(row: Row) -> float:
@@ -223,10 +230,10 @@ def _pairs_never_meet(case: Case) -> Iterator[Verdict]:
             f"pairs never meet: the loss falls ({last['loss']:.3f}, chance {last['chance']:.3f}),"
             " but two views of an image are hardly nearer than two images (cosine"
             f" {last['cosine_positive']:.2f} against {last['cosine_random']:.2f}), since epoch"
-            f" {since}: the positives are not where the loss looks. Check which rows it takes for"
-            " an anchor's partners, and that no row is its own"
+            f" {since}: the positives are not where the loss looks"
         )
-        yield Verdict("pairs_never_meet", "ill", since, text)
+        advice = "Check which rows it takes for an anchor's partners, and that no row is its own."
+        yield verdict("pairs_never_meet", "ill", since, text, advice)
 
 
 def _low_rank(case: Case) -> Iterator[Verdict]:
@@ -243,10 +250,10 @@ def _low_rank(case: Case) -> Iterator[Verdict]:
         )
         text = (
             f"partly collapsed: the representation fills {ranks[-1]:.1f} of its {case.facts.width}"
-            f" dimensions (effective rank) since epoch {since}; try {case.lower_rate()}, stronger"
-            " views, or a larger batch"
+            f" dimensions (effective rank) since epoch {since}"
         )
-        yield Verdict("partial_collapse", "watch", since, text)
+        advice = f"Try {case.lower_rate()}, stronger views, or a larger batch."
+        yield verdict("partial_collapse", "watch", since, text, advice)
 
 
 def _not_moving(case: Case) -> Iterator[Verdict]:
@@ -256,6 +263,7 @@ def _not_moving(case: Case) -> Iterator[Verdict]:
         text = (
             f"not moving: loss {first['loss']:.3f} in epoch {epoch_of(first)} and"
             f" {last['loss']:.3f} in epoch {epoch_of(last)}, effective rank {ranks}: the network"
-            f" hardly changes. Try a higher learning rate{_now(case)}"
+            " hardly changes"
         )
-        yield Verdict("not_moving", "watch", epoch_of(first), text)
+        advice = f"Try {case.higher_rate(10)}."
+        yield verdict("not_moving", "watch", epoch_of(first), text, advice)

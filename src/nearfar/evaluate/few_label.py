@@ -31,8 +31,12 @@ class FewLabel(Evaluator):
         self.labels_per_class = config.labels_per_class
 
     def run(self, context: Context) -> Outcome:
-        """The accuracy is a mean over draws, without an interval."""
+        """The accuracy is a mean over draws, without an interval; nothing is measured where a class
+        has fewer labels.
+        """
         each, test = self.labels_per_class, context.test
+        if each > fewest_labels(context):
+            return Outcome([])
         probes = few_label_probes(
             context.splits["train"],
             context.splits["val"],
@@ -55,11 +59,17 @@ class FewLabel(Evaluator):
         return Outcome([found], also_shown=(found.name,))
 
 
+def fewest_labels(context: Context) -> int:
+    """How many training images the smallest class has."""
+    counts = np.bincount(context.splits["train"].y, minlength=context.n_classes)
+    return int(counts.min())
+
+
 def few_label_probes(
     train: Features, val: Features, n_classes: int, *, per_class: int, seed: int
 ) -> list[LinearProbe]:
-    """Five linear probes, each on its own draw of `per_class` labels a class (all, where a class
-    has fewer).
+    """Five linear probes, each on its own draw of `per_class` labels a class, which has as
+    many.
     """
     probes = []
     for draw in range(DRAWS):

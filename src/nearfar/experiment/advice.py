@@ -1,6 +1,7 @@
 """What a practitioner would say before the work begins."""
 
 from nearfar.core.types import DataFacts
+from nearfar.data.check import thin_splits
 from nearfar.experiment.setup import Setup
 
 FEW_IMAGES = 20_000
@@ -20,8 +21,12 @@ def advise_weights(facts: DataFacts, side: int) -> str | None:
 
 
 def advice_lines(setup: Setup, side: int, *, own_module: bool) -> list[str]:
-    """Lines for the plan; an encoder of the user's own, or given weights, need no such advice."""
-    if own_module or setup.config.encoder.given:
-        return []
-    advised = advise_weights(setup.facts, side)
-    return [] if advised is None else [f"advice     {advised}"]
+    """Lines for the plan: splits that nearly lack a class; weights, unless they are given or the
+    encoder is the user's own.
+    """
+    lines = [f"warning    {finding.text}" for finding in thin_splits(setup.facts)]
+    if not (own_module or setup.config.encoder.given) and (
+        advised := advise_weights(setup.facts, side)
+    ):
+        lines.append(f"advice     {advised}")
+    return lines

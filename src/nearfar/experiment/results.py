@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from nearfar.core.version import __version__
+from nearfar.data.check import thin_splits
 from nearfar.experiment.evaluation import Evaluated, Evaluation
 from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
@@ -13,6 +14,7 @@ from nearfar.run_folder.records import (
     Measurement,
     Results,
     TrainSummary,
+    Verdict,
     ViewsSummary,
 )
 from nearfar.training.checkpoint import Counters
@@ -23,7 +25,7 @@ class Process:
     """What is known of a run beside its setup and its measurements."""
 
     command: str
-    verdicts: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
     peak_memory_bytes: int | None
 
 
@@ -63,8 +65,9 @@ def make_results(
             steps=counters.step,
             selected_epoch=counters.best_epoch or None,
         ),
+        verdicts=process.verdicts,
         diagnosis=(
-            *process.verdicts,
+            *(verdict.text for verdict in process.verdicts),
             *_diagnosis(evaluation, counters, complete=evaluated is not None),
         ),
     )
@@ -82,6 +85,7 @@ def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) ->
         found.append(
             "evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`"
         )
+    found += [finding.text for finding in thin_splits(setup.facts)]
     if not complete:
         done = f"interrupted after epoch {counters.epoch} of {setup.epochs}"
         found.append(f"{done}; --resume continues")

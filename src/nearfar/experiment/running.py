@@ -21,7 +21,7 @@ from nearfar.experiment.watch import Watch
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.folder import RunFolder
-from nearfar.run_folder.records import Measurement, Results
+from nearfar.run_folder.records import Measurement, Results, judged_ends
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
 from nearfar.training.online_probe import OnlineProbe
@@ -87,9 +87,12 @@ class Running:
         self, evaluated: Evaluated | None, untrained: tuple[Measurement, ...]
     ) -> Results:
         """`evaluated` is None for a run that is not complete."""
+        if evaluated is not None:
+            by = self.evaluation.judged_by
+            self.watch.measured(*judged_ends(evaluated.measurements, untrained, by))
         process = Process(
             command=self.job.command,
-            verdicts=tuple(verdict.text for verdict in self.watch.verdicts),
+            verdicts=tuple(self.watch.verdicts),
             peak_memory_bytes=peak_memory_bytes(self.job.fabric.device, alone=self.job.alone),
         )
         results = make_results(

@@ -9,12 +9,12 @@ from typing import Any, final
 
 from nearfar.core.errors import DivergedError, RunError
 from nearfar.core.progress import Progress
-from nearfar.evaluate.case import Facts, Row, Verdict
+from nearfar.evaluate.case import Facts, Row
 from nearfar.evaluate.doctor import judge
 from nearfar.experiment.setup import Setup
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder
-from nearfar.run_folder.records import Stopped
+from nearfar.run_folder.records import Measurement, Stopped, Verdict
 
 
 @final
@@ -40,6 +40,11 @@ class Watch:
 
     def see(self, row: Row) -> None:
         self.rows.append(row)
+        self._judge()
+
+    def measured(self, start: Measurement | None, end: Measurement | None) -> None:
+        """Judges once more, by what the run is judged by before training and after it."""
+        self.known = replace(self.known, start=start, end=end)
         self._judge()
 
     def stopped(self, error: BaseException) -> None:
@@ -72,9 +77,10 @@ def known_of(
     """What the judge is told of a run: its configuration as it stands in run.toml, whether it
     learns from labels.
     """
-    method = sections.get("method", {})
+    method, encoder = sections.get("method", {}), sections.get("encoder", {})
     batch = sections.get("train", {}).get("batch_size")
     views = sections.get("views", {}).get("count")
+    policy = sections.get("views", {}).get("policy")
     return Facts(
         str(method.get("name", "")),
         labeled=labeled,
@@ -84,4 +90,7 @@ def known_of(
         temperature=method.get("temperature"),
         warmup_epochs=sections.get("schedule", {}).get("warmup_epochs", 0.0),
         stopped=stopped,
+        epochs=sections.get("train", {}).get("epochs"),
+        policy=policy if isinstance(policy, str) else None,
+        pretrained=bool(encoder.get("pretrained") or encoder.get("weights")),
     )

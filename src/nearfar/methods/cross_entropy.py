@@ -16,6 +16,7 @@ from nearfar.config import supervised
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses.classification import balanced_weights, cross_entropy_terms
+from nearfar.losses.floors import smoothed_entropy
 from nearfar.losses.rows import weighted_mean
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
@@ -72,6 +73,7 @@ class CrossEntropy(Method):
         self.head = nn.Linear(encoder.width, data.n_classes)
         self.chance = math.log(data.n_classes)
         self.label_smoothing = config.label_smoothing
+        self.floor = smoothed_entropy(data.n_classes, config.label_smoothing)
         balanced = config.class_weight == "balanced"
         weights = balanced_weights(data.class_counts) if balanced else None
         self.register_buffer("class_weights", weights, persistent=False)
@@ -98,7 +100,12 @@ class CrossEntropy(Method):
             labels = torch.where(share >= 0.5, labels, others)  # of the larger part
         correct = (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean()
         loss = weighted_mean(terms, weights, self.group)
-        return StepResult(loss, h, logs={"chance": scalar(self.chance, h), "accuracy": correct})
+        logs = {
+            "chance": scalar(self.chance, h),
+            "floor": scalar(self.floor, h),
+            "accuracy": correct,
+        }
+        return StepResult(loss, h, logs=logs)
 
     def _mix(self, batch: Batch) -> list[Mixed]:
         found = []

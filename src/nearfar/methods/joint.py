@@ -21,10 +21,11 @@ from torch.nn import functional as F
 
 from nearfar.config import projectors, supervised
 from nearfar.config.models import MethodConfig
-from nearfar.core.ranks import placement
+from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import sup_con
 from nearfar.losses.classification import balanced_weights, cross_entropy_terms
+from nearfar.losses.floors import smoothed_entropy, sup_con_floor
 from nearfar.losses.rows import weighted_mean
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
@@ -97,6 +98,7 @@ class Joint(Method):
         self.lam, self.temperature = config.lam, config.temperature
         self.normalize_representation = config.normalize_representation
         self.label_smoothing = config.label_smoothing
+        self.floor = smoothed_entropy(data.n_classes, config.label_smoothing)
         balanced = config.class_weight == "balanced"
         weights = balanced_weights(data.class_counts) if balanced else None
         self.register_buffer("class_weights", weights, persistent=False)
@@ -115,12 +117,14 @@ class Joint(Method):
         )
         classified = weighted_mean(*terms, self.group)
         contrasted = sup_con(z, batch.labels, temperature=self.temperature, group=self.group)
-        samples = placement(len(batch.labels), self.group, h.device).total
+        whole = gather(batch.labels, placement(len(batch.labels), self.group, h.device), self.group)
         chance = (1 - self.lam) * math.log(scores.shape[-1]) + self.lam * math.log(
-            max(len(z) * samples - 1, 1)
+            max(len(z) * len(whole) - 1, 1)
         )
+        least = sup_con_floor(whole, views=len(z), temperature=self.temperature)
         logs = {
             "chance": scalar(chance, h),
+            "floor": (1 - self.lam) * self.floor + self.lam * least,
             "cross_entropy": classified.detach(),
             "sup_con": contrasted.detach(),
             "accuracy": (scores.detach().argmax(dim=-1) == labels).to(torch.float32).mean(),

@@ -24,6 +24,7 @@ from nearfar.config.misfits import too_short
 from nearfar.config.models import MethodConfig
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
+from nearfar.losses.floors import info_nce_floor
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.groups import encode_keys, encode_queries
@@ -133,7 +134,13 @@ class MoCo(Method):
             h, z = torch.cat([h, h_keys]), sets[0]
         loss = torch.stack([self._loss(each) for each in sets]).mean()
         remember = {"keys": keys, "index": batch.index}
-        logs = {"chance": scalar(math.log1p(len(self.queue)), h), "queue_age": self.queue.age}
+        negatives = len(self.queue)
+        floor = info_nce_floor(1, negatives, negatives + 1, temperature=self.temperature)
+        logs = {
+            "chance": scalar(math.log1p(negatives), h),
+            "floor": scalar(floor, h),
+            "queue_age": self.queue.age,
+        }
         return StepResult(loss, h, z, logs, remember)
 
     def _loss(self, query_and_keys: Tensor) -> Tensor:

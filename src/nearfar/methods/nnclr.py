@@ -28,6 +28,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
+from nearfar.losses.floors import info_nce_floor
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import mlp, projector
@@ -119,9 +120,14 @@ class NNCLR(Method):
             info_nce(pair, temperature=self.temperature, negatives="other_view", group=self.group)
             for pair in pairs
         ]
-        chance = scalar(math.log(placement(z.shape[1], self.group, z.device).total), h)
+        samples = placement(z.shape[1], self.group, z.device).total
+        floor = info_nce_floor(1, samples - 1, samples, temperature=self.temperature)
         remember = {"z": z[:1].detach(), "index": batch.index}
-        logs = {"chance": chance, "queue_age": self.queue.age}
+        logs = {
+            "chance": scalar(math.log(samples), h),
+            "floor": scalar(floor, h),
+            "queue_age": self.queue.age,
+        }
         return StepResult(torch.stack(losses).mean(), h, z, logs, remember)
 
     @torch.no_grad()

@@ -21,6 +21,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import info_nce
+from nearfar.losses.floors import info_nce_floor
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import projector
@@ -91,4 +92,7 @@ class SimCLR(Method):
         loss = self.loss_scale * info_nce(z, temperature=self.temperature, group=self.group)
         samples = placement(z.shape[1], self.group, z.device).total
         chance = self.loss_scale * math.log(len(z) * samples - 1)
-        return StepResult(loss, h, z, {"chance": scalar(chance, h)})
+        floor = self.loss_scale * info_nce_floor(
+            len(z) - 1, len(z) * (samples - 1), samples, temperature=self.temperature
+        )
+        return StepResult(loss, h, z, {"chance": scalar(chance, h), "floor": scalar(floor, h)})

@@ -26,6 +26,7 @@ from nearfar.core.ranks import gather, placement
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
 from nearfar.losses.choices import Form
+from nearfar.losses.floors import sup_con_floor
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.heads import projector
@@ -144,7 +145,14 @@ class SupCon(Method):
             positives_cap=self.positives_cap,
             group=self.group,
         )
+        floor = sup_con_floor(
+            labels,
+            views=len(z),
+            temperature=self.temperature,
+            positives_cap=self.positives_cap,
+        )
         logs = {
+            "floor": self.loss_scale * floor,
             "chance": scalar(self.loss_scale * math.log(max(len(z) * len(labels) - 1, 1)), h),
             "anchors_without_positive": alone,
         }

@@ -32,8 +32,15 @@ from nearfar.report.read import Run, Source, read_source
 from nearfar.report.sheet import COLUMNS, TILE, Sheet
 from nearfar.report.table import results_table
 from nearfar.report.tuning import tuning_table
+from nearfar.report.verdicts import next_steps
 from nearfar.report.views import view_sheets
 from nearfar.run_folder.names import ENCODER
+
+
+def headline(paths: Sequence[Path]) -> str:
+    """The first sentence of the page about these runs; RunError as in `write_report`."""
+    source = read_source([Path(path) for path in paths], numbers_only=True)
+    return words.headline(findings(source)).sentence
 
 
 def write_report(paths: Sequence[Path], out: Path) -> Path:
@@ -82,6 +89,7 @@ def render(source: Source, *, base: Path) -> str:
         unfinished=source.unfinished,
         missing=[line for group in found.groups for line in words.missing(group)],
         diagnosis=words.diagnosis(found),
+        next_steps=next_steps(found),
         curves=learning_curves(found.groups),
         views=view_sheets(found.groups),
         families=families,

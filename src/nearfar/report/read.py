@@ -45,8 +45,9 @@ class Source:
     unfinished: bool = False  # a comparison's folder without its compare.json
 
 
-def read_source(paths: Sequence[Path]) -> Source:
-    """One comparison, or run folders in the order given (comparisons among them give their runs).
+def read_source(paths: Sequence[Path], *, numbers_only: bool = False) -> Source:
+    """One comparison, or run folders in the order given (comparisons among them give their runs);
+    with `numbers_only` without test rows and pictures.
 
     Raises RunError for a folder that holds no run and for any file that is broken.
     """
@@ -54,14 +55,16 @@ def read_source(paths: Sequence[Path]) -> Source:
         raise RunError("a report needs at least one run folder, got none; try: nearfar report RUN")
     if len(paths) == 1 and _is_comparison(paths[0]):
         compare = _folder(paths[0]).read_comparison()
-        return Source(tuple(read_run(paths[0] / run) for run in compare.runs), compare)
+        runs = tuple(read_run(paths[0] / run, numbers_only) for run in compare.runs)
+        return Source(runs, compare)
     folders: list[Path] = []
     unfinished = False
     for path in paths:
         inside = _runs_of(path)
         unfinished |= inside != [path] and not _is_comparison(path)
         folders += inside
-    return Source(tuple(read_run(folder) for folder in folders), None, unfinished)
+    runs = tuple(read_run(folder, numbers_only) for folder in folders)
+    return Source(runs, None, unfinished)
 
 
 def _is_comparison(path: Path) -> bool:
@@ -87,8 +90,9 @@ def _runs_of(path: Path) -> list[Path]:
     return inside
 
 
-def read_run(path: Path) -> Run:
-    """The run folder `path`. results.json must be there; others may be absent, none may be
+def read_run(path: Path, numbers_only: bool = False) -> Run:
+    """The run folder `path`, without test rows and pictures where only numbers are asked for.
+    results.json must be there; others may be absent, none may be
     broken.
     """
     if not (path / names.RESULTS).is_file():
@@ -104,11 +108,13 @@ def read_run(path: Path) -> Run:
         results=results,
         metrics=folder.read_metrics(forgive_last=forgive),
         classifier=folder.read_classifier_metrics(forgive_last=forgive),
-        rows=_rows(folder, len(results.data.classes)) if folder.has(names.EMBEDDINGS) else None,
+        rows=_rows(folder, len(results.data.classes))
+        if folder.has(names.EMBEDDINGS) and not numbers_only
+        else None,
         encoder=folder.read_encoder_file() if folder.has(names.ENCODER_JSON) else None,
         config=folder.read_config_text() if folder.has(names.RUN_TOML) else None,
         environment=folder.read_environment() if folder.has(names.ENVIRONMENT) else None,
-        views=_picture(folder) if folder.has(names.VIEWS) else None,
+        views=_picture(folder) if folder.has(names.VIEWS) and not numbers_only else None,
     )
 
 

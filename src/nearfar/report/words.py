@@ -16,9 +16,16 @@ from nearfar.report.formats import (
 from nearfar.report.groups import Findings, Group
 from nearfar.report.read import Run
 from nearfar.report.table import spoken_split
+from nearfar.report.verdicts import (
+    FEWEST_SEEDS,
+    advice_on,
+    have_not_learned,
+    none_improved,
+    unlearned_methods,
+)
 from nearfar.run_folder.comparison import Difference, TableEntry
 from nearfar.run_folder.names import EMBEDDINGS, ENCODER_JSON, METRICS
-from nearfar.run_folder.records import UNTRAINED, Unit
+from nearfar.run_folder.records import UNTRAINED, Unit, Verdict
 
 LISTED = 4  # methods that a sentence names with their scores
 
@@ -43,8 +50,23 @@ def headline(found: Findings) -> Headline:
             f"These {len(found.groups)} runs were made on different data: their numbers do not"
             " compare."
         )
+    if ill := unlearned_methods(found):
+        return _unlearned(found, ranked, ill)
     sentence = _one(found, ranked[0]) if len(ranked) == 1 else _several(found, ranked)
     return Headline(sentence, _details(found, ranked))
+
+
+def _unlearned(found: Findings, ranked: list[TableEntry], ill: dict[str, Verdict]) -> Headline:
+    """What cannot be compared and what to type; then what can be said of the others."""
+    data = found.groups[0].first.results.data.name
+    others = [entry for entry in ranked if entry.method not in ill]
+    compared = len(found.groups) > 1
+    with_it = (" with it" if len(ill) == 1 else " with them") if len(others) > 1 else ""
+    no = f"; no comparison{with_it} yet" if compared else ""
+    advice = next((verdict.advice for verdict in ill.values() if verdict.advice), "")
+    sentence = f"{have_not_learned(ill)} on {data}{no}. {advice}".rstrip()
+    first = f"Of the others: {_several(found, others)} " if len(others) > 1 else ""
+    return Headline(sentence, first + _details(found, others or ranked[:1]))
 
 
 def _ranked(found: Findings) -> list[TableEntry]:
@@ -91,19 +113,22 @@ def _gain(found: Findings, entry: TableEntry, floor: TableEntry) -> str:
     return f", {apart(gain, entry.unit)} {_side(entry)} {start}"
 
 
-def _side(better: TableEntry) -> str:
-    """Where a better number lies."""
-    return "below" if better.better == "lower" else "above"
+def _side(entry: TableEntry, *, worse: bool = False) -> str:
+    """Where a better number lies, or a worse one."""
+    return "below" if (entry.better == "lower") is not worse else "above"
 
 
 def _several(found: Findings, ranked: list[TableEntry]) -> str:
     best, second = ranked[0], ranked[1]
     data = found.groups[0].first.results.data.name
     floor = found.judged(UNTRAINED)
-    if floor is not None and found.gain(best, floor) <= 0:
+    if floor is not None and (best_trained := none_improved(found)):
+        best = best_trained
+        gap = f"{apart(found.gain(floor, best), best.unit)} {_side(floor, worse=True)}"
         return (
-            f"No method beat {found.start.spoken} on {data}: {best.method}, the best, gets"
-            f" {_score(best)}{_right(found, best)}, {found.start.spoken} {_score(floor)}."
+            f"No method improved on {found.start.spoken} on {data}: {best.method}, the best, gets"
+            f" {_score(best)}{_right(found, best)}, {gap} {found.start.spoken} ({_score(floor)})."
+            f" {' '.join(advice_on(found))}".rstrip()
         )
     level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
     if _larger(found, best, second) is False:
@@ -116,8 +141,10 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     against = f"{_score(best)}{_right(found, best)} against {_score(second)} for {second.method}"
     if _larger(found, best, second):
         return f"{best.method} won on {data}: {against}, which is more than the seeds’ noise."
-    seeds = "one seed" if best.seeds == 1 else "these runs"
+    seeds = {1: "one seed", 2: "two seeds"}.get(best.seeds, "these runs")
     unknown = f"{seeds} cannot tell whether that is more than noise"
+    if best.seeds < FEWEST_SEEDS:
+        unknown += f"; three may (--seeds {FEWEST_SEEDS})"
     return f"{best.method} scored {_most(best)} on {data}: {against}; {unknown}."
 
 

@@ -59,6 +59,7 @@ class Difference(Record):
     difference: float | None = None
     interval: tuple[float, float] | None = None
     larger_than_noise: bool | None = None
+    seeds_needed: int | None = None  # about, to tell a difference of this size; None: not known
     text: str = ""
 
 

@@ -4,7 +4,7 @@ stopped.json, and an epoch of metrics.jsonl or classifier.jsonl.
 What has a default may be absent from a file that is read; all that a record holds is written.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -15,6 +15,7 @@ Selection = Literal["last", "validation"]
 Unit = Literal["fraction", "nats", "count", "ratio", "seconds", "bytes"]
 Better = Literal["higher", "lower"]
 Interpolation = Literal["bilinear", "bicubic"]
+Severity = Literal["ill", "watch"]
 
 
 class Measurement(Record):
@@ -49,6 +50,17 @@ class JudgedBy(Record):
     name: str
     split: str
     selection: Selection
+
+
+def judged_ends(
+    own: Sequence[Measurement], untrained: Sequence[Measurement], by: JudgedBy
+) -> tuple[Measurement | None, Measurement | None]:
+    """The number that runs are judged by, before training and after it; None where it was not
+    taken.
+    """
+    start = [m for m in untrained if (m.name, m.split) == (by.name, by.split)]
+    end = [m for m in own if (m.name, m.split, m.selection) == (by.name, by.split, by.selection)]
+    return (start[0] if start else None), (end[0] if end else None)
 
 
 class DataSummary(Record):
@@ -134,6 +146,16 @@ class Cost(Record):
     selected_epoch: int | None = None
 
 
+class Verdict(Record):
+    """What is wrong with a run, since which epoch, by which number, and what to try."""
+
+    code: str
+    severity: Severity
+    since_epoch: int
+    text: str  # all of it
+    advice: str = ""  # its end, where there is something to try
+
+
 class Results(Record):
     """results.json."""
 
@@ -153,7 +175,13 @@ class Results(Record):
     judged_by: JudgedBy
     confusion: Confusion | None = None
     cost: Cost = Cost()
-    diagnosis: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()  # of the doctor, the gravest first
+    diagnosis: tuple[str, ...] = ()  # in words, with what else is to be said of the run
+
+    @property
+    def judged(self) -> tuple[Measurement | None, Measurement | None]:
+        """What the run is judged by, of the encoder before training and after it."""
+        return judged_ends(self.own, self.untrained, self.judged_by)
 
     @property
     def own(self) -> tuple[Measurement, ...]:

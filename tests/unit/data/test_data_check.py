@@ -9,10 +9,10 @@ def findings(source, **options):
 
 
 def test_sound_data_get_notes_only(write):
-    found = findings(write(class_folders({"a": 10, "b": 10})))
+    found = findings(write(class_folders({"a": 30, "b": 30})))
     assert set(found) == {"counts", "sizes"}
     assert {finding.severity for finding in found.values()} == {"note"}
-    assert "train 12 (what remains): a: 6, b: 6" in found["counts"].text
+    assert "train 38 (what remains): a: 19, b: 19" in found["counts"].text
     assert "12×10 px" in found["sizes"].text
 
 
@@ -94,3 +94,26 @@ def test_many_classes_are_summed_up(write):
     text = findings(write(class_folders({f"c{i:02d}": 2 for i in range(20)})))["counts"].text
     assert "a class" in text
     assert len(text) < 400
+
+
+def test_a_split_that_lacks_a_class_or_nearly_so_is_named_with_the_way_out(write):
+    contents = {"train/a": 30, "train/b": 30, "val/a": 5, "val/b": 5, "test/a": 6, "test/b": 4}
+    found = check(open_source(write(class_folders(contents))))
+    (thin,) = [finding for finding in found if finding.code == "thin_split"]
+    assert thin.severity == "warning"
+    assert thin.text.startswith("test has fewer than 5 images of 1 class (b: 4), so what is")
+    assert "30 images of a class leave five in each" in thin.text
+
+
+def test_no_class_is_missed_where_a_split_has_none_of_it(write):
+    contents = {"train/a": 30, "train/b": 30, "val/a": 5, "test/a": 6, "test/b": 5}
+    found = check(open_source(write(class_folders(contents))))
+    assert [f.text.partition(",")[0] for f in found if f.code == "thin_split"] == [
+        "validation has fewer than 5 images of 1 class (b: 0)"
+    ]
+
+
+@pytest.mark.parametrize(("each", "thin"), [(30, 0), (25, 1), (10, 2)])
+def test_of_thirty_images_of_a_class_five_are_left_in_each_split_that_is_cut(write, each, thin):
+    found = check(open_source(write(class_folders({"a": each, "b": each}))))
+    assert [finding.code for finding in found].count("thin_split") == thin

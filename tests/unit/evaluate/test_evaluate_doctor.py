@@ -189,8 +189,14 @@ def test_the_share_of_rows_without_a_positive_is_of_a_whole_step():
 def test_a_loss_at_chance_is_told_apart_by_whether_the_network_moves():
     (moving,) = judge(rows(10, loss=5.5), FACTS)
     (still,) = judge([{**row, "effective_rank": 30.0} for row in rows(10, loss=5.5)], FACTS)
-    assert "nothing of the task is learned. Try another learning rate" in moving.text
-    assert "nothing in the network moves: try a higher learning rate; it was 0.5" in still.text
+    assert (
+        "is learned. Try a third of the learning rate, or three times it (it was 0.5)"
+        in moving.text
+    )
+    assert (
+        "nothing in the network moves. Try a higher learning rate (--set optimizer.lr=5; it was"
+        in still.text
+    )
 
 
 def test_the_gravest_verdict_comes_first():

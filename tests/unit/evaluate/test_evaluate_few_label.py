@@ -7,7 +7,7 @@ from evaluate_clouds import clouds, context
 from nearfar.evaluate import few_label as module
 from nearfar.evaluate.classifier import Classifier
 from nearfar.evaluate.features import Features
-from nearfar.evaluate.few_label import FewLabel, FewLabelConfig, few_label_probes
+from nearfar.evaluate.few_label import FewLabel, FewLabelConfig, few_label_probes, fewest_labels
 from nearfar.evaluate.logistic import LinearProbe
 
 
@@ -49,11 +49,13 @@ def test_few_label_draws_repeat_by_seed(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(a != b for a, b in zip(rows[0], rows[2], strict=True))
 
 
-def test_a_class_with_fewer_labels_gives_all_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    train = clouds(200)
-    kept = np.concatenate([np.flatnonzero(train.y == 0)[:4], np.flatnonzero(train.y != 0)])
-    few = recorded_draws(monkeypatch, Features(train.x[kept], train.y[kept], kept))[0]
-    assert np.bincount(few.y).tolist() == [4, 10, 10]
+def test_nothing_is_measured_where_a_class_has_fewer_labels() -> None:
+    here = context()
+    fewest = fewest_labels(here)
+    assert fewest == min(np.bincount(here.splits["train"].y))
+    measured = FewLabel(FewLabelConfig(labels_per_class=fewest)).run(here).measurements
+    assert [m.name for m in measured] == [f"few_label_probe.top1@{fewest}"]
+    assert FewLabel(FewLabelConfig(labels_per_class=fewest + 1)).run(here).measurements == []
 
 
 def test_few_label_probes_are_five_and_deterministic() -> None:

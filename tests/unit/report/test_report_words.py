@@ -8,8 +8,10 @@ from report_run_folders import write_comparison, write_run
 
 from nearfar.report.differences import differences
 from nearfar.report.groups import findings
+from nearfar.report.page import render
 from nearfar.report.read import read_source
 from nearfar.report.table import results_table
+from nearfar.report.verdicts import next_steps
 from nearfar.report.words import headline, missing
 
 
@@ -38,7 +40,9 @@ def test_a_lead_within_the_noise_is_called_level(tmp_path: Path) -> None:
 
 def test_one_seed_cannot_tell_noise(tmp_path: Path) -> None:
     sentence = _sentence(write_comparison(tmp_path / "c", larger=None, seeds=1))
-    assert sentence.endswith("one seed cannot tell whether that is more than noise.")
+    assert sentence.endswith(
+        "one seed cannot tell whether that is more than noise; three may (--seeds 3)."
+    )
 
 
 def test_equal_scores_of_one_seed_are_called_level(tmp_path: Path) -> None:
@@ -91,7 +95,11 @@ def test_no_method_above_untrained_is_said_first(tmp_path: Path) -> None:
         if entry["method"] == "untrained":
             entry["mean"] = 0.995
     _edit(folder / "compare.json", table=table)
-    assert _sentence(folder).startswith("No method beat the untrained encoder on digits")
+    assert _sentence(folder) == (
+        "No method improved on the untrained encoder on digits: supcon, the best, gets 99.2 ± 0.3 %"
+        " of the test images right, 0.3 percentage points below the untrained encoder (99.5 ±"
+        " 1.2 %). Try more epochs, or another learning rate (a third, three times it)."
+    )
 
 
 def _given(path: Path, **change: object) -> None:
@@ -115,7 +123,7 @@ def test_given_weights_are_called_so_wherever_the_floor_is(tmp_path: Path) -> No
         if entry["method"] == "untrained":
             entry["mean"] = 0.999
     _edit(folder / "compare.json", table=compared)
-    assert _sentence(folder).startswith("No method beat the given weights on digits")
+    assert _sentence(folder).startswith("No method improved on the given weights on digits")
     run = write_run(tmp_path / "r")
     _given(run / "results.json")
     assert "percentage points above the given weights." in _sentence(run)
@@ -284,3 +292,68 @@ def test_a_run_without_a_test_split_is_told_by_validation(tmp_path: Path) -> Non
         == "On mine, the supcon encoder gets 90.0 % of the validation images right."
     )
     assert any("no test split" in line for line in missing(found.groups[0]))
+
+
+def _sicken(folder: Path, method: str, code: str = "undertrained") -> None:
+    """A verdict on the second seed of a method."""
+    verdict = {
+        "code": code,
+        "severity": "watch",
+        "since_epoch": 10,
+        "text": f"{code}. Try {method}.",
+        "advice": f"Try {method}.",
+    }
+    _edit(folder / method / "seed1" / "results.json", verdicts=[verdict])
+
+
+def test_a_method_that_has_hardly_learned_is_said_first_and_nothing_is_won(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c", larger=True)
+    _sicken(folder, "simclr")
+    told = headline(findings(read_source([folder])))
+    assert told.sentence == (
+        "simclr has hardly learned on digits; no comparison with it yet. Try simclr."
+    )
+    assert told.details.startswith("Of the others: supcon won on digits: ")
+    _sicken(folder, "supcon", "collapsed")
+    told = headline(findings(read_source([folder])))
+    assert "won" not in told.sentence + told.details
+    assert " is " not in told.details
+    assert "supcon has collapsed and simclr has hardly learned on digits; no comparison yet." in (
+        told.sentence
+    )
+    _sicken(folder, "supcon")
+    assert _sentence(folder).startswith("supcon and simclr have hardly learned on digits; no")
+    _sicken(folder, "simclr", "partial_collapse")
+    assert _sentence(folder).startswith("supcon has hardly learned on digits; no comparison with")
+
+
+def test_a_single_run_that_has_hardly_learned_is_told_so_before_its_score(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c")
+    _sicken(folder, "simclr")
+    told = headline(findings(read_source([folder / "simclr" / "seed1"])))
+    assert told.sentence == "simclr has hardly learned on digits. Try simclr."
+    assert told.details.startswith("Linear probe on the last epoch’s encoder")
+
+
+def test_the_last_line_is_what_to_try_next(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c", larger=True)
+
+    def steps(*paths: Path) -> list[str]:
+        return next_steps(findings(read_source(paths)))
+
+    use = "The doctor found nothing wrong. To use supcon: nearfar predict RUN IMAGES"
+    assert steps(folder) == [use]
+    run = folder / "supcon" / "seed0"
+    assert steps(run)[0].endswith("nearfar compare DATA --methods cross_entropy,supcon")
+    pairs = json.loads((folder / "compare.json").read_text())["comparisons"]
+    for pair in pairs:
+        pair["seeds_needed"] = 7
+    _edit(folder / "compare.json", comparisons=pairs)
+    (line,) = steps(folder)
+    assert line.endswith("from cross_entropy it takes about 7 seeds: --seeds 7")
+    _sicken(folder, "simclr")
+    _sicken(folder, "supcon", "worse_than_start")
+    assert steps(folder) == ["supcon: Try supcon.", "simclr: Try simclr."]
+    page = render(read_source([folder]), base=tmp_path)
+    last = page.partition("What to try next")[2].partition("</main>")[0]
+    assert last.index("supcon: Try supcon.") < last.index("simclr: Try simclr.")
