@@ -30,8 +30,9 @@ from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
 from nearfar.experiment.advice import advice_lines
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
+from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.page import write_comparison
-from nearfar.experiment.planning import planned
+from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.run import execute
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
@@ -113,6 +114,7 @@ class _Runs:
     fabric: Fabric
     example: Tensor  # of what encoders are shown
     planned: dict[str, Encoder]  # the one that the plan was made with, for the run of its method
+    forecast: Forecast
 
     def __iter__(self) -> Iterator[tuple[Setup, RunFolder]]:
         for seed in range(self.seeds):
@@ -145,11 +147,15 @@ def _compare(
     widest = max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
     encoder = make_encoder(widest, example, request.module)
     where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
-    runs = len(setups) * seeds
-    for line in planned(widest, listing, encoder, fabric.device, f"{where} {out}", runs=runs):
-        progress.say(f"  {line}")
-    for line in advice_lines(widest, listing.side, own_module=request.module is not None):
-        progress.say(f"  {line}")
+    order = [setup.with_seed(seed) for seed in range(seeds) for setup in setups.values()]
+    forecast = foreseen(order, listing, encoder, fabric.device)
+    if request.place.resume and any(out.rglob(names.RUN_TOML)):
+        progress.say(f"  goes on in {out}; what is complete there stays")
+    else:
+        for line in planned(widest, listing, encoder, forecast, f"{where} {out}"):
+            progress.say(f"  {line}")
+        for line in advice_lines(widest, listing.side, own_module=request.module is not None):
+            progress.say(f"  {line}")
     for left in left_out:
         progress.say(f"  left out   {left_line(left)}")
     strict = first.config.data.strict
@@ -159,7 +165,7 @@ def _compare(
     if request.place.force:
         whole.clear()
     ready = {widest.method_name: encoder}
-    todo = _Runs(setups, seeds, images, out, request, fabric, example, ready)
+    todo = _Runs(setups, seeds, images, out, request, fabric, example, ready, forecast)
     results = _train_all(todo, progress)
     summary = summarize(
         results,
@@ -194,7 +200,12 @@ def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
         if resume and (done := finished(folder, setup)) is not None:
             results.append(done)
             continue
-        progress.say(f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed}")
+        start = same_start(setup)
+        runs.forecast.begin(setup, has_floor=start in floors)
+        progress.say(
+            f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed};"
+            f" {runs.forecast.words()}"
+        )
         encoder = runs.encoder(setup)
         job = Job(
             setup,
@@ -205,8 +216,8 @@ def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
             encoder,
             alone=False,
             resume=resume,
+            forecast=runs.forecast,
         )
-        start = same_start(setup)
         try:
             result = execute(job, progress, floors.get(start))
         except (KeyboardInterrupt, TrainingStoppedError) as stop:

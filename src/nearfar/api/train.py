@@ -25,7 +25,7 @@ from nearfar.experiment.advice import advice_lines
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.page import write_page
-from nearfar.experiment.planning import planned
+from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.resolve import refuse_unread, resolve
 from nearfar.experiment.run import execute
 from nearfar.experiment.running import Job
@@ -113,10 +113,14 @@ def _train(request: Request, progress: Progress) -> Run:
     example = example_of(setup.center, listing)
     encoder = make_encoder(setup, example, request.module)
     progress.say(f"nearfar {setup.method_name} on {listing.name}")
-    for line in planned(setup, listing, encoder, fabric.device, f"run folder {folder.path}"):
-        progress.say(f"  {line}")
-    for line in advice_lines(setup, listing.side, own_module=request.module is not None):
-        progress.say(f"  {line}")
+    forecast = foreseen([setup], listing, encoder, fabric.device)
+    if place.resume and folder.checkpoint.exists():
+        progress.say(f"  goes on in {folder.path}")
+    else:
+        for line in planned(setup, listing, encoder, forecast, f"run folder {folder.path}"):
+            progress.say(f"  {line}")
+        for line in advice_lines(setup, listing.side, own_module=request.module is not None):
+            progress.say(f"  {line}")
     images = load_data(listing, setup.center, strict=config.data.strict, progress=progress)
     facts = images.facts(setup.size)
     refuse_unread(setup, facts)
@@ -130,6 +134,7 @@ def _train(request: Request, progress: Progress) -> Run:
         fabric,
         encoder,
         resume=place.resume,
+        forecast=forecast,
     )
     results = execute(job, progress)
     write_page(folder)

@@ -14,6 +14,9 @@ from nearfar.methods.base import Method
 from nearfar.training.loop import Pace
 from nearfar.views.kinds import Policy
 
+# training images among which the judging of an epoch looks for neighbors
+SELECTION_BANK = 5000
+
 
 @dataclass(frozen=True)
 class ViewSetup:
