@@ -3,7 +3,7 @@ report.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from nearfar.api.across_seeds import summarize
+from nearfar.api.budgeting import (
+    Floors,
+    lengthened,
+    lengths_as_begun,
+    size_as_begun,
+    smaller_views,
+)
 from nearfar.api.fitting import ALL, checked_methods, fitting, left_line, still_fitting
 from nearfar.api.request import (
     Data,
@@ -22,13 +29,14 @@ from nearfar.api.request import (
     shown,
 )
 from nearfar.api.train import finished
+from nearfar.config.models import RunConfig
 from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
-from nearfar.experiment.advice import advice_lines
+from nearfar.experiment.budget import Budget, Length
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.page import write_comparison
@@ -42,7 +50,7 @@ from nearfar.report.formats import images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder, part_of
 from nearfar.run_folder.folder import RunFolder
-from nearfar.run_folder.records import Measurement, Results
+from nearfar.run_folder.records import Results
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 DEMO = {"train.epochs": 60, "train.batch_size": 128, "optimizer.lr": 0.5}
@@ -63,6 +71,7 @@ def compare(
     seeds: int = 3,
     encoder: str | nn.Module | None = None,
     epochs: int | None = None,
+    minutes: float | None = None,
     recipe: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -70,10 +79,11 @@ def compare(
     smoke: bool = False,
     quiet: bool = False,
     command: str | None = None,
+    began: float | None = None,
     **settings: Any,
 ) -> Comparison:
     """Trains each of `methods` with the seeds 0 ... seeds-1 at equal epochs; "a,b" or ["a", "b"];
-    "all" that fit. An interrupt loses no complete run.
+    "all" that fit. `minutes` are for all runs together. An interrupt loses no complete run.
 
     `comparison.results` is the content of compare.json; for the rest see `train`.
     """
@@ -88,6 +98,7 @@ def compare(
         recipe=recipe,
         encoder=encoder,
         smoke=smoke,
+        budget=Budget.of(minutes, began),
         command=command or called,
     )
     return _compare(request, chosen, seeds, Progress(quiet=quiet))
@@ -115,6 +126,7 @@ class _Runs:
     example: Tensor  # of what encoders are shown
     planned: dict[str, Encoder]  # the one that the plan was made with, for the run of its method
     forecast: Forecast
+    floors: Floors = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[tuple[Setup, RunFolder]]:
         for seed in range(self.seeds):
@@ -122,6 +134,14 @@ class _Runs:
                 out = self.out / part_of(method) / f"seed{seed}"
                 folder = RunFolder(out, writes=self.fabric.is_global_zero)
                 yield setup.with_seed(seed), folder
+
+    def job(self, setup: Setup, folder: RunFolder, forecast: Forecast) -> Job:
+        """Of a throw-away run."""
+        encoder = make_encoder(setup, self.example, self.request.module)
+        command = self.request.command
+        return Job(
+            setup, self.images, folder, command, self.fabric, encoder, False, False, forecast
+        )
 
     def encoder(self, setup: Setup) -> Encoder:
         """Before training; what it returns once is the caller's alone."""
@@ -141,23 +161,32 @@ def _compare(
     fabric, refuse = make_fabric(), ALL not in methods
     setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
     out = _chosen(request.place, listing)
+    if (sized := size_as_begun(request, out)) is not request:
+        return _compare(sized, methods, seeds, progress)
+    if (begun := lengths_as_begun(request, out, configs, setups)) is not None:
+        request = replace(request, budget=None)
+        setups, left_out = fitting(begun, listing, fabric.device, request, refuse=refuse)
     progress.say(f"nearfar compare on {listing.name}")
     first = next(iter(setups.values()))
     example = example_of(first.center, listing)
     widest = max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
     encoder = make_encoder(widest, example, request.module)
     where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
-    order = [setup.with_seed(seed) for seed in range(seeds) for setup in setups.values()]
-    forecast = foreseen(order, listing, encoder, fabric.device)
-    if request.place.resume and any(out.rglob(names.RUN_TOML)):
-        progress.say(f"  goes on in {out}; what is complete there stays")
-    else:
+    forecast = foreseen(_in_order(setups, seeds), listing, encoder, fabric.device)
+    if (smaller := smaller_views(request, forecast)) is not None:
+        return _compare(smaller, methods, seeds, progress)
+
+    def say_plan(widest: Setup, forecast: Forecast) -> None:
+        if request.place.resume and any(out.rglob(names.RUN_TOML)):
+            progress.say(f"  goes on in {out}; what is complete there stays")
+            return
         for line in planned(widest, listing, encoder, forecast, f"{where} {out}"):
             progress.say(f"  {line}")
-        for line in advice_lines(widest, listing.side, own_module=request.module is not None):
-            progress.say(f"  {line}")
-    for left in left_out:
-        progress.say(f"  left out   {left_line(left)}")
+        for left in left_out:
+            progress.say(f"  left out   {left_line(left)}")
+
+    if request.budget is None:
+        say_plan(widest, forecast)
     strict = first.config.data.strict
     images = load_data(listing, first.center, strict=strict, progress=progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
@@ -166,6 +195,9 @@ def _compare(
         whole.clear()
     ready = {widest.method_name: encoder}
     todo = _Runs(setups, seeds, images, out, request, fabric, example, ready, forecast)
+    if request.budget is not None:
+        todo = _lengthened(request.budget, todo, configs, listing, progress)
+        say_plan(todo.setups[widest.method_name], todo.forecast)
     results = _train_all(todo, progress)
     summary = summarize(
         results,
@@ -192,8 +224,41 @@ def _who(setups: Mapping[str, Setup], seeds: int) -> str:
     return f"{', '.join(setups)} x {seeds} seed(s){f', {trained}' if trained else ''}"
 
 
+def _in_order(setups: Mapping[str, Setup], seeds: int) -> list[Setup]:
+    return [setup.with_seed(seed) for seed in range(seeds) for setup in setups.values()]
+
+
+def _lengthened(
+    budget: Budget,
+    runs: _Runs,
+    configs: Mapping[str, RunConfig],
+    listing: Listing,
+    progress: Progress,
+) -> _Runs:
+    """The runs with as many epochs as the budget has room for."""
+
+    def setups_at(length: Length) -> dict[str, Setup]:
+        sized = {
+            name: length.of(configs[name], setup.steps_per_epoch)
+            for name, setup in runs.setups.items()
+        }
+        request, device = runs.request, runs.fabric.device
+        setups, _ = fitting(sized, listing, device, request, refuse=True)
+        return {name: setup.with_facts(runs.setups[name].facts) for name, setup in setups.items()}
+
+    found = lengthened(
+        budget,
+        runs.forecast,
+        setups_at,
+        lambda setups: _in_order(setups, runs.seeds),
+        runs.job,
+        progress,
+    )
+    return replace(runs, setups=found.setups, forecast=found.forecast, floors=found.floors)
+
+
 def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
-    floors: dict[str, tuple[Measurement, ...]] = {}
+    floors = runs.floors
     results = []
     for number, (setup, folder) in enumerate(runs, start=1):
         resume = runs.request.place.resume
@@ -201,7 +266,7 @@ def _train_all(runs: _Runs, progress: Progress) -> list[Results]:
             results.append(done)
             continue
         start = same_start(setup)
-        runs.forecast.begin(setup, has_floor=start in floors)
+        runs.forecast.begin(setup)
         progress.say(
             f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed};"
             f" {runs.forecast.words()}"

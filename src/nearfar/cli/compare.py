@@ -34,6 +34,7 @@ def compare(
     pretrained: opt.Pretrained = False,
     size: opt.Size = None,
     epochs: opt.Epochs = None,
+    minutes: opt.Minutes = None,
     batch_size: opt.BatchSize = None,
     classifier: opt.Classifier = None,
     settings: opt.Settings = None,
@@ -68,6 +69,7 @@ def compare(
             seeds=seeds,
             encoder=encoder,
             epochs=epochs,
+            minutes=minutes,
             recipe=recipe,
             out=out,
             resume=resume,
@@ -75,6 +77,7 @@ def compare(
             smoke=smoke,
             quiet=quiet,
             command=opt.command_line(),
+            began=opt.BEGAN,
             **chosen,
         )
     _show(done, as_json=as_json)

@@ -5,6 +5,7 @@ configuration.
 import json
 import shlex
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from nearfar.core.errors import NearfarError, OwnMethodError, UserError
 from nearfar.run_folder.names import RUN_TOML
 
+BEGAN = time.perf_counter()  # this command
 STARTING = "starting (a few seconds) ..."
 Data = Annotated[
     str,
@@ -55,6 +57,16 @@ Size = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(help="number of passes over the training images (default: 100; demo: 60)"),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MINUTES",
+        help=(
+            "how long the whole command may take, with all runs, evaluation and report; the number"
+            " of epochs follows from it, instead of --epochs"
+        ),
+    ),
 ]
 BatchSize = Annotated[
     int | None,

@@ -21,6 +21,7 @@ def train(
     pretrained: opt.Pretrained = False,
     size: opt.Size = None,
     epochs: opt.Epochs = None,
+    minutes: opt.Minutes = None,
     batch_size: opt.BatchSize = None,
     seed: Annotated[
         int | None, typer.Option(help="number that all randomness comes from (default: 0)")
@@ -59,6 +60,7 @@ def train(
             method=method,
             encoder=encoder,
             epochs=epochs,
+            minutes=minutes,
             seed=seed,
             recipe=recipe,
             out=out,
@@ -67,6 +69,7 @@ def train(
             smoke=smoke,
             quiet=quiet,
             command=opt.command_line(),
+            began=opt.BEGAN,
             **chosen,
         )
     if as_json:

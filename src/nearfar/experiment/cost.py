@@ -70,7 +70,7 @@ def seconds_of(setup: Setup, parts: Parts, *, floor: bool, steps: int = 0) -> fl
     """Of a run that has taken so many steps. `floor`: whether its start is measured, too, where it
     has not begun.
     """
-    begun = steps // setup.steps_per_epoch
+    begun = steps // max(setup.steps_per_epoch, 1)
     epochs = setup.epochs - begun
     images = selection_images(setup) * (selections(setup) - selections(setup, until=begun))
     evaluations = 1.0 + (SELECTED_SHARE if selections(setup) > 1 else 0.0)

@@ -41,18 +41,21 @@ class Forecast:
         self.told: set[str] = set()  # methods whose first steps were said
         self.at = 0  # the run under way
         self.steps = 0  # that it has taken
-        self.has_floor = False
+        self.starts: set[str] = set()  # that were measured
 
-    @property
-    def setup(self) -> Setup:
-        return self.runs[self.at]
+    def of(self, runs: Sequence[Setup]) -> "Forecast":
+        """What is known of these runs' methods, for other runs."""
+        other = Forecast(runs, self.costs, clock=self.clock)
+        other.measured, other.factors = dict(self.measured), dict(self.factors)
+        other.starts = set(self.starts)
+        return other
 
-    def begin(self, setup: Setup, *, has_floor: bool = False) -> None:
+    def begin(self, setup: Setup) -> None:
         """The run of this method and seed is the one under way; those before it are complete."""
         names = [(run.method_name, run.seed) for run in self.runs]
         if (which := (setup.method_name, setup.seed)) in names:
             self.at = names.index(which)
-        self.steps, self.has_floor = 0, has_floor
+        self.steps = 0
 
     def see(self, setup: Setup, part: str, seconds: float) -> None:
         """What a part took, each."""
@@ -75,21 +78,18 @@ class Forecast:
         guesses = {name: getattr(model, name) * self.factors.get(name, 1) for name in names}
         return Parts(**{name: self.measured.get((method, name), guesses[name]) for name in names})
 
-    def left_of_run(self) -> float:
-        setup = self.setup
-        parts = self.parts(setup.method_name)
-        return seconds_of(setup, parts, floor=not self.has_floor, steps=self.steps)
-
-    def left(self) -> float:
-        """Seconds, of the run under way and of all that follow, with the report."""
+    def left(self, adjusted: Callable[[Parts], Parts] = lambda parts: parts) -> float:
+        """Seconds, of the run under way and of all that follow, with the report; of parts that are
+        `adjusted`, where it is asked what others would make of it.
+        """
         if not self.runs:
             return 0.0
-        seen = {same_start(run) for run in self.runs[: self.at + 1]}
-        total = self.left_of_run() + report_seconds(len(self.runs))
-        for run in self.runs[self.at + 1 :]:
-            start = same_start(run)
-            total += seconds_of(run, self.parts(run.method_name), floor=start not in seen)
+        total, seen, steps = report_seconds(len(self.runs)), set(self.starts), self.steps
+        for run in self.runs[self.at :]:
+            parts, start = adjusted(self.parts(run.method_name)), same_start(run)
+            total += seconds_of(run, parts, floor=start not in seen, steps=steps)
             seen.add(start)
+            steps = 0
         return total
 
     def memory_bytes(self) -> float:

@@ -6,6 +6,7 @@ import torch
 
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
+from nearfar.experiment.advice import advice_lines
 from nearfar.experiment.cost import modelled
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.plan import Network, estimate_line, plan_lines
@@ -46,4 +47,6 @@ def planned(
     )
     estimate = estimate_line(forecast.left(), forecast.memory_bytes(), len(forecast.runs))
     side = store_side(listing, setup.size)
-    return plan_lines(setup, network, estimate, store_side=side, where=where)
+    lines = plan_lines(setup, network, estimate, store_side=side, where=where)
+    own_module = encoder.library == "user"
+    return [*lines, *advice_lines(setup, listing.side, own_module=own_module)]

@@ -2,6 +2,7 @@
 
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
+from nearfar.experiment.encoding import same_start
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import evaluate_run, measure_untrained
 from nearfar.experiment.forecast import Stopwatch
@@ -16,7 +17,7 @@ from nearfar.run_folder import names
 from nearfar.run_folder.records import Measurement, Results
 from nearfar.training.checkpoint import load_checkpoint, save_checkpoint
 from nearfar.training.loop import fit
-from nearfar.training.observers import Audience, Row
+from nearfar.training.observers import Audience, Observer, Row
 
 
 def execute(
@@ -32,10 +33,10 @@ def execute(
     run = prepare(job, progress)
     with kept_memory(), stopping_well(run):
         _begin(run)
-        job.forecast.begin(job.setup, has_floor=untrained is not None)
+        job.forecast.begin(job.setup)
         if untrained is None and job.setup.trains:
             untrained = measure_untrained(run.evaluation, run.method.encoder)
-        job.forecast.has_floor = True
+        job.forecast.starts.add(same_start(job.setup))
         if job.resume:
             _continue(run)
         run.watch.begin()
@@ -51,6 +52,23 @@ def execute(
         evaluated = evaluate_run(run.evaluation, run.method, run.counters, job.folder, trained)
         run.count_seconds()
         return run.write_results(evaluated, untrained or evaluated.as_start())
+
+
+def try_out(
+    job: Job, progress: Progress, untrained: tuple[Measurement, ...] | None
+) -> tuple[Measurement, ...]:
+    """Measures the start, unless it was, and takes all steps: what the job's forecast then knows
+    is all that is wanted. Returns the start's measurements.
+    """
+    run = prepare(job, progress)
+    with kept_memory(), stopping_well(run):
+        run.folder.make()
+        if untrained is None:
+            untrained = measure_untrained(run.evaluation, run.method.encoder)
+        job.forecast.starts.add(same_start(job.setup))
+        run.watch.begin()
+        _train(run)
+    return untrained
 
 
 def _begin(run: Running) -> None:
@@ -118,7 +136,7 @@ def _train(run: Running) -> None:
         bar.retitle(title(setup))
 
     left = run.batches.total_steps - counters.step
-    observers = [watch] if probe is None else [probe, watch]
+    observers: list[Observer] = [watch] if probe is None else [probe, watch]
     with run.progress.bar(left, title(setup)) as bar:
         fit(
             run.job.fabric,

@@ -123,7 +123,14 @@ class Setup:
         return round(self.batch_size * self.views.cost)
 
     def with_seed(self, seed: int) -> "Setup":
-        train = self.config.train.model_copy(update={"seed": seed})
+        return self._with_train(seed=seed)
+
+    def with_epochs(self, epochs: int) -> "Setup":
+        """As many epochs, and all else as it was decided for another number."""
+        return self._with_train(epochs=epochs)
+
+    def _with_train(self, **update: int) -> "Setup":
+        train = self.config.train.model_copy(update=update)
         return replace(self, config=self.config.model_copy(update={"train": train}))
 
     def with_facts(self, facts: DataFacts) -> "Setup":

@@ -4,6 +4,7 @@ import pytest
 from experiment_setups import decided
 
 from nearfar.experiment.cost import Cost, Parts, report_seconds, seconds_of
+from nearfar.experiment.encoding import same_start
 from nearfar.experiment.forecast import FIRST_STEPS, MEASURED_STEPS, Forecast, Stopwatch
 
 MODEL = Parts(step=1.0, epoch=2.0, image=0.01, probes=5.0, classifier=0.0, map=3.0)
@@ -41,7 +42,8 @@ def test_all_runs_are_counted_and_the_start_of_a_seed_is_measured_once():
 
 def test_runs_that_are_complete_cost_nothing_more():
     of = forecast()
-    of.begin(of.runs[3], has_floor=True)
+    of.starts.add(same_start(of.runs[3]))
+    of.begin(of.runs[3])
     expected = seconds_of(of.runs[3], SLOWER, floor=False) + report_seconds(4)
     assert of.left() == pytest.approx(expected)
     assert of.words() == "about 2 min left in all"

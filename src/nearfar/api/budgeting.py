@@ -1,0 +1,155 @@
+"""`--minutes`: the first steps of each method are measured, and the length of the runs follows.
+
+The steps are taken by copies that are thrown away, so that the runs themselves are those that
+anybody repeats with the epochs of their run.toml.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nearfar.api.request import Request
+from nearfar.config.loading import Sections, merge
+from nearfar.config.models import RunConfig
+from nearfar.core.progress import Progress
+from nearfar.experiment.budget import (
+    Budget,
+    Length,
+    chosen_size,
+    length_within,
+    refuse,
+    refuse_hopeless,
+    steps_to_try,
+    tried,
+)
+from nearfar.experiment.configuration import check_config
+from nearfar.experiment.encoding import same_start
+from nearfar.experiment.forecast import Forecast
+from nearfar.experiment.run import try_out
+from nearfar.experiment.running import Job
+from nearfar.experiment.setup import Setup
+from nearfar.run_folder import names
+from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.records import Measurement
+
+Setups = Mapping[str, Setup]  # by method
+Floors = dict[str, tuple[Measurement, ...]]  # by start
+Configs = Mapping[str, RunConfig]
+
+
+@dataclass(frozen=True)
+class Lengthened:
+    """Runs that fit the budget, in their order with what is foreseen of them; and the starts that
+    were measured on the way.
+    """
+
+    setups: Setups
+    forecast: Forecast
+    floors: Floors
+
+
+def size_as_begun(request: Request, out: Path) -> Request:
+    """The request with the size that was chosen when its runs began, where it names none."""
+    begun = _begun(request, out)
+    if not begun or request.sections.get("data", {}).get("size") is not None:
+        return request
+    size = begun[0]["data"]["size"]
+    return replace(request, sections=merge(request.sections, [("data", "size", size)]))
+
+
+def lengths_as_begun(
+    request: Request, out: Path, configs: Configs, setups: Setups
+) -> Configs | None:
+    """The configurations with the lengths that were decided when their runs began; None where none
+    of them has.
+
+    A method that has not begun gets the same epochs, shortened alike.
+    """
+    begun = {run["method"]["name"]: run["train"] for run in _begun(request, out)}
+    known = [name for name in setups if name in begun]
+    if not known:
+        return None
+    found, steps = begun[known[0]], setups[known[0]].steps_per_epoch
+    share = found.get("steps_per_epoch", steps) / steps
+    return {
+        name: (
+            Length.stored(begun[name], setup.steps_per_epoch)
+            if name in begun
+            else Length(found["epochs"], share)
+        ).of(configs[name], setup.steps_per_epoch)
+        for name, setup in setups.items()
+    }
+
+
+def _begun(request: Request, out: Path) -> list[Sections]:
+    """The configurations of the runs in the folder, where a budget decided on their lengths."""
+    if request.budget is None or not request.place.resume:
+        return []
+    return [RunFolder(path.parent).read_config() for path in sorted(out.rglob(names.RUN_TOML))]
+
+
+def smaller_views(request: Request, forecast: Forecast) -> Request | None:
+    """The request with a smaller size, where given weights' own would leave few epochs of the
+    budget; None: it stays as it is.
+    """
+    budget, data = request.budget, request.sections.get("data", {})
+    if budget is None or data.get("size") is not None:
+        return None
+    size = chosen_size(budget, forecast)
+    if size is None:
+        return None
+    return replace(request, sections=merge(request.sections, [("data", "size", size)]))
+
+
+def lengthened(
+    budget: Budget,
+    forecast: Forecast,
+    setups_at: Callable[[Length], Setups],
+    in_order: Callable[[Setups], list[Setup]],
+    job_of: Callable[[Setup, RunFolder, Forecast], Job],
+    progress: Progress,
+) -> Lengthened:
+    """Measures, then decides. UserError: the budget is too little for one epoch."""
+    one = setups_at(Length(1))
+    asked = next(iter(one.values())).config.train.steps_per_epoch
+
+    def foreseen(length: Length) -> Forecast:
+        return forecast.of(in_order(one if length == Length(1) else setups_at(length)))
+
+    refuse_hopeless(budget, foreseen(Length(1)))
+    floors = _measured(budget, forecast, one, job_of, progress)
+    chosen = length_within(
+        budget.left, lambda length: foreseen(length).left(), shorten=asked is None
+    )
+    if not chosen.epochs:
+        refuse(budget, foreseen(Length(1)), "measured on its first steps")
+    setups = setups_at(chosen)
+    for setup in setups.values():
+        check_config(setup.config.sections())  # a warm-up of the user's may be longer now
+    return Lengthened(setups, foreseen(chosen), floors)
+
+
+def _measured(
+    budget: Budget,
+    forecast: Forecast,
+    setups: Setups,
+    job_of: Callable[[Setup, RunFolder, Forecast], Job],
+    progress: Progress,
+) -> Floors:
+    """Has the forecast know the first steps of each method; returns the starts that were
+    measured.
+    """
+    floors: Floors = {}
+    progress.say(
+        f"  --minutes {budget.minutes:g}: measuring the first steps of {', '.join(setups)}"
+    )
+    steps = steps_to_try(forecast, list(setups), budget.left)
+    for setup in setups.values():
+        if not setup.trains:
+            continue
+        start = same_start(setup)
+        with tempfile.TemporaryDirectory() as folder:
+            job = job_of(tried(setup, steps), RunFolder(Path(folder)), forecast)
+            floors[start] = try_out(job, Progress(quiet=True), floors.get(start))
+    return floors
