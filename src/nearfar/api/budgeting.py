@@ -26,6 +26,7 @@ from nearfar.experiment.budget import (
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import same_start
 from nearfar.experiment.forecast import Forecast
+from nearfar.experiment.plan import duration
 from nearfar.experiment.run import try_out
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
@@ -127,6 +128,11 @@ def lengthened(
     setups = setups_at(chosen)
     for setup in setups.values():
         check_config(setup.config.sections())  # a warm-up of the user's may be longer now
+    shorter = f" of {chosen.share:.0%} of the steps" if chosen.share < 1 else ""
+    progress.say(
+        f"  --minutes {budget.minutes:g}: {duration(budget.spent)} are over;"
+        f" {chosen.epochs} epochs{shorter} fit into the rest"
+    )
     return Lengthened(setups, foreseen(chosen), floors)
 
 

@@ -100,11 +100,9 @@ def _say_where(run: Running) -> None:
     """Where a resumed run goes on, and how long it still takes."""
     counters, forecast, setup = run.counters, run.job.forecast, run.setup
     if not counters.step:
-        run.progress.say("  resumes at its beginning: no epoch was complete")
         return
     forecast.steps = counters.step
-    if counters.step:
-        forecast.see(setup, "step", counters.train_seconds / counters.step)
+    forecast.see(setup, "step", counters.train_seconds / counters.step)
     left = f", {words}" if (words := forecast.words()) else ""
     where = f"at epoch {counters.epoch + 1} of {setup.epochs}"
     if counters.epoch == setup.epochs:
