@@ -5,14 +5,19 @@ anybody repeats with the epochs of their run.toml.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from lightning_fabric import Fabric
+from torch import Tensor
 
 from nearfar.api.request import Request
 from nearfar.config.loading import Sections, merge
 from nearfar.config.models import RunConfig
 from nearfar.core.progress import Progress
+from nearfar.data.listing import Listing
+from nearfar.data.store import ImageData
 from nearfar.experiment.budget import (
     Budget,
     Length,
@@ -24,9 +29,10 @@ from nearfar.experiment.budget import (
     tried,
 )
 from nearfar.experiment.configuration import check_config
-from nearfar.experiment.encoding import same_start
+from nearfar.experiment.encoding import make_encoder, same_start
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.plan import duration
+from nearfar.experiment.resolve import resolve
 from nearfar.experiment.run import try_out
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
@@ -40,12 +46,52 @@ Configs = Mapping[str, RunConfig]
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """The runs that a budget is for: each of `setups` with each seed."""
+
+    request: Request
+    configs: Configs
+    setups: Setups
+    seeds: Sequence[int]
+    listing: Listing
+    images: ImageData
+    fabric: Fabric
+    example: Tensor  # of what encoders are shown
+
+    def at(self, length: Length) -> dict[str, Setup]:
+        """The setups with this length."""
+        device, module = self.fabric.device, self.request.encoder_name
+        found = {}
+        for name, setup in self.setups.items():
+            config = length.of(self.configs[name], setup)
+            decided = resolve(config, self.listing, device, encoder_name=module)
+            found[name] = decided.with_facts(setup.facts)
+        return found
+
+    def in_order(self, setups: Setups) -> list[Setup]:
+        return [setup.with_seed(seed) for seed in self.seeds for setup in setups.values()]
+
+    def job(self, setup: Setup, folder: Path, forecast: Forecast) -> Job:
+        """Of a run that is thrown away."""
+        return Job(
+            setup,
+            self.images,
+            RunFolder(folder),
+            self.request.command,
+            self.fabric,
+            make_encoder(setup, self.example, self.request.module),
+            alone=False,
+            forecast=forecast,
+        )
+
+
+@dataclass(frozen=True)
 class Lengthened:
-    """Runs that fit the budget, in their order with what is foreseen of them; and the starts that
-    were measured on the way.
+    """Runs that fit the budget, and what is foreseen of them; and the starts that were measured on
+    the way.
     """
 
-    setups: Setups
+    setups: dict[str, Setup]
     forecast: Forecast
     floors: Floors
 
@@ -78,7 +124,7 @@ def lengths_as_begun(
             Length.stored(begun[name], setup.steps_per_epoch)
             if name in begun
             else Length(found["epochs"], share)
-        ).of(configs[name], setup.steps_per_epoch)
+        ).of(configs[name], setup)
         for name, setup in setups.items()
     }
 
@@ -103,59 +149,47 @@ def smaller_views(request: Request, forecast: Forecast) -> Request | None:
     return replace(request, sections=merge(request.sections, [("data", "size", size)]))
 
 
-def lengthened(
-    budget: Budget,
-    forecast: Forecast,
-    setups_at: Callable[[Length], Setups],
-    in_order: Callable[[Setups], list[Setup]],
-    job_of: Callable[[Setup, RunFolder, Forecast], Job],
-    progress: Progress,
-) -> Lengthened:
+def lengthened(ahead: Ahead, budget: Budget, forecast: Forecast, progress: Progress) -> Lengthened:
     """Measures, then decides. UserError: the budget is too little for one epoch."""
-    one = setups_at(Length(1))
-    asked = next(iter(one.values())).config.train.steps_per_epoch
+    one = ahead.at(Length(1))
+    whole = all(setup.config.train.steps_per_epoch is None for setup in ahead.setups.values())
 
     def foreseen(length: Length) -> Forecast:
-        return forecast.of(in_order(one if length == Length(1) else setups_at(length)))
+        setups = one if length == Length(1) else ahead.at(length)
+        return forecast.of(ahead.in_order(setups))
 
     refuse_hopeless(budget, foreseen(Length(1)))
-    floors = _measured(budget, forecast, one, job_of, progress)
-    chosen = length_within(
-        budget.left, lambda length: foreseen(length).left(), shorten=asked is None
-    )
+    floors = _measured(ahead, budget, forecast, one, progress)
+    chosen = length_within(budget.left, lambda length: foreseen(length).left(), shorten=whole)
     if not chosen.epochs:
         refuse(budget, foreseen(Length(1)), "measured on its first steps")
-    setups = setups_at(chosen)
+    setups = ahead.at(chosen)
     for setup in setups.values():
         check_config(setup.config.sections())  # a warm-up of the user's may be longer now
     shorter = f" of {chosen.share:.0%} of the steps" if chosen.share < 1 else ""
     progress.say(
         f"  --minutes {budget.minutes:g}: {duration(budget.spent)} are over;"
-        f" {chosen.epochs} epochs{shorter} fit into the rest"
+        f" {plural(chosen.epochs, 'epoch')}{shorter} fit into the rest"
     )
     return Lengthened(setups, foreseen(chosen), floors)
 
 
 def _measured(
-    budget: Budget,
-    forecast: Forecast,
-    setups: Setups,
-    job_of: Callable[[Setup, RunFolder, Forecast], Job],
-    progress: Progress,
+    ahead: Ahead, budget: Budget, forecast: Forecast, setups: Setups, progress: Progress
 ) -> Floors:
     """Has the forecast know the first steps of each method; returns the starts that were
     measured.
     """
     floors: Floors = {}
+    trained = {name: setup for name, setup in setups.items() if setup.trains}
     progress.say(
-        f"  --minutes {budget.minutes:g}: measuring the first steps of {', '.join(setups)}"
+        f"  --minutes {budget.minutes:g}: measuring the first steps of {', '.join(trained)}"
     )
-    steps = steps_to_try(forecast, list(setups), budget.left)
-    for setup in setups.values():
-        if not setup.trains:
-            continue
+    steps = steps_to_try(forecast, list(trained), budget.left)
+    for setup in trained.values():
+        setup = setup.with_seed(ahead.seeds[0])
         start = same_start(setup)
         with tempfile.TemporaryDirectory() as folder:
-            job = job_of(tried(setup, steps), RunFolder(Path(folder)), forecast)
+            job = ahead.job(tried(setup, steps), Path(folder), forecast)
             floors[start] = try_out(job, Progress(quiet=True), floors.get(start))
     return floors

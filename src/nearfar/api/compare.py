@@ -4,6 +4,7 @@ report.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from nearfar.api.across_seeds import summarize
 from nearfar.api.budgeting import (
+    Ahead,
     Floors,
     lengthened,
     lengths_as_begun,
@@ -36,7 +38,7 @@ from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
-from nearfar.experiment.budget import Budget, Length
+from nearfar.experiment.budget import Budget
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.page import write_comparison
@@ -135,14 +137,6 @@ class _Runs:
                 folder = RunFolder(out, writes=self.fabric.is_global_zero)
                 yield setup.with_seed(seed), folder
 
-    def job(self, setup: Setup, folder: RunFolder, forecast: Forecast) -> Job:
-        """Of a throw-away run."""
-        encoder = make_encoder(setup, self.example, self.request.module)
-        command = self.request.command
-        return Job(
-            setup, self.images, folder, command, self.fabric, encoder, False, False, forecast
-        )
-
     def encoder(self, setup: Setup) -> Encoder:
         """Before training; what it returns once is the caller's alone."""
         if setup.seed == 0 and setup.method_name in self.planned:
@@ -169,26 +163,17 @@ def _compare(
     progress.say(f"nearfar compare on {listing.name}")
     first = next(iter(setups.values()))
     example = example_of(first.center, listing)
-    widest = max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
+    widest = _widest(setups)
     encoder = make_encoder(widest, example, request.module)
-    where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
     forecast = foreseen(_in_order(setups, seeds), listing, encoder, fabric.device)
     if (smaller := smaller_views(request, forecast)) is not None:
         return _compare(smaller, methods, seeds, progress)
-
-    def say_plan(widest: Setup, forecast: Forecast) -> None:
-        if request.place.resume and any(out.rglob(names.RUN_TOML)):
-            progress.say(f"  goes on in {out}; what is complete there stays")
-            return
-        for line in planned(widest, listing, encoder, forecast, f"{where} {out}"):
-            progress.say(f"  {line}")
-        for left in left_out:
-            progress.say(f"  left out   {left_line(left)}")
-
+    say_plan = partial(_say_plan, request.place, encoder, listing, out, progress)
     if request.budget is None:
-        say_plan(widest, forecast)
-    strict = first.config.data.strict
-    images = load_data(listing, first.center, strict=strict, progress=progress)
+        say_plan(setups, forecast)
+    for left in left_out:
+        progress.say(f"  left out   {left_line(left)}")
+    images = load_data(listing, first.center, strict=first.config.data.strict, progress=progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
     whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:
@@ -196,8 +181,8 @@ def _compare(
     ready = {widest.method_name: encoder}
     todo = _Runs(setups, seeds, images, out, request, fabric, example, ready, forecast)
     if request.budget is not None:
-        todo = _lengthened(request.budget, todo, configs, listing, progress)
-        say_plan(todo.setups[widest.method_name], todo.forecast)
+        todo = _lengthened(todo, request.budget, configs, listing, progress)
+        say_plan(todo.setups, todo.forecast)
     results = _train_all(todo, progress)
     summary = summarize(
         results,
@@ -210,6 +195,32 @@ def _compare(
     )
     write_comparison(whole, summary)
     return Comparison(out, summary.as_json())
+
+
+def _widest(setups: Mapping[str, Setup]) -> Setup:
+    """The one that the plan is of."""
+    return max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
+
+
+def _say_plan(
+    place: Place,
+    encoder: Encoder,
+    listing: Listing,
+    out: Path,
+    progress: Progress,
+    setups: Mapping[str, Setup],
+    forecast: Forecast,
+) -> None:
+    """Not again for a comparison that goes on."""
+    if place.resume and any(out.rglob(names.RUN_TOML)):
+        progress.say(f"  goes on in {out}; what is complete there stays")
+        return
+    seeds = len(forecast.runs) // len(setups)
+    shown = _widest(setups)
+    lines = f"the lines above are {shown.method_name}'s"
+    where = f"runs       {_who(setups, seeds)}; {lines}; folder {out}"
+    for line in planned(shown, listing, encoder, forecast, where):
+        progress.say(f"  {line}")
 
 
 def _chosen(place: Place, listing: Listing) -> Path:
@@ -229,31 +240,24 @@ def _in_order(setups: Mapping[str, Setup], seeds: int) -> list[Setup]:
 
 
 def _lengthened(
-    budget: Budget,
     runs: _Runs,
+    budget: Budget,
     configs: Mapping[str, RunConfig],
     listing: Listing,
     progress: Progress,
 ) -> _Runs:
     """The runs with as many epochs as the budget has room for."""
-
-    def setups_at(length: Length) -> dict[str, Setup]:
-        sized = {
-            name: length.of(configs[name], setup.steps_per_epoch)
-            for name, setup in runs.setups.items()
-        }
-        request, device = runs.request, runs.fabric.device
-        setups, _ = fitting(sized, listing, device, request, refuse=True)
-        return {name: setup.with_facts(runs.setups[name].facts) for name, setup in setups.items()}
-
-    found = lengthened(
-        budget,
-        runs.forecast,
-        setups_at,
-        lambda setups: _in_order(setups, runs.seeds),
-        runs.job,
-        progress,
+    ahead = Ahead(
+        runs.request,
+        configs,
+        runs.setups,
+        range(runs.seeds),
+        listing,
+        runs.images,
+        runs.fabric,
+        runs.example,
     )
+    found = lengthened(ahead, budget, runs.forecast, progress)
     return replace(runs, setups=found.setups, forecast=found.forecast, floors=found.floors)
 
 

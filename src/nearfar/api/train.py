@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from nearfar.api.budgeting import lengthened, lengths_as_begun, size_as_begun, smaller_views
+from nearfar.api.budgeting import Ahead, lengthened, lengths_as_begun, size_as_begun, smaller_views
 from nearfar.api.model import Model, load
 from nearfar.api.request import (
     Data,
@@ -24,7 +24,7 @@ from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
-from nearfar.experiment.budget import Budget, Length
+from nearfar.experiment.budget import Budget
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.forecast import Forecast
@@ -130,7 +130,7 @@ def _train(request: Request, progress: Progress) -> Run:
     forecast = foreseen([setup], listing, encoder, fabric.device)
     if (smaller := smaller_views(request, forecast)) is not None:
         return _train(smaller, progress)
-    if request.budget is None:
+    if request.budget is None or not setup.trains:
         _say_plan(setup, listing, encoder, forecast, folder, place, progress)
     images = load_data(listing, setup.center, strict=config.data.strict, progress=progress)
     facts = images.facts(setup.size)
@@ -140,8 +140,8 @@ def _train(request: Request, progress: Progress) -> Run:
     setup, command = setup.with_facts(facts), request.command
     job = Job(setup, images, folder, command, fabric, encoder, True, place.resume, forecast)
     floor = None
-    if request.budget is not None:
-        job, floor = _lengthened(request.budget, job, request, config, listing, progress)
+    if request.budget is not None and setup.trains:
+        job, floor = _lengthened(request, request.budget, job, config, listing, progress)
         _say_plan(job.setup, listing, encoder, job.forecast, folder, place, progress)
     results = execute(job, progress, floor)
     write_page(folder)
@@ -166,32 +166,21 @@ def _say_plan(
 
 
 def _lengthened(
+    request: Request,
     budget: Budget,
     job: Job,
-    request: Request,
     config: RunConfig,
     listing: Listing,
     progress: Progress,
 ) -> tuple[Job, tuple[Measurement, ...]]:
-    """The run with as many epochs as the budget has room for; and its start's measurements."""
-    whole, facts, device = job.setup.steps_per_epoch, job.setup.facts, job.fabric.device
-    example = job.encoder.example
-
-    def setups_at(length: Length) -> dict[str, Setup]:
-        sized = length.of(config, whole)
-        setup = resolve(sized, listing, device, encoder_name=request.encoder_name)
-        return {setup.method_name: setup.with_facts(facts)}
-
-    def job_of(setup: Setup, folder: RunFolder, forecast: Forecast) -> Job:
-        encoder = make_encoder(setup, example, request.module)
-        return replace(
-            job, setup=setup, folder=folder, encoder=encoder, forecast=forecast, alone=False
-        )
-
-    found = lengthened(
-        budget, job.forecast, setups_at, lambda setups: list(setups.values()), job_of, progress
+    """The run with as many epochs as the budget has room for; its start's measurements."""
+    setup, example = job.setup, job.encoder.example
+    name, seeds = setup.method_name, [setup.seed]
+    ahead = Ahead(
+        request, {name: config}, {name: setup}, seeds, listing, job.data, job.fabric, example
     )
-    (setup,) = found.setups.values()
+    found = lengthened(ahead, budget, job.forecast, progress)
+    setup = found.setups[name]
     return replace(job, setup=setup, forecast=found.forecast), found.floors[same_start(setup)]
 
 

@@ -65,11 +65,11 @@ class Length:
         """As the section of a run.toml says it."""
         return cls(train["epochs"], train.get("steps_per_epoch", whole_steps) / whole_steps)
 
-    def of(self, config: RunConfig, whole_steps: int) -> RunConfig:
-        """The configuration with this length; `whole_steps` are those of a whole epoch."""
-        update: dict[str, int] = {"epochs": self.epochs}
+    def of(self, config: RunConfig, whole: Setup) -> RunConfig:
+        """The configuration with this length; `whole` is its run with whole epochs."""
+        update = {"epochs": self.epochs, "batch_size": whole.batch_size}
         if self.share < 1:
-            update["steps_per_epoch"] = max(1, round(self.share * whole_steps))
+            update["steps_per_epoch"] = max(1, round(self.share * whole.steps_per_epoch))
         train = config.train.model_copy(update=update)
         return config.model_copy(update={"train": train})
 
