@@ -36,6 +36,7 @@ from nearfar.experiment.resolve import resolve
 from nearfar.experiment.run import try_out
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
+from nearfar.report.formats import plural
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import Measurement

@@ -51,7 +51,7 @@ def compare(
 
     The result is one table and one report, which says of each difference whether it may be chance.
     """
-    opt.say_starting(quiet=quiet)
+    began = opt.say_starting(quiet=quiet)
     from nearfar.api import compare as api
 
     chosen = opt.asked(
@@ -77,7 +77,7 @@ def compare(
             smoke=smoke,
             quiet=quiet,
             command=opt.command_line(),
-            began=opt.BEGAN,
+            began=began,
             **chosen,
         )
     _show(done, as_json=as_json)

@@ -16,7 +16,6 @@ import typer
 from nearfar.core.errors import NearfarError, OwnMethodError, UserError
 from nearfar.run_folder.names import RUN_TOML
 
-BEGAN = time.perf_counter()  # this command
 STARTING = "starting (a few seconds) ..."
 Data = Annotated[
     str,
@@ -149,11 +148,15 @@ def _named(settings: dict[str, Any], recipe: Path | None, methods: str | None) -
     return [name.strip() for name in names if isinstance(name, str)]
 
 
-def say_starting(*, quiet: bool) -> None:
-    """Said before the libraries are imported, which takes seconds."""
+def say_starting(*, quiet: bool) -> float:
+    """Said before the libraries are imported, which takes seconds; returns when, by
+    time.perf_counter.
+    """
+    began = time.perf_counter()
     from nearfar.core.progress import Progress
 
     Progress(quiet=quiet).say(STARTING)
+    return began
 
 
 def command_line() -> str:

@@ -43,7 +43,7 @@ def train(
     are made is chosen by --set views.policy=NAME; "nearfar methods" lists the names, and "nearfar
     check DATA --views NAME" draws examples.
     """
-    opt.say_starting(quiet=quiet)
+    began = opt.say_starting(quiet=quiet)
     from nearfar.api import train as api
 
     chosen = opt.asked(
@@ -69,7 +69,7 @@ def train(
             smoke=smoke,
             quiet=quiet,
             command=opt.command_line(),
-            began=opt.BEGAN,
+            began=began,
             **chosen,
         )
     if as_json:

@@ -88,7 +88,8 @@ def length_within(seconds: float, cost: Callable[[Length], float], *, shorten: b
         1000 * epochs // (epochs + 1),
         1000,
     )
-    return Length(epochs + 1, thousandths / 1000) if thousandths else Length(epochs)
+    shorter, whole = Length(epochs + 1, thousandths / 1000), Length(epochs)
+    return shorter if thousandths and cost(shorter) > cost(whole) else whole
 
 
 def _most(fits: Callable[[int], bool]) -> int:
