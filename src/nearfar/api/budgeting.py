@@ -19,6 +19,7 @@ from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.store import ImageData
 from nearfar.experiment.budget import (
+    LEAST_EPOCHS,
     Budget,
     Length,
     chosen_size,
@@ -137,7 +138,7 @@ def _begun(request: Request, out: Path) -> list[Sections]:
     return [RunFolder(path.parent).read_config() for path in sorted(out.rglob(names.RUN_TOML))]
 
 
-def smaller_views(request: Request, forecast: Forecast) -> Request | None:
+def smaller_views(request: Request, forecast: Forecast, progress: Progress) -> Request | None:
     """The request with a smaller size, where given weights' own would leave few epochs of the
     budget; None: it stays as it is.
     """
@@ -147,6 +148,10 @@ def smaller_views(request: Request, forecast: Forecast) -> Request | None:
     size = chosen_size(budget, forecast)
     if size is None:
         return None
+    progress.say(
+        f"  --minutes {budget.minutes:g}: views of {size} px, because {forecast.runs[0].size} px"
+        f" would leave fewer than {LEAST_EPOCHS} epochs; --size decides otherwise"
+    )
     return replace(request, sections=merge(request.sections, [("data", "size", size)]))
 
 

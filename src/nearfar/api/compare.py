@@ -160,14 +160,14 @@ def _compare(
     if (begun := lengths_as_begun(request, out, configs, setups)) is not None:
         request = replace(request, budget=None)
         setups, left_out = fitting(begun, listing, fabric.device, request, refuse=refuse)
-    progress.say(f"nearfar compare on {listing.name}")
     first = next(iter(setups.values()))
     example = example_of(first.center, listing)
     widest = _widest(setups)
     encoder = make_encoder(widest, example, request.module)
     forecast = foreseen(_in_order(setups, seeds), listing, encoder, fabric.device)
-    if (smaller := smaller_views(request, forecast)) is not None:
+    if (smaller := smaller_views(request, forecast, progress)) is not None:
         return _compare(smaller, methods, seeds, progress)
+    progress.say(f"nearfar compare on {listing.name}")
     say_plan = partial(_say_plan, request.place, encoder, listing, out, progress)
     if request.budget is None:
         say_plan(setups, forecast)

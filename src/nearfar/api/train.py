@@ -126,10 +126,10 @@ def _train(request: Request, progress: Progress) -> Run:
         return Run(folder.path, done.as_json())
     example = example_of(setup.center, listing)
     encoder = make_encoder(setup, example, request.module)
-    progress.say(f"nearfar {name} on {listing.name}")
     forecast = foreseen([setup], listing, encoder, fabric.device)
-    if (smaller := smaller_views(request, forecast)) is not None:
+    if (smaller := smaller_views(request, forecast, progress)) is not None:
         return _train(smaller, progress)
+    progress.say(f"nearfar {name} on {listing.name}")
     if request.budget is None or not setup.trains:
         _say_plan(setup, listing, encoder, forecast, folder, place, progress)
     images = load_data(listing, setup.center, strict=config.data.strict, progress=progress)
