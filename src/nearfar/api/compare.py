@@ -2,15 +2,15 @@
 report.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
-from nearfar.api.across_seeds import summarize
+from nearfar.api.budgeting import Ahead, lengthened, lengths_as_begun, size_as_begun, smaller_views
+from nearfar.api.compared_runs import ComparedRuns, in_order, summary_of, train_all
 from nearfar.api.fitting import (
     ALL,
     checked_methods,
@@ -28,37 +28,28 @@ from nearfar.api.request import (
     name_of_method,
     shown,
 )
-from nearfar.api.train import finished
-from nearfar.api.trials import (
-    Trials,
-    refuse_untunable,
-    trials_as_runs,
-    tune,
-    tuning_line,
-    with_tuning,
-)
-from nearfar.core.errors import TrainingStoppedError
+from nearfar.api.trials import Trials, refuse_untunable, tuning_line, with_tuning
+from nearfar.api.trials import tune as tune_all
+from nearfar.config.models import RunConfig
+from nearfar.core.errors import UserError
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
-from nearfar.data.store import ImageData
 from nearfar.data.store import load as load_data
-from nearfar.experiment.advice import advice_lines
-from nearfar.experiment.encoding import example_of, make_encoder, same_start
+from nearfar.experiment.budget import Budget
+from nearfar.experiment.encoding import example_of, make_encoder
+from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.page import write_comparison
-from nearfar.experiment.planning import planned
+from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
-from nearfar.experiment.run import execute
-from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.report.formats import batches_of_each, images_of_each
 from nearfar.run_folder import names
-from nearfar.run_folder.choosing import check_free, free_folder, latest_folder, part_of
-from nearfar.run_folder.comparison import ComparisonResults, Failed, LeftOut, Tuning
+from nearfar.run_folder.choosing import check_free, free_folder, latest_folder
+from nearfar.run_folder.comparison import Tuning
 from nearfar.run_folder.folder import RunFolder
-from nearfar.run_folder.records import Measurement, Results
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 DEMO = Path(__file__).with_name("demo.toml")  # settings that suit the digits
@@ -79,6 +70,7 @@ def compare(
     seeds: int = 3,
     encoder: str | nn.Module | None = None,
     epochs: int | None = None,
+    minutes: float | None = None,
     recipe: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -87,10 +79,11 @@ def compare(
     quiet: bool = False,
     tune: bool = False,
     command: str | None = None,
+    began: float | None = None,
     **settings: Any,
 ) -> Comparison:
     """Trains each of `methods` with the seeds 0 ... seeds-1 at equal epochs; "a,b" or ["a", "b"];
-    "all" that fit. An interrupt loses no complete run.
+    "all" that fit. `minutes` are for all runs together. An interrupt loses no complete run.
 
     `tune`: before, each method gets the same number of short trials on validation, and its runs
     have what was best: rate, strength of the views, temperature, but for what `settings` fix.
@@ -100,6 +93,11 @@ def compare(
     named = [str(name_of_method(method)).strip() for method in asked]
     chosen = [name for name in named if name]
     called = f"nearfar.compare({shown(data)}, methods={chosen!r}, seeds={seeds}, ...)"
+    if tune and minutes is not None:
+        raise UserError(
+            "--tune, --minutes: the trials are of the epochs that --minutes would decide on; give"
+            " --epochs with --tune, or leave --tune out"
+        )
     request = make_request(
         data,
         {"train.epochs": epochs, **settings},
@@ -107,6 +105,7 @@ def compare(
         recipe=recipe,
         encoder=encoder,
         smoke=smoke,
+        budget=Budget.of(minutes, began),
         command=command or called,
     )
     return _compare(request, chosen, seeds, Progress(quiet=quiet), tunes=tune)
@@ -120,36 +119,6 @@ def demo(
     return compare("digits", methods=methods, recipe=recipe or DEMO, **given)
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """Every method with every seed, in the order in which they are trained."""
-
-    setups: Mapping[str, Setup]
-    seeds: int
-    images: ImageData
-    out: Path
-    request: Request
-    fabric: Fabric
-    example: Tensor  # of what encoders are shown
-    planned: dict[str, Encoder]  # the one that the plan was made with, for the run of its method
-
-    def __iter__(self) -> Iterator[tuple[Setup, RunFolder]]:
-        for seed in range(self.seeds):
-            for method, setup in self.setups.items():
-                out = self.out / part_of(method) / f"seed{seed}"
-                folder = RunFolder(out, writes=self.fabric.is_global_zero)
-                yield setup.with_seed(seed), folder
-
-    def encoder(self, setup: Setup) -> Encoder:
-        """Before training; what it returns once is the caller's alone."""
-        if setup.seed == 0 and setup.method_name in self.planned:
-            return self.planned.pop(setup.method_name)
-        return make_encoder(setup, self.example, self.request.module)
-
-    def __len__(self) -> int:
-        return self.seeds * len(self.setups)
-
-
 def _compare(
     request: Request, methods: Sequence[str], seeds: int, progress: Progress, *, tunes: bool
 ) -> Comparison:
@@ -160,28 +129,28 @@ def _compare(
     if tunes:
         refuse_untunable(setups, request)
     out = _chosen(request.place, listing)
-    progress.say(f"nearfar compare on {listing.name}")
+    if (sized := size_as_begun(request, out)) is not request:
+        return _compare(sized, methods, seeds, progress, tunes=tunes)
+    if (lengths := lengths_as_begun(request, out, configs, setups)) is not None:
+        request = replace(request, budget=None)
+        setups, left_out = fitting(lengths, listing, fabric.device, request, refuse=refuse)
     first = next(iter(setups.values()))
     example = example_of(first.center, listing)
-    widest = max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
+    widest = _widest(setups)
     encoder = make_encoder(widest, example, request.module)
+    forecast = foreseen(in_order(setups, seeds), listing, encoder, fabric.device)
+    if (smaller := smaller_views(request, forecast, progress)) is not None:
+        return _compare(smaller, methods, seeds, progress, tunes=tunes)
+    progress.say(f"nearfar compare on {listing.name}")
     begun = [RunFolder(path) for path in sorted(out.glob("*/seed*")) if request.place.resume]
-    widest = measured(as_begun(widest, begun), encoder, fabric.device, progress)
-    setups = {name: setup.with_precision(widest.precision) for name, setup in setups.items()}
-    where = f"runs       {_who(setups, seeds)}; the lines above are {widest.method_name}'s; folder"
-    runs = len(setups) * seeds + (trials_as_runs(setups) if tunes else 0)
-    for line in planned(widest, listing, encoder, fabric.device, f"{where} {out}", runs=runs):
-        progress.say(f"  {line}")
-    if tunes:
-        progress.say(f"  {tuning_line(setups, request, seeds)}")
-    for line in shared_settings(request, setups):
-        progress.say(f"  warning    {line}")
-    for line in advice_lines(widest, listing.side, own_module=request.module is not None):
-        progress.say(f"  {line}")
+    chosen = measured(as_begun(widest, begun), encoder, fabric.device, progress).precision
+    setups = {name: setup.with_precision(chosen) for name, setup in setups.items()}
+    plan = _Plan(request, encoder, listing, out, seeds, progress, tunes)
+    if request.budget is None:
+        plan.say(setups, forecast)
     for left in left_out:
         progress.say(f"  left out   {left_line(left)}")
-    strict = first.config.data.strict
-    images = load_data(listing, first.center, strict=strict, progress=progress)
+    images = load_data(listing, first.center, strict=first.config.data.strict, progress=progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
     whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:
@@ -189,13 +158,48 @@ def _compare(
     tunings: tuple[Tuning, ...] = ()
     if tunes:
         trials = Trials(request, configs, listing, images, out, fabric, example)
-        setups, tunings = tune(trials, setups, progress)
+        setups, tunings = tune_all(trials, setups, progress)
     ready = {widest.method_name: encoder}
-    todo = _Runs(setups, seeds, images, out, request, fabric, example, ready)
-    trained = _train_all(todo, progress)
-    summary = with_tuning(_summary(todo, trained, left_out), tunings)
+    runs = ComparedRuns(setups, seeds, images, out, request, fabric, example, ready, forecast)
+    if request.budget is not None:
+        runs = _lengthened(runs, request.budget, configs, listing, progress)
+        plan.say(runs.setups, runs.forecast)
+    summary = with_tuning(summary_of(runs, train_all(runs, progress), left_out), tunings)
     write_comparison(whole, summary)
     return Comparison(out, summary.as_json())
+
+
+def _widest(setups: Mapping[str, Setup]) -> Setup:
+    """The one that the plan is of."""
+    return max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is said before the work begins."""
+
+    request: Request
+    encoder: Encoder
+    listing: Listing
+    out: Path
+    seeds: int
+    progress: Progress
+    tunes: bool
+
+    def say(self, setups: Mapping[str, Setup], forecast: Forecast) -> None:
+        """Not again for a comparison that goes on."""
+        if self.request.place.resume and any(self.out.rglob(names.RUN_TOML)):
+            self.progress.say(f"  goes on in {self.out}; what is complete there stays")
+            return
+        widest = _widest(setups)
+        lines = f"the lines above are {widest.method_name}'s"
+        where = f"runs       {_who(setups, self.seeds)}; {lines}; folder {self.out}"
+        said = planned(widest, self.listing, self.encoder, forecast, where)
+        if self.tunes:
+            said.append(tuning_line(setups, self.request, self.seeds))
+        said += [f"warning    {line}" for line in shared_settings(self.request, setups)]
+        for line in said:
+            self.progress.say(f"  {line}")
 
 
 def _chosen(place: Place, listing: Listing) -> Path:
@@ -216,74 +220,23 @@ def _who(setups: Mapping[str, Setup], seeds: int) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """The complete runs with their folders, and those that failed."""
-
-    results: list[Results]
-    paths: list[Path]
-    failed: list[Failed]
-
-
-def _summary(runs: _Runs, trained: _Trained, left_out: Sequence[LeftOut]) -> ComparisonResults:
-    """compare.json: the complete runs, and which failed."""
-    complete = {result.method for result in trained.results}
-    results = summarize(
-        trained.results,
-        methods=[method for method in runs.setups if method in complete],
-        seeds=runs.seeds,
-        left_out=left_out,
-        runs=[str(path.relative_to(runs.out)) for path in trained.paths],
-        command=runs.request.command,
-        report=str(runs.out / names.REPORT),
+def _lengthened(
+    runs: ComparedRuns,
+    budget: Budget,
+    configs: Mapping[str, RunConfig],
+    listing: Listing,
+    progress: Progress,
+) -> ComparedRuns:
+    """The runs with as many epochs as the budget has room for."""
+    ahead = Ahead(
+        runs.request,
+        configs,
+        runs.setups,
+        range(runs.seeds),
+        listing,
+        runs.images,
+        runs.fabric,
+        runs.example,
     )
-    return results.model_copy(update={"failed": tuple(trained.failed)})
-
-
-def _train_all(runs: _Runs, progress: Progress) -> _Trained:
-    """TrainingStoppedError: the disk is full, or every run failed; of fewer the others go on."""
-    floors: dict[str, tuple[Measurement, ...]] = {}
-    trained = _Trained([], [], [])
-    for number, (setup, folder) in enumerate(runs, start=1):
-        resume = runs.request.place.resume
-        if resume and (done := finished(folder, setup)) is not None:
-            trained.results.append(done)
-            trained.paths.append(folder.path)
-            continue
-        progress.say(f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed}")
-        encoder = runs.encoder(setup)
-        job = Job(
-            setup,
-            runs.images,
-            folder,
-            runs.request.command,
-            runs.fabric,
-            encoder,
-            alone=False,
-            resume=resume,
-        )
-        start = same_start(setup)
-        try:
-            result = execute(job, progress, floors.get(start))
-        except KeyboardInterrupt:
-            progress.say(_how_to_continue(runs, trained))
-            raise
-        except TrainingStoppedError as stop:
-            last = number == len(runs) and not trained.results
-            if last or isinstance(stop.__cause__, OSError):  # of which the next run would die too
-                raise TrainingStoppedError(f"{stop}; {_how_to_continue(runs, trained)}") from stop
-            failed = Failed(method=setup.method_name, seed=setup.seed, reason=str(stop))
-            trained.failed.append(failed)
-            progress.say(f"  failed: {failed.reason}")
-            continue
-        floors[start] = result.untrained
-        trained.results.append(result)
-        trained.paths.append(folder.path)
-    return trained
-
-
-def _how_to_continue(runs: _Runs, trained: _Trained) -> str:
-    return (
-        f"{len(trained.results)} of {len(runs)} runs are complete in {runs.out}; continue with the"
-        f" same command and --out {runs.out} --resume"
-    )
+    found = lengthened(ahead, budget, runs.forecast, progress)
+    return replace(runs, setups=found.setups, forecast=found.forecast, floors=found.floors)

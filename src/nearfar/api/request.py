@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from nearfar.config.loading import Sections, merge, read_toml
 from nearfar.core.errors import ConfigError, UserError
+from nearfar.experiment.budget import Budget
 from nearfar.methods import name_of
 from nearfar.methods.base import Method
 
@@ -41,6 +42,7 @@ class Request:
     command: str
     module: nn.Module | None = None
     given: frozenset[str] = frozenset()
+    budget: Budget | None = None
 
 
 def make_request(
@@ -52,13 +54,15 @@ def make_request(
     recipe: str | Path | None = None,
     encoder: str | nn.Module | None = None,
     smoke: bool = False,
+    budget: Budget | None = None,
     command: str,
 ) -> Request:
     """Layers, each over the one before: the `usual` settings, the recipe's file, `settings`
     ("train.epochs": 10; None: nothing asked), smoke. `command`: how it was asked for, as
     results.json says it.
 
-    UserError: an unreadable recipe, a malformed setting, a setting that DATA is instead.
+    UserError: an unreadable recipe, a malformed setting, a setting that DATA is instead, epochs
+    beside a budget.
     """
     if place.resume and place.force:
         raise UserError("want either --resume (continue) or --force (replace), got both")
@@ -80,7 +84,10 @@ def make_request(
         if merge(base, asked).get("classifier", {}).get("kind") is not None:
             asked.append(("classifier", "epochs", 1))
     module = encoder if isinstance(encoder, nn.Module) else None
-    return Request(data, merge(base, asked), place, command, module, frozenset(wanted))
+    if budget is not None and (smoke or "train.epochs" in wanted):
+        which = "--smoke" if smoke else "--epochs"
+        raise UserError(f"--minutes decides the epochs; leave out either --minutes or {which}")
+    return Request(data, merge(base, asked), place, command, module, frozenset(wanted), budget)
 
 
 def name_of_method(method: str | type[Method] | None) -> str | None:

@@ -1,11 +1,12 @@
 """`nearfar train`, and `nearfar.train`: one method, one seed, one run folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from nearfar.api.budgeting import Ahead, lengthened, lengths_as_begun, size_as_begun, smaller_views
 from nearfar.api.model import Model, load
 from nearfar.api.request import (
     Data,
@@ -17,25 +18,29 @@ from nearfar.api.request import (
     shown,
 )
 from nearfar.config import keys
+from nearfar.config.models import RunConfig
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
+from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
-from nearfar.experiment.advice import advice_lines
+from nearfar.experiment.budget import Budget
 from nearfar.experiment.configuration import check_config
-from nearfar.experiment.encoding import example_of, make_encoder
+from nearfar.experiment.encoding import example_of, make_encoder, same_start
+from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.page import write_page
-from nearfar.experiment.planning import planned
+from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
 from nearfar.experiment.resolve import refuse_unread, resolve
 from nearfar.experiment.run import execute
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
+from nearfar.nn.encoders import Encoder
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder
 from nearfar.run_folder.folder import RunFolder
-from nearfar.run_folder.records import Results
+from nearfar.run_folder.records import Measurement, Results
 
 DEFAULT_METHOD = "supcon"
 
@@ -57,6 +62,7 @@ def train(
     method: str | type[Method] | None = None,
     encoder: str | nn.Module | None = None,
     epochs: int | None = None,
+    minutes: float | None = None,
     seed: int | None = None,
     recipe: str | Path | None = None,
     out: str | Path | None = None,
@@ -65,6 +71,7 @@ def train(
     smoke: bool = False,
     quiet: bool = False,
     command: str | None = None,
+    began: float | None = None,
     **settings: Any,
 ) -> Run:
     """Trains an encoder, freezes and probes it, and writes a run folder: `run.results`, `run.path`,
@@ -74,9 +81,11 @@ def train(
     `method` (default "supcon"): a name that `nearfar methods` lists, or your own: a subclass of
     `nearfar.Method` at the top of a module, or "module:Class". `encoder`: "conv4", a timm name, or
     an `nn.Module` from (R, 3, size, size) to (R, E), which is copied. `recipe`: a TOML file of
-    settings; what is given here goes over it. Other settings go by their place in the
+    settings; what is given here goes over it. `minutes`, in place of `epochs`: as many as
+    end in this time, with evaluation and report. Other settings go by their place in the
     configuration: `**{"method.temperature": 0.1}`. `out`, `resume`, `force`, `smoke`, `quiet` are
-    the command's; `command` is what results.json says the run was asked by. Raises NearfarError
+    the command's; `command` is what results.json says the run was asked by, `began` when
+    (`time.perf_counter()`; else now). Raises NearfarError
     (`UserError` for what the caller can mend), KeyboardInterrupt with a usable run left behind.
     """
     name = name_of_method(method)
@@ -89,6 +98,7 @@ def train(
         recipe=recipe,
         encoder=encoder,
         smoke=smoke,
+        budget=Budget.of(minutes, began),
         command=command or f"nearfar.train({shown(data)}, {by}, ...)",
     )
     return _train(request, Progress(quiet=quiet))
@@ -100,11 +110,15 @@ def _train(request: Request, progress: Progress) -> Run:
     """
     config = check_config(request.sections)
     listing = open_source(request.data)
-    fabric = make_fabric()
+    fabric, place = make_fabric(), request.place
+    out = _chosen(place, listing.name, config.method_name)
+    config = check_config(size_as_begun(request, out).sections)
     setup = resolve(config, listing, fabric.device, module=request.module)
-    out = _chosen(request.place, listing.name, setup.method_name)
+    name = setup.method_name
+    if (begun := lengths_as_begun(request, out, {name: config}, {name: setup})) is not None:
+        setup = resolve(begun[name], listing, fabric.device, module=request.module)
+        request = replace(request, budget=None)
     folder = RunFolder(out, writes=fabric.is_global_zero)
-    place = request.place
     check_free(folder.path, resume=place.resume, force=place.force, comparison=False)
     setup = as_begun(setup, [folder] if place.resume else [])
     if place.resume and (done := finished(folder, setup)) is not None:
@@ -114,29 +128,63 @@ def _train(request: Request, progress: Progress) -> Run:
         return Run(folder.path, done.as_json())
     example = example_of(setup.center, listing)
     encoder = make_encoder(setup, example, request.module)
-    progress.say(f"nearfar {setup.method_name} on {listing.name}")
     setup = measured(setup, encoder, fabric.device, progress)
-    for line in planned(setup, listing, encoder, fabric.device, f"run folder {folder.path}"):
-        progress.say(f"  {line}")
-    for line in advice_lines(setup, listing.side, own_module=request.module is not None):
-        progress.say(f"  {line}")
+    forecast = foreseen([setup], listing, encoder, fabric.device)
+    if (smaller := smaller_views(request, forecast, progress)) is not None:
+        return _train(smaller, progress)
+    progress.say(f"nearfar {name} on {listing.name}")
+    if request.budget is None or not setup.trains:
+        _say_plan(setup, listing, encoder, forecast, folder, place, progress)
     images = load_data(listing, setup.center, strict=config.data.strict, progress=progress)
     facts = images.facts(setup.size)
     refuse_unread(setup, facts)
     if place.force:
         folder.clear()
-    job = Job(
-        setup.with_facts(facts),
-        images,
-        folder,
-        request.command,
-        fabric,
-        encoder,
-        resume=place.resume,
-    )
-    results = execute(job, progress)
+    setup, command = setup.with_facts(facts), request.command
+    job = Job(setup, images, folder, command, fabric, encoder, True, place.resume, forecast)
+    floor = None
+    if request.budget is not None and setup.trains:
+        job, floor = _lengthened(request, request.budget, job, config, listing, progress)
+        _say_plan(job.setup, listing, encoder, job.forecast, folder, place, progress)
+    results = execute(job, progress, floor)
     write_page(folder)
     return Run(folder.path, results.as_json())
+
+
+def _say_plan(
+    setup: Setup,
+    listing: Listing,
+    encoder: Encoder,
+    forecast: Forecast,
+    folder: RunFolder,
+    place: Place,
+    progress: Progress,
+) -> None:
+    """Not again for a run that goes on, which says where."""
+    if place.resume and folder.has(names.RUN_TOML):
+        progress.say(f"  goes on in {folder.path}")
+        return
+    for line in planned(setup, listing, encoder, forecast, f"run folder {folder.path}"):
+        progress.say(f"  {line}")
+
+
+def _lengthened(
+    request: Request,
+    budget: Budget,
+    job: Job,
+    config: RunConfig,
+    listing: Listing,
+    progress: Progress,
+) -> tuple[Job, tuple[Measurement, ...]]:
+    """The run with as many epochs as the budget has room for; its start's measurements."""
+    setup, example = job.setup, job.encoder.example
+    name, seeds = setup.method_name, [setup.seed]
+    ahead = Ahead(
+        request, {name: config}, {name: setup}, seeds, listing, job.data, job.fabric, example
+    )
+    found = lengthened(ahead, budget, job.forecast, progress)
+    setup = found.setups[name]
+    return replace(job, setup=setup, forecast=found.forecast), found.floors[same_start(setup)]
 
 
 def _chosen(place: Place, data: str, method: str) -> Path:

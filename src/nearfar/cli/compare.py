@@ -47,6 +47,7 @@ def compare(
     pretrained: opt.Pretrained = False,
     size: opt.Size = None,
     epochs: opt.Epochs = None,
+    minutes: opt.Minutes = None,
     batch_size: opt.BatchSize = None,
     classifier: opt.Classifier = None,
     settings: opt.Settings = None,
@@ -63,7 +64,7 @@ def compare(
 
     The result is one table and one report, which says of each difference whether it may be chance.
     """
-    opt.say_starting(quiet=quiet)
+    began = opt.say_starting(quiet=quiet)
     from nearfar.api import compare as api
 
     chosen = opt.asked(
@@ -81,6 +82,7 @@ def compare(
             seeds=seeds,
             encoder=encoder,
             epochs=epochs,
+            minutes=minutes,
             recipe=recipe,
             out=out,
             resume=resume,
@@ -89,6 +91,7 @@ def compare(
             quiet=quiet,
             tune=tune,
             command=opt.command_line(),
+            began=began,
             **chosen,
         )
     _show(done, as_json=as_json)

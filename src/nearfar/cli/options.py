@@ -5,6 +5,7 @@ configuration.
 import json
 import shlex
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,6 +56,16 @@ Size = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(help="number of passes over the training images (default: 100; demo: 60)"),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MINUTES",
+        help=(
+            "how long the whole command may take, with all runs, evaluation and report; the number"
+            " of epochs follows from it, instead of --epochs"
+        ),
+    ),
 ]
 BatchSize = Annotated[
     int | None,
@@ -137,11 +148,15 @@ def _named(settings: dict[str, Any], recipe: Path | None, methods: str | None) -
     return [name.strip() for name in names if isinstance(name, str)]
 
 
-def say_starting(*, quiet: bool) -> None:
-    """Said before the libraries are imported, which takes seconds."""
+def say_starting(*, quiet: bool) -> float:
+    """Said before the libraries are imported, which takes seconds; returns when, by
+    time.perf_counter.
+    """
+    began = time.perf_counter()
     from nearfar.core.progress import Progress
 
     Progress(quiet=quiet).say(STARTING)
+    return began
 
 
 def command_line() -> str:

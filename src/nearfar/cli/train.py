@@ -21,6 +21,7 @@ def train(
     pretrained: opt.Pretrained = False,
     size: opt.Size = None,
     epochs: opt.Epochs = None,
+    minutes: opt.Minutes = None,
     batch_size: opt.BatchSize = None,
     seed: Annotated[
         int | None, typer.Option(help="number that all randomness comes from (default: 0)")
@@ -42,7 +43,7 @@ def train(
     are made is chosen by --set views.policy=NAME; "nearfar methods" lists the names, and "nearfar
     check DATA --views NAME" draws examples.
     """
-    opt.say_starting(quiet=quiet)
+    began = opt.say_starting(quiet=quiet)
     from nearfar.api import train as api
     from nearfar.api.report import headline
 
@@ -60,6 +61,7 @@ def train(
             method=method,
             encoder=encoder,
             epochs=epochs,
+            minutes=minutes,
             seed=seed,
             recipe=recipe,
             out=out,
@@ -68,6 +70,7 @@ def train(
             smoke=smoke,
             quiet=quiet,
             command=opt.command_line(),
+            began=began,
             **chosen,
         )
     if as_json:

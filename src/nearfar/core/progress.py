@@ -5,20 +5,26 @@ terminal.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import final
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 
 @final
 class Bar:
     """One bar in progress. `advance` takes the text that stands behind it."""
 
-    def __init__(self, bar: object | None = None, task: int = 0) -> None:
+    def __init__(self, bar: "RichProgress | None" = None) -> None:
         self._bar = bar
-        self._task = task
 
     def advance(self, n: int = 1, text: str = "") -> None:
         if self._bar is not None:
-            self._bar.update(self._task, advance=n, text=text)  # type: ignore[attr-defined]
+            self._bar.update(self._bar.task_ids[0], advance=n, text=text)
+
+    def retitle(self, title: str) -> None:
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], description=title)
 
 
 @final
@@ -56,4 +62,5 @@ class Progress:
             TextColumn("{task.fields[text]}"),
         )
         with RichProgress(*columns, console=Console(stderr=True)) as bar:
-            yield Bar(bar, bar.add_task(title, total=total, text=""))
+            bar.add_task(title, total=total, text="")
+            yield Bar(bar)

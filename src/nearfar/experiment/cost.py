@@ -1,51 +1,121 @@
-"""What a run will cost: seconds and memory, from one measured step of its encoder."""
+"""What a run costs, part by part: from one measured step of its encoder, until its own parts are
+measured (`nearfar.experiment.forecast`).
+"""
 
 from dataclasses import dataclass
 
-from nearfar.experiment.judging import SELECTION_BANK
-from nearfar.experiment.setup import ClassifierSetup, Setup
+from nearfar.experiment.setup import SELECTION_BANK, ClassifierSetup, Setup
 from nearfar.training.estimate import RowCost
 
-FORWARD_SHARE = 1 / 3  # of a training step
+HEADS_AND_VIEWS = 1.15  # a step beside its encoder: views, projector, loss, optimizer
+SELECTED_SHARE = 0.75  # of runs whose best epoch is not the last one: its encoder is measured too
+PEAK_SHARE = 1.2  # of what is kept for the backward: gradients, and what malloc cannot use
+# seconds, measured on one core of 2026
+EPOCH_END, WRITTEN_BYTES_A_SECOND = 0.03, 4e8
+PROBES, NUMBERS_PROBED_A_SECOND = 0.5, 1.6e7  # five decays; rows x width x classes
+MAP, MAPPED_A_SECOND = 0.3, 700.0  # rows
+REPORT, REPORTED_RUN = 0.3, 0.15
 
 
 @dataclass(frozen=True)
-class Estimate:
-    seconds: float
-    memory_bytes: float  # beside the libraries' own
+class Parts:
+    """Seconds of what a run is made of, each once."""
+
+    step: float
+    epoch: float  # its end: what is looked at, the checkpoint
+    image: float  # by the frozen encoder
+    probes: float  # all that is fitted on an encoder's features
+    classifier: float  # the classifier stage, whole
+    map: float  # of the test images, and other files of the end
 
 
-def estimate(setup: Setup, view: RowCost, *, store_bytes: int, runs: int = 1) -> Estimate:
-    """Of all `runs`. `view` is what a step costs for each view of full size."""
-    views = setup.views_a_step * setup.steps_per_epoch * setup.epochs
-    shown = views + images_evaluated(setup) * FORWARD_SHARE
-    if setup.classifier is not None:
-        shown += _views_of_classifier(setup, setup.classifier)
-    held = min(setup.views_a_step, setup.config.train.micro_batch_size or setup.views_a_step)
-    memory = held * view.saved_bytes + view.weight_bytes + store_bytes
-    return Estimate(runs * shown * view.seconds, memory)
+@dataclass(frozen=True)
+class Cost:
+    """Of a run, before anything of it is measured."""
+
+    parts: Parts
+    memory_bytes: float  # of the process; on a GPU, of torch there
 
 
-def images_evaluated(setup: Setup) -> int:
-    """How many images a run's evaluations encode: three times all (once, where nothing is trained),
-    and a few for each selection.
+def modelled(setup: Setup, row: RowCost, *, width: int, held_bytes: float) -> Cost:
+    """`row` is what a view of full size costs, `width` the representation's; `held_bytes` are those
+    that the process, its libraries and the images take.
     """
     facts = setup.facts
-    if not (facts.n_train and facts.n_val and facts.n_test):
+    step = setup.views_a_step * row.seconds * HEADS_AND_VIEWS
+    numbers = facts.n_train * width * facts.n_classes
+    stage, classifier = setup.classifier, 0.0
+    if stage is not None:
+        shown, evaluated = _shown_by_classifier(setup, stage)
+        classifier = shown * row.seconds * HEADS_AND_VIEWS + evaluated * row.evaluated_seconds
+    held = min(setup.views_a_step, setup.config.train.micro_batch_size or setup.views_a_step)
+    parts = Parts(
+        step=step,
+        epoch=EPOCH_END + row.weight_bytes / WRITTEN_BYTES_A_SECOND,
+        image=row.evaluated_seconds,
+        probes=PROBES + numbers / NUMBERS_PROBED_A_SECOND if measurable(setup) else 0.0,
+        classifier=classifier,
+        map=MAP + min(facts.n_test, setup.config.evaluate.map_rows) / MAPPED_A_SECOND,
+    )
+    memory = held * row.saved_bytes * PEAK_SHARE + row.weight_bytes + held_bytes
+    return Cost(parts, memory)
+
+
+def measurable(setup: Setup) -> bool:
+    facts = setup.facts
+    return bool(facts.n_train and facts.n_val and facts.n_test)
+
+
+def seconds_of(setup: Setup, parts: Parts, *, floor: bool, steps: int = 0) -> float:
+    """Of a run that has taken so many steps. `floor`: whether its start is measured, too, where it
+    has not begun.
+    """
+    begun = steps // max(setup.steps_per_epoch, 1)
+    epochs = setup.epochs - begun
+    images = selection_images(setup) * (selections(setup) - selections(setup, until=begun))
+    evaluations = 1.0 + (SELECTED_SHARE if selections(setup) > 1 else 0.0)
+    if floor and setup.trains and not steps:
+        evaluations += 1
+    each = evaluated_images(setup) * parts.image + parts.probes
+    training = (setup.epochs * setup.steps_per_epoch - steps) * parts.step + epochs * parts.epoch
+    evaluation = evaluations * each if measurable(setup) else 0.0
+    return training + images * parts.image + parts.classifier + evaluation + parts.map
+
+
+def evaluated_images(setup: Setup) -> int:
+    """How many images are encoded to measure an encoder."""
+    facts = setup.facts
+    return facts.n_train + facts.n_val + facts.n_test if measurable(setup) else 0
+
+
+def selection_images(setup: Setup) -> int:
+    """How many images are encoded to judge an epoch."""
+    facts = setup.facts
+    if not measurable(setup):
         return 0
+    return min(facts.n_train, SELECTION_BANK) + min(facts.n_val, SELECTION_BANK)
+
+
+def selections(setup: Setup, *, until: int | None = None) -> int:
+    """How many epochs are judged: of all, or of the first ones."""
     every = setup.selection_interval
-    selections = -(-setup.epochs // every) if every is not None else 0
-    each = min(facts.n_train, SELECTION_BANK) + min(facts.n_val, SELECTION_BANK)
-    times = 3 if setup.trains else 1
-    return times * (facts.n_train + facts.n_val + facts.n_test) + selections * each
+    if every is None:
+        return 0
+    if until is None or until >= setup.epochs:
+        return -(-setup.epochs // every)
+    return until // every
 
 
-def _views_of_classifier(setup: Setup, classifier: ClassifierSetup) -> float:
-    """What the classifier stage costs, in views of a training step."""
-    judged = min(setup.facts.n_val, SELECTION_BANK) * FORWARD_SHARE
+def report_seconds(runs: int) -> float:
+    return REPORT + runs * REPORTED_RUN
+
+
+def _shown_by_classifier(setup: Setup, classifier: ClassifierSetup) -> tuple[float, float]:
+    """Of the classifier stage: views that an encoder learns from, images that it only encodes."""
+    judged = min(setup.facts.n_val, SELECTION_BANK)
     if classifier.policy is None:
-        return classifier.images * FORWARD_SHARE + judged
-    shown = classifier.steps_per_epoch * classifier.batch_size
+        return 0.0, classifier.images + judged
+    shown = classifier.epochs * classifier.steps_per_epoch * classifier.batch_size
     if not classifier.finetuned:
-        return classifier.epochs * shown * FORWARD_SHARE + judged
-    return classifier.epochs * (shown + judged) + setup.facts.n_test * FORWARD_SHARE
+        return 0.0, shown + judged
+    return shown, classifier.epochs * judged + setup.facts.n_test

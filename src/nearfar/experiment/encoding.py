@@ -24,7 +24,7 @@ from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import EncoderFile
 from nearfar.views.kernels import PerChannel
 
-STATISTICS_ROWS = 2000
+STATISTICS_ROWS, ROWS_COUNTED = 2000, 64
 HALF = (0.5, 0.5, 0.5)
 TRIED = 20  # images, before an encoder is tried out with none of them
 
@@ -119,8 +119,14 @@ def channel_statistics(data: ImageData) -> tuple[tuple[float, ...], tuple[float,
     """
     rows = torch.cat([data.split("train"), data.split("unlabeled")])
     few = rows[torch.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_ROWS)).long()]
-    pixels = np.asarray(data.rows(few).images, dtype=np.float64).reshape(-1, 3) / 255
-    return tuple(pixels.mean(axis=0).tolist()), tuple(np.maximum(pixels.std(axis=0), 1e-3).tolist())
+    counts = np.zeros((3, 256))  # of each level, so that no image is held as numbers of 8 bytes
+    for part in torch.split(few, ROWS_COUNTED):
+        pixels = data.rows(part).images.numpy().reshape(-1, 3)
+        counts += [np.bincount(channel, minlength=256) for channel in pixels.T]
+    levels, shares = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ levels
+    variance = (shares * (levels - mean[:, None]) ** 2).sum(axis=1)
+    return tuple(mean.tolist()), tuple(np.maximum(np.sqrt(variance), 1e-3).tolist())
 
 
 def encoder_file(encoder: Encoder, view: EvaluationView, data: ImageData) -> EncoderFile:

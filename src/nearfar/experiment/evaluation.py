@@ -4,7 +4,7 @@ them.
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
@@ -18,6 +18,7 @@ from nearfar.evaluate.classifier import Trained
 from nearfar.evaluate.features import SPLITS, Features, extract_splits
 from nearfar.evaluate.measure import Measured, judged_by, measure
 from nearfar.experiment.embeddings import write_embeddings, write_unlabeled
+from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
@@ -34,6 +35,7 @@ class Evaluation:
     setup: Setup
     samples: ImageSamples
     progress: Progress
+    forecast: Forecast = field(default_factory=Forecast)  # is told how long it takes
 
     @property
     def data(self) -> ImageData:
@@ -72,7 +74,8 @@ class Evaluation:
 
     def features(self, encoder: Encoder, title: str) -> dict[str, Features]:
         total = sum(len(self.samples.split(name)) for name in SPLITS)
-        with self.progress.bar(total, title) as bar:
+        timed = self.forecast.timed(self.setup, "image", total)
+        with timed, self.progress.bar(total, title) as bar:
             return extract_splits(encoder, self.samples, bar)
 
     def measure(
@@ -95,7 +98,8 @@ class Evaluation:
             head=head,
             classifier=trained,
         )
-        return measure(context, self.setup.probes, self.setup.config.evaluate.settings)
+        with self.forecast.timed(self.setup, "probes"):
+            return measure(context, self.setup.probes, self.setup.config.evaluate.settings)
 
 
 def measure_untrained(run: Evaluation, encoder: Encoder) -> tuple[Measurement, ...]:
@@ -144,7 +148,8 @@ def evaluate_run(
     if made is not None and trained is None:
         folder.write_classifier(made.classifier.arrays())
     probabilities = None if made is None else made.probabilities
-    write_embeddings(run.setup, run.data, splits["test"], probabilities, folder)
+    with run.forecast.timed(run.setup, "map"):
+        write_embeddings(run.setup, run.data, splits["test"], probabilities, folder)
     confusion = None if made is None else _confusion(made, splits["test"])
     found = [*last.measurements, *_of_selected(run, method, counters, last, folder)]
     return Evaluated(found, last.shown, confusion, trained, last.by_probes())

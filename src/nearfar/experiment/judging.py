@@ -8,11 +8,11 @@ from nearfar.evaluate.features import Features, extract, spread
 from nearfar.evaluate.knn import knn_accuracy
 from nearfar.evaluate.logistic import fit_probe
 from nearfar.experiment.evaluation import Evaluation
+from nearfar.experiment.setup import SELECTION_BANK
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.training.failures import what_to_try
 
-SELECTION_BANK = 5000  # training images among which a selection looks for neighbors
 # training images by which an epoch's encoder is judged to be finite: an overflow spares none
 JUDGED_ROWS = 8
 

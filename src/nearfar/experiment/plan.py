@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from nearfar.experiment.cost import Estimate
 from nearfar.experiment.setup import Setup
 
 
@@ -18,18 +17,14 @@ class Network:
 
 
 def plan_lines(
-    setup: Setup, network: Network, estimate: Estimate, *, store_side: int, where: str
+    setup: Setup, network: Network, estimate: str, *, store_side: int, where: str
 ) -> list[str]:
     """Data, encoder, views and optimizer (or that nothing is trained), estimate, where it goes."""
-    what = "training" if setup.trains else "measuring"
     return [
         _data_line(setup, store_side),
         _encoder_line(setup, network),
         *_training_lines(setup),
-        (
-            f"estimate   about {duration(estimate.seconds)} of {what},"
-            f" {estimate.memory_bytes / 2**30:.1f} GB beside the libraries' own"
-        ),
+        f"estimate   {estimate}",
         where,
     ]
 
@@ -97,6 +92,18 @@ def _then(setup: Setup) -> str:
         f"{'' if stage.standardize else ', not standardized'}"
         f"{', from the linear probe' if stage.init == 'probe' else ''}"
     )
+
+
+def estimate_line(seconds: float, memory_bytes: float, runs: int) -> str:
+    """What the runs are expected to take."""
+    of = f" for {runs} runs" if runs > 1 else ""
+    return (
+        f"about {duration(seconds)}{of}, evaluation and report included; {gigabytes(memory_bytes)}"
+    )
+
+
+def gigabytes(memory_bytes: float) -> str:
+    return f"{memory_bytes / 2**30:.1f} GB of memory"
 
 
 def duration(seconds: float) -> str:

@@ -1,27 +1,45 @@
-"""The plan of a decided run, measured: its encoder's numbers, what a step costs, what is stored."""
+"""The plan of decided runs: their encoder's numbers, what a step costs, what is stored."""
+
+from collections.abc import Sequence
 
 import torch
 
 from nearfar.core.threads import threads_for
 from nearfar.data.listing import Listing
 from nearfar.data.store import store_bytes, store_side
-from nearfar.experiment.cost import estimate
-from nearfar.experiment.plan import Network, plan_lines
+from nearfar.experiment.advice import advice_lines
+from nearfar.experiment.cost import modelled
+from nearfar.experiment.forecast import Forecast
+from nearfar.experiment.plan import Network, estimate_line, plan_lines
+from nearfar.experiment.process_memory import peak_memory_bytes
 from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
 from nearfar.training.estimate import row_cost
 
+LIBRARIES_BYTES = 350e6  # of those that are imported and compiled after the plan
+
+
+def foreseen(
+    runs: Sequence[Setup], listing: Listing, encoder: Encoder, device: torch.device
+) -> Forecast:
+    """What the runs will take; one small step of a copy of the encoder is timed."""
+    held, first = 0.0, runs[0]
+    if device.type == "cpu":
+        held = (peak_memory_bytes(device, alone=True) or 0) + LIBRARIES_BYTES
+        held += store_bytes(listing, store_side(listing, first.size), first.center)
+    with threads_for(first.multiply_adds_at_once, device):
+        row = row_cost(encoder, device=device)
+    costs = {
+        setup.method_name: modelled(setup, row, width=encoder.width, held_bytes=held)
+        for setup in runs
+    }
+    return Forecast(runs, costs)
+
 
 def planned(
-    setup: Setup,
-    listing: Listing,
-    encoder: Encoder,
-    device: torch.device,
-    where: str,
-    *,
-    runs: int = 1,
+    setup: Setup, listing: Listing, encoder: Encoder, forecast: Forecast, where: str
 ) -> list[str]:
-    """The lines to say before work begins; one small step of a copy of the encoder is timed."""
+    """The lines to say before work begins: those of one run, and the estimate of all."""
     network = Network(
         width=encoder.width,
         origin=encoder.origin,
@@ -29,8 +47,8 @@ def planned(
         has_small_stem=bool(encoder.stem),
         has_batch_norm=encoder.has_batch_norm,
     )
+    estimate = estimate_line(forecast.left(), forecast.memory_bytes(), len(forecast.runs))
     side = store_side(listing, setup.size)
-    with threads_for(setup.multiply_adds_at_once, device):
-        cost = row_cost(encoder, device=device)
-    total = estimate(setup, cost, store_bytes=store_bytes(listing, side, setup.center), runs=runs)
-    return plan_lines(setup, network, total, store_side=side, where=where)
+    lines = plan_lines(setup, network, estimate, store_side=side, where=where)
+    own_module = encoder.library == "user"
+    return [*lines, *advice_lines(setup, listing.side, own_module=own_module)]

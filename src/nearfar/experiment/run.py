@@ -3,10 +3,13 @@
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
 from nearfar.core.threads import threads_for
+from nearfar.experiment.encoding import same_start
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import evaluate_run, measure_untrained
+from nearfar.experiment.forecast import Stopwatch
 from nearfar.experiment.judging import selection_accuracy, stop_if_diverged
-from nearfar.experiment.process_memory import kept_memory, reset_peak_memory
+from nearfar.experiment.plan import gigabytes
+from nearfar.experiment.process_memory import kept_memory, peak_memory_bytes, reset_peak_memory
 from nearfar.experiment.running import Job, Running, prepare
 from nearfar.experiment.sheets import run_sheet
 from nearfar.experiment.stopping import stopping_well
@@ -15,7 +18,7 @@ from nearfar.run_folder import names
 from nearfar.run_folder.records import Measurement, Results
 from nearfar.training.checkpoint import load_checkpoint, save_checkpoint
 from nearfar.training.loop import fit
-from nearfar.training.observers import Audience, Row
+from nearfar.training.observers import Audience, Observer, Row
 
 
 def execute(
@@ -31,8 +34,10 @@ def execute(
     run, work = prepare(job, progress), job.setup.multiply_adds_at_once
     with threads_for(work, job.fabric.device), kept_memory(), stopping_well(run):
         _begin(run)
+        job.forecast.begin(job.setup)
         if untrained is None and job.setup.trains:
             untrained = measure_untrained(run.evaluation, run.method.encoder)
+        job.forecast.starts.add(same_start(job.setup))
         if job.resume:
             _continue(run)
         run.watch.begin()
@@ -43,10 +48,28 @@ def execute(
         trained, stage = None, job.setup.classifier
         if stage is not None:
             encoder = run.method.encoder
-            trained = train_classifier(run.evaluation, stage, encoder, job.fabric, job.folder)
+            with job.forecast.timed(job.setup, "classifier"):
+                trained = train_classifier(run.evaluation, stage, encoder, job.fabric, job.folder)
         evaluated = evaluate_run(run.evaluation, run.method, run.counters, job.folder, trained)
         run.count_seconds()
         return run.write_results(evaluated, untrained or evaluated.as_start())
+
+
+def try_out(
+    job: Job, progress: Progress, untrained: tuple[Measurement, ...] | None
+) -> tuple[Measurement, ...]:
+    """Measures the start, unless it was, and takes all steps: what the job's forecast then knows
+    is all that is wanted. Returns the start's measurements.
+    """
+    run = prepare(job, progress)
+    with kept_memory(), stopping_well(run):
+        run.folder.make()
+        if untrained is None:
+            untrained = measure_untrained(run.evaluation, run.method.encoder)
+        job.forecast.starts.add(same_start(job.setup))
+        run.watch.begin()
+        _train(run)
+    return untrained
 
 
 def _begin(run: Running) -> None:
@@ -71,11 +94,28 @@ def _continue(run: Running) -> None:
             raise RunError(f"{selected} is missing; start again with --force")
         folder.read_tensors(names.ENCODER_SELECTED)
     folder.keep_metrics_until(run.counters.epoch)
+    _say_where(run)
+
+
+def _say_where(run: Running) -> None:
+    """Where a resumed run goes on, and how long it still takes."""
+    counters, forecast, setup = run.counters, run.job.forecast, run.setup
+    if not counters.step:
+        return
+    forecast.steps = counters.step
+    forecast.see(setup, "step", counters.train_seconds / counters.step)
+    left = f", {words}" if (words := forecast.words()) else ""
+    where = f"at epoch {counters.epoch + 1} of {setup.epochs}"
+    if counters.epoch == setup.epochs:
+        where = f"after the last of {setup.epochs} epochs"
+    run.progress.say(f"  resumes {where}{left}")
 
 
 def _train(run: Running) -> None:
     setup, counters, probe = run.setup, run.counters, run.online_probe
     reset_peak_memory(run.job.fabric.device)
+    watch = Stopwatch(run.job.forecast, setup, lambda: _say_measured(run))
+    title = run.job.forecast.title
 
     def after_epoch(row: Row) -> None:
         stop_if_diverged(run.evaluation, run.method, counters.epoch)
@@ -83,17 +123,20 @@ def _train(run: Running) -> None:
         row |= {
             "seconds": round(counters.train_seconds, 3),
             "views_seen": counters.views_seen,
-            **_selected(run),
+            **_selected(run, watch),
         }
         run.folder.append_metrics(row)
         run.count_seconds()
         if run.folder.writes:
             save_checkpoint(run.folder.checkpoint, run.method, run.optimizer, counters, probe)
+        watch.end_epoch()
         _tell(run, row)
         run.watch.see(row)
+        bar.retitle(title(setup))
 
     left = run.batches.total_steps - counters.step
-    with run.progress.bar(left, f"{setup.method_name}, seed {setup.seed}") as bar:
+    observers: list[Observer] = [watch] if probe is None else [probe, watch]
+    with run.progress.bar(left, title(setup)) as bar:
         fit(
             run.job.fabric,
             run.method,
@@ -101,18 +144,31 @@ def _train(run: Running) -> None:
             run.batches,
             setup.pace,
             counters,
-            Audience(bar, after_epoch, [probe] if probe is not None else []),
+            Audience(bar, after_epoch, observers),
         )
 
 
-def _selected(run: Running) -> Row:
+def _say_measured(run: Running) -> None:
+    """The estimate, once the first steps of a method were measured."""
+    forecast, setup = run.job.forecast, run.setup
+    if not forecast.runs or setup.method_name in forecast.told:
+        return
+    forecast.told.add(setup.method_name)
+    step = forecast.parts(setup.method_name).step
+    used = peak_memory_bytes(run.job.fabric.device, alone=True)
+    memory = f"; {gigabytes(used)} so far" if used is not None else ""
+    run.progress.say(f"  measured   {1000 * step:.3g} ms a step, {forecast.words()}{memory}")
+
+
+def _selected(run: Running, watch: Stopwatch) -> Row:
     """kNN accuracy on validation where it is this epoch's turn; the best encoder so far is kept."""
     every, counters = run.setup.selection_interval, run.counters
     if every is None or not run.evaluation.measurable():
         return {}
     if counters.epoch % every and counters.epoch != run.setup.epochs:
         return {}
-    value = selection_accuracy(run.evaluation, run.method.encoder)
+    with watch.apart():
+        value = selection_accuracy(run.evaluation, run.method.encoder)
     if value >= counters.best_value:
         counters.best_value, counters.best_epoch = value, counters.epoch
         state = run.method.encoder.net.state_dict()
@@ -127,7 +183,8 @@ def _tell(run: Running, row: Row) -> None:
         return
     chance = f" (chance {row['chance']:.3f})" if "chance" in row else ""
     knn = f", validation kNN {row['knn.top1.val']:.3f}" if "knn.top1.val" in row else ""
+    left = f"; {words}" if (words := run.job.forecast.words()) else ""
     run.progress.say(
         f"  epoch {row['epoch']:.0f} of {run.setup.epochs}: loss {row['loss']:.3f}{chance}{knn},"
-        f" {row['seconds']:.0f} s"
+        f" {row['seconds']:.0f} s{left}"
     )

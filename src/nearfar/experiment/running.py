@@ -1,7 +1,7 @@
 """A run in progress: what it is made of, how far it has come, what of it stands in its folder."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from lightning_fabric import Fabric
@@ -13,6 +13,7 @@ from nearfar.data.store import ImageData
 from nearfar.experiment.assembly import make_batches, make_online_probe, make_view_plan
 from nearfar.experiment.encoding import encoder_file, make_evaluation_view
 from nearfar.experiment.evaluation import Evaluated, Evaluation
+from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.optimizing import make_optimizer
 from nearfar.experiment.process_memory import peak_memory_bytes
 from nearfar.experiment.results import Process, make_results
@@ -32,7 +33,8 @@ from nearfar.views.making import ViewPlan
 @dataclass(frozen=True)
 class Job:
     """Everything that one run is made of. `alone`: whether it has the process, its memory and its
-    --out, for itself. `encoder` is the one that is trained.
+    --out, for itself. `encoder` is the one that is trained. `forecast` is of all runs, and learns
+    from this one.
     """
 
     setup: Setup
@@ -43,6 +45,7 @@ class Job:
     encoder: Encoder
     alone: bool = True
     resume: bool = False
+    forecast: Forecast = field(default_factory=Forecast)
 
 
 @dataclass
@@ -116,7 +119,7 @@ def prepare(job: Job, progress: Progress) -> Running:
         method = setup.method(encoder, setup.config.method, samples.facts()).to(device)
     return Running(
         job=job,
-        evaluation=Evaluation(setup, samples, progress),
+        evaluation=Evaluation(setup, samples, progress, job.forecast),
         method=method,
         plan=plan,
         optimizer=make_optimizer(setup.optimizer, method),

@@ -15,6 +15,9 @@ from nearfar.nn.encoders import Precision
 from nearfar.training.loop import Pace
 from nearfar.views.kinds import Policy
 
+# training images among which the judging of an epoch looks for neighbors
+SELECTION_BANK = 5000
+
 
 @dataclass(frozen=True)
 class ViewSetup:
@@ -139,7 +142,14 @@ class Setup:
         )
 
     def with_seed(self, seed: int) -> "Setup":
-        train = self.config.train.model_copy(update={"seed": seed})
+        return self._with_train(seed=seed)
+
+    def with_epochs(self, epochs: int) -> "Setup":
+        """As many epochs, and all else as it was decided for another number."""
+        return self._with_train(epochs=epochs)
+
+    def _with_train(self, **update: int) -> "Setup":
+        train = self.config.train.model_copy(update=update)
         return replace(self, config=self.config.model_copy(update={"train": train}))
 
     def with_facts(self, facts: DataFacts) -> "Setup":

@@ -25,9 +25,8 @@ from nearfar.evaluate.classifier import Classifier, Trained, classifier_of
 from nearfar.evaluate.features import Features, extract, spread
 from nearfar.evaluate.logistic import fit_probe
 from nearfar.experiment.evaluation import Evaluation
-from nearfar.experiment.judging import SELECTION_BANK
 from nearfar.experiment.optimizing import optimizer_of
-from nearfar.experiment.setup import ClassifierSetup
+from nearfar.experiment.setup import SELECTION_BANK, ClassifierSetup
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import classifier_head
 from nearfar.run_folder import names

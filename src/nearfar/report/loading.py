@@ -121,6 +121,7 @@ def _weights() -> list[str]:
 def _transform(file: EncoderFile) -> list[str]:
     side, crop = file.input_size, "" if file.eval_crop == 1 else f"{file.eval_crop!r} * "
     width = file.width if file.width is not None else "width"
+    resampling = file.interpolation.upper()
     return [
         "",
         "def to_input(image):",
@@ -129,7 +130,7 @@ def _transform(file: EncoderFile) -> list[str]:
         f"    side = max(1, round({crop}min(image.size)))",
         "    left, top = (image.width - side) // 2, (image.height - side) // 2",
         "    image = image.crop((left, top, left + side, top + side))",
-        f"    image = image.resize(({side}, {side}), Image.Resampling.{file.interpolation.upper()})",
+        f"    image = image.resize(({side}, {side}), Image.Resampling.{resampling})",
         "    values = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255",
         f"    mean = torch.tensor({_triple(file.mean)}).view(3, 1, 1)",
         f"    std = torch.tensor({_triple(file.std)}).view(3, 1, 1)",

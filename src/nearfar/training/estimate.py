@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,38 +12,58 @@ from torch.autograd.graph import saved_tensors_hooks
 from nearfar.nn.encoders import Encoder
 
 NUMBERS = 3 * 2**18  # of a timed step's rows together
+TRIALS = 3
 
 
 class RowCost(NamedTuple):
     seconds: float  # forward and backward of one row
+    evaluated_seconds: float  # forward of one row by the frozen encoder, which is in float32
     saved_bytes: int  # kept for the backward
     weight_bytes: int  # parameters, their gradients and one optimizer state
+    widest_bytes: int  # the largest tensor that is kept for the backward
 
 
 def row_cost(encoder: Encoder, *, device: torch.device) -> RowCost:
-    """Times steps of a copy of the encoder on a few rows: one to warm up, then the fastest of
-    three.
+    """Times steps of a copy of the encoder on a few rows, in training and frozen: one to warm up,
+    then the fastest of three.
     """
     probe = copy.deepcopy(encoder).to(device).train()
     row = encoder.example.to(device)
     n = max(2, min(256, NUMBERS // row.numel()))
-    fastest = float("inf")
+    rows = row.expand(n, *row.shape[1:])
     saved: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         saved[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
         return tensor
 
+    def train() -> None:
+        saved.clear()
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            out = probe(rows)
+        out.mean().backward()
+
+    def evaluate() -> None:
+        with torch.inference_mode():
+            probe(rows)
+
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for trial in range(4):
-            saved.clear()
-            started = time.perf_counter()
-            with saved_tensors_hooks(keep, lambda tensor: tensor):
-                out = probe(row.expand(n, *row.shape[1:]))
-            out.mean().backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds = time.perf_counter() - started
-            fastest = min(fastest, seconds) if trial else fastest
+        trained = _fastest(train, device)
+        probe.eval()
+        evaluated = _fastest(evaluate, device)
+    own = {parameter.data_ptr() for parameter in probe.parameters()}
+    kept = [size for pointer, size in saved.items() if pointer not in own]
     weights = sum(parameter.numel() * parameter.element_size() for parameter in probe.parameters())
-    return RowCost(fastest / n, max(sum(saved.values()) - weights, 0) // n, 3 * weights)
+    return RowCost(trained / n, evaluated / n, sum(kept) // n, 3 * weights, max(kept) // n)
+
+
+def _fastest(step: Callable[[], None], device: torch.device) -> float:
+    """Seconds."""
+    found = []
+    for _ in range(1 + TRIALS):
+        started = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        found.append(time.perf_counter() - started)
+    return min(found[1:])

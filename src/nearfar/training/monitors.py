@@ -4,8 +4,9 @@
 The names of a row of metrics.jsonl that a judge reads stand here. The monitors' own are below, in
 MONITORS. The loop writes `loss`, `lr` and `grad_norm` (mean norm of the gradient before clipping).
 A method may log, as means over an epoch's steps: `chance` (the loss of a network that tells nothing
-apart), `floor` (the least that the loss can be), `anchors_without_positive` (how many of a step's rows have none), `queue_age` (mean age of a
-queue's rows, in steps), `prototypes` (K of a loss over assignments).
+apart), `floor` (the least that the loss can be), `anchors_without_positive` (how many of a step's
+rows have none), `queue_age` (mean age of a queue's rows, in steps), `prototypes` (K of a loss over
+assignments).
 
 The cost: 2 ms an epoch for conv4, 75 ms at a width of 512, .4 s at 2,048 (one core), and 6 us a
 step.

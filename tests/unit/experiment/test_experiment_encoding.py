@@ -1,6 +1,8 @@
 """The example that an encoder is built with before any image is decoded for training."""
 
+import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from nearfar.data.sources import open_source
-from nearfar.experiment.encoding import example_of
+from nearfar.experiment.encoding import channel_statistics, example_of
 
 
 class Pictures:
@@ -56,3 +58,23 @@ def test_images_that_cannot_be_decoded_are_passed_over_a_few_at_most(bad: int, w
     listing = replace(open_source(Pictures()), reader=Damaged(bad))
     value = 1.0 if white else 0.0
     assert torch.allclose(example_of(8, 1.0, listing), torch.full((1, 3, 8, 8), value), atol=0.01)
+
+
+def test_channel_statistics_are_those_of_the_pixels_without_holding_them_as_numbers() -> None:
+    images = torch.randint(
+        0, 200, (300, 40, 40, 3), generator=torch.Generator().manual_seed(0)
+    ).byte()
+    images[..., 2] = 7  # a channel that does not vary
+    data: Any = SimpleNamespace(
+        split=lambda name: torch.arange(300 if name == "train" else 0),
+        rows=lambda index: SimpleNamespace(images=images[index]),
+    )
+    pixels = images.numpy().reshape(-1, 3) / 255
+    tracemalloc.start()
+    mean, std = channel_statistics(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(std[:2], pixels.std(axis=0)[:2], rtol=1e-12)
+    assert std[2] == 1e-3
+    assert peak < pixels.nbytes / 2

@@ -3,9 +3,7 @@
 import pytest
 from experiment_setups import decided, listing
 
-from nearfar.experiment.cost import Estimate, estimate, images_evaluated
-from nearfar.experiment.plan import Network, duration, plan_lines
-from nearfar.training.estimate import RowCost
+from nearfar.experiment.plan import Network, duration, estimate_line, plan_lines
 
 NETWORK = Network(
     width=64, origin="new weights", parameters=24_648, has_small_stem=False, has_batch_norm=True
@@ -13,7 +11,8 @@ NETWORK = Network(
 
 
 def lines(setup, network=NETWORK):
-    return plan_lines(setup, network, Estimate(90, 2**30), store_side=64, where="run folder here")
+    estimate = estimate_line(90, 2**30, 1)
+    return plan_lines(setup, network, estimate, store_side=64, where="run folder here")
 
 
 def test_the_plan_says_data_encoder_views_optimizer_estimate_and_place():
@@ -32,7 +31,8 @@ def test_the_plan_says_data_encoder_views_optimizer_estimate_and_place():
         "optimizer  sgd, lr 0.045 (0.18 per 256 images), weight decay 0.0001; cosine after 10"
         " warm-up epochs"
     )
-    assert cost == "estimate   about 90 s of training, 1.0 GB beside the libraries' own"
+    assert cost == ("estimate   about 90 s, evaluation and report included; 1.0 GB of memory")
+    assert estimate_line(600, 2**31, 9).startswith("about 10 min for 9 runs, evaluation")
     assert where == "run folder here"
 
 
@@ -75,25 +75,6 @@ def test_given_weights_chunks_and_a_small_stem_are_said():
 )
 def test_the_classifier_stage_is_said_where_there_is_one(asked, said):
     assert lines(decided(classifier=asked))[3].endswith(f"; then a classifier {said}")
-
-
-def test_an_estimate_counts_views_evaluations_and_runs():
-    setup = decided("simclr", train={"batch_size": 30, "epochs": 4}, evaluate={"selections": 2})
-    view = RowCost(seconds=2.0, saved_bytes=10, weight_bytes=1000)
-    # 60 views a step, 6 steps, 4 epochs; three times all 240 images and twice 180 + 30, a third
-    assert images_evaluated(setup) == 3 * 240 + 2 * 210
-    shown = 60 * 6 * 4 + (3 * 240 + 2 * 210) / 3
-    one = estimate(setup, view, store_bytes=500)
-    assert one.seconds == pytest.approx(2 * shown)
-    assert one.memory_bytes == 60 * 10 + 1000 + 500
-    three = estimate(setup, view, store_bytes=500, runs=3)
-    assert three.seconds == pytest.approx(3 * one.seconds)
-    chunks = decided("simclr", train={"batch_size": 30, "micro_batch_size": 8})
-    assert estimate(chunks, view, store_bytes=0).memory_bytes == 8 * 10 + 1000
-
-
-def test_without_labels_nothing_is_evaluated():
-    assert images_evaluated(decided("simclr", listing((), unlabeled=100))) == 0
 
 
 @pytest.mark.parametrize(
