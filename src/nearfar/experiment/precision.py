@@ -52,7 +52,7 @@ def seconds_a_step(encoder: Encoder, views: int, device: torch.device) -> dict[P
             for precision, seconds in taken.items():
                 probe.precision = precision
                 started = time.perf_counter()
-                encode_views(probe, (batch,)).mean().backward()
+                torch.autograd.backward(encode_views(probe, (batch,)).mean())
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 if step:
