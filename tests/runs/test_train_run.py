@@ -337,7 +337,8 @@ def test_an_interrupt_outside_training_is_told_too(
 
 
 @pytest.mark.ci
-def test_ctrl_c_in_a_real_process_leaves_a_usable_run(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_a_real_process_leaves_a_usable_run(tmp_path, how):
     out = tmp_path / "run"
     code = "from nearfar.cli.main import main; main()"
     options = ["--method", "supcon", "--epochs", "500", "--out", str(out)]
@@ -348,7 +349,7 @@ def test_ctrl_c_in_a_real_process_leaves_a_usable_run(tmp_path):
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert b"Traceback" not in err

@@ -1,6 +1,7 @@
 """`nearfar`: the application, and the only place where an unforeseen error is caught."""
 
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -71,6 +72,8 @@ def main() -> None:
     """
     debug = "--debug" in sys.argv
     _sleep_at_barriers()
+    # as a cluster's scheduler stops a run: what is complete is made usable, as by Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
