@@ -37,7 +37,8 @@ All methods of `nearfar methods`; this page is generated from the code. Pictures
 arithmetic (products and convolutions, forward and backward) of one training step, relative to a step of SimCLR on
 equally many images. Which accuracy each method reaches, in which time and memory: [benchmarks.md](benchmarks.md#methods).
 The learning rate is for 256 images per step, and is scaled in proportion to the batch size, or to its square root where
-that is said. How far views are from those of the papers' own code, in numbers:
+that is said. `frozen` is no method of learning: given weights (`--pretrained`, `encoder.weights`) are measured as they
+are, a run in which nothing is trained. How far views are from those of the papers' own code, in numbers:
 [views.md](views.md#deviations-from-the-papers-own-code). How to add a method of your own:
 [your-own-method.md](your-own-method.md).
 

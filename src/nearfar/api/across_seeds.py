@@ -12,6 +12,7 @@ from scipy import stats
 
 from nearfar.core.version import __version__
 from nearfar.report.formats import difference_text, signed_figure
+from nearfar.report.predicting import predicting
 from nearfar.report.verdicts import FEWEST_SEEDS, UNLEARNED, have, unlearned
 from nearfar.run_folder.comparison import (
     COSTS,
@@ -71,6 +72,11 @@ def summarize(
         judged_by=first.judged_by,
         floor=_start(results).title,
         comparisons=compare_pairs(results, methods),
+        predicting=tuple(
+            found
+            for method in methods
+            if (found := predicting(method, [r for r in results if r.method == method]))
+        ),
         left_out=tuple(left_out),
         runs=tuple(runs),
         report=report,

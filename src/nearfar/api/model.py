@@ -64,9 +64,9 @@ class Model:
         return self._represent(self.encoder, images)
 
     def predict(self, images: Any) -> Predictions:
-        """Classes by the run's classifier, for what `embed` takes: by the classifier stage where
-        there was one (on its fine-tuned encoder, if it has one), else by the linear probe.
-        RunError: the run has no classifier.
+        """Classes by the run's classifier, for what `embed` takes: of the method's own head, the
+        linear probe and the classifier stage (on its fine-tuned encoder, if it has one) the one
+        that was best on validation, which results.json names. RunError: the run has no classifier.
         """
         self._want_classifier()
         return self._classified(self._represent(self._finetuned or self.encoder, images))

@@ -9,7 +9,9 @@ import numpy as np
 from nearfar.api.model import Model, load
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
+from nearfar.run_folder.folder import RunFolder
 
 TOP = 5
 IMAGE_ENDINGS = (
@@ -30,7 +32,8 @@ IMAGE_ENDINGS = (
 def predict(run: Path, images: Sequence[Path], *, quiet: bool = False) -> dict[str, Any]:
     """Class, probability and the five likeliest of each image; folders are searched for images.
 
-    Images that cannot be read are listed as `unreadable`. DataError: all of them.
+    Images that cannot be read are listed as `unreadable`; `classifier` names what classified, with
+    its `title` and its accuracy on `test` where that was measured. DataError: no image can be read.
     """
     progress = Progress(quiet=quiet)
     for image in images:
@@ -53,7 +56,15 @@ def predict(run: Path, images: Sequence[Path], *, quiet: bool = False) -> dict[s
         raise DataError(
             f"want at least one image that can be read, got none of {len(paths)}\n  {lines}"
         )
-    return {"predictions": predictions, "unreadable": unreadable}
+    return {"predictions": predictions, "unreadable": unreadable, **_classifier(RunFolder(run))}
+
+
+def _classifier(folder: RunFolder) -> dict[str, Any]:
+    """What results.json says of it."""
+    by = folder.read_results().predicted_by if folder.has(names.RESULTS) else None
+    if by is None:
+        return {"classifier": None, "title": None, "test": None}
+    return {"classifier": by.name, "title": by.title, "test": by.test}
 
 
 def _predict_each(

@@ -21,6 +21,8 @@ from nearfar.evaluate.base import Context, Evaluator
 from nearfar.evaluate.features import SPLITS, Features, extract_splits
 from nearfar.evaluate.few_label import FewLabel, FewLabelConfig, fewest_labels
 from nearfar.evaluate.linear import Linear
+from nearfar.evaluate.measure import Measured
+from nearfar.experiment.evaluation import predicted_by
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import Measurement
@@ -80,6 +82,8 @@ def probe(
     _join(folder, measured, shown)
     if made is not None and not folder.has(names.CLASSIFIER):
         folder.write_classifier(made.classifier.arrays())
+        by = predicted_by(Measured(((type(evaluator), outcome),)), splits["test"])
+        folder.write_results(folder.read_results().model_copy(update={"predicted_by": by}))
         about = folder.read_encoder_file()
         folder.write_encoder_file(about.model_copy(update={"class_names": stored.class_names}))
     return [m.as_json() for m in measured]

@@ -205,9 +205,10 @@ def finished(folder: RunFolder, setup: Setup) -> Results | None:
         return None
     results = folder.read_results()
     needed = [names.ENCODER, names.ENCODER_JSON]
-    if setup.classifier is not None or results.confusion is not None:
+    by = results.predicted_by
+    if by is not None or results.confusion is not None:
         needed.append(names.CLASSIFIER)
-    if setup.classifier is not None and setup.classifier.finetuned:
+    if by is not None and by.encoder == "finetuned":
         needed.append(names.ENCODER_FINETUNED)
     return results if results.complete and all(folder.has(name) for name in needed) else None
 

@@ -172,6 +172,7 @@ def _text(results: dict[str, Any], out: Path) -> str:
         ),
         *([trained] if (trained := images_of_each(results["images"])) else []),
         *([] if measured else ["nothing was measured; the report says why"]),
+        *_predicting(results),
         *_differences(results, found),
         *_tuned(results),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
@@ -182,6 +183,11 @@ def _text(results: dict[str, Any], out: Path) -> str:
         f"report: {out / REPORT}",
     ]
     return "\n".join(lines)
+
+
+def _predicting(results: dict[str, Any]) -> list[str]:
+    texts = [one["text"] for one in results["predicting"]]
+    return [f"nearfar predict uses what is best on validation: {'; '.join(texts)}"] if texts else []
 
 
 def _tuned(results: dict[str, Any]) -> list[str]:

@@ -33,3 +33,8 @@ def predict(
         for row in found["predictions"]
     ]
     print(opt.table(["image", "class", "probability, %"], rows))
+    if found["title"] is not None:
+        from nearfar.report.formats import quantity
+
+        right = f", {quantity(found['test'], 'fraction')} on test" if found["test"] else ""
+        print(f"classifier: {found['title']}{right}")

@@ -76,8 +76,13 @@ def train(
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:
+        from nearfar.report.predicting import chosen_line
+        from nearfar.run_folder.records import PredictedBy
+
         if run.results["measurements"] or run.results["untrained"]:
             print(_table(run.results))
+        if (by := run.results["predicted_by"]) is not None:
+            print(chosen_line(PredictedBy(**by)))
         for line in run.results["diagnosis"]:
             print(line)
         print(f"report: {run.path / REPORT}")
@@ -86,6 +91,7 @@ def train(
 
 def _table(results: dict[str, Any]) -> str:
     from nearfar.report.formats import figure, quantity
+    from nearfar.report.predicting import MARK
     from nearfar.run_folder.records import EncoderSummary
 
     columns = ["last", "validation", "untrained"]
@@ -104,6 +110,10 @@ def _table(results: dict[str, Any]) -> str:
         text = (figure if percent else quantity)(m["value"], m["unit"])
         at = columns.index(m["selection"] or "untrained")
         row[at] = f"{text} ({'-'.join(ends)})" if ends else text
+    used = (results["predicted_by"] or {}).get("title")
+    for m in measured:
+        if m["title"] == used and m["selection"] == "last":
+            titles[m["name"]] = f"{used} {MARK}"
     headings = ["test, %" if percent else "test", "last epoch", "selected epoch"]
     headings.append(EncoderSummary(**results["encoder"]).start.title)
     rows_shown = [[titles[name], *cells] for name, cells in rows.items()]

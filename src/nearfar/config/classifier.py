@@ -11,8 +11,8 @@ AS_EVALUATED = "evaluation"  # of classifier.policy
 
 
 class ClassifierConfig(Section):
-    """Training of a classifier after pretraining. It takes place where `kind` is set; the other
-    keys need it.
+    """Training of a classifier after pretraining, of which the epoch that is best on validation is
+    kept. It takes place where `kind` is set; the other keys need it.
     """
 
     kind: Literal["linear", "mlp"] | None = Field(
@@ -52,11 +52,12 @@ class ClassifierConfig(Section):
             " 0 and whose standard deviation is 1; false: as the encoder gives them"
         ),
     )
-    init: Literal["random", "probe"] = Field(
-        "random",
+    init: Literal["random", "probe"] | None = Field(
+        None,
         description=(
             "weights to start from: random, or probe (kind=linear: those of the linear probe of"
-            " the pretrained encoder)"
+            " the pretrained encoder) (default: probe for kind=linear where there are labeled"
+            " validation images, else random)"
         ),
     )
     optimizer: OptimizerName = Field(

@@ -16,6 +16,7 @@ from nearfar.config.section import Section
 from nearfar.data.samples import ImageSamples
 from nearfar.evaluate.classifier import Classifier, Trained
 from nearfar.evaluate.features import SPLITS, Features
+from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import Measurement, Selection
 
 Need = Literal["labels", "features", "images", "head", "classifier"]
@@ -62,13 +63,18 @@ class Context:
         return frozenset(need for need, present in there.items() if present)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Classified:
-    """A classifier that serves for predictions, and what it makes of the test images."""
+    """A classifier that may serve for predictions, and what it makes of the validation and test
+    images. Of several the one that is best on validation serves.
+    """
 
+    name: str  # in results.json
     title: str
     classifier: Classifier
-    probabilities: NDArray[np.float64]  # (n, C)
+    top1_val: float  # accuracy on validation
+    probabilities: NDArray[np.float64]  # (n, C) of the test images
+    finetuned: Encoder | None = None  # that it goes with, where that is its own
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from nearfar.nn.encoders import Encoder
 
@@ -42,6 +43,10 @@ class Classifier:
             found |= {"hidden.weight": self.hidden_weight, "hidden.bias": self.hidden_bias}
         return found
 
+    def accuracy(self, x: Array, y: NDArray[np.int64]) -> float:
+        """The share of the rows whose class it finds."""
+        return float((self.predict(x) == y).mean())
+
     def predict(self, x: Array) -> NDArray[np.int64]:
         classes: NDArray[np.int64] = self.probabilities(x).argmax(axis=1)
         return classes
@@ -71,6 +76,26 @@ def classifier_of(arrays: Mapping[str, Array], width: int, n_classes: int) -> Cl
     return Classifier(
         arrays["weight"], arrays["bias"], arrays.get("hidden.weight"), arrays.get("hidden.bias")
     )
+
+
+def classifier_of_head(head: nn.Module) -> Classifier | None:
+    """The same scores as a head that is one linear layer, or two with a ReLU between; None of any
+    other.
+    """
+    layers = [head] if isinstance(head, nn.Linear) else list(head.children())
+    kept = [layer for layer in layers if not isinstance(layer, nn.Dropout)]
+    forms = [type(layer) for layer in kept]
+    if forms not in ([nn.Linear], [nn.Linear, nn.ReLU, nn.Linear]):
+        return None
+    arrays = [_arrays(layer) for layer in kept if isinstance(layer, nn.Linear)]
+    return Classifier(*arrays[-1], *(arrays[0] if len(arrays) == 2 else ()))
+
+
+def _arrays(layer: nn.Linear) -> tuple[Array, Array]:
+    weight = layer.weight.detach().float().cpu().numpy()
+    if layer.bias is None:
+        return weight, np.zeros(len(weight), np.float32)
+    return weight, layer.bias.detach().float().cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from nearfar.evaluate.logistic import fit_probe
 
 @final
 class Linear(Evaluator):
-    """Its classifier serves for predictions, where no classifier stage trained one."""
+    """Its classifier serves for predictions, where no other is better on validation."""
 
     name = "linear"
     title = "linear probe"
@@ -27,5 +27,11 @@ class Linear(Evaluator):
         found = accuracies(
             context, "linear_probe", self.title, probabilities.argmax(axis=1), protocol
         )
-        classified = Classified(self.title, probe.classifier, probabilities)
+        classified = Classified(
+            name="linear_probe",
+            title=self.title,
+            classifier=probe.classifier,
+            top1_val=probe.classifier.accuracy(val.x, val.y),
+            probabilities=probabilities,
+        )
         return Outcome(found, classified, balanced_if_it_says_more(found))

@@ -30,14 +30,16 @@ class Measured:
         return list(dict.fromkeys(names))
 
     @property
+    def candidates(self) -> list[Classified]:
+        """The classifiers that evaluators hand on."""
+        return [outcome.classified for _, outcome in self.outcomes if outcome.classified]
+
+    @property
     def classified(self) -> Classified | None:
-        """By the classifier that serves for predictions: the one that a classifier stage trained,
-        else the last that an evaluator hands on.
+        """By the classifier that serves for predictions: the best on validation; of equals the
+        first.
         """
-        made = [(kind, outcome) for kind, outcome in self.outcomes if outcome.classified]
-        trained = [outcome for kind, outcome in made if "classifier" in kind.needs]
-        chosen = [outcome for _, outcome in made] + trained
-        return chosen[-1].classified if chosen else None
+        return max(self.candidates, key=lambda made: made.top1_val, default=None)
 
     def by_probes(self) -> list[Measurement]:
         """Without those of classifiers that training left behind: what a twin that has the encoder

@@ -11,7 +11,7 @@ from nearfar.evaluate.features import extract
 
 @final
 class TrainedClassifier(Evaluator):
-    """Predictions are its classifier's."""
+    """Its classifier serves for predictions, where no other is better on validation."""
 
     name = "classifier"
     title = "classifier stage"
@@ -23,11 +23,23 @@ class TrainedClassifier(Evaluator):
         trained, test = context.classifier, context.test
         assert trained is not None
         assert context.images is not None
-        x = test.x
+        x, val = test.x, context.splits["val"]
+        x_val = val.x
         if trained.finetuned is not None:
-            x = extract(trained.finetuned, context.images, torch.from_numpy(test.rows))
+            x, x_val = (
+                extract(trained.finetuned, context.images, torch.from_numpy(part.rows))
+                for part in (test, val)
+            )
         probabilities = trained.classifier.probabilities(x)
         found = accuracies(
             context, "classifier", self.title, probabilities.argmax(axis=1), trained.protocol
         )
-        return Outcome(found, Classified(self.title, trained.classifier, probabilities))
+        classified = Classified(
+            name="stage",
+            title=self.title,
+            classifier=trained.classifier,
+            top1_val=trained.classifier.accuracy(x_val, val.y),
+            probabilities=probabilities,
+            finetuned=trained.finetuned,
+        )
+        return Outcome(found, classified)

@@ -145,13 +145,17 @@ def choose_pace(config: RunConfig, method: type[Method], lr: float) -> Pace:
     return Pace(lr, warmup, schedule, config.train.gradient_clip)
 
 
-def fill_classifier(config: RunConfig, default_policy: str | None) -> ClassifierConfig:
+def fill_classifier(
+    config: RunConfig, default_policy: str | None, facts: DataFacts
+) -> ClassifierConfig:
     """The classifier stage with its defaults, where it is wanted."""
     asked = config.classifier
     if asked.kind is None:
         return asked
     rate = CLASSIFIER_RATES[asked.optimizer]
     defaults: dict[str, Any] = {"epochs": CLASSIFIER_EPOCHS, "policy": AS_EVALUATED, "lr": rate}
+    by_probe = asked.kind == "linear" and sum(facts.val_counts) > 0
+    defaults["init"] = "probe" if by_probe else "random"
     defaults["weight_decay"] = CLASSIFIER_WEIGHT_DECAYS.get(asked.optimizer, 0.0)
     if asked.encoder == "finetuned":
         encoder_lr = (asked.lr or rate) * FINETUNED_RATE
@@ -185,7 +189,7 @@ def choose_classifier(
         policy=None if of_features else read_policy(filled["policy"]),
         policy_name=filled["policy"],
         standardize=stage.standardize,
-        init=stage.init,
+        init=filled["init"],
         optimizer=OptimizerSetup(
             name=stage.optimizer,
             lr=filled["lr"],

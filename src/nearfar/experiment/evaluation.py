@@ -5,6 +5,7 @@ them.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
@@ -14,7 +15,7 @@ from nearfar.core.progress import Progress
 from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.data.store import ImageData
 from nearfar.evaluate.base import Classified, Context
-from nearfar.evaluate.classifier import Trained
+from nearfar.evaluate.classifier import Classifier, Trained
 from nearfar.evaluate.features import SPLITS, Features, extract_splits
 from nearfar.evaluate.measure import Measured, judged_by, measure
 from nearfar.experiment.embeddings import write_embeddings, write_unlabeled
@@ -24,7 +25,14 @@ from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder
-from nearfar.run_folder.records import Confusion, JudgedBy, Measurement, Selection
+from nearfar.run_folder.records import (
+    Candidate,
+    Confusion,
+    JudgedBy,
+    Measurement,
+    PredictedBy,
+    Selection,
+)
 from nearfar.training.checkpoint import Counters
 
 
@@ -118,6 +126,7 @@ class Evaluated:
     shown: Sequence[str] = ()
     confusion: Confusion | None = None
     trained: Trained | None = None  # by a classifier stage
+    predicted_by: PredictedBy | None = None
     of_encoder: Sequence[Measurement] = ()  # of the last encoder, by probes alone
 
     def as_start(self) -> tuple[Measurement, ...]:
@@ -136,23 +145,64 @@ def evaluate_run(
 ) -> Evaluated:
     """Measures the last encoder and, where epochs were selected, the selected one.
 
-    Writes embeddings.npz of the last, and the classifier that an evaluator made as
-    classifier.safetensors, unless a classifier stage has `trained` one and written it.
+    Writes embeddings.npz of the last, and of all classifiers (the method's own head, those that
+    evaluators made, what a classifier stage has `trained`) the one that is best on validation as
+    classifier.safetensors; where nothing can be measured, what was trained.
     """
     if not run.measurable():
         write_unlabeled(run.setup, run.samples, method.encoder, folder)
-        return Evaluated(trained=trained)
+        return _unmeasured(trained, folder)
     splits = run.features(method.encoder, "features, last epoch")
     last = run.measure(splits, "last", head=method.head, trained=trained)
     made = last.classified
-    if made is not None and trained is None:
-        folder.write_classifier(made.classifier.arrays())
+    if made is not None:
+        _write_classifier(folder, made.classifier, made.finetuned)
     probabilities = None if made is None else made.probabilities
     with run.forecast.timed(run.setup, "map"):
         write_embeddings(run.setup, run.data, splits["test"], probabilities, folder)
     confusion = None if made is None else _confusion(made, splits["test"])
     found = [*last.measurements, *_of_selected(run, method, counters, last, folder)]
-    return Evaluated(found, last.shown, confusion, trained, last.by_probes())
+    by = predicted_by(last, splits["test"])
+    return Evaluated(found, last.shown, confusion, trained, by, last.by_probes())
+
+
+def _unmeasured(trained: Trained | None, folder: RunFolder) -> Evaluated:
+    if trained is None:
+        return Evaluated()
+    _write_classifier(folder, trained.classifier, trained.finetuned)
+    encoder = _encoder(trained.finetuned)
+    by = PredictedBy(name="stage", title="classifier stage", encoder=encoder)
+    return Evaluated(trained=trained, predicted_by=by)
+
+
+def _write_classifier(folder: RunFolder, classifier: Classifier, finetuned: Encoder | None) -> None:
+    state = finetuned.net.state_dict() if finetuned is not None else None
+    folder.write_classifier(classifier.arrays(), state)
+
+
+def predicted_by(measured: Measured, test: Features) -> PredictedBy | None:
+    """What results.json says of the classifier that serves for predictions; None without one."""
+    made = measured.classified
+    if made is None:
+        return None
+    found = {
+        id(one): Candidate(
+            name=one.name,
+            title=one.title,
+            validation=one.top1_val,
+            test=float((one.probabilities.argmax(axis=1) == test.y).mean()),
+        )
+        for one in measured.candidates
+    }
+    return PredictedBy(
+        **found[id(made)].model_dump(),
+        encoder=_encoder(made.finetuned),
+        candidates=tuple(found.values()),
+    )
+
+
+def _encoder(finetuned: Encoder | None) -> Literal["frozen", "finetuned"]:
+    return "frozen" if finetuned is None else "finetuned"
 
 
 def _confusion(made: Classified, test: Features) -> Confusion:

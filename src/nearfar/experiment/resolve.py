@@ -53,7 +53,7 @@ def resolve(
     refuse_labels_missing(config, facts, online_probe=online_probe)
     name, arithmetic = _encoder(config, facts.side, module)
     optimizer = choices.choose_optimizer(config, method, batch)
-    stage = choices.fill_classifier(config, listing.default_policy)
+    stage = choices.fill_classifier(config, listing.default_policy, facts)
     setup = Setup(
         config=config,
         method=method,

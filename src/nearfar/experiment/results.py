@@ -56,6 +56,7 @@ def make_results(
         shown=tuple(done.shown),
         judged_by=evaluation.judged_by,
         confusion=done.confusion,
+        predicted_by=done.predicted_by,
         cost=Cost(
             train_seconds=round(counters.train_seconds, 3),
             classifier_seconds=round(trained.seconds, 3) if trained is not None else None,

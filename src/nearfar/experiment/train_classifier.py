@@ -24,6 +24,7 @@ from nearfar.data.samples import EvaluationView, FeatureSamples, Samples
 from nearfar.evaluate.classifier import Classifier, Trained, classifier_of
 from nearfar.evaluate.features import Features, extract, spread
 from nearfar.evaluate.logistic import fit_probe
+from nearfar.experiment.best_epoch import JUDGED, BestEpoch
 from nearfar.experiment.evaluation import Evaluation
 from nearfar.experiment.optimizing import optimizer_of
 from nearfar.experiment.setup import SELECTION_BANK, ClassifierSetup
@@ -59,9 +60,9 @@ def train_classifier(
     """Trains the head, and a copy of the encoder where that is fine-tuned; `encoder` itself stays
     as it is.
 
-    Writes classifier.safetensors (and first encoder_finetuned.safetensors), classifier.jsonl by
-    epoch, and checkpoint/classifier.pt, from which it goes on where there is one. DivergedError: a
-    number is not finite.
+    What it returns is of the epoch that is best on validation (a start from the linear probe is
+    one), of the last where there is no validation. Writes classifier.jsonl by epoch, and what it
+    goes on from under checkpoint/. DivergedError: a number is not finite.
     """
     seed = stream_seed(run.setup.seed, "classifier stage")
     stage = _Stage(run, chosen, seed, fabric, folder)
@@ -73,7 +74,9 @@ def train_classifier(
     if folder.classifier_checkpoint.exists():
         counters = load_checkpoint(folder.classifier_checkpoint, kept, optimizer)
     folder.keep_classifier_metrics_until(counters.epoch)
-    judge = _Judge(stage, model, encoder)
+    judge, best = _Judge(stage, model, encoder), BestEpoch(kept, counters, folder)
+    if counters.epoch == 0 and chosen.init == "probe":
+        best.see(judge.row())
     pace = chosen.pace
 
     def after_epoch(row: Row) -> None:
@@ -82,10 +85,12 @@ def train_classifier(
                 f"training stopped after epoch {counters.epoch} of the classifier stage: weights"
                 f" are not finite. {what_to_try(row['lr'], pace.lr_key)}"
             )
+        judged = judge.row()
+        best.see(judged)
         row = {
             "epoch": counters.epoch,
             **{name: row[name] for name in ("loss", "accuracy", "lr")},
-            **judge.row(),
+            **judged,
         }
         folder.append_classifier_metrics(row)
         if folder.writes:
@@ -97,6 +102,7 @@ def train_classifier(
         run.progress.say(f"  {title}")
     with run.progress.bar(batches.total_steps - counters.step, title) as bar:
         fit(fabric, model, optimizer, batches, pace, counters, Audience(bar, after_epoch))
+    best.restore()
     return _finish(stage, model, counters, origin)
 
 
@@ -224,9 +230,7 @@ def _batches(stage: _Stage, samples: Samples) -> Batches:
 
 
 class _Judge:
-    """Accuracy on at most 5,000 validation images after each epoch: shown, and nothing chosen by
-    it.
-    """
+    """Accuracy on at most 5,000 validation images after each epoch: by it the epoch is chosen."""
 
     def __init__(self, stage: _Stage, model: ClassifierStage, pretrained: Encoder) -> None:
         self.samples, self.model = stage.run.samples, model
@@ -242,7 +246,7 @@ class _Judge:
         if x is None:
             x = extract(self.model.encoder, self.samples, self.rows)
         predicted = _classifier(self.model).predict(x)
-        return {"classifier.top1.val": float((predicted == self.labels).mean())}
+        return {JUDGED: float((predicted == self.labels).mean())}
 
 
 def _classifier(model: ClassifierStage) -> Classifier:
@@ -251,27 +255,31 @@ def _classifier(model: ClassifierStage) -> Classifier:
 
 
 def _finish(stage: _Stage, model: ClassifierStage, counters: Counters, origin: str) -> Trained:
-    chosen, folder = stage.chosen, stage.folder
+    chosen = stage.chosen
     n = len(_labeled(stage.run.samples, "train"))
-    if model.finetuned:
-        folder.write_tensors(names.ENCODER_FINETUNED, model.encoder.net.state_dict())
-    # one key: safetensors writes several in any order
-    header = {"encoder": "finetuned" if model.finetuned else "frozen"}
-    folder.write_tensors(names.CLASSIFIER, model.folded(), header)
     encoder = f"a fine-tuned copy (rate {chosen.encoder_lr:g})" if model.finetuned else "frozen"
     mlp = f"mlp ({chosen.hidden_dim} hidden, dropout {chosen.dropout:g})"
     shape = "linear" if chosen.kind == "linear" else mlp
     view = "features" if chosen.policy is None else f"one view ({chosen.policy_name})"
     standardized = "standardized" if chosen.standardize else "not standardized"
     rate = f"{chosen.optimizer.name} at rate {chosen.pace.lr:g} ({chosen.pace.schedule.decay})"
-    nothing = "nothing else" if chosen.init == "probe" else "nothing"
     protocol = (
         f"{shape} classifier on the last encoder, {encoder}; {chosen.epochs} epochs over {n}"
         f" labeled training images, {view} of each image, {standardized}, from {origin}, {rate},"
-        f" weight decay {chosen.optimizer.weight_decay:g}; {nothing} chosen on validation"
+        f" weight decay {chosen.optimizer.weight_decay:g}; {_chosen_epoch(stage, counters)}"
     )
     own = model.encoder if model.finetuned else None
     return Trained(_classifier(model), own, protocol, counters.train_seconds)
+
+
+def _chosen_epoch(stage: _Stage, counters: Counters) -> str:
+    if counters.best_value < 0:
+        return "nothing chosen on validation"
+    n = min(len(_labeled(stage.run.samples, "val")), SELECTION_BANK)
+    how, epochs = f"chosen on {n} validation images", stage.chosen.epochs
+    if not counters.best_epoch:
+        return f"the start {how}, before all {epochs} epochs"
+    return f"epoch {counters.best_epoch} of {epochs} {how}"
 
 
 def read_classifier(

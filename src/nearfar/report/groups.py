@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from nearfar.report.predicting import predicting
 from nearfar.report.read import Run, Source
-from nearfar.run_folder.comparison import COSTS, Difference, Failed, LeftOut, TableEntry, Tuning
+from nearfar.run_folder.comparison import (
+    COSTS,
+    Difference,
+    Failed,
+    LeftOut,
+    Predicting,
+    TableEntry,
+    Tuning,
+)
 from nearfar.run_folder.records import UNTRAINED, JudgedBy, Measurement, Start, common_start
 
 
@@ -30,6 +39,11 @@ class Group:
     def trained(self) -> bool:
         """Whether anything was trained."""
         return self.first.results.train.epochs != 0
+
+    @property
+    def predicting(self) -> Predicting | None:
+        """By what `nearfar predict` classifies with these runs."""
+        return predicting(self.label, [run.results for run in self.runs])
 
     @property
     def complete(self) -> tuple[Run, ...]:

@@ -15,6 +15,7 @@ from nearfar.report.formats import (
     plural,
 )
 from nearfar.report.groups import Findings, Group
+from nearfar.report.predicting import MARK, MEANING
 from nearfar.run_folder.comparison import TableEntry
 from nearfar.run_folder.records import UNTRAINED, Unit
 
@@ -40,6 +41,7 @@ class Cell:
     text: str
     note: str = ""  # the interval of one run
     span: int = 1
+    mark: str = ""  # of what predict uses
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class ResultsTable:
     rows: tuple[Row, ...]
     split: str
     caption: str
+    predicting: tuple[str, ...]  # what predict uses, by method
     protocols: tuple[tuple[str, str], ...]  # title, protocol
 
 
@@ -78,7 +81,12 @@ def results_table(found: Findings) -> ResultsTable | None:
     if any(e.method == UNTRAINED for e in entries):
         rows.append(_row(found, columns, UNTRAINED, split))
     return ResultsTable(
-        columns, tuple(rows), split, _caption(found, split, columns), _protocols(found, columns)
+        columns,
+        tuple(rows),
+        split,
+        _caption(found, split, columns),
+        tuple(one.text for group in found.groups if (one := group.predicting) is not None),
+        _protocols(found, columns),
     )
 
 
@@ -104,7 +112,11 @@ def _row(found: Findings, columns: Sequence[Column], label: str, split: str) -> 
         if alone is not None:
             cells.append(_cell(alone, span=len(column.selections)))
         else:
-            cells += [_cell(found.entry(label, column.name, split, s)) for s in column.selections]
+            cells += [
+                _marked(found, _cell(entry), entry)
+                for s in column.selections
+                for entry in [found.entry(label, column.name, split, s)]
+            ]
     floor = label == UNTRAINED
     title = found.start.title if floor else label
     return Row(title, floor, tuple(cells), _costs(found, label))
@@ -115,6 +127,15 @@ def _cell(entry: TableEntry | None, *, span: int = 1) -> Cell:
         return Cell(MISSING, span=span)
     note = interval(entry.interval, entry.unit) if entry.interval else ""
     return Cell(figure(entry.mean, entry.unit, entry.sd), note, span)
+
+
+def _marked(found: Findings, cell: Cell, entry: TableEntry | None) -> Cell:
+    """With a mark, where `nearfar predict` uses that classifier in all runs of the method."""
+    if entry is None or entry.selection != "last":
+        return cell
+    group = next((group for group in found.groups if group.label == entry.method), None)
+    used = group.predicting if group is not None else None
+    return replace(cell, mark=MARK) if used is not None and [*used.by] == [entry.title] else cell
 
 
 def _costs(found: Findings, label: str) -> tuple[str, ...]:
@@ -161,6 +182,7 @@ def _caption(found: Findings, split: str, columns: Sequence[Column]) -> str:
         f"{unit} on {images}; {spread}. {others}“Last epoch” and “best on validation” are"
         f" two encoders of the same run, each scored on {word} once, at the end;"
         f" “{found.start.title}” is the encoder before its first step."
+        f" {MEANING}."
     )
 
 

@@ -63,6 +63,19 @@ class Difference(Record):
     text: str = ""
 
 
+class Predicting(Record):
+    """By what `nearfar predict` classifies with a method's runs: each the classifier that is best
+    on validation.
+    """
+
+    method: str
+    by: dict[str, int] = Field(default_factory=dict)  # title of the classifier: in how many runs
+    mean: float | None = None  # share of the test images that are right
+    sd: float | None = None
+    seeds: int = 1
+    text: str = ""
+
+
 class LeftOut(Record):
     """A method that the data do not fit, and why."""
 
@@ -115,6 +128,7 @@ class ComparisonResults(Record):
     judged_by: JudgedBy
     floor: str = UNTRAINED  # title of the encoder before training, whose method id is "untrained"
     comparisons: tuple[Difference, ...] = ()
+    predicting: tuple[Predicting, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     failed: tuple[Failed, ...] = ()
     tuning: tuple[Tuning, ...] = ()

@@ -45,6 +45,12 @@ class RunFolder:
     def classifier_checkpoint(self) -> Path:
         return self.path / names.CLASSIFIER_CHECKPOINT
 
+    def write_best_classifier(self, state: "Mapping[str, Tensor]") -> None:
+        """What a classifier stage has trained, of the epoch that is best on validation so far."""
+        if self.writes:
+            self.checkpoint.parent.mkdir(exist_ok=True)
+            self.write_tensors(names.CLASSIFIER_BEST, state)
+
     def has(self, name: str | Path) -> bool:
         return (self.path / name).exists()
 
@@ -105,7 +111,10 @@ class RunFolder:
         return EncoderFile.read(*self._json(names.ENCODER_JSON))
 
     def write_tensors(
-        self, name: str, tensors: "Mapping[str, Tensor]", header: dict[str, str] | None = None
+        self,
+        name: str | Path,
+        tensors: "Mapping[str, Tensor]",
+        header: dict[str, str] | None = None,
     ) -> None:
         """A safetensors file of copies on the CPU; `header` stands in it."""
         if not self.writes:
@@ -115,20 +124,29 @@ class RunFolder:
         own = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
         self._write(name, save(own, metadata=header))
 
-    def write_classifier(self, arrays: Mapping[str, Any]) -> None:
+    def write_classifier(
+        self, arrays: Mapping[str, Any], finetuned: "Mapping[str, Tensor] | None" = None
+    ) -> None:
         """classifier.safetensors: scores = representation @ weight.T + bias, of the arrays weight
         (C, E) and bias (C,); with an MLP also hidden.weight and hidden.bias, of the layer before.
 
-        A classifier stage writes the same names, and in the header which encoder it goes with.
+        Its header says whether it goes with an encoder of its own, whose state `finetuned` is
+        written first.
         """
         if not self.writes:
             return
         import torch
 
+        if finetuned is not None:
+            self.write_tensors(names.ENCODER_FINETUNED, finetuned)
+        else:
+            self.remove(names.ENCODER_FINETUNED)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        self.write_tensors(names.CLASSIFIER, tensors)
+        # one key: safetensors writes several in any order
+        header = {"encoder": "frozen" if finetuned is None else "finetuned"}
+        self.write_tensors(names.CLASSIFIER, tensors, header)
 
-    def read_tensors(self, name: str) -> "dict[str, Tensor]":
+    def read_tensors(self, name: str | Path) -> "dict[str, Tensor]":
         return reading.read_tensors(self.path / name, self.remedy)
 
     def read_header(self, name: str) -> dict[str, str]:
@@ -220,6 +238,6 @@ class RunFolder:
         text = json.dumps(content, indent=1, ensure_ascii=False)
         self._write(name, (text + "\n").encode())
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str | Path, content: bytes) -> None:
         if self.writes:
             write_bytes(self.path / name, content)

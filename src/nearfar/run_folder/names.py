@@ -16,6 +16,7 @@ CLASSIFIER = "classifier.safetensors"
 CLASSIFIER_METRICS = "classifier.jsonl"  # of the classifier stage, by epoch
 CHECKPOINT = Path("checkpoint", "last.pt")
 CLASSIFIER_CHECKPOINT = Path("checkpoint", "classifier.pt")
+CLASSIFIER_BEST = Path("checkpoint", "classifier_best.safetensors")  # of the stage, so far
 EMBEDDINGS = "embeddings.npz"
 VIEWS = "views.png"
 REPORT = "report.html"

@@ -66,7 +66,24 @@ def results(content: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(confusion := content.get("confusion"), Mapping):
         by = str(confusion.get("by", "linear_probe"))
         told["confusion"] = {**confusion, "by": _TITLES.get(by, by)}
+        told.setdefault("predicted_by", _predicted_by(by, confusion.get("counts"), content))
     return told
+
+
+def _predicted_by(by: str, counts: Any, content: Mapping[str, Any]) -> dict[str, Any]:
+    """0.1.0 predicted by what its confusion matrix was made by."""
+    stage = content.get("classifier")
+    finetuned = isinstance(stage, Mapping) and stage.get("encoder") == "finetuned"
+    found = {
+        "name": "stage" if by == "classifier" else by,
+        "title": _TITLES.get(by, by),
+        "encoder": "finetuned" if by == "classifier" and finetuned else "frozen",
+    }
+    try:
+        right = sum(row[at] for at, row in enumerate(counts))
+        return {**found, "test": right / sum(map(sum, counts))}
+    except (TypeError, IndexError, ZeroDivisionError):  # damaged: the schema says so
+        return found
 
 
 def comparison(content: Mapping[str, Any]) -> dict[str, Any]:

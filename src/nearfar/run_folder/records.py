@@ -129,11 +129,29 @@ class TrainSummary(Record):
 
 
 class Confusion(Record):
-    """counts[true][predicted] of the last encoder, by the linear probe or a classifier stage."""
+    """counts[true][predicted] by the classifier that serves for predictions."""
 
     split: str = "test"
     by: str = "linear probe"  # the title of what classified them
     counts: tuple[tuple[int, ...], ...]
+
+
+class Candidate(Record):
+    """A classifier that may serve for predictions, and the shares of images that it gets right;
+    None where they were not measured.
+    """
+
+    name: str  # "linear_probe", "head", "stage", or an evaluator's
+    title: str
+    validation: float | None = None
+    test: float | None = None
+
+
+class PredictedBy(Candidate):
+    """The one in classifier.safetensors: the best on validation of the `candidates`."""
+
+    encoder: Literal["frozen", "finetuned"] = "frozen"  # that it reads: the last, or its own
+    candidates: tuple[Candidate, ...] = ()
 
 
 class Cost(Record):
@@ -174,6 +192,7 @@ class Results(Record):
     shown: tuple[str, ...]  # names of the measurements that summaries show, in their order
     judged_by: JudgedBy
     confusion: Confusion | None = None
+    predicted_by: PredictedBy | None = None
     cost: Cost = Cost()
     verdicts: tuple[Verdict, ...] = ()  # of the doctor, the gravest first
     diagnosis: tuple[str, ...] = ()  # in words, with what else is to be said of the run

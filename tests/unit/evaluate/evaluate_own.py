@@ -23,4 +23,11 @@ class Handing(Evaluator):
         probabilities = classifier.probabilities(context.test.x)
         right = probabilities.argmax(axis=1) == context.test.y
         found = share(context, "handing.top1", self.title, right, "all zeros")
-        return Outcome([found], Classified(self.title, classifier, probabilities))
+        classified = Classified(
+            name=self.name,
+            title=self.title,
+            classifier=classifier,
+            top1_val=classifier.accuracy(context.splits["val"].x, context.splits["val"].y),
+            probabilities=probabilities,
+        )
+        return Outcome([found], classified)

@@ -8,6 +8,7 @@ from torch import nn
 
 from nearfar.data.center import CenterSquare
 from nearfar.data.samples import EvaluationView, ImageSamples
+from nearfar.evaluate.base import Context
 from nearfar.evaluate.classifier import Classifier, Trained
 from nearfar.evaluate.features import Features
 from nearfar.evaluate.measure import judged_by, measure
@@ -92,26 +93,71 @@ def test_what_training_left_behind_is_measured_whatever_is_asked() -> None:
     found = measure(context(head=head, classifier=TRAINED, images=images), ["linear"])
     assert found.shown[0] == "linear_probe.top1"
     assert found.shown[-2:] == ["head.top1", "classifier.top1"]
-    assert found.classified is not None
-    assert found.classified.title == "classifier stage"  # not the linear probe's
-    assert found.classified.classifier is ZEROS
+    assert [made.name for made in found.candidates] == ["linear_probe", "head", "stage"]
     assert {m.name.partition(".")[0] for m in found.by_probes()} == {"linear_probe"}
     stage = next(m for m in found.measurements if m.name == "classifier.top1")
     assert stage.protocol == "by hand"
     assert stage.value == (context().test.y == 1).mean()
 
 
-def test_one_of_the_user_s_own_does_not_take_the_classifier_stage_s_place() -> None:
-    """It stands behind the table, and predictions are the classifier stage's all the same."""
-    images = ImageSamples(stored_images(), VIEW, torch.device("cpu"))
-    asked = ["linear", "evaluate_own:Handing"]
-    found = measure(context(classifier=TRAINED, images=images), asked)
-    assert found.measurements[-1].name == "handing.top1"
+def right_of(chances: float, context: Context) -> Trained:
+    """A stage that gets that share of the validation images right, and no test image: it reads the
+    class from the first number of a row.
+    """
+    weight = np.zeros((3, 5), np.float32)
+    weight[:, 0] = [-1, 0, 1]
+    classifier = Classifier(weight, np.array([0, 0.75, 0], np.float32))
+    val, test = context.splits["val"], context.test
+    val.x[:, 0] = np.where(np.arange(len(val)) < chances * len(val), 2 * val.y - 2, 2 - 2 * val.y)
+    val.x[val.y == 1, 0] = np.where(np.arange(len(val)) < chances * len(val), 0, 9)[val.y == 1]
+    test.x[:, 0] = np.where(test.y == 1, 9, 2 - 2 * test.y)
+    return Trained(classifier, None, "by hand", 0.0)
+
+
+@pytest.mark.parametrize(("share", "name"), [(1.0, "stage"), (0.2, "handing"), (0.5, "stage")])
+def test_the_best_on_validation_serves_whatever_it_does_on_test(share: float, name: str) -> None:
+    """The user's own, behind the table, is all zeros: class 0, a third."""
+    images, here = ImageSamples(stored_images(), VIEW, torch.device("cpu")), context()
+    trained = right_of(share, here)
+    found = measure(
+        context(splits=here.splits, classifier=trained, images=images), ["evaluate_own:Handing"]
+    )
+    stage, own = found.candidates
+    assert stage.top1_val == pytest.approx(share, abs=0.05)
+    assert (own.name, own.top1_val) == ("handing", pytest.approx(1 / 3, abs=0.1))
+    assert not (stage.probabilities.argmax(axis=1) == here.test.y).any()
     assert found.classified is not None
-    assert found.classified.title == "classifier stage"
-    alone = measure(context(), asked).classified
-    assert alone is not None
-    assert alone.title == "handing"
+    assert found.classified.name == name
+
+
+def test_of_equals_the_first_serves() -> None:
+    images, here = ImageSamples(stored_images(), VIEW, torch.device("cpu")), context()
+    probe = measure(here, ["linear"]).classified
+    assert probe is not None
+    trained = Trained(probe.classifier, None, "the same", 0.0)
+    found = measure(context(classifier=trained, images=images), ["linear"])
+    assert [made.top1_val for made in found.candidates] == [probe.top1_val] * 2
+    assert found.classified is not None
+    assert found.classified.name == "linear_probe"
+    only = measure(context(classifier=trained, images=images), ["knn"]).classified
+    assert only is not None
+    assert only.name == "stage"
+
+
+def test_a_head_of_one_layer_or_two_may_serve_and_any_other_is_only_measured() -> None:
+    here = context()
+    torch.manual_seed(0)
+    two = nn.Sequential(nn.Dropout(), nn.Linear(5, 7), nn.ReLU(), nn.Dropout(), nn.Linear(7, 3))
+    for head in (nn.Linear(5, 3), nn.Linear(5, 3, bias=False), two.eval()):
+        found = measure(context(head=head), [])
+        (made,) = found.candidates
+        with torch.no_grad():
+            scores = head(torch.from_numpy(here.test.x)).softmax(dim=1).numpy()
+        np.testing.assert_allclose(made.probabilities, scores, atol=1e-5)
+        assert (scores.argmax(axis=1) == here.test.y).mean() == found.measurements[0].value
+    other = measure(context(head=nn.Sequential(nn.Linear(5, 3), nn.Tanh())), [])
+    assert other.classified is None
+    assert other.measurements[0].name == "head.top1"
 
 
 def test_an_evaluator_without_what_it_needs_is_left_out() -> None:

@@ -55,7 +55,8 @@ def test_given_weights_chunks_and_a_small_stem_are_said():
     [
         (
             {"kind": "linear"},
-            "(linear, encoder frozen): 30 epochs of features, lr 0.01, adamw, cosine",
+            "(linear, encoder frozen): 30 epochs of features, lr 0.01, adamw, cosine, from the"
+            " linear probe",
         ),
         (
             {"kind": "mlp", "encoder": "finetuned", "epochs": 3},
@@ -63,7 +64,13 @@ def test_given_weights_chunks_and_a_small_stem_are_said():
             " cosine",
         ),
         (
-            {"kind": "linear", "optimizer": "sgd", "decay": "steps", "standardize": False},
+            {
+                "kind": "linear",
+                "optimizer": "sgd",
+                "decay": "steps",
+                "standardize": False,
+                "init": "random",
+            },
             "(linear, encoder frozen): 30 epochs of features, lr 0.1, sgd, steps, not standardized",
         ),
         (

@@ -36,6 +36,7 @@ ABSENT = {
     "classifier.kind",
     "classifier.epochs",
     "classifier.policy",
+    "classifier.init",
     "classifier.lr",
     "classifier.encoder_lr",
     "classifier.weight_decay",

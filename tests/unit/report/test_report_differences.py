@@ -145,6 +145,7 @@ def compared(methods: list[str], like: dict[str, str] = ACCURACY) -> dict:
         ],
         "shown": [like["name"]],
         "floor": "untrained",
+        "predicting": [],
         "judged_by": judged_by,
         "comparisons": [pair.as_json() for pair in compare_pairs(results(like), methods)],
         "left_out": [],

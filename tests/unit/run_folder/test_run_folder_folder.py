@@ -31,6 +31,7 @@ WRITES: dict[str, Callable[[RunFolder], None]] = {
     "write_classifier": lambda folder: folder.write_classifier(
         {"weight": np.eye(2), "bias": np.ones(2)}
     ),
+    "write_best_classifier": lambda folder: folder.write_best_classifier(STATE),
     "write_tensors": lambda folder: folder.write_tensors(names.CLASSIFIER, STATE, {"a": "b"}),
     "write_results": lambda folder: folder.write_results(RESULTS),
     "write_stopped": lambda folder: folder.write_stopped(STOPPED),
@@ -75,7 +76,7 @@ def test_who_does_not_write_touches_nothing(tmp_path, name):
     assert not (tmp_path / "none").exists()
     path = written(tmp_path / "run").path
     before = content(path)
-    assert len(before) == 12
+    assert len(before) == 13
     WRITES[name](RunFolder(path, writes=False))
     assert content(path) == before
 

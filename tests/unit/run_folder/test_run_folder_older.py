@@ -82,6 +82,11 @@ def test_old_results_written_anew_are_the_same_but_for_what_is_added():
     for m in [*results["measurements"], *results["untrained"]]:
         for key in ("title", "unit", "better"):
             del m[key]
+    counts = results["confusion"]["counts"]
+    right = sum(row[at] for at, row in enumerate(counts)) / sum(map(sum, counts))
+    by = results.pop("predicted_by")
+    assert (by["name"], by["title"], by["encoder"]) == ("linear_probe", "linear probe", "frozen")
+    assert (by["validation"], by["test"]) == (None, right)
     del results["shown"], results["judged_by"], results["verdicts"]
     assert results["confusion"]["by"] == "linear probe"
     results["confusion"]["by"] = "linear_probe"
@@ -89,6 +94,17 @@ def test_old_results_written_anew_are_the_same_but_for_what_is_added():
     encoder = RunFolder(RUN).read_encoder_file().as_json()
     assert encoder.pop("interpolation") == "bilinear"
     assert encoder == json.loads((RUN / names.ENCODER_JSON).read_text())
+
+
+def test_an_older_run_with_a_stage_predicts_by_it():
+    stage = {"kind": "mlp", "encoder": "finetuned"}
+    counts = {"by": "classifier", "counts": [[3, 1], [0, 4]]}
+    content = {"nearfar": "0.1.0", "classifier": stage, "confusion": counts}
+    by = older.results(content)["predicted_by"]
+    known = {"name": "stage", "title": "classifier stage", "encoder": "finetuned", "test": 7 / 8}
+    assert by == known
+    damaged = {**content, "confusion": {**counts, "counts": [[3], None]}}
+    assert "test" not in older.results(damaged)["predicted_by"]
 
 
 def test_what_a_measurement_of_an_older_run_says_of_itself_stays():
