@@ -1,11 +1,15 @@
 """Beside other work: threads that wait sleep, and the library leaves the environment alone."""
 
 import ast
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
+
+import nearfar
 
 
 def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,3 +43,16 @@ def test_importing_the_library_sets_no_policy():
     assert not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(
         ast.literal_eval(run_python("-c", code).stdout)
     )
+
+
+def test_a_run_on_the_digits_is_computed_in_one_thread(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run = nearfar.train("digits", out=tmp_path / "run", smoke=True, quiet=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert json.loads((run.path / "environment.json").read_text())["threads"] == 1

@@ -73,3 +73,13 @@ def test_a_comparison_is_measured_once_and_has_one_precision(tmp_path, monkeypat
     nearfar.compare("digits", **asked, **measured, resume=True)
     assert {precision_of(run) for run in runs} == {"bf16"}
     assert len(counted) == 1
+
+
+def test_what_was_measured_holds_where_a_budget_resolves_the_run_anew(tmp_path, monkeypatch):
+    def seen(_request, _budget, _job, config, *_rest):
+        raise KeyError(config.train.precision)
+
+    monkeypatch.setattr("nearfar.api.train._lengthened", seen)
+    measured = {"train.precision": "measure", "out": tmp_path / "run", "quiet": True}
+    with pytest.raises(KeyError, match="bf16"):
+        nearfar.train("digits", method="simclr", encoder=SlowInFloat32(), minutes=9, **measured)

@@ -42,7 +42,7 @@ from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.page import write_comparison
 from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
-from nearfar.experiment.setup import Setup
+from nearfar.experiment.setup import Setup, in_precision
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.report.formats import batches_of_each, images_of_each
@@ -145,6 +145,7 @@ def _compare(
     begun = [RunFolder(path) for path in sorted(out.glob("*/seed*")) if request.place.resume]
     chosen = measured(as_begun(widest, begun), encoder, fabric.device, progress).precision
     setups = {name: setup.with_precision(chosen) for name, setup in setups.items()}
+    configs = {name: in_precision(config, chosen) for name, config in configs.items()}
     plan = _Plan(request, encoder, listing, out, seeds, progress, tunes)
     if request.budget is None:
         plan.say(setups, forecast)

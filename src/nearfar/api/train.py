@@ -34,7 +34,7 @@ from nearfar.experiment.precision import as_begun, measured
 from nearfar.experiment.resolve import refuse_unread, resolve
 from nearfar.experiment.run import execute
 from nearfar.experiment.running import Job
-from nearfar.experiment.setup import Setup
+from nearfar.experiment.setup import Setup, in_precision
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder import names
@@ -129,6 +129,7 @@ def _train(request: Request, progress: Progress) -> Run:
     example = example_of(setup.center, listing)
     encoder = make_encoder(setup, example, request.module)
     setup = measured(setup, encoder, fabric.device, progress)
+    config = in_precision(config, setup.precision)
     forecast = foreseen([setup], listing, encoder, fabric.device)
     if (smaller := smaller_views(request, forecast, progress)) is not None:
         return _train(smaller, progress)

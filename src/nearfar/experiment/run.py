@@ -2,7 +2,6 @@
 
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
-from nearfar.core.threads import threads_for
 from nearfar.experiment.encoding import same_start
 from nearfar.experiment.environment import environment
 from nearfar.experiment.evaluation import evaluate_run, measure_untrained
@@ -31,8 +30,8 @@ def execute(
     TrainingStoppedError: NaN, out of memory, disk full. KeyboardInterrupt passes. Whatever stops
     it leaves a usable run.
     """
-    run, work = prepare(job, progress), job.setup.multiply_adds_at_once
-    with threads_for(work, job.fabric.device), kept_memory(), stopping_well(run):
+    run = prepare(job, progress)
+    with run.in_its_threads(), kept_memory(), stopping_well(run):
         _begin(run)
         job.forecast.begin(job.setup)
         if untrained is None and job.setup.trains:
@@ -62,7 +61,7 @@ def try_out(
     is all that is wanted. Returns the start's measurements.
     """
     run = prepare(job, progress)
-    with kept_memory(), stopping_well(run):
+    with run.in_its_threads(), kept_memory(), stopping_well(run):
         run.folder.make()
         if untrained is None:
             untrained = measure_untrained(run.evaluation, run.method.encoder)

@@ -1,6 +1,7 @@
 """A run in progress: what it is made of, how far it has come, what of it stands in its folder."""
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
@@ -8,6 +9,7 @@ from lightning_fabric import Fabric
 
 from nearfar.core.progress import Progress
 from nearfar.core.randomness import seeded, stream_seed
+from nearfar.core.threads import threads_for
 from nearfar.data.samples import ImageSamples
 from nearfar.data.store import ImageData
 from nearfar.experiment.assembly import make_batches, make_online_probe, make_view_plan
@@ -75,6 +77,10 @@ class Running:
     @property
     def progress(self) -> Progress:
         return self.evaluation.progress
+
+    def in_its_threads(self) -> AbstractContextManager[None]:
+        """Within it, in as many threads as its steps are worth."""
+        return threads_for(self.setup.multiply_adds_at_once, self.job.fabric.device)
 
     def count_seconds(self) -> None:
         now = time.perf_counter()

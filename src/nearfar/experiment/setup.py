@@ -136,10 +136,7 @@ class Setup:
         return self.config.train.precision == "measure"
 
     def with_precision(self, precision: Precision) -> "Setup":
-        train = self.config.train.model_copy(update={"precision": precision})
-        return replace(
-            self, precision=precision, config=self.config.model_copy(update={"train": train})
-        )
+        return replace(self, precision=precision, config=in_precision(self.config, precision))
 
     def with_seed(self, seed: int) -> "Setup":
         return self._with_train(seed=seed)
@@ -167,6 +164,12 @@ class Setup:
             steps_per_epoch=steps_for(asked, images, self.batch_size),
             classifier=stage,
         )
+
+
+def in_precision(config: RunConfig, precision: Precision) -> RunConfig:
+    """The configuration, naming the precision that was decided."""
+    train = config.train.model_copy(update={"precision": precision})
+    return config.model_copy(update={"train": train})
 
 
 def images_for(method: type[Method], facts: DataFacts) -> int:

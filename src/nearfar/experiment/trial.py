@@ -23,7 +23,7 @@ def run_trial(job: Job, settings: dict[str, float], bar: Bar) -> Trial:
     score, lost = None, ""
     try:
         run = prepare(job, Progress(quiet=True))
-        with kept_memory(), stopping_well(run):
+        with run.in_its_threads(), kept_memory(), stopping_well(run):
             _train(run, bar)
             lost = _illness(run)
             score = None if lost else trial_accuracy(run.evaluation, run.method.encoder)
