@@ -148,7 +148,11 @@ def test_a_trial_that_diverges_or_is_refused_loses_and_the_comparison_goes_on(
 
 def test_collapse_loses_however_good_the_probe_is(tmp_path, monkeypatch):
     def ill(_rows, known):
-        return [Verdict("collapsed", "ill", 1, "one point")] if known.lr == 1.0 else []
+        return (
+            [Verdict(code="collapsed", severity="ill", since_epoch=1, text="one point")]
+            if known.lr == 1.0
+            else []
+        )
 
     monkeypatch.setattr(watch, "judge", ill)
     monkeypatch.setattr(tuning, "candidates", lambda _: [{"optimizer.lr": lr} for lr in (0.1, 1.0)])
