@@ -55,10 +55,13 @@ FEWEST = {"conv4": 20, "resnet18": 3}
 
 
 def _data() -> Any:
+    from nearfar.data.center import CenterSquare
     from nearfar.data.sources import open_source
     from nearfar.data.store import load
 
-    return load(open_source(Path(os.environ["NEARFAR_DATA"]) / "cifar10.tar.xz"), view_size=SIZE)
+    return load(
+        open_source(Path(os.environ["NEARFAR_DATA"]) / "cifar10.tar.xz"), CenterSquare(SIZE)
+    )
 
 
 def _encoder(name: str, *, bf16: bool) -> Any:
@@ -76,6 +79,7 @@ def nearfar_steps(name: str, batch: int, policy: str, *, bf16: bool) -> Iterator
     """Endless steps; each yields the seconds that its views took, gathering included."""
     import torch
 
+    from nearfar.data.center import CenterSquare
     from nearfar.data.samples import EvaluationView, ImageSamples
     from nearfar.experiment.encoding import channel_statistics
     from nearfar.methods.simclr import SimCLR, SimCLRConfig
@@ -92,7 +96,7 @@ def nearfar_steps(name: str, batch: int, policy: str, *, bf16: bool) -> Iterator
     ).train()
     last = method.encoder.memory_format == torch.channels_last
     optimizer = build_optimizer("sgd", method.parameters(), lr=LR, weight_decay=1e-4, momentum=0.9)
-    view = EvaluationView(SIZE, 1.0, mean, std)
+    view = EvaluationView(CenterSquare(SIZE), mean, std)
     plan = ViewPlan(named_policy(policy), 2, SIZE, mean, std, channels_last=last)
     batches = Batches(
         samples=ImageSamples(data, view, torch.device("cpu"), plan),

@@ -85,7 +85,7 @@ def staged(tmp_path_factory) -> dict[tuple[str, str], Path]:
 
 @pytest.fixture(scope="module")
 def test_images() -> tuple[np.ndarray, np.ndarray]:
-    data = nearfar.data.load(nearfar.data.open_source("digits"), view_size=8)
+    data = nearfar.data.load(nearfar.data.open_source("digits"), nearfar.data.CenterSquare(8))
     rows = data.split("test")
     return np.asarray(data.images)[rows.numpy()], np.asarray(data.labels)[rows.numpy()]
 

@@ -629,7 +629,7 @@ def test_predict_names_path_class_and_the_likeliest(tiny_run, tmp_path, nearfar_
 
     folder = tmp_path / "pictures"
     folder.mkdir()
-    data = nearfar.data.load(nearfar.data.open_source("digits"), view_size=8)
+    data = nearfar.data.load(nearfar.data.open_source("digits"), nearfar.data.CenterSquare(8))
     for row in range(3):
         Image.fromarray(np.asarray(data.images[row])).save(folder / f"{row}.png")
     ended = nearfar_command("predict", tiny_run, folder, folder / "0.png", "--json")

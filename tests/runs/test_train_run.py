@@ -110,7 +110,7 @@ def test_embeddings_hold_the_test_images_with_map_and_neighbors(tiny_run):
 
 def test_a_loaded_run_embeds_and_predicts_what_the_run_measured(tiny_run):
     model = nearfar.load(tiny_run)
-    data = nearfar.data.load(nearfar.data.open_source("digits"), view_size=8)
+    data = nearfar.data.load(nearfar.data.open_source("digits"), nearfar.data.CenterSquare(8))
     rows = data.split("test").numpy()
     predictions = model.predict(np.asarray(data.images[rows]))
     with np.load(tiny_run / "embeddings.npz") as file:

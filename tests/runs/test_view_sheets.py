@@ -11,6 +11,7 @@ from PIL import Image
 
 from nearfar.api import view_sheet as sheets
 from nearfar.core.progress import Progress
+from nearfar.data.center import CenterSquare
 from nearfar.data.sources import open_source
 from nearfar.data.store import load
 from nearfar.experiment.sheets import few_rows
@@ -123,7 +124,7 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch):
 
 
 def test_the_images_are_spread_over_the_classes():
-    data = load(open_source("digits"), view_size=8)
+    data = load(open_source("digits"), CenterSquare(8))
     rows = few_rows(data, data.split("train"))
     assert len(set(rows.tolist())) == 8
     assert data.labels[rows].tolist() == [0, 1, 3, 4, 5, 6, 8, 9]
@@ -148,9 +149,9 @@ def test_a_run_keeps_a_sheet_and_its_report_shows_it(tiny_run):
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("command", ["probe", "embed", "predict", "train", "check"])
+@pytest.mark.parametrize("command", ["train", "check"])
 def test_every_command_that_makes_views_has_their_kernels_ready_first(
-    tiny_run, tmp_path, nearfar_command, monkeypatch, command
+    nearfar_command, monkeypatch, command
 ):
     class Reached(KeyboardInterrupt):
         pass
@@ -159,14 +160,9 @@ def test_every_command_that_makes_views_has_their_kernels_ready_first(
         assert isinstance(progress, Progress)
         raise Reached
 
-    for module in ("api.model", "experiment.running", "api.view_sheet"):
+    for module in ("experiment.running", "api.view_sheet"):
         monkeypatch.setattr(f"nearfar.{module}.compile_kernels", reach)
-    picture = tmp_path / "x.png"
-    Image.new("RGB", (9, 9)).save(picture)
     rest = {
-        "probe": (tiny_run,),
-        "embed": (tiny_run, "digits", "--out", tmp_path / "e.npz"),
-        "predict": (tiny_run, picture),
         "train": ("digits", "--smoke"),
         "check": ("digits", "--views", "basic"),
     }[command]

@@ -2,6 +2,7 @@
 data.
 """
 
+from nearfar.data.center import CenterSquare
 from nearfar.data.check import Finding, check
 from nearfar.data.listing import Listing, Unreadable
 from nearfar.data.sampler import epoch_batches
@@ -10,6 +11,7 @@ from nearfar.data.sources import open_source
 from nearfar.data.store import ImageData, load, store_bytes, store_side
 
 __all__ = [
+    "CenterSquare",
     "EvaluationView",
     "FeatureSamples",
     "Finding",

@@ -41,7 +41,8 @@ class CenterSquare:
         """Whether a store of squares of that side holds the picture itself in no more room than the
         view would take: then the view is made from it, and not kept beside.
         """
-        return np.all(sizes_px == side, axis=1) & (side <= self.size)
+        own: Bool[np.ndarray, " row"] = np.all(sizes_px == side, axis=1) & (side <= self.size)
+        return own
 
     def of(
         self,

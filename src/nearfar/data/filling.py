@@ -1,9 +1,10 @@
 """Decoded rows on their way into the store: in files that may lie in memory or on disk."""
 
+import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -19,9 +20,9 @@ from nearfar.data.reading import for_each_image
 class Files(NamedTuple):
     """A file for each of the store's arrays."""
 
-    images: IO[bytes]
-    half: IO[bytes]
-    evaluated: IO[bytes]
+    images: io.BufferedIOBase
+    half: io.BufferedIOBase
+    evaluated: io.BufferedIOBase
 
 
 def decode_into(
@@ -55,12 +56,12 @@ def decode_into(
     return sizes, unreadable
 
 
-def _put(file: IO[bytes], row: int, pixels: UInt8[np.ndarray, "side side 3"]) -> None:
+def _put(file: io.BufferedIOBase, row: int, pixels: UInt8[np.ndarray, "side side 3"]) -> None:
     file.seek(row * pixels.nbytes)
     file.write(pixels.tobytes())
 
 
-def _close_gaps(file: IO[bytes], kept: NDArray[np.intp], side: int) -> None:
+def _close_gaps(file: io.BufferedIOBase, kept: NDArray[np.intp], side: int) -> None:
     """Moves the kept rows of squares together and cuts the file after them."""
     row_bytes = side * side * 3
     for target, row in enumerate(kept.tolist()):

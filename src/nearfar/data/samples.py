@@ -16,7 +16,7 @@ from nearfar.core.types import DataFacts
 from nearfar.data.center import CenterSquare
 from nearfar.data.listing import facts_of, rows_of
 from nearfar.data.store import ImageData
-from nearfar.views.kernels import PerChannel
+from nearfar.views.kernels import PerChannel, used_again
 from nearfar.views.making import ViewPlan, make_views
 
 
@@ -79,11 +79,14 @@ class EvaluationView:
         self, pixels: UInt8[Tensor, "batch size size 3"]
     ) -> Float32[Tensor, "batch 3 size size"]:
         """(value in [0, 1] - mean) / std; the channels of a pixel stay side by side in memory."""
-        shift, scale = (
-            torch.tensor(per_channel, device=pixels.device).view(3, 1, 1)
+        shift, scale = (  # of a whole line of pixels: three numbers at a time would be slow
+            torch.tensor(per_channel, device=pixels.device).repeat(self.size)
             for per_channel in ([255 * m for m in self.mean], [1 / (255 * s) for s in self.std])
         )
-        return pixels.permute(0, 3, 1, 2).float().sub_(shift).mul_(scale)
+        lines = pixels.flatten(2)
+        on_cpu = pixels.device.type == "cpu"
+        values = used_again(lines.shape).copy_(lines) if on_cpu else lines.float()
+        return values.sub_(shift).mul_(scale).view(pixels.shape).permute(0, 3, 1, 2)
 
 
 @final

@@ -31,7 +31,7 @@ from nearfar.data.reading import skip_or_refuse
 
 _MARGIN_BYTES = 64 * 2**20  # left free on the disk
 _LOOKED_AT = 2000  # images, for whether there are colors
-_Pixels = UInt8[np.ndarray, "row side side 3"]
+_Pixels = UInt8[np.ndarray, "_ _ _ 3"]
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -37,7 +37,7 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "relational": "Patacchiola and Storkey 2020, arXiv:2006.05849",
         "cassava": "nearfar's own, for leaves",
         "basic": "main_ce.py of HobbitLong/SupContrast",
-        "none": "nearfar's own: every view is the evaluation view",
+        "none": "nearfar's own: no chance, nearly the evaluation view",
         "digits": "nearfar's own, for characters of a few pixels",
         "patches": "Noroozi and Favaro 2016, arXiv:1603.09246",
     }

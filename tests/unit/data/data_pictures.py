@@ -16,6 +16,23 @@ def picture(number: int, width: int = 12, height: int = 10) -> Image.Image:
     )
 
 
+def photograph(number: int, width: int, height: int, *, smallest_px: float = 2.0) -> Image.Image:
+    """A picture with edges and detail: 300 flat boxes over a ramp, down to about `smallest_px`."""
+    random = np.random.default_rng(number)
+    pixels = np.empty((height, width, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = (
+        np.linspace(0, 255, width),
+        np.linspace(0, 255, height)[:, None],
+    )
+    pixels[..., 2] = random.integers(0, 256)
+    longest = np.log2(min(width, height) / smallest_px)
+    for _ in range(300):
+        w, h = (smallest_px * 2 ** random.uniform(0, longest, 2)).astype(int)
+        x, y = (random.uniform(0, 1, 2) * (width - w / 2, height - h / 2)).astype(int)
+        pixels[y : y + h, x : x + w] = random.integers(0, 256, 3)
+    return Image.fromarray(pixels)
+
+
 def png(number: int, width: int = 12, height: int = 10) -> bytes:
     out = io.BytesIO()
     picture(number, width, height).save(out, "PNG")

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from nearfar.data.center import CenterSquare
 from nearfar.data.samples import EvaluationView, FeatureSamples, ImageSamples, Samples
 from nearfar.data.store import ImageData
-from nearfar.views.making import ViewPlan, evaluation_view, make_views
+from nearfar.views.making import ViewPlan, make_views
 from nearfar.views.policies import named_policy
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)
-VIEW = EvaluationView(8, 0.875, MEAN, STD)
+VIEW = EvaluationView(CenterSquare(8, 0.875), MEAN, STD)
 SPLITS = np.array(["train", "train", "val", "train", "test", "unlabeled"])
 LABELS = torch.tensor([0, 1, 1, -1, 0, -1])
 INDEX, DRAW = torch.tensor([3, 0, 5, 3]), torch.tensor([0, 2, 1, 1])
@@ -23,6 +24,8 @@ def images() -> ImageData:
         name="six",
         images=pixels,
         half=pixels[:, ::2, ::2],
+        evaluated=np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8),
+        center=VIEW.center,
         sizes_px=torch.tensor([[16, 12]] * 6),
         labels=LABELS,
         splits=SPLITS,
@@ -52,10 +55,13 @@ def test_an_image_is_evaluated_in_its_evaluation_view_which_is_its_only_view_wit
 ):
     data = images()
     samples = ImageSamples(data, VIEW, CPU)
-    known = evaluation_view(data.rows(INDEX), size=8, crop=0.875, mean=MEAN, std=STD)
-    assert torch.equal(samples.evaluation_input(INDEX), known)
+    values = torch.from_numpy(data.evaluated[INDEX.numpy()]) / 255
+    known = ((values - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
+    shown = samples.evaluation_input(INDEX)
+    assert torch.allclose(shown, known, atol=1e-6)
+    assert shown.is_contiguous(memory_format=torch.channels_last)
     (views,) = samples.views(INDEX, DRAW, seed=3, epoch=2)
-    assert torch.equal(views, known[None])
+    assert torch.equal(views, shown[None])
 
 
 def test_rows_of_features_are_shown_as_they_are_in_every_draw_and_epoch() -> None:

@@ -11,7 +11,7 @@ from data_pictures import class_folders, pack, picture, png
 from PIL import Image
 
 from nearfar.core.errors import DataError
-from nearfar.data import load, open_source
+from nearfar.data import CenterSquare, load, open_source
 
 
 def counts(listing) -> dict[str, int]:
@@ -54,7 +54,7 @@ def test_an_archive_a_wrapped_archive_and_their_folder_are_the_same_listing(writ
         inside = open_source(pack(tmp_path / f"wrapped.{suffix}", wrapped, mode))
         assert inside.class_names == ("cat", "dog")
         assert (inside.splits == folder.splits).all()
-        a, b = load(folder, view_size=8), load(plain, view_size=8)
+        a, b = load(folder, CenterSquare(8)), load(plain, CenterSquare(8))
         assert (a.images == b.images).all()
 
 
@@ -206,7 +206,7 @@ def test_an_archive_with_garbage_between_members_is_an_error(tmp_path):
 def test_reading_an_archive_writes_nothing_beside_it(tmp_path):
     (tmp_path / "in").mkdir()
     path = pack(tmp_path / "in" / "some.tar.gz", class_folders({"a": 4, "b": 4}), "w:gz")
-    load(open_source(path), view_size=8)
+    load(open_source(path), CenterSquare(8))
     assert [entry.name for entry in (tmp_path / "in").iterdir()] == ["some.tar.gz"]
 
 
@@ -217,7 +217,7 @@ def test_names_in_no_known_encoding_are_read_and_printable(tmp_path):
         (folder / "a" / os.fsdecode(b"\xff.png")).write_bytes(png(1))
     except OSError:
         pytest.skip("this file system takes no such names")
-    data = load(open_source(folder), view_size=8)
+    data = load(open_source(folder), CenterSquare(8))
     assert len(data) == 1
     data.paths[0].encode("utf-8")
 
@@ -247,7 +247,7 @@ class Pairs(torch.utils.data.Dataset):
 
 def test_a_dataset_is_gone_through_once():
     dataset = Pairs([(picture(i), i % 2) for i in range(20)], classes=["cat", "dog"])
-    data = load(open_source(dataset), view_size=8)
+    data = load(open_source(dataset), CenterSquare(8))
     assert dataset.reads == 20
     assert data.class_names == ("cat", "dog")
     assert data.labels.tolist() == [i % 2 for i in range(20)]
@@ -258,14 +258,14 @@ def test_every_form_of_image_of_a_dataset_becomes_the_same_pixels():
     pixels = np.asarray(picture(1, 8, 6))
     chw = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
     forms = [picture(1, 8, 6), pixels, chw, chw.float() / 255, chw.double() / 255, pixels / 255.0]
-    data = load(open_source(Pairs(forms)), view_size=4)
+    data = load(open_source(Pairs(forms)), CenterSquare(4))
     assert (data.images == data.images[0]).all()
     assert data.sizes_px.tolist() == [[8, 6]] * 6
     assert data.split("unlabeled").tolist() == list(range(6))
     gray = pixels[:, :, 0]
     same = load(
         open_source(Pairs([gray, torch.from_numpy(gray.copy())[None], Image.fromarray(gray)])),
-        view_size=4,
+        CenterSquare(4),
     )
     assert (same.images == same.images[0]).all()
     assert (same.images[..., 0] == same.images[..., 2]).all()
@@ -316,7 +316,11 @@ def test_pixels_of_a_gif_named_png_are_read(write):
     out = io.BytesIO()
     picture(3).quantize().save(out, "GIF")
     assert (
-        len(load(open_source(write({"a/x.png": out.getvalue(), "b/y.png": png(1)})), view_size=8))
+        len(
+            load(
+                open_source(write({"a/x.png": out.getvalue(), "b/y.png": png(1)})), CenterSquare(8)
+            )
+        )
         == 2
     )
 
@@ -335,7 +339,7 @@ def test_pixels_of_a_gif_named_png_are_read(write):
 def test_real_archives_are_read_whole(archive, n, side):
     if "NEARFAR_DATA" not in os.environ:
         pytest.skip("NEARFAR_DATA names no folder with the real archives")
-    data = load(open_source(Path(os.environ["NEARFAR_DATA"]) / archive), view_size=64)
+    data = load(open_source(Path(os.environ["NEARFAR_DATA"]) / archive), CenterSquare(64))
     assert len(data) == n
     assert data.side == side
     assert data.skipped == ()

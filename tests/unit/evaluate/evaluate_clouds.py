@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from nearfar.data.center import CenterSquare
 from nearfar.data.store import ImageData
 from nearfar.evaluate.base import Context
 from nearfar.evaluate.features import Features
@@ -56,6 +57,8 @@ def stored_images(n: int = 30, side: int = 16) -> ImageData:
         name="random",
         images=images,
         half=images[:, ::2, ::2],
+        evaluated=images[:, ::2, ::2],
+        center=CenterSquare(side // 2),
         sizes_px=torch.full((n, 2), side),
         labels=labels,
         splits=splits,

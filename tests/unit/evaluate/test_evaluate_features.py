@@ -6,13 +6,14 @@ import torch
 from evaluate_clouds import stored_images
 
 from nearfar.core.progress import Bar
+from nearfar.data.center import CenterSquare
 from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.evaluate import features
 from nearfar.evaluate.features import extract, extract_splits
 from nearfar.nn.building import build_encoder
 from nearfar.nn.encoders import Encoder
 
-VIEW = EvaluationView(size=8, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+VIEW = EvaluationView(CenterSquare(8), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
 def samples() -> ImageSamples:
@@ -47,7 +48,7 @@ def test_the_mode_is_put_back_after_an_error_too(encoder: Encoder) -> None:
 
 def test_batch_norm_uses_its_running_statistics(encoder: Encoder) -> None:
     data, rows = samples(), torch.arange(30)
-    images = VIEW.make(data.data.rows(rows))
+    images = VIEW.normalized(data.data.evaluation_pixels(rows))
     with torch.no_grad():
         frozen = encoder.eval()(images).numpy()
         x = extract(encoder.train(), data, rows)

@@ -6,13 +6,14 @@ import torch
 from evaluate_clouds import context, stored_images
 from torch import nn
 
+from nearfar.data.center import CenterSquare
 from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.evaluate.classifier import Classifier, Trained
 from nearfar.evaluate.features import Features
 from nearfar.evaluate.measure import judged_by, measure
 
 PROBES = ("linear", "knn", "few_label", "retrieval")
-VIEW = EvaluationView(8, 1.0, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+VIEW = EvaluationView(CenterSquare(8), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 ZEROS = Classifier(np.zeros((3, 5), np.float32), np.array([0, 1, 0], np.float32))
 TRAINED = Trained(ZEROS, None, "by hand", 0.0)
 

@@ -9,13 +9,14 @@ from evaluate_clouds import context, stored_images
 from torch import nn
 
 from nearfar.core.errors import UserError
+from nearfar.data.center import CenterSquare
 from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.evaluate import EVALUATORS, choosable, evaluator_class, measured_by_default
 from nearfar.evaluate.base import Context, Evaluator, EvaluatorConfig, Need, When
 from nearfar.evaluate.classifier import Classifier, Trained
 from nearfar.run_folder.records import Better, Unit
 
-VIEW = EvaluationView(8, 1.0, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+VIEW = EvaluationView(CenterSquare(8), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
 def full() -> Context:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from nearfar.data.center import CenterSquare
 from nearfar.data.sources import open_source
 from nearfar.experiment.encoding import channel_statistics, example_of
 
@@ -40,7 +41,7 @@ class Damaged:
 
 
 def test_the_example_is_the_evaluation_view_of_the_first_image() -> None:
-    example = example_of(8, 1.0, open_source(Pictures()))
+    example = example_of(CenterSquare(8), open_source(Pictures()))
     assert example.shape == (1, 3, 8, 8)
     assert example.dtype == torch.float32
     assert torch.allclose(example[..., :2], torch.full((1, 3, 8, 2), -1.0), atol=0.05)
@@ -48,7 +49,7 @@ def test_the_example_is_the_evaluation_view_of_the_first_image() -> None:
 
 
 def test_without_images_it_is_gray() -> None:
-    example = example_of(8, 0.875)
+    example = example_of(CenterSquare(8, 0.875))
     assert example.shape == (1, 3, 8, 8)
     assert example.abs().max() < 0.01
 
@@ -57,7 +58,9 @@ def test_without_images_it_is_gray() -> None:
 def test_images_that_cannot_be_decoded_are_passed_over_a_few_at_most(bad: int, white: bool) -> None:
     listing = replace(open_source(Pictures()), reader=Damaged(bad))
     value = 1.0 if white else 0.0
-    assert torch.allclose(example_of(8, 1.0, listing), torch.full((1, 3, 8, 8), value), atol=0.01)
+    assert torch.allclose(
+        example_of(CenterSquare(8), listing), torch.full((1, 3, 8, 8), value), atol=0.01
+    )
 
 
 def test_channel_statistics_are_those_of_the_pixels_without_holding_them_as_numbers() -> None:

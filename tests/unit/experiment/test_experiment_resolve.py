@@ -11,6 +11,7 @@ from torch import nn
 from nearfar.config.models import RunConfig
 from nearfar.config.training import OptimizerName
 from nearfar.core.errors import ConfigError, DataError, UserError
+from nearfar.data.center import CenterSquare
 from nearfar.experiment import choices, given_weights
 from nearfar.experiment.resolve import refuse_unread
 from nearfar.methods import METHODS, method_class
@@ -195,6 +196,21 @@ def test_an_optimizer_of_the_user_s_has_a_tenth_of_its_usual_rate_from_given_wei
     assert old.lr == pytest.approx(new.lr * given_weights.RATE_FACTOR)
     assert old.lr_origin == f"{new.lr_origin}, a tenth on given weights"
     assert old.weight_decay == new.weight_decay
+
+
+@pytest.mark.parametrize("given", [{"pretrained": True}, {"weights": "weights.safetensors"}])
+def test_given_weights_are_evaluated_as_they_are_published(given):
+    new = decided(encoder={"name": "tf_efficientnet_lite0"})
+    assert new.center == CenterSquare(32, 1.0, "bilinear")
+    old = decided(encoder={"name": "tf_efficientnet_lite0", **given})
+    assert old.center == CenterSquare(32, 0.875, "bicubic")
+    assert (new.config.data.eval_crop, old.config.data.eval_crop) == (1.0, 0.875)
+    asked = decided(
+        encoder={"name": "tf_efficientnet_lite0", **given}, data={"source": "", "eval_crop": 0.5}
+    )
+    assert asked.center == CenterSquare(32, 0.5, "bicubic")
+    unknown = decided(encoder={"name": "convnext_atto_rms", **given})
+    assert unknown.center == CenterSquare(32)
 
 
 def test_the_schedule_is_the_user_s_else_the_method_s():

@@ -92,6 +92,22 @@ def test_what_is_published_is_what_timm_states_of_that_name() -> None:
     assert published("conv4") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "crop", "interpolation"),
+    [
+        ("tf_efficientnet_lite0", 0.875, "bicubic"),
+        ("resnet18.tv_in1k", 0.875, "bilinear"),
+        ("vit_tiny_patch16_224", 0.9, "bicubic"),
+    ],
+)
+def test_published_weights_say_how_they_look_at_an_image(
+    name: str, crop: float, interpolation: str
+) -> None:
+    found = published(name)
+    assert found is not None
+    assert (found.crop, found.interpolation) == (crop, interpolation)
+
+
 def test_weights_that_the_hub_does_not_give_are_the_users_error_that_names_a_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

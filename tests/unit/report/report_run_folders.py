@@ -92,7 +92,6 @@ CONV4 = {
     "mean": [0.305, 0.305, 0.305],
     "std": [0.376, 0.376, 0.376],
     "eval_crop": 1.0,
-    "store_side": 8,
     "class_names": [],
 }
 ENVIRONMENT = {

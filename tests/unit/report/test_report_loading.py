@@ -2,13 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image, ImageOps
 from report_run_folders import CONV4
 
 from nearfar.core.errors import RunError
 from nearfar.report import loading_lines
 
+IMPORTED = {"np": np, "Image": Image, "ImageOps": ImageOps}
 RESNET = {
     "architecture": "resnet18",
     "library": "timm",
@@ -22,7 +26,7 @@ RESNET = {
     "mean": [0.49, 0.48, 0.45],
     "std": [0.25, 0.24, 0.26],
     "eval_crop": 0.9,
-    "store_side": 36,
+    "interpolation": "bicubic",
     "class_names": [],
 }
 
@@ -69,12 +73,33 @@ def test_the_lines_for_a_timm_net_load_its_weights_stem_edit_included(
     assert torch.equal(names["encoder"](images), trained(images))
 
 
-def test_the_lines_state_the_evaluation_transform() -> None:
-    lines = loading_lines(RESNET)
-    assert "centered square of 0.9 times the shorter side" in lines
-    assert "resize it to 32 x 32 px" in lines
-    assert "mean = (0.49, 0.48, 0.45)" in lines
-    assert "the largest centered square" in loading_lines(CONV4)
+@pytest.mark.parametrize("about", [RESNET, CONV4])
+@pytest.mark.parametrize("turn", [1, 6])
+def test_the_lines_make_the_input_that_evaluations_see(
+    about: dict[str, Any], turn: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from nearfar.data.center import CenterSquare
+    from nearfar.data.decoding import evaluation_pixels
+    from nearfar.data.samples import EvaluationView
+
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (160, 213, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(pixels).save("photo.png", exif=exif)
+    lines = loading_lines(about)
+    names: dict[str, Any] = {}
+    exec(lines[lines.index("def to_input") :], {**IMPORTED, "torch": torch}, names)
+    size, crop, how = about["input_size"], about["eval_crop"], about.get("interpolation")
+    center = CenterSquare(size, crop, how or "bilinear")
+    seen = evaluation_pixels(Path("photo.png"), center)
+    assert isinstance(seen, np.ndarray)
+    view = EvaluationView(center, tuple(about["mean"]), tuple(about["std"]))
+    ours = view.normalized(torch.from_numpy(seen.copy())[None])
+    theirs = names["to_input"](Image.open("photo.png"))
+    assert torch.allclose(theirs, ours, atol=1e-5)
 
 
 def test_a_module_of_the_users_own_is_asked_for_by_name() -> None:
@@ -107,7 +132,11 @@ def test_a_stem_line_that_is_more_than_a_layer_is_refused(stem: str) -> None:
 def test_a_name_cannot_break_out_of_its_literal() -> None:
     lines = loading_lines(RESNET | {"architecture": "x'); import os; ('", "create": {"a": "'\n"}})
     compile(lines, "lines", "exec")
-    assert re.findall(r"^import \w+", lines, re.M) == ["import timm"]
+    assert re.findall(r"^import \w+", lines, re.M) == [
+        "import numpy",
+        "import timm",
+        "import torch",
+    ]
     with pytest.raises(RunError, match="argument names"):
         loading_lines(RESNET | {"create": {"a=1, b": 2}})
 

@@ -60,7 +60,6 @@ ENCODER = EncoderFile(
     eval_crop=1.0,
     mean=(0.5, 0.5, 0.5),
     std=(0.2, 0.2, 0.2),
-    store_side=8,
     class_names=("a", "b"),
 )
 ENTRY = TableEntry(

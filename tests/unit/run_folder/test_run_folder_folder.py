@@ -142,7 +142,6 @@ REQUIRED = {
         "eval_crop",
         "mean",
         "std",
-        "store_side",
         "class_names",
     },
     names.STOPPED: {"code", "epoch", "text"},

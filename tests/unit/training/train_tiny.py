@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nearfar.config.models import MethodConfig
 from nearfar.core.progress import Bar
 from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.data.center import CenterSquare
 from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.data.store import ImageData
 from nearfar.methods.base import Method, OptimizerDefaults
@@ -34,6 +35,8 @@ def tiny_data(n: int = 16) -> ImageData:
         name="tiny",
         images=images,
         half=images[:, ::2, ::2],
+        evaluated=images[:0],
+        center=CenterSquare(SIZE),
         sizes_px=torch.full((n, 2), SIZE),
         labels=torch.arange(n) % 2,
         splits=np.array(["train"] * n),
@@ -45,9 +48,9 @@ def tiny_data(n: int = 16) -> ImageData:
 
 
 def tiny_samples() -> ImageSamples:
-    numbers = {"size": SIZE, "mean": (0.5,) * 3, "std": (0.25,) * 3}
-    view = EvaluationView(crop=1.0, **numbers)
-    plan = ViewPlan(named_policy("digits"), count=2, **numbers)
+    mean, std = (0.5,) * 3, (0.25,) * 3
+    view = EvaluationView(CenterSquare(SIZE), mean, std)
+    plan = ViewPlan(named_policy("digits"), 2, SIZE, mean, std)
     return ImageSamples(tiny_data(), view, torch.device("cpu"), plan)
 
 

@@ -1,4 +1,6 @@
-"""Groups, the evaluation view, levels against aliasing, what a person is shown."""
+"""Groups, the centered square, levels against aliasing, what a person is shown."""
+
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +23,7 @@ from nearfar.core.types import StoredImages
 from nearfar.data.decoding import half_side
 from nearfar.views import params, program
 from nearfar.views.kinds import Kind, Policy, Tiles
-from nearfar.views.making import ViewPlan, evaluation_view, make_views, show
+from nearfar.views.making import ViewPlan, make_views, show
 from nearfar.views.operations import Crop, Cutout, Flip, Rotate, Scale, Translate
 from nearfar.views.policies import named_policy
 
@@ -40,6 +42,11 @@ def squashed(images: torch.Tensor, sizes: list[tuple[int, int]], side: int) -> S
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return 255 * torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def centered(stored: StoredImages, size: int, **how: Any) -> torch.Tensor:
+    """The one view that a policy without operations shows, (B, 3, size, size)."""
+    return views_of(stored, ViewPlan(named_policy("none"), 1, size, **{**RAW, **how}))[0]
 
 
 def poisoned(images: int, half: int) -> StoredImages:
@@ -62,16 +69,16 @@ def test_a_warp_that_shrinks_reads_the_half_level(share, value):
 
 def test_a_view_eight_times_smaller_than_the_store_does_not_alias():
     images = noise(1, 3, 64, 64)
-    view = evaluation_view(squashed(images, [(64, 64)], 64), size=8, crop=1.0, **RAW)
+    view = centered(squashed(images, [(64, 64)], 64), 8)
     means = F.avg_pool2d(images, 8) / 255
     assert (view - means).std() < 0.4 * means.std()
 
 
-def test_an_evaluation_view_is_near_an_antialiased_resize():
+def test_the_centered_square_is_near_an_antialiased_resize():
     # 128 by 96
     photo = F.interpolate(noise(1, 3, 24, 32), scale_factor=4, mode="bicubic").clamp(0, 255)
     photo = (photo + 0.3 * (noise(1, 3, 96, 128, seed=1) - 127)).clamp(0, 255)
-    ours = evaluation_view(squashed(photo, [(128, 96)], 64), size=32, crop=1.0, **RAW)
+    ours = centered(squashed(photo, [(128, 96)], 64), 32)
     theirs, aliased = (
         tv.resize(tv.center_crop(photo, [96, 96]), [32, 32], antialias=antialias) / 255
         for antialias in (True, False)
@@ -80,17 +87,9 @@ def test_an_evaluation_view_is_near_an_antialiased_resize():
     assert (ours - theirs).square().mean() < 0.1 * (aliased - theirs).square().mean()
 
 
-def test_an_evaluation_view_of_a_square_image_of_its_own_size_is_the_image():
+def test_the_centered_square_of_a_square_image_of_its_own_size_is_the_image():
     images = pictures(2, 8)
-    assert torch.allclose(
-        evaluation_view(store(images), size=8, crop=1.0, **RAW), images / 255, atol=1e-5
-    )
-
-
-def test_a_smaller_crop_of_the_evaluation_view_is_its_middle():
-    images = pictures(1, 32)
-    ours = evaluation_view(store(images), size=16, crop=0.5, **RAW)
-    assert torch.allclose(ours, images[..., 8:24, 8:24] / 255, atol=1e-5)
+    assert torch.allclose(centered(store(images), 8), images / 255, atol=1e-5)
 
 
 @pytest.mark.parametrize(("width", "height"), [(200, 100), (60, 150), (90, 90)])
@@ -98,21 +97,9 @@ def test_a_circle_stays_a_circle_whatever_the_squash(width, height):
     at_x, at_y = torch.arange(width) + 0.5 - width / 2, torch.arange(height) + 0.5 - height / 2
     radius = 0.3 * min(width, height)
     disc = 255.0 * ((at_x**2 + at_y[:, None] ** 2) < radius**2).expand(1, 3, -1, -1)
-    stored = squashed(disc, [(width, height)], 64)
-    for view in (
-        evaluation_view(stored, size=32, crop=1.0, **RAW)[0, 0],
-        views_of(stored, ViewPlan(named_policy("none"), 1, 32, **RAW))[0, 0, 0],
-    ):
-        assert view[16].sum() == pytest.approx(0.6 * 32, abs=0.7)
-        assert view[:, 16].sum() == pytest.approx(0.6 * 32, abs=0.7)
-
-
-def test_a_policy_that_varies_nothing_makes_the_evaluation_view():
-    random = store_of(3, 16)
-    stored = StoredImages(random.images, random.half, torch.tensor([[40, 40], [80, 40], [30, 90]]))
-    views = views_of(stored, ViewPlan(named_policy("none"), 2, 8, **NORMAL))
-    for view in views:
-        assert torch.allclose(view, evaluation_view(stored, size=8, crop=1.0, **NORMAL), atol=1e-5)
+    view = centered(squashed(disc, [(width, height)], 64), 32)[0, 0]
+    assert view[16].sum() == pytest.approx(0.6 * 32, abs=0.7)
+    assert view[:, 16].sum() == pytest.approx(0.6 * 32, abs=0.7)
 
 
 def test_outside_the_image_its_edge_values_go_on_or_all_is_of_one_gray():
@@ -189,9 +176,7 @@ def test_views_are_normalized_channel_by_channel():
         .expand(1, 3, 8, 8)
         .contiguous()
     )
-    view = evaluation_view(
-        store(image), size=8, crop=1.0, mean=(0.5, 0.1, 0.4), std=(0.5, 0.2, 0.3)
-    )
+    view = centered(store(image), 8, mean=(0.5, 0.1, 0.4), std=(0.5, 0.2, 0.3))
     assert torch.allclose(view[0].mean((1, 2)), torch.tensor([-1.0, 0.5, 2.0]), atol=1e-5)
 
 

@@ -13,7 +13,7 @@ from views_pictures import RAW, policy, views_of
 
 from nearfar.core.types import StoredImages
 from nearfar.data.decoding import Decoded, decode
-from nearfar.views.making import ViewPlan, evaluation_view, make_views
+from nearfar.views.making import ViewPlan, make_views
 from nearfar.views.operations import Crop
 from nearfar.views.policies import POLICIES, named_policy
 
@@ -81,9 +81,9 @@ def test_a_turned_photograph_arrives_upright_in_its_true_shape(orientation):
     turned = upright.transpose(Image.Transpose(back[orientation])) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    view = evaluation_view(stored(turned, "PNG", 48, exif=exif), size=24, crop=1.0, **RAW)[0]
-    plain = evaluation_view(stored(upright, "PNG", 48), size=24, crop=1.0, **RAW)[0]
-    assert torch.equal(view, plain)
+    plan = ViewPlan(named_policy("none"), 1, 24, **RAW)
+    view = views_of(stored(turned, "PNG", 48, exif=exif), plan)[0, 0]
+    assert torch.equal(view, views_of(stored(upright, "PNG", 48), plan)[0, 0])
     middle = torch.from_numpy(colors(6, 3)[1, 2]).float()
     assert (255 * view[:, 11:13, 7:9].mean((1, 2)) - middle).abs().max() < 20
 

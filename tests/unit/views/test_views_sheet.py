@@ -30,7 +30,9 @@ def shown(
     policy: Policy, *, count: int = 2, size: int = 16, images: int = 2, epochs: int = 1
 ) -> Shown:
     plan = ViewPlan(policy, count, size, HALF, HALF)
-    return Shown(stored(images, 2 * size), torch.arange(5, 5 + images), plan, seed=3, epochs=epochs)
+    pictures = stored(images, 2 * size)
+    rows = torch.arange(5, 5 + images)
+    return Shown(pictures, pictures.half, rows, plan, seed=3, epochs=epochs)
 
 
 def test_columns_stand_in_the_order_of_the_views_across_groups():

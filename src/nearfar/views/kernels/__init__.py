@@ -10,7 +10,7 @@ import importlib.util
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -79,6 +79,11 @@ def _pool() -> Pool:
     return Pool()
 
 
+def used_again(shape: Sequence[int]) -> Float32[Tensor, "..."]:
+    """Memory for views on a CPU, whatever is in it, that others may have used before."""
+    return torch.from_numpy(_pool().borrow(math.prod(shape))).view(*shape)
+
+
 @functools.cache
 def _threads(count: int, _process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="views")
@@ -121,7 +126,7 @@ def _on_cpu(
 
     views, batch = level.shape
     shape = (views, batch, *((size, size, 3) if last else (3, size, size)))
-    out = torch.from_numpy(_pool().borrow(math.prod(shape))).view(shape)
+    out = used_again(shape)
     flat = [tensor.contiguous().flatten(2).numpy() for tensor in (stored.images, stored.half)]
     means, scales = (
         np.array([255 * m for m in mean], np.float32),
