@@ -29,7 +29,7 @@ from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import Decoded, decode, raw_bytes
 from nearfar.data.samples import EvaluationView
 from nearfar.data.sources import open_source
-from nearfar.nn.building import build_encoder, load_weights, published_view
+from nearfar.nn.building import build_encoder, load_weights, published
 from nearfar.views.making import ViewPlan, make_views
 from nearfar.views.policies import named_policy
 
@@ -121,11 +121,12 @@ def main() -> None:
     encoder = build_encoder(given.encoder, example=torch.zeros(1, 3, given.size, given.size))
     load_weights(encoder, Path(given.weights))
     encoder.eval()
+    stated = published(given.encoder)
     results: dict[str, Any] = {"files": len(files), "size": given.size}
     longest = int(np.median([max(Image.open(io.BytesIO(file)).size) for file in files]))
     for name, (crop, how) in {
         "whole square, bilinear": (1.0, "bilinear"),
-        "as published": published_view(given.encoder) or (1.0, "bilinear"),
+        "as published": (stated.crop, stated.interpolation) if stated else (1.0, "bilinear"),
     }.items():
         center = CenterSquare(given.size, crop, how)
         view = EvaluationView(center, HALF, HALF)
