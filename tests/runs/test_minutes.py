@@ -127,3 +127,23 @@ def test_too_little_is_refused_and_leaves_nothing(tmp_path):
     assert not out.exists()
     with pytest.raises(UserError, match=r"--minutes: want more than 0, got 0"):
         nearfar.train("digits", minutes=0, out=out, quiet=True)
+
+
+@pytest.mark.ci
+def test_trials_are_of_the_runs_that_fit_and_count_in_their_time(tmp_path):
+    started = time.perf_counter()
+    done = nearfar.compare(
+        "digits",
+        methods="cross_entropy",
+        seeds=1,
+        minutes=0.6,
+        tune=True,
+        out=tmp_path / "c",
+        quiet=True,
+        **FAST,
+    )
+    assert time.perf_counter() - started < 1.8 * 36
+    run = config(done.path / "cross_entropy" / "seed0")
+    (tuning,) = done.results["tuning"]
+    assert max(trial["epochs"] for trial in tuning["trials"]) <= run["train"]["epochs"] < 3000
+    assert run["optimizer"]["lr"] == pytest.approx(tuning["chosen"]["optimizer.lr"])

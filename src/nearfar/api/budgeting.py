@@ -4,8 +4,9 @@ The steps are taken by copies that are thrown away, so that the runs themselves 
 anybody repeats with the epochs of their run.toml.
 """
 
+import itertools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,16 +60,27 @@ class Ahead:
     images: ImageData
     fabric: Fabric
     example: Tensor  # of what encoders are shown
+    others: Callable[[Setups], int] | None = None  # how many runs other work is as long as
+
+    def configs_at(self, length: Length) -> dict[str, RunConfig]:
+        return {name: length.of(self.configs[name], run) for name, run in self.setups.items()}
 
     def at(self, length: Length) -> dict[str, Setup]:
         """The setups with this length."""
         device, module = self.fabric.device, self.request.module
         found = {}
-        for name, setup in self.setups.items():
-            config = length.of(self.configs[name], setup)
+        for name, config in self.configs_at(length).items():
             decided = resolve(config, self.listing, device, module=module)
-            found[name] = decided.with_facts(setup.facts)
+            found[name] = decided.with_facts(self.setups[name].facts)
         return found
+
+    def all_work(self, setups: Setups) -> list[Setup]:
+        """The runs in their order, and others that stand for all other work."""
+        runs = self.in_order(setups)
+        if self.others is None:
+            return runs
+        trained = [run for run in runs if run.trains]
+        return [*runs, *itertools.islice(itertools.cycle(trained), self.others(setups))]
 
     def in_order(self, setups: Setups) -> list[Setup]:
         return [setup.with_seed(seed) for seed in self.seeds for setup in setups.values()]
@@ -93,6 +105,7 @@ class Lengthened:
     the way.
     """
 
+    configs: dict[str, RunConfig]
     setups: dict[str, Setup]
     forecast: Forecast
     floors: Floors
@@ -162,7 +175,7 @@ def lengthened(ahead: Ahead, budget: Budget, forecast: Forecast, progress: Progr
 
     def foreseen(length: Length) -> Forecast:
         setups = one if length == Length(1) else ahead.at(length)
-        return forecast.of(ahead.in_order(setups))
+        return forecast.of(ahead.all_work(setups))
 
     refuse_hopeless(budget, foreseen(Length(1)))
     floors = _measured(ahead, budget, forecast, one, progress)
@@ -177,7 +190,8 @@ def lengthened(ahead: Ahead, budget: Budget, forecast: Forecast, progress: Progr
         f"  --minutes {budget.minutes:g}: {duration(budget.spent)} are over;"
         f" {plural(chosen.epochs, 'epoch')}{shorter} fit into the rest"
     )
-    return Lengthened(setups, foreseen(chosen), floors)
+    of_runs = forecast.of(ahead.in_order(setups))
+    return Lengthened(ahead.configs_at(chosen), setups, of_runs, floors)
 
 
 def _measured(

@@ -28,10 +28,9 @@ from nearfar.api.request import (
     name_of_method,
     shown,
 )
-from nearfar.api.trials import Trials, refuse_untunable, tuning_line, with_tuning
+from nearfar.api.trials import Trials, refuse_untunable, trials_as_runs, tuning_line, with_tuning
 from nearfar.api.trials import tune as tune_all
 from nearfar.config.models import RunConfig
-from nearfar.core.errors import UserError
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
@@ -93,11 +92,6 @@ def compare(
     named = [str(name_of_method(method)).strip() for method in asked]
     chosen = [name for name in named if name]
     called = f"nearfar.compare({shown(data)}, methods={chosen!r}, seeds={seeds}, ...)"
-    if tune and minutes is not None:
-        raise UserError(
-            "--tune, --minutes: the trials are of the epochs that --minutes would decide on; give"
-            " --epochs with --tune, or leave --tune out"
-        )
     request = make_request(
         data,
         {"train.epochs": epochs, **settings},
@@ -132,8 +126,8 @@ def _compare(
     if (sized := size_as_begun(request, out)) is not request:
         return _compare(sized, methods, seeds, progress, tunes=tunes)
     if (lengths := lengths_as_begun(request, out, configs, setups)) is not None:
-        request = replace(request, budget=None)
-        setups, left_out = fitting(lengths, listing, fabric.device, request, refuse=refuse)
+        request, configs = replace(request, budget=None), dict(lengths)
+        setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
     first = next(iter(setups.values()))
     example = example_of(first.center, listing)
     widest = _widest(setups)
@@ -156,15 +150,16 @@ def _compare(
     whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:
         whole.clear()
-    tunings: tuple[Tuning, ...] = ()
-    if tunes:
-        trials = Trials(request, configs, listing, images, out, fabric, example)
-        setups, tunings = tune_all(trials, setups, progress)
     ready = {widest.method_name: encoder}
     runs = ComparedRuns(setups, seeds, images, out, request, fabric, example, ready, forecast)
     if request.budget is not None:
-        runs = _lengthened(runs, request.budget, configs, listing, progress)
+        runs, configs = _lengthened(runs, tunes, request.budget, configs, listing, progress)
         plan.say(runs.setups, runs.forecast)
+    tunings: tuple[Tuning, ...] = ()
+    if tunes:
+        trials = Trials(request, configs, listing, images, out, fabric, example)
+        setups, tunings = tune_all(trials, runs.setups, progress)
+        runs = replace(runs, setups=setups)
     summary = with_tuning(summary_of(runs, train_all(runs, progress), left_out), tunings)
     write_comparison(whole, summary)
     return Comparison(out, summary.as_json())
@@ -223,12 +218,15 @@ def _who(setups: Mapping[str, Setup], seeds: int) -> str:
 
 def _lengthened(
     runs: ComparedRuns,
+    tunes: bool,
     budget: Budget,
     configs: Mapping[str, RunConfig],
     listing: Listing,
     progress: Progress,
-) -> ComparedRuns:
-    """The runs with as many epochs as the budget has room for."""
+) -> tuple[ComparedRuns, dict[str, RunConfig]]:
+    """The runs with as many epochs as the budget has room for, beside its trials; and their
+    configurations.
+    """
     ahead = Ahead(
         runs.request,
         configs,
@@ -238,6 +236,8 @@ def _lengthened(
         runs.images,
         runs.fabric,
         runs.example,
+        trials_as_runs if tunes else None,
     )
     found = lengthened(ahead, budget, runs.forecast, progress)
-    return replace(runs, setups=found.setups, forecast=found.forecast, floors=found.floors)
+    fitting_in = replace(runs, setups=found.setups, forecast=found.forecast, floors=found.floors)
+    return fitting_in, found.configs
