@@ -524,9 +524,10 @@ def test_unlabeled_images_train_simclr_and_give_a_map_without_probes(
     results = read(out / "results.json")
     assert results["measurements"] == []
     why = "no labels: nothing measured; probe it with `nearfar probe RUN --data LABELED`"
-    assert results["diagnosis"] == [why]
+    assert results["diagnosis"] == [results["verdicts"][0]["text"], why]
+    assert results["verdicts"][0]["code"] == "undertrained"
     *told, last = ended.out.splitlines()
-    assert told == [why, f"report: {out / 'report.html'}"]
+    assert told[1:] == [why, f"report: {out / 'report.html'}"]
     assert last.endswith("there are no labels, so no accuracy was measured.")
     assert (out / "embeddings.npz").exists()
     predicted = nearfar_command("predict", out, flat)
@@ -558,7 +559,9 @@ def test_a_run_without_probes_says_so_in_place_of_a_table(tmp_path, nearfar_comm
         "train", "digits", "--out", tmp_path / "run", *QUICK, "--set", "evaluate.probes=[]"
     )
     assert ended.code == 0, ended.err
-    assert ended.out.startswith("evaluate.probes is empty")
+    undertrained, empty, *_ = ended.out.splitlines()  # one epoch is none, and there is no table
+    assert undertrained.startswith("undertrained: after 1 epoch the loss, ")
+    assert empty.startswith("evaluate.probes is empty")
 
 
 def test_a_dataset_and_a_module_of_ones_own_train_from_python(tmp_path):
