@@ -83,6 +83,8 @@ def test_the_bar_advances_by_the_rows_of_each_call(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Board:
+        task_ids = (0,)
+
         def __init__(self) -> None:
             self.advances: list[int] = []
 

@@ -149,6 +149,7 @@ def compared(methods: list[str], like: dict[str, str] = ACCURACY) -> dict:
         "judged_by": judged_by,
         "comparisons": [pair.as_json() for pair in compare_pairs(results(like), methods)],
         "left_out": [],
+        "failed": [],
     }
 
 

@@ -14,6 +14,7 @@ from run_folder_records import BY_CLASS, COMPARISON, ELSEWHERE, ENCODER, RESULTS
 
 from nearfar.core.errors import RunError
 from nearfar.run_folder import names
+from nearfar.run_folder.comparison import Tuning
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import Stopped
 
@@ -41,6 +42,7 @@ WRITES: dict[str, Callable[[RunFolder], None]] = {
     "keep_classifier_metrics_until": lambda folder: folder.keep_classifier_metrics_until(0),
     "write_embeddings": lambda folder: folder.write_embeddings({"labels": np.arange(3)}),
     "write_comparison": lambda folder: folder.write_comparison(COMPARISON),
+    "write_trials": lambda folder: folder.write_trials(Tuning(method="supcon")),
 }
 
 
@@ -76,7 +78,7 @@ def test_who_does_not_write_touches_nothing(tmp_path, name):
     assert not (tmp_path / "none").exists()
     path = written(tmp_path / "run").path
     before = content(path)
-    assert len(before) == 13
+    assert len(before) == 14
     WRITES[name](RunFolder(path, writes=False))
     assert content(path) == before
 

@@ -232,6 +232,8 @@ def test_an_infinite_loss_stops_the_run_too() -> None:
 
 def test_the_bar_advances_a_step_at_a_time_and_shows_the_loss_beside_chance() -> None:
     class Board:
+        task_ids = (0,)
+
         def __init__(self) -> None:
             self.texts: list[str] = []
 
