@@ -187,7 +187,7 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest(override: str, pr
         ("method.temperature=inf", "method.temperature: want a finite number, got inf"),
         (
             "train.precision=fp16",
-            "train.precision: want one of 'auto', 'float32' or 'bf16', got 'fp16'",
+            "train.precision: want one of 'auto', 'float32', 'bf16' or 'measure', got 'fp16'",
         ),
         (
             "evaluate.probes=['mlp']",
