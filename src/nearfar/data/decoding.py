@@ -203,10 +203,7 @@ def _open(content: bytes, least_px: int) -> _Picture:
     image.load()
     if scale == 1:
         width, height = image.size  # Pillow turns a TIFF upright while it loads
-    try:
-        turn = int(image.getexif().get(_ORIENTATION, 1))
-    except _BROKEN:
-        turn = 1  # damaged metadata is no reason to lose the picture
+    turn = _turn(image)
     picture = to_rgb(image)
     more = picture.width - width / scale, picture.height - height / scale
     if turn in _TURNS:
@@ -217,8 +214,27 @@ def _open(content: bytes, least_px: int) -> _Picture:
     return _Picture(picture, width, height, scale, origin)
 
 
+def _turn(image: Image.Image) -> int:
+    """How a loaded image has to be turned to stand upright, as EXIF counts."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except _BROKEN:
+        return 1  # damaged metadata is no reason to lose the picture
+
+
+def upright_rgb(image: Image.Image) -> Image.Image | Broken:
+    """What a file of this image would be read as: RGB and upright; or why not."""
+    try:
+        image.load()
+        turn = _turn(image)
+        picture = to_rgb(image)
+    except _BROKEN as error:
+        return Broken(_reason(error, None, is_file=False))
+    return picture.transpose(_TURNS[turn]) if turn in _TURNS else picture
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """As the module says. Raises ValueError where there is no faithful conversion."""
+    """Colors, depth and transparency as the module says. Raises ValueError where there is no faithful conversion."""
     if image.mode.startswith("I"):  # I;16, I;16B, and I, which older Pillows use for 16-bit PNG
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
@@ -240,12 +256,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _reason(error: BaseException, head: bytes, *, is_file: bool) -> str:
-    """`error` for a person. `head`: the first bytes of the file, empty where there are none."""
+def _reason(error: BaseException, head: bytes | None, *, is_file: bool) -> str:
+    """`error` for a person. `head`: the first bytes of the file, empty where there are none; None:
+    an image that was in memory.
+    """
     if isinstance(error, Image.DecompressionBombError):
         return "more than 178 megapixels; save it smaller"
     if isinstance(error, MemoryError):
         return "too large for the memory"
+    damaged = f"damaged image: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    if head is None:
+        return damaged
     if not head:
         if isinstance(error, OSError) and error.errno is not None and is_file:
             return f"cannot be read: {error.strerror}"
@@ -255,4 +276,4 @@ def _reason(error: BaseException, head: bytes, *, is_file: bool) -> str:
     if isinstance(error, UnidentifiedImageError):
         is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
         return "text, not an image" if is_text else "not an image of a known format"
-    return f"damaged image: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    return damaged
