@@ -8,6 +8,7 @@ What conversion means, so that nobody has to guess:
 - EXIF orientation is applied, and true width and height are those of the picture as it is looked
   at.
 - Of an animation, the first frame.
+- Texts and profiles of a PNG that are beyond Pillow's limits are dropped, the picture is read.
 - Large JPEGs are read at the smallest scale of their own transform at which both sides are at least
   four times the evaluation view's, and its square twice (without a view: twice the store's side).
 - The square: bicubic with antialiasing. The half level: the square's area average. The evaluation
@@ -30,6 +31,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from nearfar.data.center import CenterSquare
+from nearfar.data.formats import slim_png
 from nearfar.data.listing import Raw
 
 T = TypeVar("T")
@@ -155,7 +157,13 @@ def _made(raw: Raw, least_px: int, make: Callable[[_Picture], T]) -> T | Broken:
             return make(_Picture(image, *image.size))
         content = raw_bytes(raw)
         head = content[:64]
-        return make(_open(content, least_px))
+        try:
+            return make(_open(content, least_px))
+        except ValueError:  # what Pillow says of texts and profiles beyond its limits
+            slim = slim_png(content)
+            if slim is None:
+                raise
+            return make(_open(slim, least_px))
     except _BROKEN as error:
         return Broken(_reason(error, head, is_file=isinstance(raw, Path)))
 
@@ -179,12 +187,19 @@ def peek_size(raw: Raw) -> tuple[int, int] | None:
     try:
         if isinstance(raw, np.ndarray):
             return raw.shape[1], raw.shape[0]
-        with Image.open(
-            raw if isinstance(raw, Path) else io.BytesIO(raw), formats=_formats()
-        ) as image:
-            return image.size
+        file = raw if isinstance(raw, Path) else io.BytesIO(raw)
+        try:
+            return _header_size(file)
+        except ValueError:
+            slim = slim_png(raw_bytes(raw))
+            return None if slim is None else _header_size(io.BytesIO(slim))
     except _BROKEN:
         return None
+
+
+def _header_size(file: Path | io.BytesIO) -> tuple[int, int]:
+    with Image.open(file, formats=_formats()) as image:
+        return image.size
 
 
 @cache
