@@ -52,9 +52,9 @@ def digits() -> Listing:
 def from_dataset(dataset: Any) -> Listing:
     """A data set that yields images or (image, label, ...); gone through once, and kept in memory.
 
-    Images: PIL (turned and converted as a file of it is), uint8 arrays (H, W) or (H, W, C), tensors (C, H, W) or (H, W), uint8 or float in
-    [0, 1]. Labels: integers (−1 or None: no label) or names. Class names come from `.classes` where
-    there is one.
+    Images: PIL (turned and converted as a file of it is), uint8 arrays (H, W) or (H, W, C), tensors
+    (C, H, W) or (H, W), uint8 or float in [0, 1]. Labels: integers (−1 or None: no label) or names.
+    Class names come from `.classes` where there is one.
     """
     images: list[Pixels] = []
     labels: list[int | str | None] = []

@@ -20,7 +20,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,9 +29,10 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from nearfar.data.center import CenterSquare
-from nearfar.data.formats import slim_png
+from nearfar.data.formats import HEAD_BYTES, named_format, slim_png
 from nearfar.data.listing import Raw
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ _READ = (
     "JPEG2000",
     "MPO",
     "AVIF",
+    "HEIF",  # these two by plug-ins
+    "JXL",
 )
 _BROKEN = (  # what Pillow raises on damaged files
     OSError,
@@ -156,7 +159,7 @@ def _made(raw: Raw, least_px: int, make: Callable[[_Picture], T]) -> T | Broken:
             image = Image.fromarray(raw)
             return make(_Picture(image, *image.size))
         content = raw_bytes(raw)
-        head = content[:64]
+        head = content[:HEAD_BYTES]
         try:
             return make(_open(content, least_px))
         except ValueError:  # what Pillow says of texts and profiles beyond its limits
@@ -203,9 +206,20 @@ def _header_size(file: Path | io.BytesIO) -> tuple[int, int]:
 
 
 @cache
-def _formats() -> tuple[str, ...]:
-    """The raster formats of this Pillow; the others include one that starts an outside program."""
+def _plug_in() -> None:
+    """Pillow's own readers, and that of photographs of phones where it is installed."""
     Image.init()
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def _formats() -> tuple[str, ...]:
+    """The raster formats of this Pillow and its plug-ins, which may come later; the others include
+    one that starts an outside program.
+    """
+    _plug_in()
     return tuple(name for name in _READ if name in Image.OPEN)
 
 
@@ -213,6 +227,8 @@ def _open(content: bytes, least_px: int) -> _Picture:
     """The picture, read no smaller than so many px (JPEGs alone can be)."""
     image = Image.open(io.BytesIO(content), formats=_formats())
     width, height = image.size
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(254) == 1 and 330 in image.tag_v2:
+        raise UnidentifiedImageError  # the preview that a RAW photograph begins with
     drafted = image.draft("RGB", (least_px, least_px))
     scale = 1.0 if drafted is None else width / drafted[1][2]
     image.load()
@@ -249,7 +265,9 @@ def upright_rgb(image: Image.Image) -> Image.Image | Broken:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Colors, depth and transparency as the module says. Raises ValueError where there is no faithful conversion."""
+    """Colors, depth and transparency as the module says. Raises ValueError where there is no
+    faithful conversion.
+    """
     if image.mode.startswith("I"):  # I;16, I;16B, and I, which older Pillows use for 16-bit PNG
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
@@ -289,6 +307,8 @@ def _reason(error: BaseException, head: bytes | None, *, is_file: bool) -> str:
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the image; fetch it with git lfs pull"
     if isinstance(error, UnidentifiedImageError):
-        is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
+        if (known := named_format(head)) is not None:
+            return known
+        is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head[:64])
         return "text, not an image" if is_text else "not an image of a known format"
     return damaged
