@@ -9,24 +9,13 @@ import numpy as np
 from nearfar.api.model import Model, load
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.data.folders import folder_files
+from nearfar.data.layout import printable
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
 from nearfar.run_folder.folder import RunFolder
 
 TOP = 5
-IMAGE_ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".ppm",
-    ".avif",
-    ".jp2",
-)
 
 
 def predict(run: Path, images: Sequence[Path], *, quiet: bool = False) -> dict[str, Any]:
@@ -40,7 +29,7 @@ def predict(run: Path, images: Sequence[Path], *, quiet: bool = False) -> dict[s
         if is_run(image):
             raise UserError(f"{image} is a run: the run comes first, then images; and one run only")
     model = load(run)
-    paths = [found for image in images for found in _images_of(image)]
+    paths = [found for image in images for found in _files_of(image)]
     predictions: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     with progress.bar(len(paths), "predicting") as bar:
@@ -78,7 +67,8 @@ def _predict_each(
         try:
             predictions += _predicted(model, [path])
         except DataError as error:
-            unreadable.append({"path": str(path), "reason": str(error).removeprefix(f"{path}: ")})
+            shown = printable(str(path))
+            unreadable.append({"path": shown, "reason": str(error).removeprefix(f"{shown}: ")})
 
 
 def _predicted(model: Model, paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -87,22 +77,19 @@ def _predicted(model: Model, paths: Sequence[Path]) -> list[dict[str, Any]]:
     for path, shares in zip(paths, found.probabilities, strict=True):
         order = np.argsort(-shares, kind="stable")[:TOP]
         top = [[found.class_names[i], float(shares[i])] for i in order]
-        rows.append({"path": str(path), "class": top[0][0], "probability": top[0][1], "top": top})
+        rows.append(
+            {"path": printable(str(path)), "class": top[0][0], "probability": top[0][1], "top": top}
+        )
     return rows
 
 
-def _images_of(path: Path) -> list[Path]:
+def _files_of(path: Path) -> list[Path]:
+    """A file itself; of a folder all that training looks at: content decides what is an image."""
+    if path.is_dir():
+        found = [path / name for name in folder_files(path)]
+        if not found:
+            raise DataError(f"{path}: want images, got no file in this folder")
+        return found
     if not path.exists():
         raise DataError(f"{path}: want an image or a folder of images, got no such file")
-    if path.is_file():
-        return [path]
-    found = sorted(
-        p
-        for p in path.rglob("*")
-        if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")
-    )
-    if not found:
-        raise DataError(
-            f"{path}: want images ({', '.join(IMAGE_ENDINGS)}), got none in this folder"
-        )
-    return found
+    return [path]
