@@ -92,3 +92,38 @@ def test_names_that_are_not_utf8_are_predicted_and_printed(tiny_run, tmp_path, n
     assert found["unreadable"] == [
         {"path": f"{folder}/br\\udce9.txt", "reason": "text, not an image"}
     ]
+
+
+def test_what_is_left_out_is_said_by_train_embed_and_predict(tiny_run, tmp_path, nearfar_command):
+    folder = tmp_path / "one_broken"
+    for name in ("daisy", "rose"):
+        (folder / name).mkdir(parents=True)
+        for number in range(60):
+            picture(number + 60 * (name == "rose")).resize((8, 8)).save(
+                folder / name / f"{number:02d}.png"
+            )
+    (folder / "daisy" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
+    ended = nearfar_command("embed", tiny_run, folder, "--out", tmp_path / "e.npz", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["rows"] == 120
+    assert [bad["path"] for bad in json.loads(ended.out)["unreadable"]] == ["daisy/torn.png"]
+    assert "left out daisy/torn.png: " in ended.err
+    ended = nearfar_command("predict", tiny_run, folder, "--json", "--quiet")
+    assert len(json.loads(ended.out)["predictions"]) == 120
+    assert f"left out {folder}/daisy/torn.png: " in ended.err
+    command = ("train", folder, "--method", "cross_entropy", "--smoke", "--out", tmp_path / "run")
+    ended = nearfar_command(*command, "--json")
+    assert ended.code == 0, ended.err
+    assert [bad["path"] for bad in json.loads(ended.out)["data"]["skipped"]] == ["daisy/torn.png"]
+    assert ended.err.splitlines()[-1].startswith("left out daisy/torn.png: ")
+
+
+def test_of_many_files_left_out_ten_are_named(tiny_run, tmp_path, nearfar_command):
+    (tmp_path / "notes").mkdir()
+    picture(0).save(tmp_path / "notes" / "a.png")
+    for number in range(15):
+        (tmp_path / "notes" / f"{number:02d}.json").write_text("{}")
+    ended = nearfar_command("predict", tiny_run, tmp_path / "notes")
+    assert ended.code == 0
+    assert ended.err.count("text, not an image") == 10
+    assert "left out 5 more; --json lists all" in ended.err

@@ -1,6 +1,5 @@
 """`nearfar predict`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +22,7 @@ def predict(
     from nearfar.api import predict as api
 
     found = api.predict(run, images, quiet=quiet)
-    for bad in found["unreadable"]:
-        print(f"left out {bad['path']}: {bad['reason']}", file=sys.stderr)
+    opt.say_left_out(found["unreadable"])
     if as_json:
         opt.print_json(found)
         return
