@@ -1,7 +1,11 @@
 """Folders of pictures as people have them, given to a finished run."""
 
+import csv
+import errno
+import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pytest
 from PIL import Image
 
 import nearfar
+from nearfar.api.sorting import sort_into
 
 
 def test_a_turned_picture_is_the_same_as_path_and_as_opened_image(tiny_run, tmp_path):
@@ -84,13 +89,13 @@ def test_names_that_are_not_utf8_are_predicted_and_printed(tiny_run, tmp_path, n
     folder = tmp_path / "old"
     folder.mkdir()
     picture(1).save(os.fsencode(folder) + b"/caf\xe9.png", "PNG")
-    (folder / os.fsdecode(b"br\xe9.txt")).write_text("no picture")
+    (folder / os.fsdecode(b"br\xe9.png")).write_text("no picture")
     ended = nearfar_command("predict", tiny_run, folder, "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out.encode().decode())
     assert found["predictions"][0]["path"] == f"{folder}/caf\\udce9.png"
     assert found["unreadable"] == [
-        {"path": f"{folder}/br\\udce9.txt", "reason": "text, not an image"}
+        {"path": f"{folder}/br\\udce9.png", "reason": "text, not an image"}
     ]
 
 
@@ -122,8 +127,185 @@ def test_of_many_files_left_out_ten_are_named(tiny_run, tmp_path, nearfar_comman
     (tmp_path / "notes").mkdir()
     picture(0).save(tmp_path / "notes" / "a.png")
     for number in range(15):
-        (tmp_path / "notes" / f"{number:02d}.json").write_text("{}")
+        (tmp_path / "notes" / f"{number:02d}.jpg").write_text("{}")
     ended = nearfar_command("predict", tiny_run, tmp_path / "notes")
     assert ended.code == 0
     assert ended.err.count("text, not an image") == 10
     assert "left out 5 more; --json lists all" in ended.err
+
+
+def digit_images(folder: Path, count: int = 20) -> Path:
+    """Pictures that the run has seen, of all ten classes."""
+    folder.mkdir(parents=True)
+    data = nearfar.data.load(nearfar.data.open_source("digits"), nearfar.data.CenterSquare(8))
+    for row in range(count):
+        Image.fromarray(np.asarray(data.images[row])).save(folder / f"{row:02d}.png")
+    return folder
+
+
+def test_predictions_are_written_as_csv_and_json(tiny_run, tmp_path, nearfar_command):
+    folder = digit_images(tmp_path / "new")
+    (folder / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    told = json.loads(nearfar_command("predict", tiny_run, folder, "--json").out)
+    ended = nearfar_command("predict", tiny_run, folder, "--out", tmp_path / "deep" / "x.csv")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith(f"{tmp_path / 'deep' / 'x.csv'}: 20 rows\n")
+    assert "torn.png" in ended.err
+    text = (tmp_path / "deep" / "x.csv").read_text(encoding="utf-8")
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0][:5] == ["path", "class", "probability", "class_2", "probability_2"]
+    assert len(rows[0]) == 11 and rows[0][-1] == "probability_5"
+    assert len(rows) == 21
+    for row, wanted in zip(rows[1:], told["predictions"], strict=True):
+        assert row[0] == wanted["path"]
+        assert row[1::2] == [name for name, _ in wanted["top"]]
+        assert [float(share) for share in row[2::2]] == pytest.approx(
+            [share for _, share in wanted["top"]], rel=1e-5
+        )
+    assert nearfar_command("predict", tiny_run, folder, "--out", tmp_path / "x.json").code == 0
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == told
+
+
+def test_a_file_of_predictions_is_refused_or_replaced_before_any_work(
+    tiny_run, tmp_path, nearfar_command
+):
+    (tmp_path / "x.csv").write_text("mine")
+    for name, said in (("x.csv", "replace it by --force"), ("x.xlsx", "ending in .csv or .json")):
+        ended = nearfar_command("predict", tiny_run, tmp_path / "no", "--out", tmp_path / name)
+        assert ended.code == 2
+        assert said in ended.err
+    assert (tmp_path / "x.csv").read_text() == "mine"
+    folder = digit_images(tmp_path / "new", 2)
+    ended = nearfar_command("predict", tiny_run, folder, "--out", tmp_path / "x.csv", "--force")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "x.csv").read_text().startswith("path,")
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_pictures_are_copied_into_folders_of_their_classes(tiny_run, tmp_path, nearfar_command):
+    folder = digit_images(tmp_path / "new" / "a")
+    shutil.copytree(folder, tmp_path / "new" / "b")
+    (folder / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    before = files_below(tmp_path / "new")
+    command = ("predict", tiny_run, tmp_path / "new", "--sort-into", tmp_path / "sorted")
+    ended = nearfar_command(*command)
+    assert ended.code == 0, ended.err
+    assert f"{tmp_path / 'sorted'}: 40 images copied, by class\n" in ended.out
+    assert files_below(tmp_path / "new") == before
+    told = json.loads(nearfar_command("predict", tiny_run, tmp_path / "new", "--json").out)
+    after = files_below(tmp_path / "sorted")
+    wanted = {f"{row['class']}/{Path(row['path']).name}" for row in told["predictions"]}
+    twins = {name.replace(".png", "-2.png") for name in wanted}
+    assert set(after) == wanted | twins
+    for name in wanted:
+        assert after[name] == after[name.replace(".png", "-2.png")] == before[f"a/{name[2:]}"]
+    again = nearfar_command(*command)
+    assert again.code == 2
+    assert "is not empty" in again.err
+    again = nearfar_command(*command, "--force", "--json")
+    assert json.loads(again.out)["copied"] == 40
+    assert files_below(tmp_path / "sorted") == after  # nothing twice
+
+
+def test_a_sorted_folder_is_added_to_and_no_picture_in_it_replaced(
+    tiny_run, tmp_path, nearfar_command
+):
+    folder = digit_images(tmp_path / "new", 1)
+    told = json.loads(nearfar_command("predict", tiny_run, folder, "--json").out)
+    own = tmp_path / "sorted" / told["predictions"][0]["class"]
+    own.mkdir(parents=True)
+    (own / "00.png").write_bytes(b"mine")
+    command = ("predict", tiny_run, folder, "--sort-into", tmp_path / "sorted", "--force")
+    assert nearfar_command(*command).code == 0
+    assert (own / "00.png").read_bytes() == b"mine"
+    assert (own / "00-2.png").read_bytes() == (folder / "00.png").read_bytes()
+
+
+@pytest.mark.parametrize("place", [".", "sorted", "../link/sorted"])
+def test_sorting_into_a_folder_that_is_read_is_refused(tiny_run, tmp_path, nearfar_command, place):
+    folder = digit_images(tmp_path / "new", 1)
+    (tmp_path / "link").symlink_to(folder)
+    command = ("predict", tiny_run, folder, "--sort-into", folder / place, "--force")
+    ended = nearfar_command(*command)
+    assert ended.code == 2
+    assert "which is read; name a folder beside it" in ended.err
+    assert [path.name for path in folder.iterdir()] == ["00.png"]
+
+
+def test_sorting_into_a_file_is_refused(tiny_run, tmp_path, nearfar_command):
+    folder = digit_images(tmp_path / "new", 1)
+    (tmp_path / "file").write_text("mine")
+    ended = nearfar_command("predict", tiny_run, folder, "--sort-into", tmp_path / "file")
+    assert ended.code == 2
+    assert "want a folder" in ended.err
+
+
+def test_a_full_disk_leaves_whole_copies_and_says_how_many(
+    tiny_run, tmp_path, nearfar_command, monkeypatch
+):
+    folder = digit_images(tmp_path / "new", 5)
+    copy2, copied = shutil.copy2, []
+
+    def full_after_three(source, target):
+        copy2(source, target)
+        copied.append(source)
+        if len(copied) == 4:
+            Path(target).write_bytes(b"cut")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    command = ("predict", tiny_run, folder, "--sort-into", tmp_path / "sorted")
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copy2", full_after_three)
+        ended = nearfar_command(*command, "--out", tmp_path / "x.csv")
+    assert ended.code == 2
+    assert "the disk is full" in ended.err
+    assert "the 3 pictures copied before it are complete" in ended.err
+    assert (tmp_path / "x.csv").exists()
+    pictures = files_below(folder)
+    whole = files_below(tmp_path / "sorted")
+    assert len(whole) == 3
+    assert all(content == pictures[name[2:]] for name, content in whole.items())
+    assert nearfar_command(*command, "--force").code == 0
+    assert len(files_below(tmp_path / "sorted")) == 5
+
+
+def test_a_picture_that_vanishes_while_others_are_copied_is_left_out(
+    tiny_run, tmp_path, nearfar_command, monkeypatch
+):
+    folder = digit_images(tmp_path / "new", 3)
+    copy2 = shutil.copy2
+
+    def gone(source, target):
+        (folder / "01.png").unlink(missing_ok=True)
+        copy2(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", gone)
+    command = ("predict", tiny_run, folder, "--sort-into", tmp_path / "sorted", "--json")
+    ended = nearfar_command(*command)
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert told["copied"] == 2
+    assert [Path(bad["path"]).name for bad in told["unreadable"]] == ["01.png"]
+    assert len(files_below(tmp_path / "sorted")) == 2
+
+
+def test_names_of_classes_become_names_of_folders(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    names = ["cat/dog", "cat\\dog", "..", "Cat", "cat"]
+    done, _ = sort_into(tmp_path / "out", [(tmp_path / "a.png", name) for name in names])
+    assert done == 5
+    assert sorted(files_below(tmp_path / "out")) == [
+        "Cat/a.png",
+        "_/a.png",
+        "cat-2/a.png",
+        "cat_dog-2/a.png",
+        "cat_dog/a.png",
+    ]
+    assert not (tmp_path / "a-2.png").exists()
