@@ -23,7 +23,7 @@ NEVER_IMPORTED = {
     "beartype": "named in a text that tests/conftest.py gives to jaxtyping",
 }
 # which extras a folder may use, beside the dependencies of the package
-EXTRAS = {"src": ["parquet"], "tests": ["test", "parquet"], "bench": ["bench"], "docs": []}
+EXTRAS = {"src": ["parquet", "heic"], "tests": ["test", "parquet"], "bench": ["bench"], "docs": []}
 COMMANDS = {"dev"}  # extras of programs that are run, not imported
 
 
@@ -84,7 +84,7 @@ def test_what_is_imported_is_declared(folder):
 @pytest.mark.parametrize(
     ("folder", "wanted"),
     [
-        ("src", names_of(PROJECT["dependencies"]) | declared("parquet")),
+        ("src", names_of(PROJECT["dependencies"]) | declared("parquet", "heic")),
         ("tests", declared("test")),
         ("bench", declared("bench")),
     ],

@@ -665,7 +665,8 @@ def test_predict_leaves_out_what_cannot_be_read_and_names_it(
 
 def test_embed_writes_npz_and_csv_of_every_image(tiny_run, tmp_path, photographs, nearfar_command):
     ended = nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.npz", "--json")
-    assert json.loads(ended.out) == {"out": str(tmp_path / "e.npz"), "rows": 60, "width": 64}
+    written = {"out": str(tmp_path / "e.npz"), "rows": 60, "width": 64, "unreadable": []}
+    assert json.loads(ended.out) == written
     with np.load(tmp_path / "e.npz") as file:
         assert set(file) == {"embeddings", "labels", "split", "paths", "class_names"}
         x = file["embeddings"]

@@ -26,7 +26,8 @@ def embed(
     run: Path, data: Data, out: Path, *, force: bool = False, quiet: bool = False
 ) -> dict[str, Any]:
     """Writes the representation of every image of `data` with label, split and path; returns
-    `out`, `rows` and `width`. UserError: the format, or a file that is there without `force`.
+    `out`, `rows`, `width` and the images that could not be read, `unreadable`. UserError: the
+    format, or a file that is there without `force`.
     """
     if out.suffix not in FORMATS:
         raise UserError(f"--out: want a file ending in {', '.join(FORMATS)}, got {out}")
@@ -51,7 +52,8 @@ def embed(
         write_bytes(out, content)
     except OSError as error:
         raise UserError(f"--out: {out} cannot be written ({error.strerror})") from error
-    return {"out": str(out), "rows": len(x), "width": x.shape[1]}
+    unreadable = [{"path": file.path, "reason": file.reason} for file in stored.skipped]
+    return {"out": str(out), "rows": len(x), "width": x.shape[1], "unreadable": unreadable}
 
 
 def refuse_existing(out: Path, *, force: bool) -> None:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from nearfar.core.errors import DataError, RunError
 from nearfar.data.center import CenterSquare
 from nearfar.data.datasets import rgb_pixels
-from nearfar.data.decoding import Broken, evaluation_pixels
+from nearfar.data.decoding import Broken, evaluation_pixels, pillow_is_quiet
+from nearfar.data.layout import printable
 from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
 from nearfar.experiment.encoding import example_of
@@ -113,13 +114,14 @@ class Model:
             images = [images]
         for start in range(0, len(images), IMAGES_A_CALL):
             part = images[start : start + IMAGES_A_CALL]
-            made = [self._seen(image, number) for number, image in enumerate(part, start)]
+            with pillow_is_quiet():
+                made = [self._seen(image, number) for number, image in enumerate(part, start)]
             yield torch.from_numpy(np.stack(made))
 
     def _seen(self, image: Any, number: int) -> UInt8[np.ndarray, "size size 3"]:
         """Its evaluation view, before normalization. DataError: it cannot be read."""
         is_file = isinstance(image, str | Path)
-        name = image if is_file else f"image {number}"
+        name = printable(str(image)) if is_file else f"image {number}"
         raw = Path(image) if is_file else rgb_pixels(image, name)
         seen = evaluation_pixels(raw, self.view.center)
         if isinstance(seen, Broken):

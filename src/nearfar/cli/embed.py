@@ -24,6 +24,7 @@ def embed(
     from nearfar.api import embed as api
 
     done = api.embed(run, data, out, force=force, quiet=quiet)
+    opt.say_left_out(done["unreadable"])
     if as_json:
         opt.print_json(done)
     else:

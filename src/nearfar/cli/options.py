@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -193,6 +193,14 @@ def asked(
         section, key, value = parse_override(text)
         found[f"{section}.{key}"] = value
     return found
+
+
+def say_left_out(files: Sequence[dict[str, str]]) -> None:
+    """On stderr, the first ten by name, with why: `path` and `reason` of each."""
+    for file in files[:10]:
+        print(f"left out {file['path']}: {file['reason']}", file=sys.stderr)
+    if len(files) > 10:
+        print(f"left out {len(files) - 10:,} more; --json lists all", file=sys.stderr)
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:

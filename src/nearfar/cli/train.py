@@ -73,6 +73,7 @@ def train(
             began=began,
             **chosen,
         )
+    opt.say_left_out(run.results["data"]["skipped"])
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
     else:

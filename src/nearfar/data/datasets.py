@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import to_rgb
+from nearfar.data.decoding import Broken, to_rgb, upright_rgb
 from nearfar.data.listing import Listing, Raw
 from nearfar.data.splits import cut
 
@@ -52,9 +52,9 @@ def digits() -> Listing:
 def from_dataset(dataset: Any) -> Listing:
     """A data set that yields images or (image, label, ...); gone through once, and kept in memory.
 
-    Images: PIL, uint8 arrays (H, W) or (H, W, C), tensors (C, H, W) or (H, W), uint8 or float in
-    [0, 1]. Labels: integers (−1 or None: no label) or names. Class names come from `.classes` where
-    there is one.
+    Images: PIL (turned and converted as a file of it is), uint8 arrays (H, W) or (H, W, C), tensors
+    (C, H, W) or (H, W), uint8 or float in [0, 1]. Labels: integers (−1 or None: no label) or names.
+    Class names come from `.classes` where there is one.
     """
     images: list[Pixels] = []
     labels: list[int | str | None] = []
@@ -96,7 +96,10 @@ def _items(dataset: Any) -> Iterable[Any]:
 def rgb_pixels(image: Any, where: str) -> Pixels:
     """uint8 (H, W, 3) of a PIL image, array or tensor; `where` heads the DataError."""
     if isinstance(image, Image.Image):
-        return np.asarray(to_rgb(image))
+        picture = upright_rgb(image)
+        if isinstance(picture, Broken):
+            raise DataError(f"{where}: {picture.reason}")
+        return np.asarray(picture)
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu()
         array = (image.permute(1, 2, 0) if image.ndim == 3 else image).numpy()

@@ -8,6 +8,7 @@ What conversion means, so that nobody has to guess:
 - EXIF orientation is applied, and true width and height are those of the picture as it is looked
   at.
 - Of an animation, the first frame.
+- Texts and profiles of a PNG that are beyond Pillow's limits are dropped, the picture is read.
 - Large JPEGs are read at the smallest scale of their own transform at which both sides are at least
   four times the evaluation view's, and its square twice (without a view: twice the store's side).
 - The square: bicubic with antialiasing. The half level: the square's area average. The evaluation
@@ -19,7 +20,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,10 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from nearfar.data.center import CenterSquare
+from nearfar.data.formats import HEAD_BYTES, named_format, slim_png
 from nearfar.data.listing import Raw
 
 T = TypeVar("T")
@@ -47,6 +50,8 @@ _READ = (
     "JPEG2000",
     "MPO",
     "AVIF",
+    "HEIF",  # these two by plug-ins
+    "JXL",
 )
 _BROKEN = (  # what Pillow raises on damaged files
     OSError,
@@ -154,8 +159,14 @@ def _made(raw: Raw, least_px: int, make: Callable[[_Picture], T]) -> T | Broken:
             image = Image.fromarray(raw)
             return make(_Picture(image, *image.size))
         content = raw_bytes(raw)
-        head = content[:64]
-        return make(_open(content, least_px))
+        head = content[:HEAD_BYTES]
+        try:
+            return make(_open(content, least_px))
+        except ValueError:  # what Pillow says of texts and profiles beyond its limits
+            slim = slim_png(content)
+            if slim is None:
+                raise
+            return make(_open(slim, least_px))
     except _BROKEN as error:
         return Broken(_reason(error, head, is_file=isinstance(raw, Path)))
 
@@ -179,18 +190,36 @@ def peek_size(raw: Raw) -> tuple[int, int] | None:
     try:
         if isinstance(raw, np.ndarray):
             return raw.shape[1], raw.shape[0]
-        with Image.open(
-            raw if isinstance(raw, Path) else io.BytesIO(raw), formats=_formats()
-        ) as image:
-            return image.size
+        file = raw if isinstance(raw, Path) else io.BytesIO(raw)
+        try:
+            return _header_size(file)
+        except ValueError:
+            slim = slim_png(raw_bytes(raw))
+            return None if slim is None else _header_size(io.BytesIO(slim))
     except _BROKEN:
         return None
 
 
+def _header_size(file: Path | io.BytesIO) -> tuple[int, int]:
+    with Image.open(file, formats=_formats()) as image:
+        return image.size
+
+
 @cache
-def _formats() -> tuple[str, ...]:
-    """The raster formats of this Pillow; the others include one that starts an outside program."""
+def _plug_in() -> None:
+    """Pillow's own readers, and that of photographs of phones where it is installed."""
     Image.init()
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def _formats() -> tuple[str, ...]:
+    """The raster formats of this Pillow and its plug-ins, which may come later; the others include
+    one that starts an outside program.
+    """
+    _plug_in()
     return tuple(name for name in _READ if name in Image.OPEN)
 
 
@@ -198,15 +227,14 @@ def _open(content: bytes, least_px: int) -> _Picture:
     """The picture, read no smaller than so many px (JPEGs alone can be)."""
     image = Image.open(io.BytesIO(content), formats=_formats())
     width, height = image.size
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(254) == 1 and 330 in image.tag_v2:
+        raise UnidentifiedImageError  # the preview that a RAW photograph begins with
     drafted = image.draft("RGB", (least_px, least_px))
     scale = 1.0 if drafted is None else width / drafted[1][2]
     image.load()
     if scale == 1:
         width, height = image.size  # Pillow turns a TIFF upright while it loads
-    try:
-        turn = int(image.getexif().get(_ORIENTATION, 1))
-    except _BROKEN:
-        turn = 1  # damaged metadata is no reason to lose the picture
+    turn = _turn(image)
     picture = to_rgb(image)
     more = picture.width - width / scale, picture.height - height / scale
     if turn in _TURNS:
@@ -217,8 +245,29 @@ def _open(content: bytes, least_px: int) -> _Picture:
     return _Picture(picture, width, height, scale, origin)
 
 
+def _turn(image: Image.Image) -> int:
+    """How a loaded image has to be turned to stand upright, as EXIF counts."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except _BROKEN:
+        return 1  # damaged metadata is no reason to lose the picture
+
+
+def upright_rgb(image: Image.Image) -> Image.Image | Broken:
+    """What a file of this image would be read as: RGB and upright; or why not."""
+    try:
+        image.load()
+        turn = _turn(image)
+        picture = to_rgb(image)
+    except _BROKEN as error:
+        return Broken(_reason(error, None, is_file=False))
+    return picture.transpose(_TURNS[turn]) if turn in _TURNS else picture
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """As the module says. Raises ValueError where there is no faithful conversion."""
+    """Colors, depth and transparency as the module says. Raises ValueError where there is no
+    faithful conversion.
+    """
     if image.mode.startswith("I"):  # I;16, I;16B, and I, which older Pillows use for 16-bit PNG
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
@@ -240,12 +289,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _reason(error: BaseException, head: bytes, *, is_file: bool) -> str:
-    """`error` for a person. `head`: the first bytes of the file, empty where there are none."""
+def _reason(error: BaseException, head: bytes | None, *, is_file: bool) -> str:
+    """`error` for a person. `head`: the first bytes of the file, empty where there are none; None:
+    an image that was in memory.
+    """
     if isinstance(error, Image.DecompressionBombError):
         return "more than 178 megapixels; save it smaller"
     if isinstance(error, MemoryError):
         return "too large for the memory"
+    damaged = f"damaged image: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    if head is None:
+        return damaged
     if not head:
         if isinstance(error, OSError) and error.errno is not None and is_file:
             return f"cannot be read: {error.strerror}"
@@ -253,6 +307,8 @@ def _reason(error: BaseException, head: bytes, *, is_file: bool) -> str:
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the image; fetch it with git lfs pull"
     if isinstance(error, UnidentifiedImageError):
-        is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
+        if (known := named_format(head)) is not None:
+            return known
+        is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head[:64])
         return "text, not an image" if is_text else "not an image of a known format"
-    return f"damaged image: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    return damaged
