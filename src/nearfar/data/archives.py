@@ -10,6 +10,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -17,6 +18,7 @@ from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, peek_size
 from nearfar.data.layout import is_litter, printable
 from nearfar.data.listing import Raw
+from nearfar.data.recognition import HEAD, is_picture
 
 _OPENERS: tuple[tuple[tuple[str, ...], Callable[[Path], Any]], ...] = (
     ((".tar",), lambda path: path.open("rb")),
@@ -67,14 +69,16 @@ def archive_stem(path: Path) -> str | None:
     return None
 
 
-def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
-    """All regular files, and the sizes of at most 64 images spread over them.
+def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int, int]]]:
+    """The pictures, the paths of the other files, and the sizes of at most 64 pictures spread over
+    them.
 
     Raises DataError for members that could write outside a folder, and for an archive that is cut
     short.
     """
     # a later member of the same name replaces the earlier one, as in tar
     members: dict[str, Member] = {}
+    notes: set[str] = set()
     peeks = _Peeks()
     try:
         with _opened(path) as stream:
@@ -85,10 +89,12 @@ def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
                     name = os.path.normpath(info.name).replace(os.sep, "/")
                     if not info.isreg() or any(map(is_litter, name.split("/"))):
                         continue
+                    if not is_picture(name, partial(_content, archive, info, HEAD)):
+                        notes.add(name)
+                        continue
                     members[name] = Member(name, info.offset_data, info.size)
                     if peeks.wanted():
-                        source = archive.extractfile(info)
-                        peeks.take(peek_size(source.read()) if source is not None else None)
+                        peeks.take(peek_size(_content(archive, info)))
             if tail.last != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("its end mark is missing")
     except _CUT as error:
@@ -98,7 +104,12 @@ def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    return list(members.values()), peeks.sizes()
+    return list(members.values()), sorted(notes - members.keys()), peeks.sizes()
+
+
+def _content(archive: tarfile.TarFile, info: tarfile.TarInfo, size: int = -1) -> bytes:
+    source = archive.extractfile(info)
+    return b"" if source is None else source.read(size)
 
 
 def _opened(path: Path) -> io.BufferedIOBase:

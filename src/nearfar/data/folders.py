@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -10,6 +11,7 @@ from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, peek_size
 from nearfar.data.layout import is_litter, printable
 from nearfar.data.listing import Raw
+from nearfar.data.recognition import head_of, is_picture
 
 
 @final
@@ -36,9 +38,9 @@ class FolderReader:
         yield from enumerate(self._root / path for path in self._paths)
 
 
-def folder_files(root: Path) -> list[str]:
-    """Relative paths with / of all regular files below `root`, links followed once, litter left
-    out.
+def folder_files(root: Path) -> tuple[list[str], list[str]]:
+    """Relative paths with / of the pictures below `root`, and of the other files. Links are
+    followed once, litter is left out.
     """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
@@ -62,7 +64,8 @@ def folder_files(root: Path) -> list[str]:
         walk(root, "")
     except OSError as error:
         raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
-    return sorted(found)
+    pictures = [path for path in found if is_picture(path, partial(head_of, root / path))]
+    return sorted(pictures), sorted(set(found) - set(pictures))
 
 
 def peek_folder(root: Path, paths: tuple[str, ...]) -> list[tuple[int, int]]:

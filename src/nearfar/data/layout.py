@@ -21,28 +21,6 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
     "unlabeled": "unlabeled", "unlabelled": "unlabeled",
 }  # fmt: skip
-IMAGE_SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".tga",
-        ".jp2",
-        ".avif",
-    )
-)
 _LITTER = frozenset(
     (
         "__macosx",
@@ -74,7 +52,6 @@ class Layout:
     class_names: tuple[str, ...]
     given_splits: tuple[str, ...]
     strays: tuple[Unreadable, ...]
-    ignored: tuple[str, ...]
 
 
 def is_litter(name: str) -> bool:
@@ -88,7 +65,7 @@ def printable(path: str) -> str:
 
 
 def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> Layout:
-    """The layout of files at `paths` (relative, with /). `stem`: name of the archive, whose top
+    """The layout of pictures at `paths` (relative, with /). `stem`: name of the archive, whose top
     folder of the same name is a wrapper even where it holds the images itself.
 
     Raises DataError for class folders beside val/ or test/, and for classes that train does not
@@ -121,8 +98,7 @@ def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> La
             for split in ("train", "val", "test", "unlabeled")
             if split in map(_split_of, splits)
         ),
-        tuple(Unreadable(printable(p.path), p.stray) for p in lost if _looks_like_image(p)),
-        tuple(printable(p.path) for p in lost if not _looks_like_image(p)),
+        tuple(Unreadable(printable(place.path), place.stray) for place in lost),
     )
 
 
@@ -141,21 +117,16 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"{printable(name)}/" for name in shown[:5]) + more
 
 
-def _looks_like_image(place: Place) -> bool:
-    return PurePosixPath(place.path).suffix.lower() in IMAGE_SUFFIXES
-
-
 def _unwrap(found: list[Place], stem: str | None) -> list[Place]:
     """Without the one top folder that holds everything, unless it is a split or the only class."""
     tops = {place.inner[0] for place in found if len(place.inner) > 1}
-    beside = any(len(place.inner) == 1 and _looks_like_image(place) for place in found)
+    beside = any(len(place.inner) == 1 for place in found)
     if len(tops) != 1 or beside or next(iter(tops)).lower() in SPLIT_NAMES:
         return found
-    holds_images = any(len(place.inner) == 2 and _looks_like_image(place) for place in found)
-    holds_folders = any(len(place.inner) > 2 for place in found)
-    if (holds_images or not holds_folders) and next(iter(tops)) != stem:
+    holds_images = any(len(place.inner) == 2 for place in found)
+    if holds_images and next(iter(tops)) != stem:
         return found
-    return [replace(place, inner=place.inner[1:]) for place in found if len(place.inner) > 1]
+    return [replace(place, inner=place.inner[1:]) for place in found]
 
 
 def _in_split_folders(place: Place, splits: set[str]) -> Place:
