@@ -27,6 +27,7 @@ class DataFacts:
     n_unlabeled: int = 0
     n_val: int = 0
     n_test: int = 0
+    n_predict: int = 0  # left to predict and embed
     val_counts: tuple[int, ...] = ()  # labeled validation images of each class
     test_counts: tuple[int, ...] = ()  # and labeled test images
     # what views are normalized by: (value in [0, 1] - mean) / std

@@ -76,6 +76,7 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
         *_classes(seen),
         *thin_splits(seen.facts(side=1)),
         *_counts(seen),
+        *_to_predict(seen),
         *_sizes(seen),
         *_ignored(seen),
     ]
@@ -234,13 +235,34 @@ def _counts(seen: Seen) -> Iterable[Finding]:
             continue
         labels = listing.labels[rows]
         each = np.bincount(labels[labels >= 0], minlength=len(listing.class_names)).tolist()
-        how = "given" if split in listing.given_splits or split == "unlabeled" else "cut by nearfar"
-        if split == "train" and not listing.given_splits:
-            how = "what remains"
-        classes = "" if split == "unlabeled" else f": {_by_class(listing.class_names, each)}"
-        lines.append(f"{split} {rows.sum():,} ({how}){classes}")
+        classes = f": {_by_class(listing.class_names, each)}" if (labels >= 0).any() else ""
+        lines.append(f"{split} {rows.sum():,} ({_origin(listing, split)}){classes}")
     head = f"{_images(len(listing))}, {_amount(len(listing.class_names), 'class', 'classes')}"
     yield Finding("counts", "note", head + _lines(lines))
+
+
+def _origin(listing: Listing, split: str) -> str:
+    """Where the images of a split come from."""
+    if split == "predict":
+        return "not trained or measured on"
+    if split == "train" and any(
+        part not in listing.given_splits and (listing.splits == part).any()
+        for part in ("val", "test")
+    ):
+        return "what remains"
+    given = split in listing.given_splits or split in ("train", "unlabeled")
+    return "given" if given else "cut by nearfar"
+
+
+def _to_predict(seen: Seen) -> Iterable[Finding]:
+    left = [seen.listing.paths[row] for row in np.flatnonzero(seen.listing.splits == "predict")]
+    if left:
+        text = (
+            f"{_images(len(left))} in a val or test folder without class folders, so without"
+            " labels: left to predict and embed; class folders there would make them what is"
+            f" measured on{_lines(left, at_most=3)}"
+        )
+        yield Finding("left_to_predict", "note", text)
 
 
 def _by_class(names: Sequence[str], counts: Sequence[int]) -> str:
@@ -266,9 +288,16 @@ def _sizes(seen: Seen) -> Iterable[Finding]:
 
 
 def _ignored(seen: Seen) -> Iterable[Finding]:
-    if seen.listing.ignored:
-        text = f"{_files(len(seen.listing.ignored))} beside the images not looked at"
-        yield Finding("ignored_files", "note", text + _lines(seen.listing.ignored))
+    ignored = seen.listing.ignored
+    if tables := [path for path in ignored if path.lower().endswith((".csv", ".tsv"))]:
+        text = (
+            f"labels in a table are not read ({', '.join(tables[:3])}): put the images into a"
+            " folder for each class"
+        )
+        yield Finding("table_not_read", "note", text)
+    if ignored:
+        text = f"{_files(len(ignored))} beside the images not looked at"
+        yield Finding("ignored_files", "note", text + _lines(ignored))
 
 
 def _amount(count: int, one: str, many: str) -> str:

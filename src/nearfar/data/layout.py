@@ -1,6 +1,7 @@
 """From relative paths to classes and splits: one rule for folders and archives.
 
 - [WRAPPER/] train|val|test / CLASS / ... / FILE: the splits are given.
+- [WRAPPER/] val|test / FILE: without class folders, no labels; left to predict and embed.
 - [WRAPPER/] unlabeled / ... / FILE: no labels; may stand beside the splits or beside class folders.
 - [WRAPPER/] CLASS / ... / FILE: labeled, splits are cut.
 - [WRAPPER/] FILE: no labels.
@@ -13,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from nearfar.core.errors import DataError
-from nearfar.data.listing import Unreadable
+from nearfar.data.listing import SPLITS, Unreadable
 
 SPLIT_NAMES = {
-    "train": "train", "training": "train",
+    "train": "train", "training": "train", "train_images": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
+    "test": "test", "testing": "test", "test_images": "test",
     "unlabeled": "unlabeled", "unlabelled": "unlabeled",
 }  # fmt: skip
 _LITTER = frozenset(
@@ -77,7 +78,7 @@ def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> La
     splits = {top for top in tops if top.lower() in SPLIT_NAMES}
     if any(SPLIT_NAMES[top.lower()] == "train" for top in splits) or (splits and splits == tops):
         settled = [_in_split_folders(place, splits) for place in found]
-        settled = _flat_training(settled)
+        settled = _flat_splits(settled)
     elif any(SPLIT_NAMES[top.lower()] != "unlabeled" for top in splits):
         raise DataError(
             f"{source}: want class folders inside train/ where there is a {_listed(splits)}, "
@@ -94,9 +95,7 @@ def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> La
         placed,
         class_names,
         tuple(
-            split
-            for split in ("train", "val", "test", "unlabeled")
-            if split in map(_split_of, splits)
+            split for split in SPLITS if splits and any(place.split == split for place in placed)
         ),
         tuple(Unreadable(printable(place.path), place.stray) for place in lost),
     )
@@ -141,11 +140,19 @@ def _in_split_folders(place: Place, splits: set[str]) -> Place:
     return replace(place, split=split, class_name=place.inner[1])
 
 
-def _flat_training(places: list[Place]) -> list[Place]:
-    """Images lying in a train/ without class folders are unlabeled ones."""
-    if any(place.split == "train" and place.class_name is not None for place in places):
-        return places
-    return [replace(p, split="unlabeled", stray="") if p.split == "train" else p for p in places]
+def _flat_splits(places: list[Place]) -> list[Place]:
+    """Images lying in a train/ without class folders are unlabeled ones; in such a val/ or test/
+    they are not to be trained on.
+    """
+    classed = {place.split for place in places if place.class_name is not None}
+
+    def settled(place: Place) -> Place:
+        if place.split in classed or place.split not in ("train", "val", "test"):
+            return place
+        split = "unlabeled" if place.split == "train" else "predict"
+        return replace(place, split=split, stray="")
+
+    return [settled(place) for place in places]
 
 
 def _in_class_folder(place: Place, unlabeled: set[str]) -> Place:

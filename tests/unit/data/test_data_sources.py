@@ -92,6 +92,28 @@ def test_a_folder_with_one_class_is_a_listing_with_one_class(write):
     assert listing.facts(8).class_names == ("cat",)
 
 
+@pytest.mark.parametrize("name", ["test", "Test", "val"])
+def test_images_flat_in_a_held_out_folder_are_left_to_predict_and_embed(write, name):
+    flat = {f"{name}/{i}.png": png(500 + i) for i in range(12)}
+    listing = open_source(write(class_folders({"train/a": 20, "train/b": 20}) | flat))
+    assert counts(listing) == {"train": 25, "test": 8, "val": 7, "predict": 12}
+    assert (listing.labels[listing.splits == "predict"] == -1).all()
+    assert (listing.given_splits, listing.strays) == (("train", "predict"), ())
+    facts = listing.facts(8)
+    assert (facts.n_predict, facts.n_unlabeled, facts.n_test) == (12, 0, 8)
+
+
+def test_of_a_flat_train_and_a_flat_test_only_train_is_trained_on(write):
+    flat = {f"train_images/{i}.png": png(i) for i in range(6)}
+    listing = open_source(write(flat | {"test_images/0.png": png(9), "train.csv": b"a,b"}))
+    assert counts(listing) == {"unlabeled": 6, "predict": 1}
+
+
+def test_a_flat_image_beside_the_class_folders_of_test_is_a_stray(write):
+    contents = class_folders({"train/a": 5, "train/b": 5, "test/a": 2}) | {"test/x.png": png(99)}
+    assert [stray.path for stray in open_source(write(contents)).strays] == ["test/x.png"]
+
+
 def test_unlabeled_images_may_lie_in_subfolders_beside_class_folders(write):
     contents = class_folders({"cat": 5, "dog": 5, "unlabeled/more/deep": 4}) | {
         "unlabelled/x.png": png(99)
