@@ -74,6 +74,7 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
         *_unreadable(seen, strict),
         *_duplicates(seen),
         *_classes(seen),
+        *_similar_names(seen.listing.class_names),
         *thin_splits(seen.facts(side=1)),
         *_counts(seen),
         *_to_predict(seen),
@@ -204,6 +205,19 @@ def _classes(seen: Seen) -> Iterable[Finding]:
             " others: "
         )
         yield Finding("balanced_advised", "note", text + "--set data.balanced=true")
+
+
+def _similar_names(names: Sequence[str]) -> Iterable[Finding]:
+    """Classes that are probably one."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[name.strip().casefold()].append(name)
+    if same := [" = ".join(f'"{name}"' for name in some) for some in alike.values() if some[1:]]:
+        text = (
+            "classes whose names differ only by case or outer blanks; if they are one class, put"
+            f" their images into one folder{_lines(same)}"
+        )
+        yield Finding("similar_class_names", "warning", text)
 
 
 def thin_splits(facts: DataFacts) -> Iterable[Finding]:

@@ -1,5 +1,7 @@
 """From relative paths to classes and splits: one rule for folders and archives.
 
+WRAPPER/ is any number of single folders, one within the other.
+
 - [WRAPPER/] train|val|test / CLASS / ... / FILE: the splits are given.
 - [WRAPPER/] val|test / FILE: without class folders, no labels; left to predict and embed.
 - [WRAPPER/] unlabeled / ... / FILE: no labels; may stand beside the splits or beside class folders.
@@ -9,6 +11,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -72,7 +75,7 @@ def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> La
     Raises DataError for class folders beside val/ or test/, and for classes that train does not
     have.
     """
-    found = _unwrap([Place(path, PurePosixPath(path).parts) for path in paths], stem)
+    found = _unwrap([Place(path, _parts(path)) for path in paths], stem)
     found.sort(key=lambda place: place.inner)
     tops = {place.inner[0] for place in found if len(place.inner) > 1}
     splits = {top for top in tops if top.lower() in SPLIT_NAMES}
@@ -116,16 +119,21 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"{printable(name)}/" for name in shown[:5]) + more
 
 
+def _parts(path: str) -> tuple[str, ...]:
+    """Composed as most systems write them: a Mac takes "ä" apart, and both are one class."""
+    return PurePosixPath(unicodedata.normalize("NFC", path)).parts
+
+
 def _unwrap(found: list[Place], stem: str | None) -> list[Place]:
-    """Without the one top folder that holds everything, unless it is a split or the only class."""
-    tops = {place.inner[0] for place in found if len(place.inner) > 1}
-    beside = any(len(place.inner) == 1 for place in found)
-    if len(tops) != 1 or beside or next(iter(tops)).lower() in SPLIT_NAMES:
-        return found
-    holds_images = any(len(place.inner) == 2 for place in found)
-    if holds_images and next(iter(tops)) != stem:
-        return found
-    return [replace(place, inner=place.inner[1:]) for place in found]
+    """Without the top folders that hold everything, unless one is a split or the only class."""
+    while True:
+        tops = {place.inner[0] for place in found if len(place.inner) > 1}
+        beside = any(len(place.inner) == 1 for place in found)
+        if len(tops) != 1 or beside or next(iter(tops)).lower() in SPLIT_NAMES:
+            return found
+        if any(len(place.inner) == 2 for place in found) and next(iter(tops)) != stem:
+            return found
+        found = [replace(place, inner=place.inner[1:]) for place in found]
 
 
 def _in_split_folders(place: Place, splits: set[str]) -> Place:

@@ -142,3 +142,10 @@ def test_a_train_folder_of_which_nothing_is_cut_is_given(write):
 def test_labels_in_a_table_are_said_not_to_be_read(write):
     flat = {f"train_images/{i}.png": png(i) for i in range(6)}
     assert "train.csv" in findings(write(flat | {"train.csv": b"a,b"}))["table_not_read"].text
+
+
+def test_class_names_that_differ_only_by_case_or_outer_blanks_are_named(write):
+    contents = class_folders({"Rose": 8, "rose ": 8, "tulip": 8})
+    found = findings(write(contents))["similar_class_names"]
+    assert found.severity == "warning"
+    assert found.text.endswith('\n  "Rose" = "rose "')

@@ -1,6 +1,7 @@
 import io
 import os
 import tarfile
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -112,6 +113,28 @@ def test_of_a_flat_train_and_a_flat_test_only_train_is_trained_on(write):
 def test_a_flat_image_beside_the_class_folders_of_test_is_a_stray(write):
     contents = class_folders({"train/a": 5, "train/b": 5, "test/a": 2}) | {"test/x.png": png(99)}
     assert [stray.path for stray in open_source(write(contents)).strays] == ["test/x.png"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_name_composed_and_taken_apart_is_one_class(write, tmp_path, packed):
+    contents = class_folders({"tulip": 10}) | {
+        f"{unicodedata.normalize(('NFC', 'NFD')[i % 2], 'Rosé')}/{i}.png": png(100 + i)
+        for i in range(10)
+    }
+    listing = open_source(pack(tmp_path / "x.tar", contents) if packed else write(contents))
+    assert listing.class_names == ("Rosé", "tulip")
+    assert np.bincount(listing.labels).tolist() == [10, 10]
+    assert len(load(listing, CenterSquare(8), strict=True)) == 20
+
+
+@pytest.mark.parametrize("wrapper", ["chest/", "chest/chest/", "a/b/chest/chest/"])
+def test_any_number_of_single_wrappers_is_taken_off(write, tmp_path, wrapper):
+    contents = class_folders({"train/a": 5, "train/b": 5, "test/a": 2, "test/b": 2})
+    wrapped = {wrapper + path: content for path, content in contents.items()}
+    for data in (write(wrapped | {"README": b"x"}), pack(tmp_path / "chest.tar", wrapped)):
+        listing = open_source(data)
+        assert counts(listing) == {"train": 8, "val": 2, "test": 4}
+        assert listing.class_names == ("a", "b")
 
 
 def test_unlabeled_images_may_lie_in_subfolders_beside_class_folders(write):
