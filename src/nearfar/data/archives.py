@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
+import posixpath
 import re
 import tarfile
 import zlib
@@ -18,13 +18,22 @@ from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, peek_size
 from nearfar.data.layout import is_litter, printable
 from nearfar.data.listing import Raw
-from nearfar.data.recognition import HEAD, is_picture
+from nearfar.data.recognition import HEAD, head_of, is_picture
 
-_OPENERS: tuple[tuple[tuple[str, ...], Callable[[Path], Any]], ...] = (
-    ((".tar",), lambda path: path.open("rb")),
-    ((".tar.gz", ".tgz"), gzip.open),
-    ((".tar.xz", ".txz"), lzma.open),
+_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
+_OPENERS: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"\xfd7zXZ\0", lzma.open),
 )
+_NOT_READ = (  # first bytes of other archives, and what they are
+    (b"PK\3\4", "a zip archive"),
+    (b"PK\5\6", "an empty zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+)
+_MAGIC = slice(257, 262)  # where a tar says that it is one, unless it is older than 1988
 _CUT = (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error)
 
 
@@ -61,12 +70,23 @@ class ArchiveReader:
 
 
 def archive_stem(path: Path) -> str | None:
-    """The name without its suffix, or None where nearfar does not read such a file."""
-    for suffixes, _ in _OPENERS:
-        for suffix in suffixes:
-            if path.name.lower().endswith(suffix):
-                return path.name[: -len(suffix)]
-    return None
+    """The name without its suffix, or None where this is no archive. Its first bytes say what it
+    is; what has none of a known kind is taken at its name.
+
+    Raises DataError for archives that nearfar does not read.
+    """
+    head = head_of(path, _MAGIC.stop)
+    for first, what in _NOT_READ:
+        if head.startswith(first):
+            raise DataError(
+                f"{path}: {what}, which nearfar does not read yet; unpack it and give the folder"
+            )
+    by_length = sorted(_SUFFIXES, key=len, reverse=True)
+    suffix = next((end for end in by_length if path.name.lower().endswith(end)), None)
+    if suffix is not None:
+        return path.name[: -len(suffix)]
+    packed = any(head.startswith(first) for first, _ in _OPENERS)
+    return path.stem if packed or head[_MAGIC] == b"ustar" else None
 
 
 def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int, int]]]:
@@ -86,7 +106,7 @@ def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int
             with tarfile.open(fileobj=tail, mode="r:") as archive:  # type: ignore[call-overload]
                 for info in archive:
                     _refuse_unsafe(info, path)
-                    name = os.path.normpath(info.name).replace(os.sep, "/")
+                    name = posixpath.normpath(info.name.replace("\\", "/"))
                     if not info.isreg() or any(map(is_litter, name.split("/"))):
                         continue
                     if not is_picture(name, partial(_content, archive, info, HEAD)):
@@ -113,10 +133,9 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo, size: int = -1) ->
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
-    for suffixes, opener in _OPENERS:
-        if path.name.lower().endswith(suffixes):
-            return cast(io.BufferedIOBase, opener(path))
-    raise AssertionError(path)
+    head = head_of(path)
+    opener = next((opener for first, opener in _OPENERS if head.startswith(first)), None)
+    return cast(io.BufferedIOBase, path.open("rb") if opener is None else opener(path))
 
 
 def _refuse_unsafe(info: tarfile.TarInfo, path: Path) -> None:

@@ -120,8 +120,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    """Composed as most systems write them: a Mac takes "ä" apart, and both are one class."""
-    return PurePosixPath(unicodedata.normalize("NFC", path)).parts
+    """Composed as most systems write them: a Mac takes "ä" apart, and both are one class. A
+    backslash separates, too: it is what unpacking an archive made on Windows leaves in names.
+    """
+    return PurePosixPath(unicodedata.normalize("NFC", path).replace("\\", "/")).parts
 
 
 def _unwrap(found: list[Place], stem: str | None) -> list[Place]:

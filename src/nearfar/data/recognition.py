@@ -42,10 +42,10 @@ def is_picture(name: str, head: Callable[[], bytes]) -> bool:
     return _FIRST_BYTES.match(head()) is not None
 
 
-def head_of(path: Path) -> bytes:
+def head_of(path: Path, size: int = HEAD) -> bytes:
     """The first bytes of a file, none where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(HEAD)
+            return file.read(size)
     except OSError:
         return b""

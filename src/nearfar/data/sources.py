@@ -13,6 +13,7 @@ from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
 from nearfar.data.splits import cut
 
+_ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
 READS = "a folder, a .tar, .tar.gz or .tar.xz of one, or digits"
 
 
@@ -116,9 +117,12 @@ def _nothing(source: str, layout: Layout, notes: list[str]) -> DataError:
     if notes:
         files = f"{len(notes)} files" if len(notes) > 1 else "1 file"
         named = ", ".join(map(printable, notes[:5])) + (", ..." if len(notes) > 5 else "")
-        return DataError(
-            f"{source}: want images, got {files} of which none looks like one: {named}"
-        )
+        got = f"{files} of which none looks like one: {named}"
+        inside = next((note for note in notes if note.lower().endswith(_ARCHIVES)), None)
+        if inside is not None and Path(source).is_dir():
+            archives.archive_stem(Path(source) / inside)  # says so where it is not read
+            got += f"; give the archive itself: {Path(source) / inside}"
+        return DataError(f"{source}: want images, got {got}")
     return DataError(
         f"{source}: want images in class folders (or in one flat folder), got an empty source"
     )

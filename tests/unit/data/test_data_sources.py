@@ -2,6 +2,7 @@ import io
 import os
 import tarfile
 import unicodedata
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -246,6 +247,44 @@ def test_an_archive_with_garbage_between_members_is_an_error(tmp_path):
     content[member : member + 512] = b"\x55" * 512
     path.write_bytes(content)
     assert "cut short or damaged" in refusal(path)
+
+
+def test_backslashes_separate_folders_in_archives_and_in_names_of_files(write, tmp_path):
+    contents = class_folders({"daisy": 6, "rose": 6})
+    windows = {path.replace("/", "\\"): content for path, content in contents.items()}
+    packed = open_source(pack(tmp_path / "x.tar", windows | {"__MACOSX\\x.png": png(0)}))
+    assert packed.paths == tuple(contents)
+    for listing in (packed, open_source(write(windows))):
+        assert listing.class_names == ("daisy", "rose")
+        assert len(load(listing, CenterSquare(8), strict=True)) == 12
+    assert "a path with .." in refusal(pack(tmp_path / "e.tar", {"a\\..\\..\\x.png": png(1)}))
+
+
+@pytest.mark.parametrize(
+    "name", ["photos.tar", "photos.tar.xz", "photos.tgz", "photos", "photos.x"]
+)
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_an_archive_is_what_its_first_bytes_say(tmp_path, name, mode):
+    listing = open_source(pack(tmp_path / name, class_folders({"a": 3, "b": 3}), mode))
+    assert listing.name == "photos"
+    assert len(load(listing, CenterSquare(8), strict=True)) == 6
+
+
+@pytest.mark.parametrize("name", ["photos.tar", "photos.zip", "photos.tar.gz", "photos"])
+def test_a_zip_is_named_whatever_its_ending_with_the_way_out(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("a/0.png", png(0))
+    message = refusal(tmp_path / name)
+    assert "a zip archive" in message
+    assert "unpack it and give the folder" in message
+
+
+def test_of_a_folder_with_nothing_but_an_archive_the_archive_is_wanted(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = pack(tmp_path / "in" / "x.tar", class_folders({"a": 3}))
+    assert f"give the archive itself: {path}" in refusal(tmp_path / "in")
+    path.write_bytes(b"PK\3\4" + b"x" * 30)
+    assert "a zip archive" in refusal(tmp_path / "in")
 
 
 def test_reading_an_archive_writes_nothing_beside_it(tmp_path):
