@@ -79,6 +79,7 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
         *_counts(seen),
         *_to_predict(seen),
         *_sizes(seen),
+        *_linked(seen),
         *_ignored(seen),
     ]
 
@@ -299,6 +300,13 @@ def _sizes(seen: Seen) -> Iterable[Finding]:
         f" {middle[0]}×{middle[1]}"
     )
     yield Finding("sizes", "note", text)
+
+
+def _linked(seen: Seen) -> Iterable[Finding]:
+    if linked := seen.listing.linked:
+        many = _amount(len(linked), "folder is", "folders are")
+        text = f"{many} reached twice; each is read where it lies, and the link left out"
+        yield Finding("reached_twice", "warning", text + _lines(linked))
 
 
 def _ignored(seen: Seen) -> Iterable[Finding]:

@@ -68,6 +68,11 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def split_in(path: str) -> str | None:
+    """The split that a folder of `path` names, if one does."""
+    return next((SPLIT_NAMES[p.lower()] for p in path.split("/") if p.lower() in SPLIT_NAMES), None)
+
+
 def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> Layout:
     """The layout of pictures at `paths` (relative, with /). `stem`: name of the archive, whose top
     folder of the same name is a wrapper even where it holds the images itself.

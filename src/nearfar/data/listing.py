@@ -60,6 +60,7 @@ class Listing:
     reader: Reader
     strays: tuple[Unreadable, ...] = ()  # images in a place that gives them neither class nor split
     ignored: tuple[str, ...] = ()  # files beside the images, such as a license
+    linked: tuple[str, ...] = ()  # links to folders that are read elsewhere, in words
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -1,6 +1,7 @@
 """What can be given as DATA, and its listing: cheap, nothing is decoded beyond a few headers."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def open_source(data: Any) -> Listing:
 
 
 def _folder(source: str, path: Path) -> Listing:
-    pictures, notes = folders.folder_files(path)
+    pictures, notes, linked = folders.folder_files(path)
     layout = arrange(pictures, source=source)
     paths = tuple(place.path for place in layout.places)
     reader = folders.FolderReader(path, paths)
@@ -46,7 +47,8 @@ def _folder(source: str, path: Path) -> Listing:
         raise _nothing(source, layout, notes)
     with pillow_is_quiet():
         sizes = folders.peek_folder(path, paths)
-        return _listing(path.resolve().name, source, layout, notes, reader, sizes)
+        listing = _listing(path.resolve().name, source, layout, notes, reader, sizes)
+    return replace(listing, linked=tuple(link.in_words() for link in linked))
 
 
 def _archive(source: str, path: Path, stem: str) -> Listing:
