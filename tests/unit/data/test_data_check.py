@@ -149,3 +149,13 @@ def test_class_names_that_differ_only_by_case_or_outer_blanks_are_named(write):
     found = findings(write(contents))["similar_class_names"]
     assert found.severity == "warning"
     assert found.text.endswith('\n  "Rose" = "rose "')
+
+
+@pytest.mark.parametrize(("first", "second"), [("test/a", "test/b"), ("train/a", "test/b")])
+def test_copies_under_two_classes_are_named_in_every_split(write, first, second):
+    contents = class_folders({f"{split}/{name}": 8 for split in ("train", "test") for name in "ab"})
+    contents[f"{second}/003.png"] = contents[f"{first}/002.png"]
+    found = findings(write(contents))["duplicates_with_other_label"]
+    assert {f"{first}/002.png (a)", f"{second}/003.png (b)"} == set(
+        found.text.splitlines()[1].strip().split(" = ")
+    )
