@@ -23,6 +23,7 @@ def of_listing(listing: Listing) -> Iterable[Finding]:
     """Findings for which no image is looked at."""
     yield from _similar_names(listing.class_names)
     yield from _counts(listing)
+    yield from _not_measured(listing)
     yield from _to_predict(listing)
     yield from _linked(listing)
     yield from _ignored(listing)
@@ -67,6 +68,16 @@ def _origin(listing: Listing, split: str) -> str:
         return "what remains"
     given = split in listing.given_splits or split in ("train", "unlabeled")
     return "given" if given else "cut by nearfar"
+
+
+def _not_measured(listing: Listing) -> Iterable[Finding]:
+    lacking = [split for split in ("val", "test") if not (listing.splits == split).any()]
+    if lacking and listing.class_names:
+        text = (
+            f"no images in {' and '.join(lacking)}, so nothing is measured there: each class keeps"
+            " its first two images for training; add images"
+        )
+        yield Finding("not_measured", "warning", text)
 
 
 def _to_predict(listing: Listing) -> Iterable[Finding]:

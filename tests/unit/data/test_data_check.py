@@ -159,3 +159,10 @@ def test_copies_under_two_classes_are_named_in_every_split(write, first, second)
     assert {f"{first}/002.png (a)", f"{second}/003.png (b)"} == set(
         found.text.splitlines()[1].strip().split(" = ")
     )
+
+
+def test_classes_of_two_images_are_all_trained_on_and_said_not_to_be_measured(write):
+    found = findings(write(class_folders({f"c{i:02d}": 2 for i in range(20)})))
+    assert found["not_measured"].text.startswith("no images in val and test")
+    assert "train 40 (given)" in found["counts"].text
+    assert "single_sample_class" not in found
