@@ -27,13 +27,13 @@ class DataFacts:
     n_unlabeled: int = 0
     n_val: int = 0
     n_test: int = 0
-    n_predict: int = 0  # left to predict and embed
     val_counts: tuple[int, ...] = ()  # labeled validation images of each class
     test_counts: tuple[int, ...] = ()  # and labeled test images
     # what views are normalized by: (value in [0, 1] - mean) / std
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     colored: bool = True  # some pixel is not gray; True also where nothing is decoded yet
+    n_predict: int = 0  # left to predict and embed
 
     @property
     def n_classes(self) -> int:
