@@ -98,7 +98,9 @@ def test_a_policy_that_is_none_is_refused_before_data_are_read(
 def test_findings_are_shown_where_the_data_allow_no_sheet(photographs, tmp_path, nearfar_command):
     spoiled = tmp_path / "spoiled"
     (spoiled / "leaf").mkdir(parents=True)
-    (spoiled / "leaf" / "torn.png").write_bytes((photographs / "leaf" / "00.png").read_bytes()[:60])
+    cut = (photographs / "leaf" / "00.png").read_bytes()[:60]
+    for name in ("torn.png", "cut.png"):
+        (spoiled / "leaf" / name).write_bytes(cut)
     for name in ("01", "02"):
         (spoiled / "leaf" / f"{name}.png").write_bytes(
             (photographs / "leaf" / f"{name}.png").read_bytes()
@@ -108,7 +110,7 @@ def test_findings_are_shown_where_the_data_allow_no_sheet(photographs, tmp_path,
     content = json.loads(ended.out)
     assert content["views"] is None
     assert any("torn.png" in finding["text"] for finding in content["findings"])
-    assert "at most 1 % of the files unreadable" in ended.err
+    assert "at most 1 % of the images unreadable" in ended.err
 
 
 @pytest.mark.usefixtures("here")

@@ -8,7 +8,8 @@ from nearfar.api.request import Data
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
-from nearfar.data.check import Finding, findings, in_order, look
+from nearfar.data.check import findings, in_order, look
+from nearfar.data.findings import Finding
 from nearfar.data.sources import open_source
 from nearfar.experiment.advice import advise_weights
 from nearfar.experiment.choices import choose_size

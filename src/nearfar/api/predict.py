@@ -156,11 +156,12 @@ def _predicted(model: Model, paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def _files_of(path: Path) -> list[Path]:
-    """A file itself; of a folder all that training looks at: content decides what is an image."""
+    """A file itself; of a folder all that training looks at: ending or content say what is one."""
     if path.is_dir():
-        found = [path / name for name in folder_files(path)]
+        pictures, _, _ = folder_files(path)
+        found = [path / name for name in pictures]
         if not found:
-            raise DataError(f"{path}: want images, got no file in this folder")
+            raise DataError(f"{path}: want images, got none in this folder")
         return found
     if not path.exists():
         raise DataError(f"{path}: want an image or a folder of images, got no such file")

@@ -33,6 +33,7 @@ class DataFacts:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     colored: bool = True  # some pixel is not gray; True also where nothing is decoded yet
+    n_predict: int = 0  # left to predict and embed
 
     @property
     def n_classes(self) -> int:

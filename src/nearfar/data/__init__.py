@@ -3,7 +3,8 @@ data.
 """
 
 from nearfar.data.center import CenterSquare
-from nearfar.data.check import Finding, check
+from nearfar.data.check import check
+from nearfar.data.findings import Finding
 from nearfar.data.listing import Listing, Unreadable
 from nearfar.data.sampler import epoch_batches
 from nearfar.data.samples import EvaluationView, FeatureSamples, ImageSamples, Samples

@@ -4,12 +4,13 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
+import posixpath
 import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -17,12 +18,22 @@ from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, peek_size
 from nearfar.data.layout import is_litter, printable
 from nearfar.data.listing import Raw
+from nearfar.data.recognition import HEAD, head_of, is_picture
 
-_OPENERS: tuple[tuple[tuple[str, ...], Callable[[Path], Any]], ...] = (
-    ((".tar",), lambda path: path.open("rb")),
-    ((".tar.gz", ".tgz"), gzip.open),
-    ((".tar.xz", ".txz"), lzma.open),
+_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz")
+_OPENERS: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"\xfd7zXZ\0", lzma.open),
 )
+_NOT_READ = (  # first bytes of other archives, and what they are
+    (b"PK\3\4", "a zip archive"),
+    (b"PK\5\6", "an empty zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+)
+_MAGIC = slice(257, 262)  # where a tar says that it is one, unless it is older than 1988
 _CUT = (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error)
 
 
@@ -59,22 +70,35 @@ class ArchiveReader:
 
 
 def archive_stem(path: Path) -> str | None:
-    """The name without its suffix, or None where nearfar does not read such a file."""
-    for suffixes, _ in _OPENERS:
-        for suffix in suffixes:
-            if path.name.lower().endswith(suffix):
-                return path.name[: -len(suffix)]
-    return None
+    """The name without its suffix, or None where this is no archive. Its first bytes say what it
+    is; what has none of a known kind is taken at its name.
+
+    Raises DataError for archives that nearfar does not read.
+    """
+    head = head_of(path, _MAGIC.stop)
+    for first, what in _NOT_READ:
+        if head.startswith(first):
+            raise DataError(
+                f"{path}: {what}, which nearfar does not read yet; unpack it and give the folder"
+            )
+    by_length = sorted(_SUFFIXES, key=len, reverse=True)
+    suffix = next((end for end in by_length if path.name.lower().endswith(end)), None)
+    if suffix is not None:
+        return path.name[: -len(suffix)]
+    packed = any(head.startswith(first) for first, _ in _OPENERS)
+    return path.stem if packed or head[_MAGIC] == b"ustar" else None
 
 
-def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
-    """All regular files, and the sizes of at most 64 images spread over them.
+def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int, int]]]:
+    """The pictures, the paths of the other files, and the sizes of at most 64 pictures spread over
+    them.
 
     Raises DataError for members that could write outside a folder, and for an archive that is cut
     short.
     """
     # a later member of the same name replaces the earlier one, as in tar
     members: dict[str, Member] = {}
+    notes: set[str] = set()
     peeks = _Peeks()
     try:
         with _opened(path) as stream:
@@ -82,13 +106,15 @@ def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
             with tarfile.open(fileobj=tail, mode="r:") as archive:  # type: ignore[call-overload]
                 for info in archive:
                     _refuse_unsafe(info, path)
-                    name = os.path.normpath(info.name).replace(os.sep, "/")
+                    name = posixpath.normpath(info.name.replace("\\", "/"))
                     if not info.isreg() or any(map(is_litter, name.split("/"))):
+                        continue
+                    if not is_picture(name, partial(_content, archive, info, HEAD)):
+                        notes.add(name)
                         continue
                     members[name] = Member(name, info.offset_data, info.size)
                     if peeks.wanted():
-                        source = archive.extractfile(info)
-                        peeks.take(peek_size(source.read()) if source is not None else None)
+                        peeks.take(peek_size(_content(archive, info)))
             if tail.last != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("its end mark is missing")
     except _CUT as error:
@@ -98,14 +124,18 @@ def archive_members(path: Path) -> tuple[list[Member], list[tuple[int, int]]]:
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    return list(members.values()), peeks.sizes()
+    return list(members.values()), sorted(notes - members.keys()), peeks.sizes()
+
+
+def _content(archive: tarfile.TarFile, info: tarfile.TarInfo, size: int = -1) -> bytes:
+    source = archive.extractfile(info)
+    return b"" if source is None else source.read(size)
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
-    for suffixes, opener in _OPENERS:
-        if path.name.lower().endswith(suffixes):
-            return cast(io.BufferedIOBase, opener(path))
-    raise AssertionError(path)
+    head = head_of(path)
+    opener = next((opener for first, opener in _OPENERS if head.startswith(first)), None)
+    return cast(io.BufferedIOBase, path.open("rb") if opener is None else opener(path))
 
 
 def _refuse_unsafe(info: tarfile.TarInfo, path: Path) -> None:

@@ -5,33 +5,24 @@ Severities: an error stops training, a warning makes its numbers doubtful, a not
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
 from nearfar.data.decoding import Broken, decode, pillow_is_quiet, raw_bytes
-from nearfar.data.listing import SPLITS, Listing, Raw, Unreadable, facts_of
+from nearfar.data.findings import Finding, amount, files, images, lines, of_listing
+from nearfar.data.listing import Listing, Raw, Unreadable, facts_of
 from nearfar.data.reading import for_each_image, skip_or_refuse
 
 _LOOK_PX = 8  # the side at which images are decoded only to see whether they can be
 _UNEVEN = 1.5  # largest over smallest class, from which it is mentioned
 _BALANCE = 3.0  # from which balanced batches are advised
 _FEWEST = 5  # images of a class by which it can be measured
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing worth knowing about the data, worded for a person."""
-
-    code: str
-    severity: Literal["error", "warning", "note"]
-    text: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +63,11 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
     """What can be said of the data without knowing the methods."""
     return [
         *_unreadable(seen, strict),
+        *of_listing(seen.listing),
         *_duplicates(seen),
         *_classes(seen),
         *thin_splits(seen.facts(side=1)),
-        *_counts(seen),
         *_sizes(seen),
-        *_ignored(seen),
     ]
 
 
@@ -121,51 +111,47 @@ def _unreadable(seen: Seen, strict: bool) -> Iterable[Finding]:
     except DataError as error:
         yield Finding("unreadable", "error", str(error))
         return
-    named = _lines(f"{file.path}: {file.reason}" for file in skipped)
+    named = lines(f"{file.path}: {file.reason}" for file in skipped)
     yield Finding(
-        "unreadable", "warning", f"{_files(len(skipped))} will be left out; mend or remove{named}"
+        "unreadable", "warning", f"{files(len(skipped))} will be left out; mend or remove{named}"
     )
 
 
 def _duplicates(seen: Seen) -> Iterable[Finding]:
-    """Exact copies in two splits, and copies in train with two labels."""
+    """Exact copies in two splits, and copies with two labels in whatever splits."""
     same: dict[bytes, list[int]] = defaultdict(list)
     for row in sorted(seen.digests):
         same[seen.digests[row]].append(row)
-    copies = [rows for rows in same.values() if len(rows) > 1]
     listing = seen.listing
     across: list[str] = []
     contrary: list[str] = []
-    for rows in copies:
-        first = next((row for row in rows if listing.splits[row] != listing.splits[rows[0]]), None)
-        if first is not None:
-            across.append(
-                f"{listing.paths[rows[0]]} ({listing.splits[rows[0]]}) = "
-                f"{listing.paths[first]} ({listing.splits[first]})"
-            )
-        train = [row for row in rows if listing.splits[row] == "train" and listing.labels[row] >= 0]
-        other = next(
-            (row for row in train if listing.labels[row] != listing.labels[train[0]]), None
-        )
-        if other is not None:
-            names = [listing.class_names[listing.labels[row]] for row in (train[0], other)]
+    for rows in same.values():
+        if pair := _differing(rows, listing.splits):
+            across.append(" = ".join(f"{listing.paths[r]} ({listing.splits[r]})" for r in pair))
+        if pair := _differing([row for row in rows if listing.labels[row] >= 0], listing.labels):
+            names = (listing.class_names[listing.labels[row]] for row in pair)
             contrary.append(
-                f"{listing.paths[train[0]]} ({names[0]}) = {listing.paths[other]} ({names[1]})"
+                " = ".join(f"{listing.paths[r]} ({n})" for r, n in zip(pair, names, strict=True))
             )
     if across:
         yield Finding(
             "duplicates_across_splits",
             "warning",
-            f"{_images(len(across))} in more than one split, byte for byte: what is measured on"
-            f" them was seen in training; keep each in one split{_lines(across)}",
+            f"{images(len(across))} in more than one split, byte for byte: what is measured on"
+            f" them was seen in training; keep each in one split{lines(across)}",
         )
     if contrary:
         yield Finding(
             "duplicates_with_other_label",
             "warning",
-            f"{_images(len(contrary))} in train under two classes, byte for byte; keep the right "
-            f"one{_lines(contrary)}",
+            f"{images(len(contrary))} under two classes, byte for byte; keep the right "
+            f"one{lines(contrary)}",
         )
+
+
+def _differing(rows: list[int], values: Shaped[np.ndarray, " n"]) -> tuple[int, int] | None:
+    """The first of `rows` and the first whose value is another."""
+    return next(((rows[0], row) for row in rows if values[row] != values[rows[0]]), None)
 
 
 def _classes(seen: Seen) -> Iterable[Finding]:
@@ -184,8 +170,8 @@ def _classes(seen: Seen) -> Iterable[Finding]:
         yield Finding("one_class", "warning", text)
     if few := [f"{name}: {count}" for name, count in counts if count < 2]:
         text = (
-            f"{_amount(len(few), 'class', 'classes')} with a single training image or none, which"
-            f" no other image can be a positive of; add images or leave the class out{_lines(few)}"
+            f"{amount(len(few), 'class', 'classes')} with a single training image or none, which"
+            f" no other image can be a positive of; add images or leave the class out{lines(few)}"
         )
         yield Finding("single_sample_class", "warning", text)
     small = min(counts, key=lambda item: item[1])
@@ -217,37 +203,11 @@ def thin_splits(facts: DataFacts) -> Iterable[Finding]:
             named = ", ".join(few[:10]) + (", ..." if len(few) > 10 else "")
             text = (
                 f"{split} has fewer than {_FEWEST} images of"
-                f" {_amount(len(few), 'class', 'classes')} ({named}), so what is measured there"
+                f" {amount(len(few), 'class', 'classes')} ({named}), so what is measured there"
                 " says little of them; put more images of them there (where splits are not given,"
                 " 30 images of a class leave five in each)"
             )
             yield Finding("thin_split", "warning", text)
-
-
-def _counts(seen: Seen) -> Iterable[Finding]:
-    """One line a split, in files as listed."""
-    listing = seen.listing
-    lines = []
-    for split in SPLITS:
-        rows = listing.splits == split
-        if not rows.any():
-            continue
-        labels = listing.labels[rows]
-        each = np.bincount(labels[labels >= 0], minlength=len(listing.class_names)).tolist()
-        how = "given" if split in listing.given_splits or split == "unlabeled" else "cut by nearfar"
-        if split == "train" and not listing.given_splits:
-            how = "what remains"
-        classes = "" if split == "unlabeled" else f": {_by_class(listing.class_names, each)}"
-        lines.append(f"{split} {rows.sum():,} ({how}){classes}")
-    head = f"{_images(len(listing))}, {_amount(len(listing.class_names), 'class', 'classes')}"
-    yield Finding("counts", "note", head + _lines(lines))
-
-
-def _by_class(names: Sequence[str], counts: Sequence[int]) -> str:
-    pairs = sorted(zip(counts, names, strict=True))
-    if len(pairs) <= 12:
-        return ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True))
-    return f"from {pairs[0][0]:,} ({pairs[0][1]}) to {pairs[-1][0]:,} ({pairs[-1][1]}) a class"
 
 
 def _sizes(seen: Seen) -> Iterable[Finding]:
@@ -263,28 +223,3 @@ def _sizes(seen: Seen) -> Iterable[Finding]:
         f" {middle[0]}×{middle[1]}"
     )
     yield Finding("sizes", "note", text)
-
-
-def _ignored(seen: Seen) -> Iterable[Finding]:
-    if seen.listing.ignored:
-        text = f"{_files(len(seen.listing.ignored))} beside the images not looked at"
-        yield Finding("ignored_files", "note", text + _lines(seen.listing.ignored))
-
-
-def _amount(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
-
-
-def _files(count: int) -> str:
-    return _amount(count, "file", "files")
-
-
-def _images(count: int) -> str:
-    return _amount(count, "image", "images")
-
-
-def _lines(items: Iterable[str], at_most: int = 10) -> str:
-    """Indented lines to follow a sentence, the first ten of them."""
-    every = list(items)
-    more = [f"... and {len(every) - at_most} more"] if len(every) > at_most else []
-    return "".join(f"\n  {item}" for item in [*every[:at_most], *more])

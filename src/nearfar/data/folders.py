@@ -1,15 +1,17 @@
 """Folders as sources."""
 
 import hashlib
-import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import final
 
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, peek_size
-from nearfar.data.layout import is_litter, printable
+from nearfar.data.layout import is_litter, printable, split_in
+from nearfar.data.links import Linked, walk
 from nearfar.data.listing import Raw
+from nearfar.data.recognition import head_of, is_picture
 
 
 @final
@@ -36,33 +38,23 @@ class FolderReader:
         yield from enumerate(self._root / path for path in self._paths)
 
 
-def folder_files(root: Path) -> list[str]:
-    """Relative paths with / of all regular files below `root`, links followed once, litter left
-    out.
+def folder_files(root: Path) -> tuple[list[str], list[str], list[Linked]]:
+    """Relative paths with / of the pictures below `root`, of the other files, and the links to
+    folders that are read elsewhere. Litter is left out.
+
+    Raises DataError where two splits are one folder.
     """
-    found: list[str] = []
-    seen: set[tuple[int, int]] = set()
-
-    def walk(folder: Path, prefix: str) -> None:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if is_litter(entry.name):
-                    continue
-                if entry.is_dir():
-                    walk(folder / entry.name, f"{prefix}{entry.name}/")
-                # a dangling link is reported when it is read
-                elif entry.is_file() or entry.is_symlink():
-                    found.append(prefix + entry.name)
-
-    try:
-        walk(root, "")
-    except OSError as error:
-        raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
-    return sorted(found)
+    found, linked = walk(root, is_litter)
+    for link in linked:
+        link_split, target_split = split_in(link.path), split_in(link.target)
+        if link_split and target_split and link_split != target_split:
+            raise DataError(
+                f"{root}: want {link_split} and {target_split} to be folders of their own, got"
+                f" {printable(link.path)}, a link to {printable(link.target)}; take the link away"
+                " or give it other images (where no val or test is given, nearfar cuts one)"
+            )
+    pictures = [path for path in found if is_picture(path, partial(head_of, root / path))]
+    return pictures, sorted(set(found) - set(pictures)), linked
 
 
 def peek_folder(root: Path, paths: tuple[str, ...]) -> list[tuple[int, int]]:

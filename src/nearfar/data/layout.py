@@ -1,6 +1,9 @@
 """From relative paths to classes and splits: one rule for folders and archives.
 
+WRAPPER/ is any number of single folders, one within the other.
+
 - [WRAPPER/] train|val|test / CLASS / ... / FILE: the splits are given.
+- [WRAPPER/] val|test / FILE: without class folders, no labels; left to predict and embed.
 - [WRAPPER/] unlabeled / ... / FILE: no labels; may stand beside the splits or beside class folders.
 - [WRAPPER/] CLASS / ... / FILE: labeled, splits are cut.
 - [WRAPPER/] FILE: no labels.
@@ -8,41 +11,20 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from nearfar.core.errors import DataError
-from nearfar.data.listing import Unreadable
+from nearfar.data.listing import SPLITS, Unreadable
 
 SPLIT_NAMES = {
-    "train": "train", "training": "train",
+    "train": "train", "training": "train", "train_images": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
+    "test": "test", "testing": "test", "test_images": "test",
     "unlabeled": "unlabeled", "unlabelled": "unlabeled",
 }  # fmt: skip
-IMAGE_SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".tga",
-        ".jp2",
-        ".avif",
-    )
-)
 _LITTER = frozenset(
     (
         "__macosx",
@@ -74,7 +56,6 @@ class Layout:
     class_names: tuple[str, ...]
     given_splits: tuple[str, ...]
     strays: tuple[Unreadable, ...]
-    ignored: tuple[str, ...]
 
 
 def is_litter(name: str) -> bool:
@@ -87,20 +68,25 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def split_in(path: str) -> str | None:
+    """The split that a folder of `path` names, if one does."""
+    return next((SPLIT_NAMES[p.lower()] for p in path.split("/") if p.lower() in SPLIT_NAMES), None)
+
+
 def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> Layout:
-    """The layout of files at `paths` (relative, with /). `stem`: name of the archive, whose top
+    """The layout of pictures at `paths` (relative, with /). `stem`: name of the archive, whose top
     folder of the same name is a wrapper even where it holds the images itself.
 
     Raises DataError for class folders beside val/ or test/, and for classes that train does not
     have.
     """
-    found = _unwrap([Place(path, PurePosixPath(path).parts) for path in paths], stem)
+    found = _unwrap([Place(path, _parts(path)) for path in paths], stem)
     found.sort(key=lambda place: place.inner)
     tops = {place.inner[0] for place in found if len(place.inner) > 1}
     splits = {top for top in tops if top.lower() in SPLIT_NAMES}
     if any(SPLIT_NAMES[top.lower()] == "train" for top in splits) or (splits and splits == tops):
         settled = [_in_split_folders(place, splits) for place in found]
-        settled = _flat_training(settled)
+        settled = _flat_splits(settled)
     elif any(SPLIT_NAMES[top.lower()] != "unlabeled" for top in splits):
         raise DataError(
             f"{source}: want class folders inside train/ where there is a {_listed(splits)}, "
@@ -117,12 +103,9 @@ def arrange(paths: Iterable[str], *, source: str, stem: str | None = None) -> La
         placed,
         class_names,
         tuple(
-            split
-            for split in ("train", "val", "test", "unlabeled")
-            if split in map(_split_of, splits)
+            split for split in SPLITS if splits and any(place.split == split for place in placed)
         ),
-        tuple(Unreadable(printable(p.path), p.stray) for p in lost if _looks_like_image(p)),
-        tuple(printable(p.path) for p in lost if not _looks_like_image(p)),
+        tuple(Unreadable(printable(place.path), place.stray) for place in lost),
     )
 
 
@@ -141,21 +124,23 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"{printable(name)}/" for name in shown[:5]) + more
 
 
-def _looks_like_image(place: Place) -> bool:
-    return PurePosixPath(place.path).suffix.lower() in IMAGE_SUFFIXES
+def _parts(path: str) -> tuple[str, ...]:
+    """Composed as most systems write them: a Mac takes "ä" apart, and both are one class. A
+    backslash separates, too: it is what unpacking an archive made on Windows leaves in names.
+    """
+    return PurePosixPath(unicodedata.normalize("NFC", path).replace("\\", "/")).parts
 
 
 def _unwrap(found: list[Place], stem: str | None) -> list[Place]:
-    """Without the one top folder that holds everything, unless it is a split or the only class."""
-    tops = {place.inner[0] for place in found if len(place.inner) > 1}
-    beside = any(len(place.inner) == 1 and _looks_like_image(place) for place in found)
-    if len(tops) != 1 or beside or next(iter(tops)).lower() in SPLIT_NAMES:
-        return found
-    holds_images = any(len(place.inner) == 2 and _looks_like_image(place) for place in found)
-    holds_folders = any(len(place.inner) > 2 for place in found)
-    if (holds_images or not holds_folders) and next(iter(tops)) != stem:
-        return found
-    return [replace(place, inner=place.inner[1:]) for place in found if len(place.inner) > 1]
+    """Without the top folders that hold everything, unless one is a split or the only class."""
+    while True:
+        tops = {place.inner[0] for place in found if len(place.inner) > 1}
+        beside = any(len(place.inner) == 1 for place in found)
+        if len(tops) != 1 or beside or next(iter(tops)).lower() in SPLIT_NAMES:
+            return found
+        if any(len(place.inner) == 2 for place in found) and next(iter(tops)) != stem:
+            return found
+        found = [replace(place, inner=place.inner[1:]) for place in found]
 
 
 def _in_split_folders(place: Place, splits: set[str]) -> Place:
@@ -170,11 +155,19 @@ def _in_split_folders(place: Place, splits: set[str]) -> Place:
     return replace(place, split=split, class_name=place.inner[1])
 
 
-def _flat_training(places: list[Place]) -> list[Place]:
-    """Images lying in a train/ without class folders are unlabeled ones."""
-    if any(place.split == "train" and place.class_name is not None for place in places):
-        return places
-    return [replace(p, split="unlabeled", stray="") if p.split == "train" else p for p in places]
+def _flat_splits(places: list[Place]) -> list[Place]:
+    """Images lying in a train/ without class folders are unlabeled ones; in such a val/ or test/
+    they are not to be trained on.
+    """
+    classed = {place.split for place in places if place.class_name is not None}
+
+    def settled(place: Place) -> Place:
+        if place.split in classed or place.split not in ("train", "val", "test"):
+            return place
+        split = "unlabeled" if place.split == "train" else "predict"
+        return replace(place, split=split, stray="")
+
+    return [settled(place) for place in places]
 
 
 def _in_class_folder(place: Place, unlabeled: set[str]) -> Place:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from nearfar.core.types import DataFacts
 
-SPLITS = ("train", "val", "test", "unlabeled")
+SPLITS = ("train", "val", "test", "unlabeled", "predict")
+"""`predict`: no labels, and neither trained nor measured on."""
 
 Raw = bytes | Path | UInt8[np.ndarray, "height width 3"]
 """One image as its source hands it over: file content, a file to read, or pixels."""
@@ -59,6 +60,7 @@ class Listing:
     reader: Reader
     strays: tuple[Unreadable, ...] = ()  # images in a place that gives them neither class nor split
     ignored: tuple[str, ...] = ()  # files beside the images, such as a license
+    linked: tuple[str, ...] = ()  # links to folders that are read elsewhere, in words
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -97,6 +99,7 @@ def facts_of(
         n_unlabeled=int((splits == "unlabeled").sum()),
         n_val=int((splits == "val").sum()),
         n_test=int((splits == "test").sum()),
+        n_predict=int((splits == "predict").sum()),
         val_counts=counts["val"],
         test_counts=counts["test"],
     )

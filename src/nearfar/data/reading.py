@@ -16,7 +16,7 @@ T = TypeVar("T")
 _CHUNK = 64  # files in flight for each worker
 # below, threads waste more time on handing the interpreter over than they win
 _THREADS_FROM_PX = 160
-SKIPPED_AT_MOST = 0.01  # of the files
+SKIPPED_AT_MOST = 0.01  # of the files, and one always
 
 
 def for_each_image(
@@ -47,13 +47,15 @@ def skip_or_refuse(
 ) -> tuple[Unreadable, ...]:
     """All files that are left out, sorted by path.
 
-    Raises DataError where they are more than 1 % of the files, or any with `strict`.
+    Raises DataError where they are more than 1 % of the files and more than one, or any with
+    `strict`.
     """
     skipped = tuple(sorted([*listing.strays, *unreadable], key=lambda file: file.path))
     files = len(listing) + len(listing.strays)
-    allowed = 0 if strict else int(SKIPPED_AT_MOST * files)
+    allowed = 0 if strict else max(1, int(SKIPPED_AT_MOST * files))
     if len(skipped) > allowed:
-        rule = "every file readable (--strict)" if strict else "at most 1 % of the files unreadable"
+        most = f"at most {SKIPPED_AT_MOST * 100:g} % of the images unreadable, or one"
+        rule = "every image readable (--strict)" if strict else most
         lines = [f"{file.path}: {file.reason}" for file in skipped[:10]]
         more = [f"... and {len(skipped) - 10} more"] if len(skipped) > 10 else []
         head = f"{listing.source}: want {rule}, got {len(skipped)} of {files}; mend or remove"

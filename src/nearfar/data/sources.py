@@ -1,6 +1,7 @@
 """What can be given as DATA, and its listing: cheap, nothing is decoded beyond a few headers."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
 from nearfar.data.splits import cut
 
+_ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
 READS = "a folder, a .tar, .tar.gz or .tar.xz of one, or digits"
 
 
@@ -37,30 +39,36 @@ def open_source(data: Any) -> Listing:
 
 
 def _folder(source: str, path: Path) -> Listing:
-    layout = arrange(folders.folder_files(path), source=source)
+    pictures, notes, linked = folders.folder_files(path)
+    layout = arrange(pictures, source=source)
     paths = tuple(place.path for place in layout.places)
     reader = folders.FolderReader(path, paths)
     if not paths:
-        raise _nothing(source, layout)
+        raise _nothing(source, layout, notes)
     with pillow_is_quiet():
-        return _listing(
-            path.resolve().name, source, layout, reader, folders.peek_folder(path, paths)
-        )
+        sizes = folders.peek_folder(path, paths)
+        listing = _listing(path.resolve().name, source, layout, notes, reader, sizes)
+    return replace(listing, linked=tuple(link.in_words() for link in linked))
 
 
 def _archive(source: str, path: Path, stem: str) -> Listing:
     with pillow_is_quiet():
-        members, sizes = archives.archive_members(path)
+        members, notes, sizes = archives.archive_members(path)
     by_path = {member.path: member for member in members}
     layout = arrange(by_path, source=source, stem=stem)
     if not layout.places:
-        raise _nothing(source, layout)
+        raise _nothing(source, layout, notes)
     reader = archives.ArchiveReader(path, tuple(by_path[place.path] for place in layout.places))
-    return _listing(stem, source, layout, reader, sizes)
+    return _listing(stem, source, layout, notes, reader, sizes)
 
 
 def _listing(
-    name: str, source: str, layout: Layout, reader: Reader, sizes: list[tuple[int, int]]
+    name: str,
+    source: str,
+    layout: Layout,
+    notes: list[str],
+    reader: Reader,
+    sizes: list[tuple[int, int]],
 ) -> Listing:
     paths = tuple(printable(place.path) for place in layout.places)
     if not sizes:
@@ -83,7 +91,7 @@ def _listing(
         default_policy=None,
         reader=reader,
         strays=layout.strays,
-        ignored=layout.ignored,
+        ignored=tuple(map(printable, notes)),
     )
 
 
@@ -103,13 +111,20 @@ def _missing(given: str, path: Path) -> DataError:
     return DataError(f"{given}: no such file or folder{hint}; want {READS}")
 
 
-def _nothing(source: str, layout: Layout) -> DataError:
+def _nothing(source: str, layout: Layout, notes: list[str]) -> DataError:
     if layout.strays:
         first = layout.strays[0]
         got = f"{len(layout.strays)} elsewhere, such as {first.path} ({first.reason})"
         return DataError(f"{source}: want images in class folders, got {got}")
-    if layout.ignored:
-        return DataError(f"{source}: want images, got none among {len(layout.ignored)} files")
+    if notes:
+        files = f"{len(notes)} files" if len(notes) > 1 else "1 file"
+        named = ", ".join(map(printable, notes[:5])) + (", ..." if len(notes) > 5 else "")
+        got = f"{files} of which none looks like one: {named}"
+        inside = next((note for note in notes if note.lower().endswith(_ARCHIVES)), None)
+        if inside is not None and Path(source).is_dir():
+            archives.archive_stem(Path(source) / inside)  # says so where it is not read
+            got += f"; give the archive itself: {Path(source) / inside}"
+        return DataError(f"{source}: want images, got {got}")
     return DataError(
         f"{source}: want images in class folders (or in one flat folder), got an empty source"
     )

@@ -19,11 +19,12 @@ from nearfar.core.randomness import fold, stream_seed
 
 SPLIT_SEED = 0
 VAL_AT_MOST = 5_000
+KEPT = 2  # training images that every class keeps
 
 
 def apportion(counts: Sequence[int], total: int) -> list[int]:
     """`total` cut into shares proportional to `counts`, by largest remainders; each class keeps at
-    least one.
+    least two, by which a method with labels can learn it.
 
     The shares sum to `total`, or to less where the classes cannot give so much.
     """
@@ -32,13 +33,13 @@ def apportion(counts: Sequence[int], total: int) -> list[int]:
         return [0] * len(counts)
     quotas = [total * count / everything for count in counts]
     shares = [
-        min(math.floor(quota), max(count - 1, 0))
+        min(math.floor(quota), max(count - KEPT, 0))
         for quota, count in zip(quotas, counts, strict=True)
     ]
     by_remainder = sorted(range(len(counts)), key=lambda c: shares[c] - quotas[c])
     missing = total - sum(shares)
     while missing > 0:
-        givers = [c for c in by_remainder if shares[c] < counts[c] - 1][:missing]
+        givers = [c for c in by_remainder if shares[c] < counts[c] - KEPT][:missing]
         if not givers:
             break
         for c in givers:
@@ -88,7 +89,7 @@ def cut(
 
     Test: 20 % of the labeled training files. Validation: 20 % of what remains, at most 5,000 (with
     `val_of_all`: 20 % of what there was before, which makes 60/20/20). Parts are rounded up, and
-    every class keeps at least one training file.
+    every class keeps at least two training files.
     """
     everything = int(((splits == "train") & (labels >= 0)).sum())
     if "test" not in splits:

@@ -48,6 +48,8 @@ def _data_line(setup: Setup, store_side: int) -> str:
     parts = [f"{facts.n_train:,} train", f"{facts.n_val:,} val", f"{facts.n_test:,} test"]
     if facts.n_unlabeled:
         parts.append(f"{facts.n_unlabeled:,} unlabeled")
+    if facts.n_predict:
+        parts.append(f"{facts.n_predict:,} left to predict and embed")
     classes = f"{facts.n_classes} classes" if facts.n_classes else "no labels"
     return (
         f"data       {facts.name}: {', '.join(parts)}; {classes}; stored at {store_side} px, shown"

@@ -18,7 +18,7 @@ def refuse_unfit(
         _refuse_balanced(name, method, facts)
     learnt = zip(facts.class_names, facts.class_counts, facts.val_counts, strict=True)
     alone = [name for name, train, val in learnt if train + val < 2]
-    if alone and facts.n_classes > 1:
+    if alone and facts.n_classes > 1 and method.needs_labels:
         raise DataError(
             f"{source}: want at least 2 training images of each class, got fewer of"
             f" {', '.join(alone[:10])}{' ...' if len(alone) > 10 else ''}; add images or leave the"

@@ -117,3 +117,52 @@ def test_no_class_is_missed_where_a_split_has_none_of_it(write):
 def test_of_thirty_images_of_a_class_five_are_left_in_each_split_that_is_cut(write, each, thin):
     found = check(open_source(write(class_folders({"a": each, "b": each}))))
     assert [finding.code for finding in found].count("thin_split") == thin
+
+
+def test_given_and_cut_are_said_of_what_is_given_and_cut(write):
+    flat = {f"test/{i}.png": png(500 + i) for i in range(12)}
+    found = findings(write(class_folders({"train/a": 20, "train/b": 20}) | flat))
+    assert "12 images in a val or test folder without class" in found["left_to_predict"].text
+    text = found["counts"].text
+    assert "train 25 (what remains): a" in text
+    assert "val 7 (cut by nearfar): a" in text
+    assert "test 8 (cut by nearfar): a" in text
+    assert "predict 12 (not trained or measured on)" in text
+
+
+def test_a_train_folder_of_which_nothing_is_cut_is_given(write):
+    whole = class_folders(
+        {f"{split}/{name}": 6 for split in ("train", "val", "test") for name in "ab"}
+    )
+    text = findings(write(whole))["counts"].text
+    for split in ("train", "val", "test"):
+        assert f"{split} 12 (given): a: 6, b: 6" in text
+
+
+def test_labels_in_a_table_are_said_not_to_be_read(write):
+    flat = {f"train_images/{i}.png": png(i) for i in range(6)}
+    assert "train.csv" in findings(write(flat | {"train.csv": b"a,b"}))["table_not_read"].text
+
+
+def test_class_names_that_differ_only_by_case_or_outer_blanks_are_named(write):
+    contents = class_folders({"Rose": 8, "rose ": 8, "tulip": 8})
+    found = findings(write(contents))["similar_class_names"]
+    assert found.severity == "warning"
+    assert found.text.endswith('\n  "Rose" = "rose "')
+
+
+@pytest.mark.parametrize(("first", "second"), [("test/a", "test/b"), ("train/a", "test/b")])
+def test_copies_under_two_classes_are_named_in_every_split(write, first, second):
+    contents = class_folders({f"{split}/{name}": 8 for split in ("train", "test") for name in "ab"})
+    contents[f"{second}/003.png"] = contents[f"{first}/002.png"]
+    found = findings(write(contents))["duplicates_with_other_label"]
+    assert {f"{first}/002.png (a)", f"{second}/003.png (b)"} == set(
+        found.text.splitlines()[1].strip().split(" = ")
+    )
+
+
+def test_classes_of_two_images_are_all_trained_on_and_said_not_to_be_measured(write):
+    found = findings(write(class_folders({f"c{i:02d}": 2 for i in range(20)})))
+    assert found["not_measured"].text.startswith("no images in val and test")
+    assert "train 40 (given)" in found["counts"].text
+    assert "single_sample_class" not in found

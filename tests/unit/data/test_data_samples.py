@@ -81,7 +81,9 @@ def test_both_say_the_same_of_their_labels_and_splits(samples: Samples) -> None:
     assert samples.labels.tolist() == LABELS.tolist()
     found = {name: samples.split(name).tolist() for name in ("train", "val", "test", "unlabeled")}
     assert found == {"train": [0, 1, 3], "val": [2], "test": [4], "unlabeled": [5]}
-    with pytest.raises(ValueError, match="want one of train, val, test, unlabeled, got 'dev'"):
+    with pytest.raises(
+        ValueError, match="want one of train, val, test, unlabeled, predict, got 'dev'"
+    ):
         samples.split("dev")
     facts = samples.facts()
     assert (facts.n_train, facts.n_val, facts.n_test, facts.n_unlabeled) == (2, 1, 1, 1)

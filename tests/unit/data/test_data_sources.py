@@ -1,6 +1,8 @@
 import io
 import os
 import tarfile
+import unicodedata
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -90,6 +92,50 @@ def test_a_flat_folder_is_unlabeled_also_when_wrapped_in_an_archive_of_its_name(
 def test_a_folder_with_one_class_is_a_listing_with_one_class(write):
     listing = open_source(write(class_folders({"cat": 5})))
     assert listing.facts(8).class_names == ("cat",)
+
+
+@pytest.mark.parametrize("name", ["test", "Test", "val"])
+def test_images_flat_in_a_held_out_folder_are_left_to_predict_and_embed(write, name):
+    flat = {f"{name}/{i}.png": png(500 + i) for i in range(12)}
+    listing = open_source(write(class_folders({"train/a": 20, "train/b": 20}) | flat))
+    assert counts(listing) == {"train": 25, "test": 8, "val": 7, "predict": 12}
+    assert (listing.labels[listing.splits == "predict"] == -1).all()
+    assert (listing.given_splits, listing.strays) == (("train", "predict"), ())
+    facts = listing.facts(8)
+    assert (facts.n_predict, facts.n_unlabeled, facts.n_test) == (12, 0, 8)
+
+
+def test_of_a_flat_train_and_a_flat_test_only_train_is_trained_on(write):
+    flat = {f"train_images/{i}.png": png(i) for i in range(6)}
+    listing = open_source(write(flat | {"test_images/0.png": png(9), "train.csv": b"a,b"}))
+    assert counts(listing) == {"unlabeled": 6, "predict": 1}
+
+
+def test_a_flat_image_beside_the_class_folders_of_test_is_a_stray(write):
+    contents = class_folders({"train/a": 5, "train/b": 5, "test/a": 2}) | {"test/x.png": png(99)}
+    assert [stray.path for stray in open_source(write(contents)).strays] == ["test/x.png"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_name_composed_and_taken_apart_is_one_class(write, tmp_path, packed):
+    contents = class_folders({"tulip": 10}) | {
+        f"{unicodedata.normalize(('NFC', 'NFD')[i % 2], 'Rosé')}/{i}.png": png(100 + i)
+        for i in range(10)
+    }
+    listing = open_source(pack(tmp_path / "x.tar", contents) if packed else write(contents))
+    assert listing.class_names == ("Rosé", "tulip")
+    assert np.bincount(listing.labels).tolist() == [10, 10]
+    assert len(load(listing, CenterSquare(8), strict=True)) == 20
+
+
+@pytest.mark.parametrize("wrapper", ["chest/", "chest/chest/", "a/b/chest/chest/"])
+def test_any_number_of_single_wrappers_is_taken_off(write, tmp_path, wrapper):
+    contents = class_folders({"train/a": 5, "train/b": 5, "test/a": 2, "test/b": 2})
+    wrapped = {wrapper + path: content for path, content in contents.items()}
+    for data in (write(wrapped | {"README": b"x"}), pack(tmp_path / "chest.tar", wrapped)):
+        listing = open_source(data)
+        assert counts(listing) == {"train": 8, "val": 2, "test": 4}
+        assert listing.class_names == ("a", "b")
 
 
 def test_unlabeled_images_may_lie_in_subfolders_beside_class_folders(write):
@@ -201,6 +247,44 @@ def test_an_archive_with_garbage_between_members_is_an_error(tmp_path):
     content[member : member + 512] = b"\x55" * 512
     path.write_bytes(content)
     assert "cut short or damaged" in refusal(path)
+
+
+def test_backslashes_separate_folders_in_archives_and_in_names_of_files(write, tmp_path):
+    contents = class_folders({"daisy": 6, "rose": 6})
+    windows = {path.replace("/", "\\"): content for path, content in contents.items()}
+    packed = open_source(pack(tmp_path / "x.tar", windows | {"__MACOSX\\x.png": png(0)}))
+    assert packed.paths == tuple(contents)
+    for listing in (packed, open_source(write(windows))):
+        assert listing.class_names == ("daisy", "rose")
+        assert len(load(listing, CenterSquare(8), strict=True)) == 12
+    assert "a path with .." in refusal(pack(tmp_path / "e.tar", {"a\\..\\..\\x.png": png(1)}))
+
+
+@pytest.mark.parametrize(
+    "name", ["photos.tar", "photos.tar.xz", "photos.tgz", "photos", "photos.x"]
+)
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_an_archive_is_what_its_first_bytes_say(tmp_path, name, mode):
+    listing = open_source(pack(tmp_path / name, class_folders({"a": 3, "b": 3}), mode))
+    assert listing.name == "photos"
+    assert len(load(listing, CenterSquare(8), strict=True)) == 6
+
+
+@pytest.mark.parametrize("name", ["photos.tar", "photos.zip", "photos.tar.gz", "photos"])
+def test_a_zip_is_named_whatever_its_ending_with_the_way_out(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("a/0.png", png(0))
+    message = refusal(tmp_path / name)
+    assert "a zip archive" in message
+    assert "unpack it and give the folder" in message
+
+
+def test_of_a_folder_with_nothing_but_an_archive_the_archive_is_wanted(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = pack(tmp_path / "in" / "x.tar", class_folders({"a": 3}))
+    assert f"give the archive itself: {path}" in refusal(tmp_path / "in")
+    path.write_bytes(b"PK\3\4" + b"x" * 30)
+    assert "a zip archive" in refusal(tmp_path / "in")
 
 
 def test_reading_an_archive_writes_nothing_beside_it(tmp_path):

@@ -7,12 +7,12 @@ from nearfar.data.splits import VAL_AT_MOST, apportion, cut
 
 
 @given(st.lists(st.integers(0, 40), max_size=12), st.integers(0, 400))
-def test_shares_are_proportional_and_leave_one_of_each_class(counts, total):
+def test_shares_are_proportional_and_leave_two_of_each_class(counts, total):
     total = min(total, sum(counts))
     shares = apportion(counts, total)
-    assert sum(shares) == min(total, sum(max(count - 1, 0) for count in counts))
+    assert sum(shares) == min(total, sum(max(count - 2, 0) for count in counts))
     for count, share in zip(counts, shares, strict=True):
-        assert 0 <= share <= max(count - 1, 0)
+        assert 0 <= share <= max(count - 2, 0)
 
 
 def cut_classes(sizes, given=(), **options):
@@ -24,11 +24,11 @@ def cut_classes(sizes, given=(), **options):
     return labels, paths, cut(labels, splits, paths, **options)
 
 
-@pytest.mark.parametrize("sizes", [[2], [1, 2, 3], [2] * 30, [1] * 5, [100, 2, 1]])
-def test_every_class_with_two_images_keeps_one_in_train(sizes):
+@pytest.mark.parametrize("sizes", [[2], [1, 2, 3], [2] * 30, [1] * 5, [100, 2, 1], [3] * 20])
+def test_nothing_is_cut_from_a_class_that_would_fall_below_two(sizes):
     labels, _, splits = cut_classes(sizes)
     for label, size in enumerate(sizes):
-        assert size < 2 or "train" in splits[labels == label]
+        assert (splits[labels == label] == "train").sum() >= min(size, 2)
 
 
 def test_validation_never_takes_more_than_5000():

@@ -337,6 +337,10 @@ def test_a_classifier_starts_from_no_probe_where_none_can_be_chosen():
     assert decided(of=listing(held_out=0), classifier={"kind": "linear"}).classifier is not None
 
 
+def test_methods_without_labels_are_not_asked_for_two_images_of_each_class():
+    assert decided("simclr", listing((10, 1), held_out=0)).facts.class_counts == (10, 1)
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_read():
     with pytest.raises(DataError, match="jigsaw needs images of"):
         decided("jigsaw", listing(side=8))
@@ -349,7 +353,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_read():
     with pytest.raises(DataError, match=r"online_probe: wants labels"):
         decided("simclr", listing((), unlabeled=50), evaluate={"online_probe": True})
     with pytest.raises(DataError, match="at least 2 training images of each class"):
-        decided("simclr", listing((10, 1), held_out=0))
+        decided("supcon", listing((10, 1), held_out=0))
     with pytest.raises(ConfigError, match="queue_size"):
         decided("moco", settings={"queue_size": 2}, train={"batch_size": 64})
 
