@@ -1,0 +1,53 @@
+"""Folders of a few pictures a class, or of one large and one small class, by command."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+QUICK = ("--encoder", "conv4", "--set", "data.size=16", "--set", "evaluate.probes=knn", "--quiet")
+
+
+def draw(folder, **counts):
+    random = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            image = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(image).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def imbalanced(tmp_path):
+    return draw(tmp_path / "data", dandelion=100, rose=8)
+
+
+@pytest.mark.parametrize("settings", [("triplet",), ("n_pairs", "--set", "method.form=pairs")])
+def test_batches_without_a_pair_are_left_out_and_the_results_say_how_many(
+    imbalanced, tmp_path, nearfar_command, settings
+):
+    out = tmp_path / "run"
+    asked = ("train", imbalanced, "--method", *settings, "--batch-size", "4", *QUICK[:-1])
+    ended = nearfar_command(*asked, "--epochs", "2", "--out", out)
+    assert ended.code == 0, ended.err
+    results = json.loads((out / "results.json").read_text())
+    (said,) = [text for text in results["diagnosis"] if "left out" in text]
+    assert ended.err.count("steps were left out") == 1
+    left, steps = said.split(" steps")[0].split(" of ")
+    assert 0 < int(left) < int(steps) == results["cost"]["steps"]
+    assert "data.balanced=true" in said and "train.batch_size" in said
+
+
+def test_one_view_of_few_images_of_many_classes(tmp_path, nearfar_command):
+    folder = draw(tmp_path / "data", **{f"class{k}": 4 for k in range(12)})
+    asked = ("train", folder, "--method", "supcon", "--set", "views.count=1", "--epochs", "1")
+    ended = nearfar_command(*asked, "--batch-size", "4", "--out", tmp_path / "a", *QUICK)
+    assert ended.code == 0, ended.err
+    diagnosis = json.loads((tmp_path / "a" / "results.json").read_text())["diagnosis"]
+    assert any("left out" in text for text in diagnosis)
+    refused = nearfar_command(*asked, "--batch-size", "2", "--out", tmp_path / "b", *QUICK)
+    assert refused.code == 2
+    assert "two images of a class, which" in refused.err and "views.count=2" in refused.err
+    assert not (tmp_path / "b").exists()
