@@ -51,3 +51,19 @@ def test_one_view_of_few_images_of_many_classes(tmp_path, nearfar_command):
     assert refused.code == 2
     assert "two images of a class, which" in refused.err and "views.count=2" in refused.err
     assert not (tmp_path / "b").exists()
+
+
+def test_a_comparison_balances_what_can_be_balanced_and_says_for_whom_not(
+    imbalanced, tmp_path, nearfar_command
+):
+    asked = ("compare", imbalanced, "--seeds", "1", "--epochs", "1", "--set", "data.balanced=true")
+    both = ("--methods", "cross_entropy,simclr", "--out", tmp_path / "both")
+    ended = nearfar_command(*asked, *both, *QUICK[:-1])
+    assert ended.code == 0, ended.err
+    assert ended.err.count("data.balanced is left out for simclr: learns without labels") == 1
+    assert "without data.balanced: simclr: learns" in ended.out
+    for method, balanced in (("cross_entropy", "true"), ("simclr", "false")):
+        config = (tmp_path / "both" / method / "seed0" / "run.toml").read_text()
+        assert f"balanced = {balanced}" in config
+    none = nearfar_command(*asked, "--methods", "simclr", "--out", tmp_path / "none", *QUICK)
+    assert none.code == 2 and "leave data.balanced out" in none.err

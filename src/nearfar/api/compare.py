@@ -13,6 +13,7 @@ from nearfar.api.budgeting import Ahead, lengthened, lengths_as_begun, size_as_b
 from nearfar.api.compared_runs import ComparedRuns, in_order, summary_of, train_all
 from nearfar.api.fitting import (
     ALL,
+    balanced_where_possible,
     checked_methods,
     fitting,
     left_line,
@@ -118,6 +119,7 @@ def _compare(
 ) -> Comparison:
     configs = checked_methods(request, methods, seeds)
     listing = open_source(request.data)
+    configs, unbalanced = balanced_where_possible(configs, listing)
     fabric, refuse = make_fabric(), ALL not in methods
     setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
     if tunes:
@@ -145,6 +147,8 @@ def _compare(
         plan.say(setups, forecast)
     for left in left_out:
         progress.say(f"  left out   {left_line(left)}")
+    for left in unbalanced:
+        progress.say(f"  warning    data.balanced is left out for {left_line(left)}")
     images = load_data(listing, first.center, strict=first.config.data.strict, progress=progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
     whole = RunFolder(out, writes=fabric.is_global_zero)
@@ -161,6 +165,7 @@ def _compare(
         setups, tunings = tune_all(trials, runs.setups, progress)
         runs = replace(runs, setups=setups)
     summary = with_tuning(summary_of(runs, train_all(runs, progress), left_out), tunings)
+    summary = summary.model_copy(update={"unbalanced": tuple(unbalanced)})
     write_comparison(whole, summary)
     return Comparison(out, summary.as_json())
 
