@@ -1,11 +1,25 @@
 """Folders of a few pictures a class, or of one large and one small class, by command."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+SECOND = """
+import sys
+import nearfar.experiment.run as run
+from nearfar.cli.main import main
+
+def still_working(*_anything):
+    print("working", flush=True)
+    sys.stdin.read()
+
+run.measure_untrained = still_working
+main()
+"""
 QUICK = ("--encoder", "conv4", "--set", "data.size=16", "--set", "evaluate.probes=knn", "--quiet")
 
 
@@ -67,3 +81,30 @@ def test_a_comparison_balances_what_can_be_balanced_and_says_for_whom_not(
         assert f"balanced = {balanced}" in config
     none = nearfar_command(*asked, "--methods", "simclr", "--out", tmp_path / "none", *QUICK)
     assert none.code == 2 and "leave data.balanced out" in none.err
+
+
+@pytest.mark.parametrize("command", [("train", "--method"), ("compare", "--seeds=1", "--methods")])
+def test_a_second_process_on_a_run_folder_is_refused_while_the_first_works(
+    imbalanced, tmp_path, nearfar_command, command
+):
+    name, *of = command
+    asked = (name, imbalanced, *of, "simclr", "--epochs", "1", "--out", tmp_path / "run", *QUICK)
+    first = subprocess.Popen(
+        [sys.executable, "-c", SECOND, *map(str, asked)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert first.stdout.readline() == "working\n"
+        for how in ("--resume", "--force"):
+            refused = nearfar_command(*asked, how)
+            assert refused.code == 2
+            assert f"{tmp_path / 'run'} is in use: another nearfar" in refused.err
+            assert str(first.pid) in refused.err
+    finally:
+        first.kill()
+        first.wait()
+        first.stdin.close()
+        first.stdout.close()
+    ended = nearfar_command(*asked, "--resume")
+    assert ended.code == 0, ended.err
+    assert not (tmp_path / "run" / ".lock").exists()
