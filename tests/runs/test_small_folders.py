@@ -6,7 +6,18 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
+
+import nearfar
+from nearfar.config.models import MethodConfig
+from nearfar.core.errors import UserError
+from nearfar.core.types import DataFacts
+from nearfar.experiment.optimizing import make_optimizer
+from nearfar.experiment.setup import OptimizerSetup
+from nearfar.methods.base import Method
+from nearfar.nn.building import own_encoder
 
 SECOND = """
 import sys
@@ -108,3 +119,42 @@ def test_a_second_process_on_a_run_folder_is_refused_while_the_first_works(
     ended = nearfar_command(*asked, "--resume")
     assert ended.code == 0, ended.err
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+class Frozen(nn.Sequential):
+    """An encoder in which nothing learns: its weights want no gradient, or it has none."""
+
+    def __init__(self, *, weights: bool) -> None:
+        convolution = [nn.Conv2d(3, 8, 3)] if weights else []
+        super().__init__(*convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.requires_grad_(False)
+
+
+class Headless(Method):
+    Config = MethodConfig
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_an_encoder_in_which_nothing_learns(imbalanced, tmp_path, capsys, weights):
+    quick = {"data.size": 16, "evaluate.probes": ["knn"], "encoder": Frozen(weights=weights)}
+    floor = nearfar.train(imbalanced, method="frozen", out=tmp_path / "floor", quiet=True, **quick)
+    capsys.readouterr()
+    headed = nearfar.train(
+        imbalanced, method="cross_entropy", epochs=1, out=tmp_path / "head", **quick,
+        **{"train.precision": "measure"},
+    )  # fmt: skip
+    assert "only cross_entropy's own layers are trained" in capsys.readouterr().err
+
+    def knn(run):
+        return {m["value"] for m in run.results["measurements"] if m["name"] == "knn.top1"}
+
+    assert knn(floor) == knn(headed) != set()
+    with pytest.raises(UserError, match=r"Frozen has no parameter .* Headless has none of its own"):
+        make_optimizer(
+            OptimizerSetup("sgd", 0.1, None, 0.0, 0.9, True, {}),
+            Headless(
+                own_encoder(Frozen(weights=weights), torch.zeros(1, 3, 16, 16)),
+                MethodConfig(),
+                DataFacts("tiny", 16, (), (), 8),
+            ),
+        )
