@@ -31,6 +31,25 @@ def still_working(*_anything):
 run.measure_untrained = still_working
 main()
 """
+WARNS = """
+import logging
+import warnings
+import nearfar.evaluate.knn as knn
+from nearfar.cli.main import main
+
+was = knn.KNN.run
+
+def warned(self, context):
+    warnings.warn("from a library", UserWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("from a library that insists", UserWarning)
+    logging.getLogger("library").warning("from its log")
+    return was(self, context)
+
+knn.KNN.run = warned
+main()
+"""
 QUICK = ("--encoder", "conv4", "--set", "data.size=16", "--set", "evaluate.probes=knn", "--quiet")
 
 
@@ -158,3 +177,15 @@ def test_an_encoder_in_which_nothing_learns(imbalanced, tmp_path, capsys, weight
                 DataFacts("tiny", 16, (), (), 8),
             ),
         )
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_no_library_is_heard_where_it_is_quiet(imbalanced, tmp_path, quiet):
+    asked = ("train", imbalanced, "--epochs", "1", "--out", tmp_path / "run", *QUICK[:-1])
+    asked += ("--quiet",) if quiet else ()
+    ended = subprocess.run(
+        [sys.executable, "-c", WARNS, *map(str, asked)], capture_output=True, text=True, check=True
+    )
+    for heard in ("from a library", "from a library that insists", "from its log"):
+        assert (heard in ended.stderr) != quiet
+    assert not quiet or ended.stderr == ""
