@@ -6,6 +6,7 @@ import json
 import shutil
 import statistics
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -416,14 +417,18 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
         "data.balanced=true",
     )
     assert ended.code == 0, ended.err
-    left = {entry["method"]: entry["reason"] for entry in json.loads(ended.out)["left_out"]}
+    said = json.loads(ended.out)
+    assert {entry["method"] for entry in said["left_out"]} == CUT_UP
+    left = {entry["method"]: entry["reason"] for entry in said["unbalanced"]}
     kinds = {name: method_class(name) for name in METHODS}
     assert set(left) == {
         name for name, kind in kinds.items() if kind.takes_unlabeled or not kind.needs_labels
     }
-    assert all(
-        reason.startswith("data.balanced: ") for name, reason in left.items() if name not in CUT_UP
-    )
+    assert left["simclr"].startswith("learns without labels")
+    assert left["supcon"].startswith("wants a class for each image")
+    for name in set(METHODS) - CUT_UP:
+        config = tomllib.loads((tmp_path / "out" / name / "seed0" / "run.toml").read_text())
+        assert config["data"].get("balanced", False) == (name not in left)
 
     def advice() -> str:
         found = json.loads(nearfar_command("check", partly_labeled, "--json").out)["findings"]

@@ -3,9 +3,10 @@ report.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -13,6 +14,7 @@ from nearfar.api.budgeting import Ahead, lengthened, lengths_as_begun, size_as_b
 from nearfar.api.compared_runs import ComparedRuns, in_order, summary_of, train_all
 from nearfar.api.fitting import (
     ALL,
+    balanced_where_possible,
     checked_methods,
     fitting,
     left_line,
@@ -47,8 +49,9 @@ from nearfar.nn.encoders import Encoder
 from nearfar.report.formats import batches_of_each, images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder
-from nearfar.run_folder.comparison import Tuning
+from nearfar.run_folder.comparison import LeftOut, Tuning
 from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.lock import in_use
 
 DEMO_METHODS = "cross_entropy,supcon,simclr"
 DEMO = Path(__file__).with_name("demo.toml")  # settings that suit the digits
@@ -102,7 +105,8 @@ def compare(
         budget=Budget.of(minutes, began),
         command=command or called,
     )
-    return _compare(request, chosen, seeds, Progress(quiet=quiet), tunes=tune)
+    with ExitStack() as held:
+        return _compare(request, _Asked(chosen, seeds, tune), Progress(quiet=quiet), held)
 
 
 def demo(
@@ -113,18 +117,25 @@ def demo(
     return compare("digits", methods=methods, recipe=recipe or DEMO, **given)
 
 
-def _compare(
-    request: Request, methods: Sequence[str], seeds: int, progress: Progress, *, tunes: bool
-) -> Comparison:
-    configs = checked_methods(request, methods, seeds)
+class _Asked(NamedTuple):
+    """What a comparison is of."""
+
+    methods: Sequence[str]
+    seeds: int
+    tunes: bool
+
+
+def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStack) -> Comparison:
+    configs = checked_methods(request, asked.methods, asked.seeds)
     listing = open_source(request.data)
-    fabric, refuse = make_fabric(), ALL not in methods
+    configs, unbalanced = balanced_where_possible(configs, listing)
+    fabric, refuse = make_fabric(), ALL not in asked.methods
     setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
-    if tunes:
+    if asked.tunes:
         refuse_untunable(setups, request)
     out = _chosen(request.place, listing)
     if (sized := size_as_begun(request, out)) is not request:
-        return _compare(sized, methods, seeds, progress, tunes=tunes)
+        return _compare(sized, asked, progress, held)
     if (lengths := lengths_as_begun(request, out, configs, setups)) is not None:
         request, configs = replace(request, budget=None), dict(lengths)
         setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
@@ -132,37 +143,47 @@ def _compare(
     example = example_of(first.center, listing)
     widest = _widest(setups)
     encoder = make_encoder(widest, example, request.module)
-    forecast = foreseen(in_order(setups, seeds), listing, encoder, fabric.device)
+    forecast = foreseen(in_order(setups, asked.seeds), listing, encoder, fabric.device)
     if (smaller := smaller_views(request, forecast, progress)) is not None:
-        return _compare(smaller, methods, seeds, progress, tunes=tunes)
+        return _compare(smaller, asked, progress, held)
+    held.enter_context(in_use(out))
     progress.say(f"nearfar compare on {listing.name}")
     begun = [RunFolder(path) for path in sorted(out.glob("*/seed*")) if request.place.resume]
     chosen = measured(as_begun(widest, begun), encoder, fabric.device, progress).precision
     setups = {name: setup.with_precision(chosen) for name, setup in setups.items()}
     configs = {name: in_precision(config, chosen) for name, config in configs.items()}
-    plan = _Plan(request, encoder, listing, out, seeds, progress, tunes)
+    plan = _Plan(request, encoder, listing, out, asked.seeds, progress, asked.tunes)
     if request.budget is None:
         plan.say(setups, forecast)
-    for left in left_out:
-        progress.say(f"  left out   {left_line(left)}")
+    _say_left_out(left_out, unbalanced, progress)
     images = load_data(listing, first.center, strict=first.config.data.strict, progress=progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
     whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:
         whole.clear()
     ready = {widest.method_name: encoder}
-    runs = ComparedRuns(setups, seeds, images, out, request, fabric, example, ready, forecast)
+    runs = ComparedRuns(setups, asked.seeds, images, out, request, fabric, example, ready, forecast)
     if request.budget is not None:
-        runs, configs = _lengthened(runs, tunes, request.budget, configs, listing, progress)
+        runs, configs = _lengthened(runs, asked.tunes, request.budget, configs, listing, progress)
         plan.say(runs.setups, runs.forecast)
     tunings: tuple[Tuning, ...] = ()
-    if tunes:
+    if asked.tunes:
         trials = Trials(request, configs, listing, images, out, fabric, example)
         setups, tunings = tune_all(trials, runs.setups, progress)
         runs = replace(runs, setups=setups)
     summary = with_tuning(summary_of(runs, train_all(runs, progress), left_out), tunings)
+    summary = summary.model_copy(update={"unbalanced": tuple(unbalanced)})
     write_comparison(whole, summary)
     return Comparison(out, summary.as_json())
+
+
+def _say_left_out(
+    left_out: Sequence[LeftOut], unbalanced: Sequence[LeftOut], progress: Progress
+) -> None:
+    for left in left_out:
+        progress.say(f"  left out   {left_line(left)}")
+    for left in unbalanced:
+        progress.say(f"  warning    data.balanced is left out for {left_line(left)}")
 
 
 def _widest(setups: Mapping[str, Setup]) -> Setup:

@@ -14,6 +14,7 @@ from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
 from nearfar.data.store import ImageData
 from nearfar.experiment.configuration import check_config
+from nearfar.experiment.refusals import why_not_balanced
 from nearfar.experiment.resolve import refuse_unread, resolve
 from nearfar.experiment.setup import Setup
 from nearfar.methods import FROZEN, METHODS, method_class
@@ -78,6 +79,27 @@ def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]
     if "name" in request.sections.get("method", {}):
         problems.append("method.name: a comparison's methods are given by --methods; leave it out")
     return problems
+
+
+def balanced_where_possible(
+    configs: Mapping[str, RunConfig], listing: Listing
+) -> tuple[dict[str, RunConfig], list[LeftOut]]:
+    """Without data.balanced where a method cannot have it, and why; unchanged where none can."""
+    facts = listing.facts(listing.side)
+    reasons = {
+        name: reason
+        for name, config in configs.items()
+        if config.data.balanced
+        and (reason := why_not_balanced(method_class(name), facts)) is not None
+    }
+    trained = {name for name, config in configs.items() if config.method.trains}
+    if trained <= reasons.keys():
+        return dict(configs), []
+    found = dict(configs)
+    for name in reasons:
+        data = configs[name].data.model_copy(update={"balanced": False})
+        found[name] = configs[name].model_copy(update={"data": data})
+    return found, [LeftOut(method=name, reason=reason) for name, reason in reasons.items()]
 
 
 def fitting(

@@ -1,5 +1,6 @@
 """`nearfar train`, and `nearfar.train`: one method, one seed, one run folder."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from nearfar.nn.encoders import Encoder
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder
 from nearfar.run_folder.folder import RunFolder
+from nearfar.run_folder.lock import in_use
 from nearfar.run_folder.records import Measurement, Results
 
 DEFAULT_METHOD = "supcon"
@@ -101,10 +103,11 @@ def train(
         budget=Budget.of(minutes, began),
         command=command or f"nearfar.train({shown(data)}, {by}, ...)",
     )
-    return _train(request, Progress(quiet=quiet))
+    with ExitStack() as held:
+        return _train(request, Progress(quiet=quiet), held)
 
 
-def _train(request: Request, progress: Progress) -> Run:
+def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     """Checks everything, says the plan, trains, probes, writes the report. UserError before
     anything is written.
     """
@@ -132,7 +135,8 @@ def _train(request: Request, progress: Progress) -> Run:
     config = in_precision(config, setup.precision)
     forecast = foreseen([setup], listing, encoder, fabric.device)
     if (smaller := smaller_views(request, forecast, progress)) is not None:
-        return _train(smaller, progress)
+        return _train(smaller, progress, held)
+    held.enter_context(in_use(folder.path))
     progress.say(f"nearfar {name} on {listing.name}")
     if request.budget is None or not setup.trains:
         _say_plan(setup, listing, encoder, forecast, folder, place, progress)

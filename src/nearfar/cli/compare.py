@@ -177,6 +177,10 @@ def _text(results: dict[str, Any], out: Path) -> str:
         *_tuned(results),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
         *(
+            f"without data.balanced: {left['method']}: {left['reason']}"
+            for left in results["unbalanced"]
+        ),
+        *(
             f"failed: {run['method']}, seed {run['seed']}: {run['reason']}"
             for run in results["failed"]
         ),

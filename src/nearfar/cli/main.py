@@ -1,9 +1,13 @@
 """`nearfar`: the application, and the only place where an unforeseen error is caught."""
 
+import logging
 import os
 import signal
 import sys
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -75,7 +79,8 @@ def main() -> None:
     # as a cluster's scheduler stops a run: what is complete is made usable, as by Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = app(standalone_mode=False)
+        with _libraries_silent("--quiet" in sys.argv):
+            code = app(standalone_mode=False)
         if code == INTERRUPTED:  # typer has caught the KeyboardInterrupt
             _told(STOPPED, INTERRUPTED, debug=False)
     except OwnMethodError as error:
@@ -93,6 +98,24 @@ def main() -> None:
             traceback.print_exc()
             code = _told("this is our fault, please report it with the lines above", 1, debug=False)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _libraries_silent(quiet: bool) -> Iterator[None]:
+    """Where it is quiet, warnings of other libraries are not shown: nearfar's own are results or
+    errors. Python's -W still makes errors of them.
+    """
+    if not quiet:
+        yield
+        return
+    disabled = logging.root.manager.disable
+    logging.disable(max(disabled, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda *_warning, **_where: None
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 def _sleep_at_barriers() -> None:

@@ -80,6 +80,17 @@ class Batch:
         return uniform(sample_keys(self.seed, stream, self.epoch, self.index, self.draw), n)
 
 
+class BatchNeeds(NamedTuple):
+    """What a batch has to hold so that a loss finds a pair in it."""
+
+    equals: bool = False  # two images of a class
+    others: bool = False  # images of two classes
+
+    def __str__(self) -> str:
+        words = ("two images of a class", "images of two classes")
+        return " and ".join(word for word, needed in zip(words, self, strict=True) if needed)
+
+
 class StepResult(NamedTuple):
     """What a method's step returns. A NamedTuple: Fabric rebuilds outputs and cannot rebuild a
     dataclass.

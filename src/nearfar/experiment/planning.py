@@ -51,4 +51,10 @@ def planned(
     side = store_side(listing, setup.size)
     lines = plan_lines(setup, network, estimate, store_side=side, where=where)
     own_module = encoder.library == "user"
-    return [*lines, *advice_lines(setup, listing.side, own_module=own_module)]
+    lines += advice_lines(setup, listing.side, own_module=own_module)
+    if setup.trains and not any(parameter.requires_grad for parameter in encoder.parameters()):
+        lines.append(
+            f"warning    nothing of the encoder learns (no parameter requires a gradient): only"
+            f" {setup.method_name}'s own layers are trained"
+        )
+    return lines

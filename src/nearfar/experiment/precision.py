@@ -52,7 +52,9 @@ def seconds_a_step(encoder: Encoder, views: int, device: torch.device) -> dict[P
             for precision, seconds in taken.items():
                 probe.precision = precision
                 started = time.perf_counter()
-                torch.autograd.backward(encode_views(probe, (batch,)).mean())
+                found = encode_views(probe, (batch,)).mean()
+                if found.requires_grad:  # nothing of a frozen encoder does
+                    torch.autograd.backward(found)
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 if step:

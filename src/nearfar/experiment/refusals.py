@@ -3,7 +3,10 @@
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, DataError
 from nearfar.core.types import DataFacts
+from nearfar.data.pairs import share_with_pairs
 from nearfar.methods.base import Method
+
+FEWEST_WITH_PAIRS = 0.1  # of a run's batches
 
 
 def refuse_unfit(
@@ -14,8 +17,8 @@ def refuse_unfit(
         raise DataError(f"{name} {reason}")
     if facts.n_train + facts.n_unlabeled == 0:
         raise DataError(f"{source}: want images to train on, got none (only val and test)")
-    if balanced and method.Config.trains:
-        _refuse_balanced(name, method, facts)
+    if balanced and (reason := why_not_balanced(method, facts)) is not None:
+        raise DataError(f"data.balanced: {name} {reason}; leave data.balanced out")
     learnt = zip(facts.class_names, facts.class_counts, facts.val_counts, strict=True)
     alone = [name for name, train, val in learnt if train + val < 2]
     if alone and facts.n_classes > 1 and method.needs_labels:
@@ -41,25 +44,57 @@ def refuse_nothing_given(config: RunConfig, *, own_module: bool) -> None:
     )
 
 
-def _refuse_balanced(name: str, method: type[Method], facts: DataFacts) -> None:
-    """DataError where batches cannot be composed by class, or where labels would so reach a method
-    without need.
+def why_not_balanced(method: type[Method], facts: DataFacts) -> str | None:
+    """Why batches cannot be composed by class, or would show labels to a method without need: the
+    rest of a sentence that begins with its name. None: they can, or nothing is trained.
     """
+    if not method.Config.trains:
+        return None
     if facts.n_classes == 0:
-        raise DataError(
-            f"data.balanced: wants classes, and {facts.name} has no labels; leave data.balanced out"
-        )
+        return f"wants classes for it, and {facts.name} has no labels"
     if not method.needs_labels:
-        raise DataError(
-            f"data.balanced: {name} learns without labels, and batches composed by class would"
-            " show it some; leave data.balanced out"
-        )
+        return "learns without labels, and batches composed by class would show it some"
     if method.takes_unlabeled and facts.n_unlabeled:
-        raise DataError(
-            f"data.balanced: wants a class for each image, and {name} would train on"
-            f" {facts.n_unlabeled:,} images without one; leave data.balanced out, or the unlabeled"
-            " images"
+        return (
+            f"wants a class for each image, and would train on {facts.n_unlabeled:,} images without"
+            " one (move those away to have it)"
         )
+    return None
+
+
+def refuse_batches(
+    config: RunConfig, method: type[Method], facts: DataFacts, *, batch_size: int, views: int
+) -> None:
+    """ConfigError where settings of the method do not fit its batches; DataError where hardly any
+    of them would hold a pair for the loss. Both say what helps.
+    """
+    unlabeled = facts.n_unlabeled if method.takes_unlabeled else 0
+    images, balanced = facts.n_train + unlabeled, config.data.balanced
+    if problems := config.method.misfits(images, batch_size, views):
+        raise ConfigError(problems)
+    needs = method.batch_needs(config.method, views)
+
+    def share(size: int, *, balanced: bool) -> float:
+        return share_with_pairs(
+            needs, facts.class_counts, unlabeled=unlabeled, batch_size=size, balanced=balanced
+        )
+
+    if (found := share(batch_size, balanced=balanced)) >= FEWEST_WITH_PAIRS:
+        return
+    ways = []
+    if not balanced and why_not_balanced(method, facts) is None:
+        ways += ["data.balanced=true"] * (share(batch_size, balanced=True) >= FEWEST_WITH_PAIRS)
+    sizes = [2**k for k in range(images.bit_length()) if batch_size < 2**k <= images]
+    enough = (size for size in sizes if share(size, balanced=balanced) >= FEWEST_WITH_PAIRS)
+    if (size := next(enough, None)) is not None:
+        ways.append(f"train.batch_size={size}")
+    if views == 1 and not method.batch_needs(config.method, 2).equals and needs.equals:
+        ways.append("views.count=2")
+    raise DataError(
+        f"{config.method_name} learns from batches that hold {needs}, which {found:.1%} of the"
+        f" batches of {batch_size} would; try --set"
+        f" {', or '.join(ways) or 'another method.name'}"
+    )
 
 
 def refuse_labels_missing(config: RunConfig, facts: DataFacts, *, online_probe: bool) -> None:

@@ -9,7 +9,6 @@ from torch import nn
 from nearfar.config.classifier import ClassifierConfig
 from nearfar.config.models import RunConfig
 from nearfar.config.training import OWN_KEYS
-from nearfar.core.errors import ConfigError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
@@ -17,6 +16,7 @@ from nearfar.evaluate import measured_by_default
 from nearfar.experiment import choices, given_weights
 from nearfar.experiment.refusals import (
     refuse_batch,
+    refuse_batches,
     refuse_labels_missing,
     refuse_nothing_given,
     refuse_unfit,
@@ -47,8 +47,8 @@ def resolve(
     images, steps = images_for(method, facts), config.train.steps_per_epoch
     batch = choices.choose_batch(config.train.batch_size, images, most)
     views = choices.choose_views(config.views, method, listing.default_policy, facts.side)
-    if problems := config.method.misfits(images, batch, views.policy.made(views.count)):
-        raise ConfigError(problems)
+    made = views.policy.made(views.count)
+    refuse_batches(config, method, facts, batch_size=batch, views=made)
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
     name, arithmetic = _encoder(config, facts.side, module)

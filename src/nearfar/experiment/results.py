@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from nearfar.core.version import __version__
 from nearfar.data.check import thin_splits
 from nearfar.experiment.evaluation import Evaluated, Evaluation
+from nearfar.experiment.refusals import why_not_balanced
 from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import (
@@ -74,8 +75,21 @@ def make_results(
     )
 
 
+def steps_left_out(setup: Setup, counters: Counters) -> str:
+    """How many steps taught nothing, and what to do about it."""
+    takes_balanced = not why_not_balanced(setup.method, setup.facts)
+    offer = " or data.balanced=true" if takes_balanced and not setup.config.data.balanced else ""
+    return (
+        f"{counters.steps_without_pair:,} of {counters.step:,} steps were left out: their batches"
+        f" of {setup.batch_size} held no pair that {setup.method_name} could learn from; a larger"
+        f" train.batch_size{offer} makes them fewer"
+    )
+
+
 def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) -> list[str]:
     found, setup = [], evaluation.setup
+    if counters.steps_without_pair:
+        found.append(steps_left_out(setup, counters))
     if not setup.trains:
         found.append("nothing was trained: the given weights were measured as they are")
     if (reason := evaluation.unmeasurable()) is not None:

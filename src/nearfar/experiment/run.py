@@ -9,6 +9,7 @@ from nearfar.experiment.forecast import Stopwatch
 from nearfar.experiment.judging import selection_accuracy, stop_if_diverged
 from nearfar.experiment.plan import gigabytes
 from nearfar.experiment.process_memory import kept_memory, peak_memory_bytes, reset_peak_memory
+from nearfar.experiment.results import steps_left_out
 from nearfar.experiment.running import Job, Running, prepare
 from nearfar.experiment.sheets import run_sheet
 from nearfar.experiment.stopping import stopping_well
@@ -114,7 +115,7 @@ def _train(run: Running) -> None:
     setup, counters, probe = run.setup, run.counters, run.online_probe
     reset_peak_memory(run.job.fabric.device)
     watch = Stopwatch(run.job.forecast, setup, lambda: _say_measured(run))
-    title = run.job.forecast.title
+    title, told = run.job.forecast.title, list[str]()
 
     def after_epoch(row: Row) -> None:
         stop_if_diverged(run.evaluation, run.method, counters.epoch)
@@ -132,6 +133,9 @@ def _train(run: Running) -> None:
         _tell(run, row)
         run.watch.see(row)
         bar.retitle(title(setup))
+        if counters.steps_without_pair and not told:
+            told.append(steps_left_out(setup, counters))
+            run.progress.say(f"  epoch {counters.epoch}: {told[0]}")
 
     left = run.batches.total_steps - counters.step
     observers: list[Observer] = [watch] if probe is None else [probe, watch]
@@ -180,10 +184,11 @@ def _tell(run: Running, row: Row) -> None:
     every = run.setup.selection_interval
     if run.progress.has_bars or every is None or row["epoch"] % every:
         return
+    loss = f"loss {row['loss']:.3f}" if "loss" in row else "no pair in any batch"
     chance = f" (chance {row['chance']:.3f})" if "chance" in row else ""
     knn = f", validation kNN {row['knn.top1.val']:.3f}" if "knn.top1.val" in row else ""
     left = f"; {words}" if (words := run.job.forecast.words()) else ""
     run.progress.say(
-        f"  epoch {row['epoch']:.0f} of {run.setup.epochs}: loss {row['loss']:.3f}{chance}{knn},"
+        f"  epoch {row['epoch']:.0f} of {run.setup.epochs}: {loss}{chance}{knn},"
         f" {row['seconds']:.0f} s{left}"
     )

@@ -13,7 +13,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.config.training import OptimizerName
 from nearfar.core.errors import UserError
 from nearfar.core.ranks import Group
-from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.core.types import Batch, BatchNeeds, DataFacts, StepResult
 from nearfar.nn.encoders import BatchNormGroups, Encoder
 
 
@@ -89,8 +89,15 @@ class Method(nn.Module):
         """The fewest views with these settings (None: settings that are faulty)."""
         return cls.fewest_views
 
+    @classmethod
+    def batch_needs(cls, _config: MethodConfig, _views: int) -> BatchNeeds:
+        """What a batch with so many views has to hold, or `step` finds no pair in it."""
+        return BatchNeeds()
+
     def step(self, batch: Batch) -> StepResult:
-        """The loss of a batch: a function of (state_dict, batch), without side effects."""
+        """The loss of a batch: a function of (state_dict, batch), without side effects.
+        NothingToCompareError: no pair is in it; the loop leaves the step out.
+        """
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> StepResult:

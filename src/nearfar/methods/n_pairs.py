@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
 from nearfar.core.ranks import gather, placement
-from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.core.types import Batch, BatchNeeds, DataFacts, StepResult
 from nearfar.losses import n_pairs
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
@@ -102,6 +102,10 @@ class NPairs(Method):
         return (
             2 if isinstance(config, NPairsConfig) and config.form == "pairs" else cls.fewest_views
         )
+
+    @classmethod
+    def batch_needs(cls, config: MethodConfig, _views: int) -> BatchNeeds:
+        return BatchNeeds(others=isinstance(config, NPairsConfig) and config.form == "pairs")
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)

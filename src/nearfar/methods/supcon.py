@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
-from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.errors import NothingToCompareError
 from nearfar.core.ranks import gather, placement
-from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.core.types import Batch, BatchNeeds, DataFacts, StepResult
 from nearfar.losses import count_anchors_without_positive, sup_con
 from nearfar.losses.choices import Form
 from nearfar.losses.floors import sup_con_floor
@@ -118,8 +118,12 @@ class SupCon(Method):
         self.form: Form = "outside" if config.form == "out" else "inside"
         self.positives_cap = config.positives_cap
 
+    @classmethod
+    def batch_needs(cls, _config: MethodConfig, views: int) -> BatchNeeds:
+        return BatchNeeds(equals=views == 1)
+
     def step(self, batch: Batch) -> StepResult:
-        """TrainingStoppedError: one view, and no two samples of a class, so that no row has a
+        """NothingToCompareError: one view, and no two samples of a class, so that no row has a
         positive.
         """
         h = encode_views(self.encoder, batch.views)  # (V, B, E)
@@ -131,11 +135,8 @@ class SupCon(Method):
         )
         alone = count_anchors_without_positive(len(z), labels)
         if len(z) == 1 and int(alone) == len(labels):
-            raise TrainingStoppedError(
-                f"training stopped: a batch of {len(labels)} holds no two samples of a class, so"
-                " with one view nothing has a positive; set views.count=2, a larger"
-                " train.batch_size, or data.balanced=true; the last complete epoch's checkpoint"
-                " stays"
+            raise NothingToCompareError(
+                f"labels: want two samples of a class with one view, got {len(labels)} classes"
             )
         loss = self.loss_scale * sup_con(
             z,

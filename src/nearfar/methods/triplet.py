@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from nearfar.config import projectors
 from nearfar.config.models import MethodConfig
-from nearfar.core.types import Batch, DataFacts, StepResult
+from nearfar.core.types import Batch, BatchNeeds, DataFacts, StepResult
 from nearfar.losses import triplet
 from nearfar.methods.base import Method, OptimizerDefaults, scalar
 from nearfar.nn.encoders import Encoder, encode_views
@@ -92,6 +92,10 @@ class Triplet(Method):
         )
         self.mining, self.squared = config.mining, config.squared
         self.margin = None if config.soft_margin else config.margin
+
+    @classmethod
+    def batch_needs(cls, _config: MethodConfig, views: int) -> BatchNeeds:
+        return BatchNeeds(equals=views == 1, others=True)
 
     def step(self, batch: Batch) -> StepResult:
         h = encode_views(self.encoder, batch.views)  # (V, B, E)

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from nearfar.core.errors import RunError
-from nearfar.run_folder.names import COMPARE, RESULTS, RUN_TOML, TUNING
+from nearfar.run_folder.lock import refuse_in_use
+from nearfar.run_folder.names import COMPARE, LOCK, RESULTS, RUN_TOML, TUNING
 
 
 def part_of(method: str) -> str:
@@ -57,17 +58,20 @@ def check_free(folder: Path, *, resume: bool, force: bool, comparison: bool) -> 
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out: want a folder, got the file {folder}")
-    if resume and not (folder.exists() and any(folder.iterdir())):
+    refuse_in_use(folder)
+    filled = folder.exists() and any(path.name != LOCK for path in folder.iterdir())
+    if resume and not filled:
         there = "is empty" if folder.exists() else "does not exist"
         raise RunError(
             f"--resume: {folder} {there}, so there is nothing to continue; leave --resume out to"
             " begin a new one there"
         )
-    if folder.exists() and not resume and not force and not any(folder.iterdir()):
+    left_behind = (folder / LOCK).exists()  # by a run that was killed before it wrote anything
+    if folder.exists() and not resume and not force and not filled and not left_behind:
         raise RunError(
             f"--out: {folder} exists, and is empty; use it by --force, or name another --out"
         )
-    if folder.exists() and any(folder.iterdir()):
+    if filled:
         _check_content(folder, resume=resume, force=force, comparison=comparison)
     standing = folder
     while not standing.exists():

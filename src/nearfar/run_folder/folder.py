@@ -65,12 +65,15 @@ class RunFolder:
                 ) from error
 
     def clear(self) -> None:
-        """What stood there goes. RunError: it cannot."""
+        """What stood in it goes, but the lock: the folder may be a mount. RunError: it cannot."""
         if not self.writes:
             return
         try:
-            if self.path.exists() and any(self.path.iterdir()):  # an empty one may be a mount
-                shutil.rmtree(self.path)
+            for path in self.path.iterdir() if self.path.exists() else ():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != names.LOCK:
+                    path.unlink()
         except OSError as error:
             raise RunError(f"--force: {self.path} cannot be removed ({error.strerror})") from error
 

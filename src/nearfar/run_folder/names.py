@@ -20,6 +20,7 @@ CLASSIFIER_BEST = Path("checkpoint", "classifier_best.safetensors")  # of the st
 EMBEDDINGS = "embeddings.npz"
 VIEWS = "views.png"
 REPORT = "report.html"
+LOCK = ".lock"  # of the process that works in it, while it does
 COMPARE = "compare.json"
 TUNING = "tuning"  # the folder of a method's trials
 TRIALS = "trials.json"

@@ -22,6 +22,7 @@ class Counters:
 
     epoch: int = 0  # complete epochs
     step: int = 0
+    steps_without_pair: int = 0  # of these, those that were left out: nothing to learn from
     views_seen: int = 0
     train_seconds: float = 0.0  # of training alone, without evaluation
     total_seconds: float = 0.0  # of everything, over all sessions of a resumed run

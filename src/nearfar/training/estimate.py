@@ -41,7 +41,8 @@ def row_cost(encoder: Encoder, *, device: torch.device) -> RowCost:
         saved.clear()
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             out = probe(rows)
-        out.mean().backward()
+        if out.requires_grad:  # nothing of a frozen encoder does
+            out.mean().backward()
 
     def evaluate() -> None:
         with torch.inference_mode():
@@ -54,7 +55,9 @@ def row_cost(encoder: Encoder, *, device: torch.device) -> RowCost:
     own = {parameter.data_ptr() for parameter in probe.parameters()}
     kept = [size for pointer, size in saved.items() if pointer not in own]
     weights = sum(parameter.numel() * parameter.element_size() for parameter in probe.parameters())
-    return RowCost(trained / n, evaluated / n, sum(kept) // n, 3 * weights, max(kept) // n)
+    return RowCost(
+        trained / n, evaluated / n, sum(kept) // n, 3 * weights, max(kept, default=0) // n
+    )
 
 
 def _fastest(step: Callable[[], None], device: torch.device) -> float:

@@ -11,11 +11,11 @@ import torch
 from nearfar.core.errors import (
     DivergedError,
     NotFiniteError,
-    NothingToCompareError,
     TrainingStoppedError,
 )
 from nearfar.core.types import StepResult
 from nearfar.training.batches import Batches
+from nearfar.training.checkpoint import Counters
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def finite_norm(norm: float) -> float:
 @contextmanager
 def stopping_at(place: Place) -> Iterator[None]:
     """DivergedError: the loss or the gradient is no finite number, or the loss refuses rows that
-    are none; TrainingStoppedError: a batch holds nothing to compare. Both say where.
+    are none. It says where.
     """
     try:
         yield
@@ -69,8 +69,6 @@ def stopping_at(place: Place) -> Iterator[None]:
     except NotFiniteError as error:
         what = f"the loss of {place.method} cannot be taken ({error})"
         raise _diverged(what, place) from error
-    except NothingToCompareError as error:
-        raise _nothing_to_compare(error, place) from error
 
 
 def _diverged(what: str, place: Place) -> DivergedError:
@@ -78,13 +76,14 @@ def _diverged(what: str, place: Place) -> DivergedError:
     return DivergedError(f"training stopped at {place}: {what}. {advice}")
 
 
-def _nothing_to_compare(error: NothingToCompareError, place: Place) -> TrainingStoppedError:
-    batches = place.batches
+def refuse_nothing_learnt(method: str, counters: Counters, batches: Batches) -> None:
+    """TrainingStoppedError: not one batch so far held a pair."""
+    if counters.steps_without_pair < counters.step:
+        return
     balanced = ", or data.balanced=true" if batches.with_labels and not batches.balanced else ""
-    return TrainingStoppedError(
-        f"training stopped at {place}: {place.method} finds nothing to compare in a"
-        f" batch of {batches.batch_size} images ({error}). Set a larger train.batch_size{balanced};"
-        " the last complete epoch's checkpoint stays"
+    raise TrainingStoppedError(
+        f"training stopped after {counters.step} steps: {method} found no pair to learn from in any"
+        f" batch of {batches.batch_size} images. Set a larger train.batch_size{balanced}"
     )
 
 

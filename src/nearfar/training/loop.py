@@ -1,7 +1,7 @@
 """The training loop, whole: nothing in it knows which method it trains, or on what."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,12 +11,19 @@ from lightning_fabric import Fabric
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
+from nearfar.core.errors import NothingToCompareError
 from nearfar.core.randomness import stream_seed
 from nearfar.core.types import Batch, StepResult
 from nearfar.methods.base import Method
 from nearfar.training.batches import Batches
 from nearfar.training.checkpoint import Counters
-from nearfar.training.failures import Place, finite_loss, finite_norm, stopping_at
+from nearfar.training.failures import (
+    Place,
+    finite_loss,
+    finite_norm,
+    refuse_nothing_learnt,
+    stopping_at,
+)
 from nearfar.training.monitors import Monitor
 from nearfar.training.observers import Audience, Means, Step, Together
 from nearfar.training.optimizers import CONSTANT_RATE, RATE_SCALE
@@ -44,7 +51,7 @@ def fit(
     audience: Audience,
 ) -> None:
     """Trains from `counters.epoch` to the end; each step's representation is looked at once the
-    step is taken.
+    step is taken. A batch in which the method finds no pair is left out, and counted.
 
     Groups of the optimizer may have their own rates (`CONSTANT_RATE`, `RATE_SCALE`). `method`,
     `optimizer` and `counters` are changed in place. Errors as `stopping_at` has them: no step is
@@ -62,7 +69,12 @@ def fit(
             lr = _set_rates(optimizer, pace, counters.step, batches)
             with stopping_at(Place(name, counters.step, epoch, batches, lr, pace.lr_key)):
                 with _own_randomness(batches.seed, counters.step, batches.device):
-                    result: StepResult = wrapped(batch)
+                    result = _result(wrapped, batch)
+                if result is None:
+                    counters.step += 1
+                    counters.steps_without_pair += 1
+                    audience.bar.advance(1, "no pair in this batch")
+                    continue
                 loss = finite_loss(result)
                 fabric.backward(result.loss)
                 method.after_backward(batch.progress)
@@ -74,10 +86,19 @@ def fit(
             counters.views_seen += _views_in(batch) * batches.world_size
             everybody.see(Step(batch, result, loss, norm))  # unnamed, so that it is let go
             audience.bar.advance(1, _text(loss, result))
+        refuse_nothing_learnt(name, counters, batches)
         counters.train_seconds += time.perf_counter() - started - aside.seconds
         counters.epoch = epoch + 1
         audience.after_epoch({**own.row(), "lr": lr, **aside.row()})
         method.train()
+
+
+def _result(method: Callable[[Batch], StepResult], batch: Batch) -> StepResult | None:
+    """None: the batch holds no pair to learn from, on no rank."""
+    try:
+        return method(batch)
+    except NothingToCompareError:
+        return None
 
 
 def _set_rates(optimizer: Optimizer, pace: Pace, step: int, batches: Batches) -> float:

@@ -358,6 +358,29 @@ def test_what_does_not_fit_is_refused_before_anything_is_read():
         decided("moco", settings={"queue_size": 2}, train={"batch_size": 64})
 
 
+def test_batches_that_hardly_ever_hold_a_pair_are_refused_with_the_way_out():
+    tiny, one_view = {"train": {"batch_size": 4}}, {"views": {"count": 1}}
+    lopsided = listing((2000, 8))
+    with pytest.raises(
+        DataError,
+        match=r"^triplet learns from batches that hold images of two classes, which 1.6% of the"
+        r" batches of 4 would; try --set data.balanced=true, or train.batch_size=32$",
+    ):
+        decided("triplet", lopsided, **tiny)
+    with pytest.raises(DataError, match="n_pairs learns from"):
+        decided("n_pairs", lopsided, settings={"form": "pairs"}, **tiny)
+    decided("triplet", lopsided, data={"balanced": True}, **tiny)
+    decided("triplet", listing((250, 20)), **tiny)  # a quarter of the batches hold one
+    for method in ("n_pairs", "supcon", "margin", "cross_entropy"):
+        decided(method, lopsided, **tiny)
+    many = listing((3,) * 60)
+    with pytest.raises(
+        DataError, match=r"two images of a class, which .*batch_size=.*views.count=2"
+    ):
+        decided("supcon", many, train={"batch_size": 2}, **one_view)
+    decided("supcon", many, train={"batch_size": 2})
+
+
 def test_the_seed_is_all_that_another_seed_changes():
     setup = decided()
     other = setup.with_seed(7)

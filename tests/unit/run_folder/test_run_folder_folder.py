@@ -226,6 +226,7 @@ def test_a_folder_that_cannot_be_made_or_removed_is_an_error(tmp_path, monkeypat
     with pytest.raises(RunError, match=r"--out: .* cannot be written \(Not a directory\)"):
         RunFolder(tmp_path / "file" / "run").make()
     folder = written(tmp_path / "run")
+    (folder.path / "checkpoint").mkdir(exist_ok=True)
 
     def refuse(_path: Path) -> None:
         raise OSError(13, "Permission denied")
@@ -235,5 +236,5 @@ def test_a_folder_that_cannot_be_made_or_removed_is_an_error(tmp_path, monkeypat
         folder.clear()
     monkeypatch.undo()
     folder.clear()
-    assert not folder.path.exists()
+    assert list(folder.path.iterdir()) == []
     folder.clear()

@@ -1,8 +1,9 @@
 """What a row costs: sane numbers, and an encoder that notices nothing."""
 
 import torch
+from torch import nn
 
-from nearfar.nn.building import build_encoder
+from nearfar.nn.building import build_encoder, own_encoder
 from nearfar.training.estimate import row_cost
 
 CPU = torch.device("cpu")
@@ -24,6 +25,16 @@ def test_a_larger_view_keeps_more_for_the_backward() -> None:
     large = row_cost(build_encoder("conv4", example=torch.zeros(1, 3, 16, 16)), device=CPU)
     assert 3 < large.saved_bytes / small.saved_bytes < 5
     assert large.weight_bytes == small.weight_bytes
+
+
+def test_an_encoder_in_which_nothing_learns_is_timed_without_a_backward() -> None:
+    example = torch.zeros(1, 3, 8, 8)
+    frozen = build_encoder("conv4", example=example).requires_grad_(False)
+    empty = own_encoder(nn.Sequential(nn.AvgPool2d(8), nn.Flatten()), example)
+    for encoder, weights in ((frozen, 3 * 4 * 24_648), (empty, 0)):
+        cost = row_cost(encoder, device=CPU)
+        assert cost.seconds > 0 and cost.evaluated_seconds > 0
+        assert (cost.saved_bytes, cost.widest_bytes, cost.weight_bytes) == (0, 0, weights)
 
 
 def test_measuring_leaves_the_encoder_and_torchs_generator_as_they_were() -> None:

@@ -7,11 +7,18 @@ from train_tiny import tiny_batches
 from nearfar.core.errors import (
     DivergedError,
     NotFiniteError,
-    NothingToCompareError,
     TrainingStoppedError,
 )
 from nearfar.core.types import StepResult
-from nearfar.training.failures import Place, finite_loss, finite_norm, stopping_at, what_to_try
+from nearfar.training.checkpoint import Counters
+from nearfar.training.failures import (
+    Place,
+    finite_loss,
+    finite_norm,
+    refuse_nothing_learnt,
+    stopping_at,
+    what_to_try,
+)
 
 STAYS = "the last complete epoch's checkpoint stays"
 TRY = (
@@ -78,23 +85,24 @@ def test_a_loss_that_refuses_rows_is_the_cause_of_the_error() -> None:
 @pytest.mark.parametrize(
     ("batches", "advice"),
     [
-        ({}, "Set a larger train.batch_size, or data.balanced=true;"),
-        ({"balanced": True}, "Set a larger train.batch_size;"),
-        ({"with_labels": False}, "Set a larger train.batch_size;"),
+        ({}, "Set a larger train.batch_size, or data.balanced=true"),
+        ({"balanced": True}, "Set a larger train.batch_size"),
+        ({"with_labels": False}, "Set a larger train.batch_size"),
     ],
 )
-def test_a_batch_with_nothing_to_compare_says_what_to_set(
+def test_a_run_without_a_single_pair_says_what_to_set(
     batches: dict[str, bool], advice: str
 ) -> None:
-    refusal = NothingToCompareError("labels: want two classes, got one")
-    with pytest.raises(TrainingStoppedError) as caught, stopping_at(place(**batches)):
-        raise refusal
+    with pytest.raises(TrainingStoppedError) as caught:
+        refuse_nothing_learnt(
+            "Mine", Counters(step=3, steps_without_pair=3), tiny_batches(**batches)
+        )
     assert str(caught.value) == (
-        "training stopped at step 5 of 6 (epoch 2): Mine finds nothing to compare in a batch of 4"
-        f" images (labels: want two classes, got one). {advice} {STAYS}"
+        "training stopped after 3 steps: Mine found no pair to learn from in any batch of 4 images."
+        f" {advice}"
     )
     assert not isinstance(caught.value, DivergedError)
-    assert caught.value.__cause__ is refusal
+    refuse_nothing_learnt("Mine", Counters(step=3, steps_without_pair=2), tiny_batches(**batches))
 
 
 def test_other_errors_pass() -> None:

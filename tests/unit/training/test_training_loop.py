@@ -271,15 +271,65 @@ def test_a_loss_that_refuses_rows_that_are_not_finite_stops_the_run_too() -> Non
         tiny_fit(method)
 
 
-def test_a_batch_with_nothing_to_compare_stops_the_run_and_says_what_to_set() -> None:
+class Pairless:
+    """A step that finds no pair at some of a run's steps, counted from 0."""
+
+    def __init__(self, method: Recording, at: set[int], begun: int = 0) -> None:
+        self.wrapped, self.at, self.number = method.step, at, begun
+        method.step = self
+
+    def __call__(self, batch: Batch) -> StepResult:
+        self.number += 1
+        if self.number - 1 in self.at:
+            raise NothingToCompareError("labels: want two classes, got one")
+        return self.wrapped(batch)
+
+
+def test_a_batch_without_a_pair_is_left_out_and_counted() -> None:
+    method, counters, told = Recording(), Counters(), []
+
+    class Told(Bar):
+        def advance(self, n: int = 1, text: str = "") -> None:
+            told.append((n, text))
+
+    Pairless(method, {1, 3, 4, 5})
+    rows = tiny_fit(method, counters=counters, bar=Told())
+    assert method.calls == [
+        call for n in (1, 2) for call in ("step", "after_backward", f"after_step {n}")
+    ]
+    assert (counters.step, counters.steps_without_pair, counters.views_seen) == (6, 4, 2 * 8)
+    assert method.progress == [0, 2 / 6]  # the others are where they were
+    assert [text for _, text in told].count("no pair in this batch") == 4 and len(told) == 6
+    assert rows[0]["loss"] == pytest.approx(sum(method.losses) / 2)
+    assert set(rows[1]) == {"lr"}  # an epoch without a pair has no numbers
+
+
+def test_a_run_that_left_steps_out_goes_on_with_the_same_bits() -> None:
+    whole = Recording(dropout=0.5)
+    Pairless(whole, {1, 4})
+    tiny_fit(whole)
+    part, counters = Recording(dropout=0.5), Counters()
+    Pairless(part, {1, 4})
+
+    class EndedError(Exception):
+        pass
+
+    def stop(_row: object) -> None:
+        raise EndedError
+
+    with pytest.raises(EndedError):
+        tiny_fit(part, counters=counters, after_epoch=stop)
+    assert (counters.epoch, counters.step, counters.steps_without_pair) == (1, 3, 1)
+    tiny_fit(part, counters=counters)
+    assert counters.steps_without_pair == 2
+    assert torch.equal(flat(part), flat(whole))
+
+
+def test_a_run_in_which_no_batch_holds_a_pair_stops_and_says_what_to_set() -> None:
     method = Recording()
-
-    def refuse(_batch: object) -> None:
-        raise NothingToCompareError("labels: want two classes, got one")
-
-    method.step = refuse
+    Pairless(method, set(range(6)))
     with pytest.raises(
-        TrainingStoppedError, match=r"step 1 of 6 .*Recording finds nothing .*want two.*batch_size"
+        TrainingStoppedError, match=r"after 3 steps: Recording found no pair .*larger train.batch"
     ):
         tiny_fit(method)
 
