@@ -81,7 +81,7 @@ def test_predict_on_a_folder_with_nothing_in_it_says_so(tiny_run, tmp_path, near
     (tmp_path / "empty" / ".DS_Store").write_bytes(b"x")
     ended = nearfar_command("predict", tiny_run, tmp_path / "empty")
     assert ended.code == 2
-    assert "want images, got no file in this folder" in ended.err
+    assert "want images, got none in this folder" in ended.err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
