@@ -93,7 +93,7 @@ def run(out: Path, images: str, one: list[str], settings: list[str]) -> None:
             "evaluate.probes": ["linear", "knn"],
             "evaluate.selections": 1,
             "evaluate.map_rows": 200,
-            **dict(one.split("=", 1) for one in settings),
+            **{key: json.loads(value) for key, value in (one.split("=", 1) for one in settings)},
         },
     )
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
