@@ -150,6 +150,7 @@ def compared(methods: list[str], like: dict[str, str] = ACCURACY) -> dict:
         "comparisons": [pair.as_json() for pair in compare_pairs(results(like), methods)],
         "left_out": [],
         "failed": [],
+        "unbalanced": [],
         "tuning": [],
     }
 
