@@ -343,7 +343,10 @@ def test_a_signal_to_a_real_process_leaves_a_usable_run(tmp_path, how):
     code = "from nearfar.cli.main import main; main()"
     options = ["--method", "supcon", "--epochs", "500", "--out", str(out)]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "train", "digits", *options], stderr=subprocess.PIPE
+        [sys.executable, "-c", code, "train", "digits", *options],
+        stderr=subprocess.PIPE,
+        # whoever started these tests in the background may ignore it, and children inherit that
+        preexec_fn=lambda: signal.signal(how, signal.SIG_DFL),
     )
     checkpoint = out / "checkpoint" / "last.pt"
     deadline = time.monotonic() + 60
