@@ -170,7 +170,7 @@ def script(data: Path, size: int, epochs: int, seed: int) -> Row:
     augment = v2.Compose([crop, v2.RandomHorizontalFlip(), *normalize])
     plain = v2.Compose([v2.Resize(size, antialias=True), v2.CenterCrop(size), *normalize])
 
-    class Images(Dataset):  # type: ignore[type-arg]
+    class Images(Dataset[tuple[torch.Tensor, int]]):
         def __init__(self, split: str, transform: v2.Transform) -> None:
             self.rows = [i for i, its in enumerate(listing.splits) if its == split]
             self.transform = transform

@@ -1,10 +1,9 @@
 """Decoded rows on their way into the store: in files that may lie in memory or on disk."""
 
 import io
-from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from nearfar.core.progress import Progress
 from nearfar.data.center import CenterSquare
-from nearfar.data.decoding import Broken, Decoded, decode, half_side, pillow_is_quiet
+from nearfar.data.decoding import Broken, decode, half_side, pillow_is_quiet
 from nearfar.data.listing import Listing, Unreadable
 from nearfar.data.reading import for_each_image
 
@@ -31,12 +30,8 @@ def decode_into(
     """Rows written in the listing's order, without gaps; sizes (0, 0) stand for files left out."""
     sizes = np.zeros((len(listing), 2), dtype=np.int64)
     unreadable: list[Unreadable] = []
-    with pillow_is_quiet(), ExitStack() as stack:
-        results = cast(
-            Iterator[tuple[int, Decoded | Broken]],
-            for_each_image(listing, partial(decode, side=side, center=center), progress),
-        )
-        stack.callback(results.close)  # type: ignore[attr-defined]
+    work = partial(decode, side=side, center=center)
+    with pillow_is_quiet(), closing(for_each_image(listing, work, progress)) as results:
         for row, result in results:
             if isinstance(result, Broken):
                 unreadable.append(Unreadable(listing.paths[row], result.reason))

@@ -4,7 +4,7 @@ them.
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ SKIPPED_AT_MOST = 0.01  # of the files, and one always
 
 def for_each_image(
     listing: Listing, work: Callable[[Raw], T], progress: Progress, title: str = "decoding"
-) -> Iterator[tuple[int, T]]:
+) -> Generator[tuple[int, T], None, None]:
     """(row, work(raw)) of every row once, in threads (Pillow decodes without the interpreter's
     lock).
     """
