@@ -1,4 +1,4 @@
-"""How an encoder is trained that starts from given weights: one table, chosen on validation images
+"""How an encoder is trained that starts from given weights: one table, chosen without test images
 (docs/benchmarks.md, "From given weights").
 
 What the user sets stays as it is. An optimizer of the user's own keeps its method's usual rate, a
@@ -34,15 +34,12 @@ def with_its_defaults(config: RunConfig) -> RunConfig:
     """
     if not config.encoder.given:
         return config
-    optimizer = config.optimizer
     sections: dict[str, Mapping[str, Any]] = {
         "train": {"epochs": EPOCHS, "gradient_clip": GRADIENT_CLIP},
         "method": METHOD.get(config.method_name, {}),
     }
     if have_a_rate(config):
-        sections["optimizer"] = {"name": OPTIMIZER}
-        if optimizer.weight_decay is None:
-            sections["optimizer"] = {"name": OPTIMIZER, "weight_decay": WEIGHT_DECAY}
+        sections["optimizer"] = {"name": OPTIMIZER, "weight_decay": WEIGHT_DECAY}
     filled = {}
     for name, usual in sections.items():
         section = getattr(config, name)
