@@ -27,12 +27,13 @@ def unit_rows(x: Tensor, *, name: str = "z", group: Group = None) -> Tensor:
     nothing is looked at.
     """
     x = at_least_float32(x)
-    # a norm and a division: their gradient is no larger than 1 / length on the way either, where
+    # a norm and its inverse: their gradient is no larger than 1 / length on the way either, where
     # that of a root of squares is its cube
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     check_finite(length.detach().squeeze(-1), name, group)
     alive = length > 2 * torch.finfo(x.dtype).tiny ** 0.5
-    return torch.where(alive, x, 0.0) / torch.where(alive, length, 1.0)
+    # of the lengths alone: a choice or a division of whole rows costs twice the time
+    return x * torch.where(alive, torch.where(alive, length, 1.0).reciprocal(), 0.0)
 
 
 def own_classes(labels: Tensor, start: int = 0) -> Tensor:
