@@ -88,7 +88,7 @@ def run(out: Path, name: str, candidate: str, seed: int) -> Row:
     source, size, epochs = SETS[name]
     data = Path(os.environ["NEARFAR_DATA"]) / source
     if name == "cifar10_tenth":
-        data = tenth(data, out / "cifar10_tenth.tar")
+        data = part(data, out / "cifar10_tenth.tar", images=500)
     started = time.process_time()
     if candidate.startswith("script"):
         times = 2 if candidate == "script_twice" else 1
@@ -98,18 +98,18 @@ def run(out: Path, name: str, candidate: str, seed: int) -> Row:
     return row | {"cpu_seconds": time.process_time() - started}
 
 
-def tenth(whole: Path, part: Path) -> Path:
-    """500 training images a class, and all test images."""
-    if part.exists():
-        return part
-    unfinished = part.with_suffix(f".{os.getpid()}")
+def part(whole: Path, into: Path, *, images: int) -> Path:
+    """So many training images a class, and all test images."""
+    if into.exists():
+        return into
+    unfinished = into.with_suffix(f".{os.getpid()}")
     with tarfile.open(whole) as source, tarfile.open(unfinished, "w") as target:
         content = {m.name: source.extractfile(m) for m in source if m.isfile()}
         folders: dict[str, list[str]] = {}
         for path in content:
             folders.setdefault(path.rpartition("/")[0], []).append(path)
         for folder, found in folders.items():
-            most = 500 if "train" in Path(folder).parts else len(found)
+            most = images if "train" in Path(folder).parts else len(found)
             found.sort(key=lambda path: hashlib.sha256(path.encode()).hexdigest())
             for path in found[:most]:
                 file = content[path]
@@ -118,8 +118,8 @@ def tenth(whole: Path, part: Path) -> Path:
                 member = tarfile.TarInfo(path)
                 member.size = len(raw)
                 target.addfile(member, io.BytesIO(raw))
-    unfinished.rename(part)
-    return part
+    unfinished.rename(into)
+    return into
 
 
 def nearfar_run(data: Path, size: int, epochs: int, seed: int, method: str, out: Path) -> Row:
