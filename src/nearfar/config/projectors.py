@@ -1,11 +1,27 @@
 """The settings of a projector, in the same words for every method that has one."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
 Form = Literal["none", "linear", "relu", "mlp"]
 Norms = Literal["none", "hidden", "all"]
+
+
+@runtime_checkable
+class Settings(Protocol):
+    """What the settings of every method with a projector hold."""
+
+    @property
+    def projector(self) -> Form: ...
+    @property
+    def projector_layers(self) -> int: ...
+    @property
+    def projector_batch_norm(self) -> Norms: ...
+    @property
+    def hidden_dim(self) -> int | None: ...
+    @property
+    def projection_dim(self) -> int | None: ...
 
 
 def form(default: Form) -> Any:

@@ -68,14 +68,7 @@ class BarlowTwins(Method):
         super().__init__(encoder, config, data)
         hidden_dim = config.hidden_dim or min(2048, 4 * encoder.width)
         width = config.projection_dim or hidden_dim
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            hidden_dim,
-            width,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width, hidden_dim=hidden_dim, out_dim=width)
         self.weight, self.scale = config.off_diagonal_weight, config.loss_scale
 
     def step(self, batch: Batch) -> StepResult:

@@ -73,14 +73,7 @@ class BYOL(Method):
     def __init__(self, encoder: Encoder, config: BYOLConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         hidden_dim = config.hidden_dim or min(4096, 4 * encoder.width)
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            hidden_dim,
-            config.projection_dim,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width, hidden_dim=hidden_dim)
         self.predictor = mlp(
             config.projection_dim, hidden_dim, config.projection_dim, batch_norm=True
         )

@@ -119,13 +119,7 @@ class DINO(Method):
         count = config.prototypes or max(2, min(4096, data.n_images // 3))
         width = config.projection_dim or min(256, encoder.width)
         self.projector = projector(
-            config.projector,
-            encoder.width,
-            hidden_dim,
-            width,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-            activation="gelu",
+            config, encoder.width, hidden_dim=hidden_dim, out_dim=width, activation="gelu"
         )
         truncated_normal_(self.projector)
         self.prototypes = Prototypes(width, count, free_length=True)

@@ -87,14 +87,7 @@ class Joint(Method):
     def __init__(self, encoder: Encoder, config: JointConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         self.head = nn.Linear(encoder.width, data.n_classes)
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            config.hidden_dim,
-            config.projection_dim,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width)
         self.lam, self.temperature = config.lam, config.temperature
         self.normalize_representation = config.normalize_representation
         self.label_smoothing = config.label_smoothing

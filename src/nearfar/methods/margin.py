@@ -57,14 +57,7 @@ class Margin(Method):
 
     def __init__(self, encoder: Encoder, config: MarginConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            config.hidden_dim,
-            config.projection_dim,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width)
         self.margin = config.margin
 
     def step(self, batch: Batch) -> StepResult:

@@ -86,14 +86,7 @@ class NPairs(Method):
 
     def __init__(self, encoder: Encoder, config: NPairsConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            config.hidden_dim,
-            config.projection_dim,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width)
         self.form, self.length_weight = config.form, config.length_weight
         self.temperature = config.temperature or (0.1 if config.form == "soft_labels" else 1.0)
 

@@ -92,14 +92,7 @@ class NNCLR(Method):
     def __init__(self, encoder: Encoder, config: NNCLRConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         hidden_dim, width = config.hidden_dim or min(2048, 4 * encoder.width), config.projection_dim
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            hidden_dim,
-            width,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width, hidden_dim=hidden_dim, out_dim=width)
         self.predictor = mlp(width, hidden_dim, width, batch_norm=True)
         self.queue = Queue(queue_length(config.queue_size, data.n_images, most=65536), width)
         self.temperature = config.temperature

@@ -74,14 +74,7 @@ class SimCLR(Method):
 
     def __init__(self, encoder: Encoder, config: SimCLRConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            config.hidden_dim,
-            config.projection_dim,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width)
         self.temperature, self.loss_scale = config.temperature, config.loss_scale
         self.normalize_representation = config.normalize_representation
 

@@ -75,12 +75,7 @@ class SimSiam(Method):
         super().__init__(encoder, config, data)
         width = config.projection_dim or min(2048, 4 * encoder.width)
         self.projector = projector(
-            config.projector,
-            encoder.width,
-            config.hidden_dim or width,
-            width,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
+            config, encoder.width, hidden_dim=config.hidden_dim or width, out_dim=width
         )
         self.predictor = mlp(width, config.predictor_dim or width // 4, width, batch_norm=True)
 

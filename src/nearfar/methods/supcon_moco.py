@@ -94,14 +94,7 @@ class SupConMoCo(Method):
 
     def __init__(self, encoder: Encoder, config: SupConMoCoConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            config.hidden_dim,
-            config.projection_dim,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width)
         self.target = TargetNetwork(encoder, self.projector)
         self.queue = Queue(
             queue_length(config.queue_size, data.n_images, most=8192),

@@ -114,14 +114,7 @@ class SwAV(Method):
     def __init__(self, encoder: Encoder, config: SwAVConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
         hidden_dim, width = config.hidden_dim or min(2048, 4 * encoder.width), config.projection_dim
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            hidden_dim,
-            width,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width, hidden_dim=hidden_dim, out_dim=width)
         self.prototypes = Prototypes(width, config.prototypes or default_prototypes(data.n_images))
         self.queue = Queue(config.queue_size, width) if config.queue_size else None
         self.temperature, self.epsilon, self.rounds = (

@@ -82,14 +82,7 @@ class Triplet(Method):
 
     def __init__(self, encoder: Encoder, config: TripletConfig, data: DataFacts) -> None:
         super().__init__(encoder, config, data)
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            config.hidden_dim,
-            config.projection_dim,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width)
         self.mining, self.squared = config.mining, config.squared
         self.margin = None if config.soft_margin else config.margin
 

@@ -77,14 +77,7 @@ class VICReg(Method):
         super().__init__(encoder, config, data)
         hidden_dim = config.hidden_dim or min(2048, 4 * encoder.width)
         width = config.projection_dim or hidden_dim
-        self.projector = projector(
-            config.projector,
-            encoder.width,
-            hidden_dim,
-            width,
-            layers=config.projector_layers,
-            batch_norm=config.projector_batch_norm,
-        )
+        self.projector = projector(config, encoder.width, hidden_dim=hidden_dim, out_dim=width)
         self.invariance_weight = config.invariance_weight
         self.variance_weight, self.covariance_weight = (
             config.variance_weight,

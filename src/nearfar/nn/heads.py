@@ -62,28 +62,32 @@ def mlp(
 
 
 def projector(
-    form: projectors.Form,
+    config: projectors.Settings,
     in_dim: int,
-    hidden_dim: int | None,
-    out_dim: int,
     *,
-    layers: int = 2,
-    batch_norm: projectors.Norms = "none",
+    hidden_dim: int | None = None,
+    out_dim: int | None = None,
     activation: Literal["relu", "gelu"] = "relu",
 ) -> Head:
-    """A projector in its published forms: "none" (what comes goes), "linear", "relu" (a linear
-    layer and a ReLU), or "mlp" with so many linear layers, `hidden_dim` wide inside, else `in_dim`.
+    """The projector that a method's settings ask for: "none" (what comes goes), "linear", "relu" (a
+    linear layer and a ReLU), or "mlp", in rows of `in_dim`.
 
-    `batch_norm` is "none", "hidden" (in each hidden layer) or "all" (behind the last layer too,
-    there without shift or scale).
+    `hidden_dim` and `out_dim` are the method's own widths where the settings' are not to be used;
+    where neither says one it is `in_dim`.
     """
-    if form == "none":
+    if config.projector == "none":
         return Head()
-    inside = hidden_dim or in_dim
-    layers = layers if form == "mlp" else 1
-    norms = {"batch_norm": batch_norm != "none", "output_norm": batch_norm == "all"}
-    head = mlp(in_dim, inside, out_dim, layers=layers, activation=activation, **norms)
-    return Head(*head, nn.ReLU(inplace=True)) if form == "relu" else head
+    norms = config.projector_batch_norm
+    head = mlp(
+        in_dim,
+        hidden_dim or config.hidden_dim or in_dim,
+        out_dim or config.projection_dim or in_dim,
+        layers=config.projector_layers if config.projector == "mlp" else 1,
+        batch_norm=norms != "none",
+        output_norm=norms == "all",
+        activation=activation,
+    )
+    return Head(*head, nn.ReLU(inplace=True)) if config.projector == "relu" else head
 
 
 @torch.no_grad()
