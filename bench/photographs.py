@@ -1,13 +1,14 @@
 """From given weights: nearfar beside forty lines of timm and torch, on three sets of images.
 
     NEARFAR_DATA=FOLDER python bench/photographs.py OUT [--seeds 3] [--sets flowers5,...]
-    [--candidates frozen,cross_entropy,supcon,joint,script,script_twice] [--table]
+    [--candidates frozen,cross_entropy,supcon,joint,script,script_twice,fastai] [--table]
 
 FOLDER holds flowers5.tar (128 px), signdigits10.tar and cifar10.tar.xz (64 px; of its training
 images the tenth whose names have the smallest SHA-256), and the ImageNet weights of
 tf_efficientnet_lite0. Every candidate starts from them. nearfar's have its defaults but for size
 and epochs; the script is AdamW 1e-3, batch 32, cosine after a tenth of warm-up, label smoothing .1,
-crop .35-1 and flip. `script_twice` has twice the epochs: as many views as the methods of two views.
+crop .35-1 and flip. `script_twice` has twice the epochs: as many views as the methods of two
+views. `fastai` (bench/fastai_peer.py; it wants `pip install fastai` besides) has its own defaults.
 Training images are those that are no validation images in nearfar's own cut, for all candidates.
 Each run is a process on one thread; OUT/photographs.jsonl has a line a run, and what is done is not
 done again.
@@ -90,7 +91,11 @@ def run(out: Path, name: str, candidate: str, seed: int) -> Row:
     if name == "cifar10_tenth":
         data = part(data, out / "cifar10_tenth.tar", images=500)
     started = time.process_time()
-    if candidate.startswith("script"):
+    if candidate == "fastai":
+        import fastai_peer
+
+        row = fastai_peer.run(data, size, epochs, seed)
+    elif candidate.startswith("script"):
         times = 2 if candidate == "script_twice" else 1
         row = script(data, size, epochs * times, seed)
     else:
@@ -160,7 +165,7 @@ def script(data: Path, size: int, epochs: int, seed: int) -> Row:
     from nearfar.data.sources import open_source
 
     listing = open_source(data)
-    raw = dict(_images(data))
+    raw = dict(images(data))
     normalize = [
         v2.ToImage(),
         v2.ToDtype(torch.float32, scale=True),
@@ -214,7 +219,7 @@ def script(data: Path, size: int, epochs: int, seed: int) -> Row:
     return {"head.top1": right / total, "train_seconds": seconds}
 
 
-def _images(data: Path) -> list[tuple[str, Any]]:
+def images(data: Path) -> list[tuple[str, Any]]:
     from PIL import Image
 
     found = []
