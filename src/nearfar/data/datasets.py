@@ -1,17 +1,24 @@
 """Sources whose images are in memory: the embedded digits, and torch data sets."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, final
 
 import numpy as np
 import torch
 from jaxtyping import Shaped, UInt8
-from numpy.typing import NDArray
 from PIL import Image
 
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import Broken, to_rgb, upright_rgb
-from nearfar.data.listing import Listing, Raw
+from nearfar.data.items import (
+    Label,
+    agreed_classes,
+    image_and_label,
+    items_of,
+    numbered_labels,
+)
+from nearfar.data.layout import SPLIT_NAMES
+from nearfar.data.listing import SPLITS, Listing, Raw
 from nearfar.data.splits import cut
 
 Pixels = UInt8[np.ndarray, "height width 3"]
@@ -49,35 +56,42 @@ def digits() -> Listing:
     )
 
 
-def from_dataset(dataset: Any) -> Listing:
-    """A data set that yields images or (image, label, ...); gone through once, and kept in memory.
+def from_dataset(data: Any) -> Listing:
+    """A data set that yields images, (image, label, ...) or rows with an image and a label column;
+    or several under the names of their splits ({"train": ..., "test": ...}). Gone through once, and
+    kept in memory.
 
     Images: PIL (turned and converted as a file of it is), uint8 arrays (H, W) or (H, W, C), tensors
     (C, H, W) or (H, W), uint8 or float in [0, 1]. Labels: integers (−1 or None: no label) or names.
-    Class names come from `.classes` where there is one.
+    Class names come from `.classes`, or the label column's names, where there are any.
     """
+    parts = _by_split(data)
     images: list[Pixels] = []
-    labels: list[int | str | None] = []
-    for row, item in enumerate(_items(dataset)):
-        is_row = isinstance(item, tuple | list) and len(item) > 0
-        image = item[0] if is_row else item
-        label = item[1] if is_row and len(item) > 1 else None
-        images.append(rgb_pixels(image, f"Dataset, item {row}"))
-        labels.append(_label(label, row))
+    labels: list[Label] = []
+    paths: list[str] = []
+    given: list[str] = []  # the split of each, "" where none is given
+    for split, part in parts.items():
+        for row, item in enumerate(items_of(part)):
+            where = f"{split or 'Dataset'}, item {row}"
+            image, label = image_and_label(item, where)
+            images.append(rgb_pixels(image, where))
+            labels.append(label)
+            paths.append(f"{split or 'dataset'}/{row:07d}")
+            given.append(split)
     if not images:
-        raise DataError(f"want a data set with images, got an empty {type(dataset).__name__}")
-    names, numbers = _classes(labels, getattr(dataset, "classes", None))
-    paths = tuple(f"dataset/{row:07d}" for row in range(len(images)))
-    splits: Shaped[np.ndarray, " n"] = np.where(numbers >= 0, "train", "unlabeled").astype("<U9")
+        raise DataError(f"want a data set with images, got an empty {type(data).__name__}")
+    names, numbers = numbered_labels(labels, agreed_classes(list(parts.values())))
+    unnamed: Shaped[np.ndarray, " n"] = np.where(numbers >= 0, "train", "unlabeled").astype("<U9")
+    splits = np.where(np.array(given, dtype="<U9") == "", unnamed, given).astype("<U9")
     spread = [images[i * len(images) // 64] for i in range(64)] if len(images) > 64 else images
     return Listing(
         name="dataset",
         source="<Dataset>",
-        paths=paths,
+        paths=tuple(paths),
         labels=numbers,
         splits=cut(numbers, splits, paths),
         class_names=names,
-        given_splits=(),
+        given_splits=tuple(split for split in SPLITS if split in given),
         side=int(np.median([min(image.shape[:2]) for image in spread])),
         longest=int(np.median([max(image.shape[:2]) for image in spread])),
         default_policy=None,
@@ -85,12 +99,15 @@ def from_dataset(dataset: Any) -> Listing:
     )
 
 
-def _items(dataset: Any) -> Iterable[Any]:
-    if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
-        return (dataset[row] for row in range(len(dataset)))
-    if hasattr(dataset, "__iter__"):
-        return (item for item in dataset)
-    raise DataError(f"want a path or a torch Dataset with a length, got {type(dataset).__name__}")
+def _by_split(data: Any) -> dict[str, Any]:
+    """The data sets by the split that they are given as; a single one under no name."""
+    if not isinstance(data, Mapping):
+        return {"": data}
+    found = {SPLIT_NAMES.get(str(name).lower(), ""): dataset for name, dataset in data.items()}
+    if "" in found or len(found) < len(data):
+        got = ", ".join(map(str, data)) or "none"
+        raise DataError(f"want a data set for each of {', '.join(SPLITS[:4])}, got {got}")
+    return found
 
 
 def rgb_pixels(image: Any, where: str) -> Pixels:
@@ -102,6 +119,7 @@ def rgb_pixels(image: Any, where: str) -> Pixels:
         return np.asarray(picture)
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu()
+        image = image.float() if image.is_floating_point() else image  # NumPy has no bfloat16
         array = (image.permute(1, 2, 0) if image.ndim == 3 else image).numpy()
     elif isinstance(image, np.ndarray):
         array = image
@@ -129,38 +147,4 @@ def _wrong_image(where: str, got: str) -> DataError:
     return DataError(
         f"{where}: want an image as PIL, uint8 array (H, W, 3) or tensor (3, H, W), uint8 or "
         f"float in [0, 1], got {got}; give it before any normalization"
-    )
-
-
-def _label(label: Any, row: int) -> int | str | None:
-    if isinstance(label, torch.Tensor | np.ndarray | np.generic) and np.ndim(label) == 0:
-        label = label.item()
-    if label is None or isinstance(label, str):
-        return label
-    if isinstance(label, int):
-        return int(label) if label >= 0 else None
-    raise DataError(
-        f"Dataset, item {row}: want an integer, a name or None as label, got {type(label).__name__}"
-    )
-
-
-def _classes(
-    labels: list[int | str | None], given: Iterable[Any] | None
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names and the number of each label among them; −1 for None."""
-    if given is not None:
-        names = tuple(str(name) for name in given)
-        place: dict[int | str, int] = {name: number for number, name in enumerate(names)}
-        place |= {number: number for number in range(len(names))}
-    else:
-        present = {label for label in labels if label is not None}
-        ordered = sorted(present, key=lambda label: (isinstance(label, str), label))
-        names = tuple(str(label) for label in ordered)
-        place = {label: number for number, label in enumerate(ordered)}
-    for row, label in enumerate(labels):
-        if label is not None and label not in place:
-            want = f"a label of the {len(names)} in .classes"
-            raise DataError(f"Dataset, item {row}: want {want}, got {label!r}")
-    return names, np.array(
-        [-1 if label is None else place[label] for label in labels], dtype=np.int64
     )

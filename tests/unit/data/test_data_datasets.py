@@ -4,8 +4,10 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from data_pictures import photograph, png
 from PIL import Image
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from nearfar.core.errors import DataError
 from nearfar.data.datasets import from_dataset, rgb_pixels
@@ -81,3 +83,79 @@ def test_a_damaged_pil_image_is_named():
     deep = Image.fromarray(np.full((4, 4), 1 << 20, np.int32))
     with pytest.raises(DataError, match=r"image 0: .*65535"):
         rgb_pixels(deep, "image 0")
+
+
+class Made(Dataset):
+    """Gray images of growing levels, items as `item` makes them of image and number."""
+
+    classes = ("cat", "dog")
+
+    def __init__(self, count: int = 20, item=lambda image, row: (image, row % 2)) -> None:
+        self._count, self._item = count, item
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, row: int):
+        return self._item(np.full((8, 8, 3), row, np.uint8), row)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        Subset(Made(), range(10)),
+        ConcatDataset([Made(), Made(4)]),
+        Subset(ConcatDataset([Made(), Made(4)]), range(10)),
+    ],
+)
+def test_a_part_or_a_chain_of_data_sets_keeps_the_names_of_the_classes(dataset):
+    assert from_dataset(dataset).class_names == ("cat", "dog")
+
+
+def test_chained_data_sets_of_other_classes_are_refused():
+    other = Made()
+    other.classes = ("dog", "cat")
+    with pytest.raises(DataError, match="same classes"):
+        from_dataset(ConcatDataset([Made(), other]))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        lambda image, row: {"image": image, "label": row % 2},
+        lambda image, row: {"img": saved(Image.fromarray(image)), "label": row % 2, "id": row},
+        lambda image, row: {"image": {"bytes": saved(Image.fromarray(image))}, "label": row % 2},
+        lambda image, row: (image, np.array([row % 2])),
+        lambda image, row: (image, torch.tensor([row % 2])),
+        lambda image, row: (torch.tensor(image[:, :, 0] / 255).to(torch.bfloat16), row % 2),
+    ],
+)
+def test_items_come_in_the_forms_that_data_sets_have(item):
+    listing = from_dataset(Made(item=item))
+    assert listing.labels.tolist() == [0, 1] * 10
+    assert [int(pixels[0, 0, 0]) for _, pixels in listing.reader.read()] == list(range(20))
+
+
+def test_a_row_without_an_image_column_names_its_columns():
+    with pytest.raises(DataError, match=r"item 0: want a column image or .*, got picture, label"):
+        from_dataset(Made(item=lambda image, row: {"picture": image, "label": row}))
+
+
+def test_a_label_column_names_its_classes():
+    class Feature:
+        names = ("cat", "dog")
+
+    rows = Made(item=lambda image, row: {"image": image, "label": row % 2})
+    rows.classes, rows.features = None, {"image": None, "label": Feature()}
+    assert from_dataset(rows).class_names == ("cat", "dog")
+
+
+def test_data_sets_by_split_are_given_splits():
+    listing = from_dataset({"train": Made(20), "Validation": Made(4), "test": Made(6)})
+    assert [(listing.splits == name).sum() for name in ("train", "val", "test")] == [20, 4, 6]
+    assert listing.given_splits == ("train", "val", "test")
+    cut = from_dataset({"train": Made(20), "test": Made(6)})
+    assert [(cut.splits == name).sum() for name in ("train", "val", "test")] == [16, 4, 6]
+    for wrong in ({"fold1": Made()}, {"val": Made(), "valid": Made()}, {}):
+        with pytest.raises(DataError, match="want a data set"):
+            from_dataset(wrong)
