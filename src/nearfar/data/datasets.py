@@ -12,7 +12,7 @@ from PIL import Image
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import Broken, to_rgb, upright_rgb
 from nearfar.data.listing import Listing, Raw
-from nearfar.data.splits import cut
+from nearfar.data.splits import Uncut
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 
@@ -42,10 +42,20 @@ def digits() -> Listing:
     images = [np.repeat(image[:, :, None], 3, axis=2) for image in gray]
     labels = data.target.astype(np.int64)
     paths = tuple(f"digits/{row:04d}" for row in range(len(images)))
-    splits = cut(labels, np.full(len(images), "train", dtype="<U9"), paths, val_of_all=True)
-    names = tuple(str(name) for name in range(10))
+    uncut = Uncut(labels, np.full(len(images), "train", dtype="<U9"), paths, val_of_all=True)
     return Listing(
-        "digits", "digits", paths, labels, splits, names, (), 8, 8, "digits", MemoryReader(images)
+        name="digits",
+        source="digits",
+        paths=paths,
+        labels=labels,
+        splits=uncut.cut(),
+        class_names=tuple(str(name) for name in range(10)),
+        given_splits=(),
+        side=8,
+        longest=8,
+        default_policy="digits",
+        reader=MemoryReader(images),
+        uncut=uncut,
     )
 
 
@@ -69,19 +79,21 @@ def from_dataset(dataset: Any) -> Listing:
     names, numbers = _classes(labels, getattr(dataset, "classes", None))
     paths = tuple(f"dataset/{row:07d}" for row in range(len(images)))
     splits: Shaped[np.ndarray, " n"] = np.where(numbers >= 0, "train", "unlabeled").astype("<U9")
+    uncut = Uncut(numbers, splits, paths)
     spread = [images[i * len(images) // 64] for i in range(64)] if len(images) > 64 else images
     return Listing(
         name="dataset",
         source="<Dataset>",
         paths=paths,
         labels=numbers,
-        splits=cut(numbers, splits, paths),
+        splits=uncut.cut(),
         class_names=names,
         given_splits=(),
         side=int(np.median([min(image.shape[:2]) for image in spread])),
         longest=int(np.median([max(image.shape[:2]) for image in spread])),
         default_policy=None,
         reader=MemoryReader(images),
+        uncut=uncut,
     )
 
 
