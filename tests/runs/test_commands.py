@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import nearfar
 from nearfar.api.across_seeds import compare_pairs, seeds_needed, welch_interval
@@ -350,18 +351,15 @@ def test_colorization_is_refused_or_left_out_where_all_images_are_gray(tmp_path,
 
 @pytest.fixture
 def partly_labeled(tmp_path, photographs) -> Path:
-    """Photographs in three uneven classes, and 30 without a label beside them."""
+    """Photographs in three uneven classes, and 30 without a label beside them: no two are equal."""
     root = tmp_path / "partly"
     paths = sorted(photographs.rglob("*.png"))
-    for name, chosen in (
-        ("a", paths[:30]),
-        ("b", paths[30:]),
-        ("c", paths[:8]),
-        ("unlabeled", paths[:30]),
+    for turn, (name, chosen) in enumerate(
+        (("a", paths[:30]), ("b", paths[30:]), ("c", paths[:8]), ("unlabeled", paths[:30]))
     ):
         (root / name).mkdir(parents=True)
         for number, path in enumerate(chosen):
-            shutil.copy(path, root / name / f"{number}.png")
+            Image.open(path).rotate(90 * turn, expand=True).save(root / name / f"{number}.png")
     return root
 
 

@@ -25,6 +25,15 @@ class Looked:
     sheet: Path | None = None
     refused: DataError | None = None
 
+    @property
+    def ill(self) -> bool:
+        """Whether there is more than notes."""
+        return any(finding["severity"] != "note" for finding in self.findings)
+
+    def lines(self) -> list[str]:
+        found = [f"{finding['severity']:8} {finding['text']}" for finding in self.findings]
+        return found if self.sheet is None else [*found, f"views: {self.sheet}"]
+
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"findings": self.findings}
         if self.views is not None:
@@ -32,9 +41,12 @@ class Looked:
         return found
 
 
-def check(data: Data, *, views: str | None = None, quiet: bool = False) -> Looked | Checked:
+def check(
+    data: Data, *, views: str | None = None, group_by: str | None = None, quiet: bool = False
+) -> Looked | Checked:
     """Of a run folder its verdicts, of anything else its findings and, with `views` (a policy), a
-    sheet of views in the current folder. UserError: nothing to look at, or no such policy.
+    sheet of views in the current folder. `group_by`: what nearfar's cut is to keep together (see
+    data.group_by). UserError: nothing to look at, or no such policy.
     """
     progress = Progress(quiet=quiet)
     if isinstance(data, str | Path) and is_run(data):
@@ -45,7 +57,7 @@ def check(data: Data, *, views: str | None = None, quiet: bool = False) -> Looke
             )
         return check_run(data)
     policy = choose_policy(views) if views is not None else None
-    findings = check_data(data, progress)
+    findings = check_data(data, progress, group_by)
     if policy is None:
         return Looked(findings)
     try:

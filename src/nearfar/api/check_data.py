@@ -10,6 +10,7 @@ from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
 from nearfar.data.check import findings, in_order, look
 from nearfar.data.findings import Finding
+from nearfar.data.groups import cut_by_paths
 from nearfar.data.sources import open_source
 from nearfar.experiment.advice import advise_weights
 from nearfar.experiment.choices import choose_size
@@ -17,14 +18,14 @@ from nearfar.experiment.refusals import refuse_unfit
 from nearfar.methods import METHODS, method_class
 
 
-def check_data(data: Data, progress: Progress) -> list[dict[str, Any]]:
+def check_data(data: Data, progress: Progress, group_by: str | None = None) -> list[dict[str, Any]]:
     """Findings as code, severity and text, the methods that fit last. UserError: no data to be had.
 
     What `nearfar train` would refuse is an error, unless it is only the method that asks for other
     data.
     """
-    listing = open_source(data)
-    seen = look(listing, progress)
+    listing = cut_by_paths(open_source(data), group_by)
+    seen = look(listing, progress, group_by)
     facts = seen.facts(choose_size(None, listing.side))
     found = [*_possible(findings(seen), facts, listing.source), *_fit(facts, listing.source)]
     if (advised := advise_weights(facts, listing.side)) is not None:

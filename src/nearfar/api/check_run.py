@@ -19,6 +19,13 @@ class Checked:
     verdicts: list[Verdict]
     healthy: str
 
+    @property
+    def ill(self) -> bool:
+        return bool(self.verdicts)
+
+    def lines(self) -> list[str]:
+        return [verdict.text for verdict in self.verdicts] or [self.healthy]
+
     def as_json(self) -> dict[str, Any]:
         return {"verdicts": [verdict.as_json() for verdict in self.verdicts]}
 

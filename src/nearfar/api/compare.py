@@ -34,12 +34,13 @@ from nearfar.api.trials import Trials, refuse_untunable, trials_as_runs, tuning_
 from nearfar.api.trials import tune as tune_all
 from nearfar.config.models import RunConfig
 from nearfar.core.progress import Progress
+from nearfar.data.groups import cut_by_paths
 from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
-from nearfar.data.store import load as load_data
 from nearfar.experiment.budget import Budget
 from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.forecast import Forecast
+from nearfar.experiment.grouping import load_images
 from nearfar.experiment.page import write_comparison
 from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
@@ -127,7 +128,7 @@ class _Asked(NamedTuple):
 
 def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStack) -> Comparison:
     configs = checked_methods(request, asked.methods, asked.seeds)
-    listing = open_source(request.data)
+    listing = cut_by_paths(open_source(request.data), request.group_by)
     configs, unbalanced = balanced_where_possible(configs, listing)
     fabric, refuse = make_fabric(), ALL not in asked.methods
     setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
@@ -156,7 +157,7 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
     if request.budget is None:
         plan.say(setups, forecast)
     _say_left_out(left_out, unbalanced, progress)
-    images = load_data(listing, first.center, strict=first.config.data.strict, progress=progress)
+    images = load_images(listing, first, progress)
     setups = still_fitting(setups, images, left_out, progress, refuse=refuse)
     whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:

@@ -51,7 +51,8 @@ def probe(
     if source == "<Dataset>":
         raise UserError(f"{run} was trained on a Dataset from Python; name images by --data")
     listing = open_source(source)
-    stored = load_data(listing, model.view.center, progress=progress)
+    group_by = config["data"].get("group_by") if data is None else None
+    stored = load_data(listing, model.view.center, group_by=group_by, progress=progress)
     samples = ImageSamples(stored, model.view, torch.device("cpu"))
     with progress.bar(len(stored), "features") as bar:
         splits = extract_splits(model.encoder, samples, bar)
@@ -62,6 +63,7 @@ def probe(
         selection="last",
         seed=config["train"]["seed"],
         images=samples,
+        seen=stored.seen(["train"])[splits["test"].rows],
     )
     if lacking := evaluator.needs - context.has:
         raise UserError(
@@ -72,7 +74,8 @@ def probe(
         _refuse_too_many(evaluator.labels_per_class, fewest_labels(context))
     outcome = evaluator.run(context)
     measured, made = list(outcome.measurements), outcome.classified
-    shown = [m.name for m in measured[:1]] if evaluator.main and data is None else []
+    found = Measured(((type(evaluator), outcome),))
+    shown = found.shown if data is None else []
     if data is not None:
         on = {"data": listing.source}
         measured = [
@@ -82,7 +85,7 @@ def probe(
     _join(folder, measured, shown)
     if made is not None and not folder.has(names.CLASSIFIER):
         folder.write_classifier(made.classifier.arrays())
-        by = predicted_by(Measured(((type(evaluator), outcome),)), splits["test"])
+        by = predicted_by(found, splits["test"])
         folder.write_results(folder.read_results().model_copy(update={"predicted_by": by}))
         about = folder.read_encoder_file()
         folder.write_encoder_file(about.model_copy(update={"class_names": stored.class_names}))

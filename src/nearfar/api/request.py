@@ -44,6 +44,11 @@ class Request:
     given: frozenset[str] = frozenset()
     budget: Budget | None = None
 
+    @property
+    def group_by(self) -> str | None:
+        found: str | None = self.sections.get("data", {}).get("group_by")
+        return found
+
 
 def make_request(
     data: Data,

@@ -22,13 +22,14 @@ from nearfar.config import keys
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import RunError
 from nearfar.core.progress import Progress
+from nearfar.data.groups import cut_by_paths
 from nearfar.data.listing import Listing
 from nearfar.data.sources import open_source
-from nearfar.data.store import load as load_data
 from nearfar.experiment.budget import Budget
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.forecast import Forecast
+from nearfar.experiment.grouping import load_images
 from nearfar.experiment.page import write_page
 from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
@@ -112,7 +113,7 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     anything is written.
     """
     config = check_config(request.sections)
-    listing = open_source(request.data)
+    listing = cut_by_paths(open_source(request.data), request.group_by)
     fabric, place = make_fabric(), request.place
     out = _chosen(place, listing.name, config.method_name)
     config = check_config(size_as_begun(request, out).sections)
@@ -140,7 +141,7 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     progress.say(f"nearfar {name} on {listing.name}")
     if request.budget is None or not setup.trains:
         _say_plan(setup, listing, encoder, forecast, folder, place, progress)
-    images = load_data(listing, setup.center, strict=config.data.strict, progress=progress)
+    images = load_images(listing, setup, progress)
     facts = images.facts(setup.size)
     refuse_unread(setup, facts)
     if place.force:

@@ -26,6 +26,7 @@ def check(
             ),
         ),
     ] = None,
+    group_by: opt.GroupBy = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="end with exit code 2 if a problem was found")
     ] = False,
@@ -41,21 +42,13 @@ def check(
     opt.say_starting(quiet=quiet)
     from nearfar.api.check import Looked
     from nearfar.api.check import check as look
-    from nearfar.api.check_run import Checked
 
-    found = look(data, views=views, quiet=quiet)
-    if isinstance(found, Checked):
-        ill = bool(found.verdicts)
-        text = "\n".join([verdict.text for verdict in found.verdicts] or [found.healthy])
-    else:
-        ill = any(finding["severity"] != "note" for finding in found.findings)
-        text = "\n".join(f"{finding['severity']:8} {finding['text']}" for finding in found.findings)
-        text += f"\nviews: {found.sheet}" if found.sheet is not None else ""
+    found = look(data, views=views, group_by=group_by, quiet=quiet)
     if as_json:
         opt.print_json(found.as_json())
     else:
-        print(text)
+        print("\n".join(found.lines()))
     if isinstance(found, Looked) and found.refused is not None:
         raise found.refused
-    if strict and ill:
+    if strict and found.ill:
         raise typer.Exit(FOUND)

@@ -50,6 +50,7 @@ def compare(
     minutes: opt.Minutes = None,
     batch_size: opt.BatchSize = None,
     classifier: opt.Classifier = None,
+    group_by: opt.GroupBy = None,
     settings: opt.Settings = None,
     out: opt.Out = None,
     resume: opt.Resume = False,
@@ -73,6 +74,7 @@ def compare(
         batch_size=batch_size,
         pretrained=pretrained,
         classifier=classifier,
+        group_by=group_by,
         strict=strict,
     )
     with opt.own_code(chosen, recipe, methods):

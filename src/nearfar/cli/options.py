@@ -71,6 +71,17 @@ BatchSize = Annotated[
     int | None,
     typer.Option(help="images per step (default: up to 256, fewer for small data; demo: 128)"),
 ]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="near|REGEX",
+        help=(
+            "keep together, on one side of a cut that nearfar makes, what is no copy but nearly so"
+            " (near), or of which a regular expression finds the same in the path, such as a person"
+            ' ("person[0-9]+")'
+        ),
+    ),
+]
 Classifier = Annotated[
     str | None,
     typer.Option(help="after training also train a classifier, linear or mlp, for nearfar predict"),
@@ -175,6 +186,7 @@ def asked(
     batch_size: int | None,
     pretrained: bool,
     classifier: str | None = None,
+    group_by: str | None = None,
     strict: bool,
 ) -> dict[str, Any]:
     """Flags by their place in the configuration, then what `--set` says over them; None where the
@@ -185,6 +197,7 @@ def asked(
     found: dict[str, Any] = {
         "data.size": size,
         "data.strict": strict or None,
+        "data.group_by": group_by,
         "encoder.pretrained": pretrained or None,
         "train.batch_size": batch_size,
         "classifier.kind": classifier,

@@ -27,6 +27,7 @@ def train(
         int | None, typer.Option(help="number that all randomness comes from (default: 0)")
     ] = None,
     classifier: opt.Classifier = None,
+    group_by: opt.GroupBy = None,
     settings: opt.Settings = None,
     out: opt.Out = None,
     resume: opt.Resume = False,
@@ -53,6 +54,7 @@ def train(
         batch_size=batch_size,
         pretrained=pretrained,
         classifier=classifier,
+        group_by=group_by,
         strict=strict,
     )
     with opt.own_code(chosen, recipe, method):

@@ -3,6 +3,7 @@ run.toml".
 """
 
 import inspect
+import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
@@ -80,9 +81,28 @@ class DataConfig(Section):
             " in size (methods that need labels only)"
         ),
     )
+    group_by: str | None = Field(
+        None,
+        description=(
+            "what is kept on one side of a cut that nearfar makes, beside equal images: near"
+            " (cropped, turned, recolored or re-saved copies of a picture), or a regular expression"
+            " that finds in each path what the image shows, such as a person or a day: its first"
+            " group, or all that it finds (default: equal images alone)"
+        ),
+    )
     strict: bool = Field(
         False, description="true: stop if an image file cannot be read, instead of leaving it out"
     )
+
+    @model_validator(mode="after")
+    def _groups_by_an_expression(self) -> Self:
+        try:
+            re.compile(self.group_by or "")
+        except re.error as error:
+            raise ValueError(
+                f'group_by: want near or a regular expression, got "{self.group_by}" ({error})'
+            ) from error
+        return self
 
 
 def _name_or_table(value: object) -> object:

@@ -3,23 +3,23 @@
 Severities: an error stops training, a warning makes its numbers doubtful, a note is worth knowing.
 """
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64
 
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
-from nearfar.data.decoding import Broken, decode, pillow_is_quiet, raw_bytes
-from nearfar.data.findings import Finding, amount, files, images, lines, of_listing
+from nearfar.data.decoding import Broken, decode, pillow_is_quiet
+from nearfar.data.findings import Finding, amount, files, lines, of_listing
+from nearfar.data.groups import digest, held_together, of_equal
 from nearfar.data.listing import Listing, Raw, Unreadable, facts_of
 from nearfar.data.reading import for_each_image, skip_or_refuse
+from nearfar.data.repeated import of_copies, of_groups
 
-_LOOK_PX = 8  # the side at which images are decoded only to see whether they can be
+_LOOK_PX = 64  # the side at which images are decoded and compared
 _UNEVEN = 1.5  # largest over smallest class, from which it is mentioned
 _BALANCE = 3.0  # from which balanced batches are advised
 _FEWEST = 5  # images of a class by which it can be measured
@@ -27,18 +27,20 @@ _FEWEST = 5  # images of a class by which it can be measured
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What one pass over the images showed. `digests` has no entry for an unreadable row."""
+    """What one pass over the images showed. The listing is cut around the groups."""
 
     listing: Listing
-    digests: dict[int, bytes]
+    rows: Int64[np.ndarray, " readable"]
+    copies: Int64[np.ndarray, " listed"]  # groups of images of equal content
+    groups: Int64[np.ndarray, " listed"]  # the same, with what `group_by` holds together
+    group_by: str | None
     sizes: Int64[np.ndarray, "readable 2"]
     unreadable: list[Unreadable]
     colored: bool  # some readable image is not gray
 
     def facts(self, side: int) -> DataFacts:
         """Of the readable images, as training will find them."""
-        rows = np.array(sorted(self.digests), dtype=np.int64)
-        listing = self.listing
+        listing, rows = self.listing, self.rows
         facts = facts_of(
             listing.name, listing.class_names, listing.labels[rows], listing.splits[rows], side
         )
@@ -64,42 +66,51 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
     return [
         *_unreadable(seen, strict),
         *of_listing(seen.listing),
-        *_duplicates(seen),
+        *of_copies(seen.listing, seen.rows, seen.copies),
+        *of_groups(seen.listing, seen.rows, seen.groups, seen.group_by),
         *_classes(seen),
         *thin_splits(seen.facts(side=1)),
         *_sizes(seen),
     ]
 
 
-def _examine(raw: Raw) -> tuple[bytes, int, int, bool] | Broken:
+@dataclass(frozen=True)
+class _Looked:
+    content: bytes  # equal for images of equal content
+    size: tuple[int, int]
+    colored: bool
+
+
+def _examine(raw: Raw) -> _Looked | Broken:
     result = decode(raw, _LOOK_PX)
     if isinstance(result, Broken):
         return result
-    colored = bool((result.square != result.square[..., :1]).any())
-    return (
-        hashlib.blake2b(raw_bytes(raw), digest_size=16).digest(),
-        result.width,
-        result.height,
-        colored,
-    )
+    size, square = (result.width, result.height), result.square
+    colored = bool((square != square[..., :1]).any())
+    return _Looked(digest(np.array(size), square), size, colored)
 
 
-def look(listing: Listing, progress: Progress) -> Seen:
-    """Decodes every image once."""
-    digests: dict[int, bytes] = {}
-    sizes: list[tuple[int, int]] = []
+def look(listing: Listing, progress: Progress, group_by: str | None = None) -> Seen:
+    """Decodes every image once. `group_by`: as data.group_by."""
+    looked: dict[int, _Looked] = {}
     unreadable: list[Unreadable] = []
-    colored = False
     with pillow_is_quiet():
         for row, result in for_each_image(listing, _examine, progress, title="checking"):
             if isinstance(result, Broken):
                 unreadable.append(Unreadable(listing.paths[row], result.reason))
             else:
-                digests[row] = result[0]
-                sizes.append(result[1:3])
-                colored |= result[3]
+                looked[row] = result
+    copies = of_equal(looked[row].content if row in looked else row for row in range(len(listing)))
+    rows, groups = sorted(looked), held_together(copies, listing.paths, group_by)
     return Seen(
-        listing, digests, np.array(sizes, dtype=np.int64).reshape(-1, 2), unreadable, colored
+        listing.cut_around(groups),
+        np.array(rows, dtype=np.int64),
+        copies,
+        groups,
+        group_by,
+        np.array([looked[row].size for row in rows], dtype=np.int64).reshape(-1, 2),
+        unreadable,
+        any(one.colored for one in looked.values()),
     )
 
 
@@ -115,43 +126,6 @@ def _unreadable(seen: Seen, strict: bool) -> Iterable[Finding]:
     yield Finding(
         "unreadable", "warning", f"{files(len(skipped))} will be left out; mend or remove{named}"
     )
-
-
-def _duplicates(seen: Seen) -> Iterable[Finding]:
-    """Exact copies in two splits, and copies with two labels in whatever splits."""
-    same: dict[bytes, list[int]] = defaultdict(list)
-    for row in sorted(seen.digests):
-        same[seen.digests[row]].append(row)
-    listing = seen.listing
-    across: list[str] = []
-    contrary: list[str] = []
-    for rows in same.values():
-        if pair := _differing(rows, listing.splits):
-            across.append(" = ".join(f"{listing.paths[r]} ({listing.splits[r]})" for r in pair))
-        if pair := _differing([row for row in rows if listing.labels[row] >= 0], listing.labels):
-            names = (listing.class_names[listing.labels[row]] for row in pair)
-            contrary.append(
-                " = ".join(f"{listing.paths[r]} ({n})" for r, n in zip(pair, names, strict=True))
-            )
-    if across:
-        yield Finding(
-            "duplicates_across_splits",
-            "warning",
-            f"{images(len(across))} in more than one split, byte for byte: what is measured on"
-            f" them was seen in training; keep each in one split{lines(across)}",
-        )
-    if contrary:
-        yield Finding(
-            "duplicates_with_other_label",
-            "warning",
-            f"{images(len(contrary))} under two classes, byte for byte; keep the right "
-            f"one{lines(contrary)}",
-        )
-
-
-def _differing(rows: list[int], values: Shaped[np.ndarray, " n"]) -> tuple[int, int] | None:
-    """The first of `rows` and the first whose value is another."""
-    return next(((rows[0], row) for row in rows if values[row] != values[rows[0]]), None)
 
 
 def _classes(seen: Seen) -> Iterable[Finding]:

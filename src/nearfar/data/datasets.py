@@ -19,7 +19,7 @@ from nearfar.data.items import (
 )
 from nearfar.data.layout import SPLIT_NAMES
 from nearfar.data.listing import SPLITS, Listing, Raw
-from nearfar.data.splits import cut
+from nearfar.data.splits import Uncut
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 
@@ -49,10 +49,20 @@ def digits() -> Listing:
     images = [np.repeat(image[:, :, None], 3, axis=2) for image in gray]
     labels = data.target.astype(np.int64)
     paths = tuple(f"digits/{row:04d}" for row in range(len(images)))
-    splits = cut(labels, np.full(len(images), "train", dtype="<U9"), paths, val_of_all=True)
-    names = tuple(str(name) for name in range(10))
+    uncut = Uncut(labels, np.full(len(images), "train", dtype="<U9"), paths, val_of_all=True)
     return Listing(
-        "digits", "digits", paths, labels, splits, names, (), 8, 8, "digits", MemoryReader(images)
+        name="digits",
+        source="digits",
+        paths=paths,
+        labels=labels,
+        splits=uncut.cut(),
+        class_names=tuple(str(name) for name in range(10)),
+        given_splits=(),
+        side=8,
+        longest=8,
+        default_policy="digits",
+        reader=MemoryReader(images),
+        uncut=uncut,
     )
 
 
@@ -83,19 +93,21 @@ def from_dataset(data: Any) -> Listing:
     names, numbers = numbered_labels(labels, agreed_classes(list(parts.values())))
     unnamed: Shaped[np.ndarray, " n"] = np.where(numbers >= 0, "train", "unlabeled").astype("<U9")
     splits = np.where(np.array(given, dtype="<U9") == "", unnamed, given).astype("<U9")
+    uncut = Uncut(numbers, splits, paths)
     spread = [images[i * len(images) // 64] for i in range(64)] if len(images) > 64 else images
     return Listing(
         name="dataset",
         source="<Dataset>",
         paths=tuple(paths),
         labels=numbers,
-        splits=cut(numbers, splits, paths),
+        splits=uncut.cut(),
         class_names=names,
         given_splits=tuple(split for split in SPLITS if split in given),
         side=int(np.median([min(image.shape[:2]) for image in spread])),
         longest=int(np.median([max(image.shape[:2]) for image in spread])),
         default_policy=None,
         reader=MemoryReader(images),
+        uncut=uncut,
     )
 
 

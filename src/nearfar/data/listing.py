@@ -4,7 +4,7 @@ n: files of the source that count as images until one of them turns out not to b
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +14,7 @@ from jaxtyping import Int64, Shaped, UInt8
 from torch import Tensor
 
 from nearfar.core.types import DataFacts
+from nearfar.data.splits import Uncut
 
 SPLITS = ("train", "val", "test", "unlabeled", "predict")
 """`predict`: no labels, and neither trained nor measured on."""
@@ -61,9 +62,14 @@ class Listing:
     strays: tuple[Unreadable, ...] = ()  # images in a place that gives them neither class nor split
     ignored: tuple[str, ...] = ()  # files beside the images, such as a license
     linked: tuple[str, ...] = ()  # links to folders that are read elsewhere, in words
+    uncut: Uncut | None = None  # what splits were cut from; None: nothing was
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def cut_around(self, groups: Int64[np.ndarray, " n"]) -> "Listing":
+        """The same, and of no group images on two sides of a cut that nearfar makes."""
+        return self if self.uncut is None else replace(self, splits=self.uncut.cut(groups))
 
     def facts(self, side: int) -> DataFacts:
         """The facts with views of `side` px."""

@@ -12,7 +12,7 @@ from nearfar.data import archives, datasets, folders
 from nearfar.data.decoding import decode, pillow_is_quiet
 from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
-from nearfar.data.splits import cut
+from nearfar.data.splits import Uncut
 
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
 READS = "a folder, a .tar, .tar.gz or .tar.xz of one, or digits"
@@ -78,12 +78,13 @@ def _listing(
         [number.get(place.class_name or "", -1) for place in layout.places], dtype=np.int64
     )
     splits = np.array([place.split for place in layout.places], dtype="<U9")
+    uncut = Uncut(labels, splits, ["/".join(place.inner) for place in layout.places])
     return Listing(
         name=safe_name(name),
         source=source,
         paths=paths,
         labels=labels,
-        splits=cut(labels, splits, ["/".join(place.inner) for place in layout.places]),
+        splits=uncut.cut(),
         class_names=tuple(printable(class_name) for class_name in layout.class_names),
         given_splits=layout.given_splits,
         side=int(np.median([min(size) for size in sizes])),
@@ -92,6 +93,7 @@ def _listing(
         reader=reader,
         strays=layout.strays,
         ignored=tuple(map(printable, notes)),
+        uncut=uncut,
     )
 
 

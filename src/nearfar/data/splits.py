@@ -1,15 +1,17 @@
-"""Fixed, stratified splits, cut from the paths alone: the same for a folder, its copy and its
-archive.
+"""Fixed, stratified splits, cut from the paths: the same for a folder, its copy and its archive.
 
 Which files of a class leave the training set is decided by a hash of their paths (split seed 0,
 never the run's), so neither the order of a file system nor a file that turns out unreadable moves
-any other.
+any other. Images that belong together (groups.py) leave it together, by the hash of their first
+path, or stay.
 """
 
 import math
 import os
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -57,44 +59,88 @@ def path_keys(paths: Sequence[str], stream: str) -> Int64[np.ndarray, " n"]:
     return keys
 
 
-def move_out(
+@dataclass(frozen=True, eq=False)
+class Uncut:
+    """A source before it is cut."""
+
+    labels: Int64[np.ndarray, " n"]  # -1: none
+    splits: Shaped[np.ndarray, " n"]  # as given
+    paths: Sequence[str]  # what is hashed
+    val_of_all: bool = False
+
+    def cut(self, groups: Int64[np.ndarray, " n"] | None = None) -> Shaped[np.ndarray, " n"]:
+        """Splits with a test and a validation part cut from train where none is given; images of
+        one group lie in one part.
+
+        Test: 20 % of the labeled training files. Validation: 20 % of what remains, at most 5,000
+        (with `val_of_all`: 20 % of what there was before, which makes 60/20/20). Parts are rounded
+        up, and every class keeps at least two training files.
+        """
+        groups = np.arange(len(self.labels)) if groups is None else groups
+        splits, everything = self.splits, self._in_train(self.splits)
+        if "test" not in splits:
+            splits = self._moved_out(splits, groups, "test", math.ceil(everything / 5))
+        if "val" not in splits:
+            base = everything if self.val_of_all else self._in_train(splits)
+            total = min(math.ceil(base / 5), VAL_AT_MOST)
+            splits = self._moved_out(splits, groups, "val", total)
+        return splits
+
+    def _in_train(self, splits: Shaped[np.ndarray, " n"]) -> int:
+        return int(((splits == "train") & (self.labels >= 0)).sum())
+
+    def _moved_out(
+        self,
+        splits: Shaped[np.ndarray, " n"],
+        groups: Int64[np.ndarray, " n"],
+        to: str,
+        total: int,
+    ) -> Shaped[np.ndarray, " n"]:
+        """A copy of `splits` in which about `total` labeled training files, stratified by class,
+        belong to `to`. A group of which a part lies elsewhere stays.
+        """
+        free = (splits == "train") & (self.labels >= 0)
+        tied = set(groups[~free & (splits != "predict")].tolist())
+        members: dict[int, list[int]] = defaultdict(list)
+        for row in np.flatnonzero(free).tolist():
+            if groups[row] not in tied:
+                members[groups[row]].append(row)
+        together = list(members.values())
+        keys = path_keys([min(self.paths[row] for row in rows) for rows in together], to)
+        in_order = [together[number] for number in np.argsort(keys, kind="stable")]
+        moved = splits.copy()
+        for rows in chosen_groups(in_order, self.labels, self.labels[free], total):
+            moved[rows] = to
+        return moved
+
+
+def chosen_groups(
+    groups: Sequence[list[int]],
     labels: Int64[np.ndarray, " n"],
-    splits: Shaped[np.ndarray, " n"],
-    paths: Sequence[str],
-    to: str,
+    in_train: Int64[np.ndarray, " train"],
     total: int,
-) -> Shaped[np.ndarray, " n"]:
-    """A copy of `splits` in which `total` labeled training files, stratified by class, belong to
-    `to`.
+) -> list[list[int]]:
+    """Of groups of rows, in their order, those that bring each class nearer to its share of
+    `total`; where none does, the smallest that can be spared.
     """
-    rows = np.flatnonzero((splits == "train") & (labels >= 0))
-    classes, counts = np.unique(labels[rows], return_counts=True)
-    keys = path_keys([paths[row] for row in rows.tolist()], to)
-    moved = splits.copy()
-    for label, share in zip(classes, apportion(counts.tolist(), total), strict=True):
-        members = np.flatnonzero(labels[rows] == label)
-        chosen = members[np.argsort(keys[members], kind="stable")[:share]]
-        moved[rows[chosen]] = to
-    return moved
-
-
-def cut(
-    labels: Int64[np.ndarray, " n"],
-    splits: Shaped[np.ndarray, " n"],
-    paths: Sequence[str],
-    *,
-    val_of_all: bool = False,
-) -> Shaped[np.ndarray, " n"]:
-    """Splits with a test and a validation part cut from train where none is given.
-
-    Test: 20 % of the labeled training files. Validation: 20 % of what remains, at most 5,000 (with
-    `val_of_all`: 20 % of what there was before, which makes 60/20/20). Parts are rounded up, and
-    every class keeps at least two training files.
-    """
-    everything = int(((splits == "train") & (labels >= 0)).sum())
-    if "test" not in splits:
-        splits = move_out(labels, splits, paths, "test", math.ceil(everything / 5))
-    if "val" not in splits:
-        base = everything if val_of_all else int(((splits == "train") & (labels >= 0)).sum())
-        splits = move_out(labels, splits, paths, "val", min(math.ceil(base / 5), VAL_AT_MOST))
-    return splits
+    classes, counts = np.unique(in_train, return_counts=True)
+    shares = apportion(counts.tolist(), total)
+    missing = dict(zip(classes.tolist(), shares, strict=True))
+    spare = dict(zip(classes.tolist(), (counts - KEPT).tolist(), strict=True))
+    chosen = []
+    for rows in groups:
+        parts = Counter(labels[rows].tolist())
+        nearer = sum(abs(missing[c]) - abs(missing[c] - n) for c, n in parts.items())
+        if nearer > 0 and all(n <= spare[c] for c, n in parts.items()):
+            chosen.append(rows)
+            for c, n in parts.items():
+                missing[c] -= n
+                spare[c] -= n
+    if chosen or total == 0:
+        return chosen
+    spared = (
+        rows
+        for rows in sorted(groups, key=len)
+        if all(n <= spare[c] for c, n in Counter(labels[rows].tolist()).items())
+    )
+    return [rows for rows in [next(spared, None)] if rows is not None]

@@ -7,6 +7,7 @@ n rows (readable images only), S side, half = S // 2.
 import errno
 import io
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Shaped, UInt8
+from jaxtyping import Bool, Int64, Shaped, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from nearfar.data import cache
 from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import half_side
 from nearfar.data.filling import Files, decode_into
+from nearfar.data.groups import grouped, has_one_in
 from nearfar.data.listing import Listing, Unreadable, facts_of, rows_of
 from nearfar.data.reading import skip_or_refuse
 
@@ -55,6 +57,7 @@ class ImageData:
     default_policy: str | None
     skipped: tuple[Unreadable, ...]
     source: str = ""
+    groups: Int64[np.ndarray, " n"] | None = None  # None: no image belongs to another
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -99,6 +102,11 @@ class ImageData:
         """Row numbers of "train", "val", "test" or "unlabeled"."""
         return rows_of(self.splits, name)
 
+    def seen(self, training: Sequence[str]) -> Bool[np.ndarray, " n"]:
+        """Which images have one of their group in a split of these."""
+        groups = np.arange(len(self)) if self.groups is None else self.groups
+        return has_one_in(groups, self.splits, training)
+
     def facts(self, side: int) -> DataFacts:
         """The facts with views of `side` px."""
         facts = facts_of(self.name, self.class_names, self.labels.numpy(), self.splits, side)
@@ -130,16 +138,32 @@ def load(
     center: CenterSquare,
     *,
     strict: bool = False,
+    group_by: str | None = None,
     progress: Progress | None = None,
 ) -> ImageData:
     """The listing decoded once, for views of `center.size` px and evaluations that see `center`;
-    files come from the cache the next time.
+    files come from the cache the next time. Splits are cut around copies and what `group_by` (see
+    data.group_by) holds together.
 
     Files that cannot be decoded are left out and named in `skipped`. Raises DataError where they
     are more than 1 % (any, with `strict`), and where the cache's disk has no room even for half the
     side.
     """
     progress = progress or Progress(quiet=True)
+    decoded = _decoded(listing, center, strict, progress)
+    return _image_data(listing, decoded, center, group_by)
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    images: _Pixels
+    half: _Pixels
+    evaluated: _Pixels
+    sizes: Int64[np.ndarray, "listed 2"]  # (0, 0): left out
+    skipped: tuple[Unreadable, ...]
+
+
+def _decoded(listing: Listing, center: CenterSquare, strict: bool, progress: Progress) -> _Decoded:
     side = store_side(listing, center.size)
     content = listing.reader.key()
     if content is None:
@@ -159,7 +183,7 @@ def load(
                         f" {max(1, side // 2)} px"
                     )
                 continue
-        return _mapped(listing, center, place, strict)
+        return _mapped(listing, place, strict)
     raise DataError(
         f"want {store_bytes(listing, max(1, side // 2), center) / 1e9:.3g} GB for decoded images in"
         f" {cache.cache_folder()}, got {cache.free_bytes() / 1e9:.3g} GB free; make room or set"
@@ -169,7 +193,7 @@ def load(
 
 def _in_memory(
     listing: Listing, side: int, center: CenterSquare, strict: bool, progress: Progress
-) -> ImageData:
+) -> _Decoded:
     files = Files(io.BytesIO(), io.BytesIO(), io.BytesIO())
     sizes, unreadable = decode_into(files, listing, side, center, progress)
     images, half, evaluated = (
@@ -177,7 +201,7 @@ def _in_memory(
         for file, px in zip(files, (side, half_side(side), center.size), strict=True)
     )
     skipped = skip_or_refuse(listing, unreadable, strict=strict)
-    return _image_data(listing, (images, half, evaluated), center, sizes, skipped)
+    return _Decoded(images, half, evaluated, sizes, skipped)
 
 
 def _make_set(
@@ -212,7 +236,7 @@ def _make_set(
         (folder / "set.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _mapped(listing: Listing, center: CenterSquare, place: Path, strict: bool) -> ImageData:
+def _mapped(listing: Listing, place: Path, strict: bool) -> _Decoded:
     facts = cache.read_facts(place)
     if facts is None:
         raise DataError(f"{place} vanished while it was read; run the command again")
@@ -225,35 +249,36 @@ def _mapped(listing: Listing, center: CenterSquare, place: Path, strict: bool) -
         else np.empty(shape, np.uint8)
         for name, shape in cache.shapes(facts).items()
     ]
-    return _image_data(
-        listing,
-        (pixels[0], pixels[1], pixels[2]),
-        center,
-        np.fromfile(place / "sizes.i64", dtype="<i8").astype(np.int64).reshape(-1, 2),
-        skip_or_refuse(listing, unreadable, strict=strict),
-    )
+    sizes = np.fromfile(place / "sizes.i64", dtype="<i8").astype(np.int64).reshape(-1, 2)
+    skipped = skip_or_refuse(listing, unreadable, strict=strict)
+    return _Decoded(pixels[0], pixels[1], pixels[2], sizes, skipped)
 
 
 def _image_data(
     listing: Listing,
-    pixels: tuple[_Pixels, _Pixels, _Pixels],
+    decoded: _Decoded,
     center: CenterSquare,
-    sizes: Int64[np.ndarray, "listed 2"],
-    skipped: tuple[Unreadable, ...],
+    group_by: str | None,
 ) -> ImageData:
-    kept = np.flatnonzero(sizes[:, 0] > 0)
+    """Cut around the groups of what could be read."""
+    kept = np.flatnonzero(decoded.sizes[:, 0] > 0)
+    paths = tuple(listing.paths[row] for row in kept)
+    groups = grouped(decoded.images, decoded.sizes[kept], paths, group_by)
+    listed = np.arange(len(listing))
+    listed[kept] = kept[groups]
     return ImageData(
         name=listing.name,
-        images=pixels[0],
-        half=pixels[1],
-        evaluated=pixels[2],
+        images=decoded.images,
+        half=decoded.half,
+        evaluated=decoded.evaluated,
         center=center,
-        sizes_px=torch.from_numpy(sizes[kept]),
+        sizes_px=torch.from_numpy(decoded.sizes[kept]),
         labels=torch.from_numpy(listing.labels[kept]),
-        splits=listing.splits[kept],
-        paths=tuple(listing.paths[row] for row in kept),
+        splits=listing.cut_around(listed).splits[kept],
+        paths=paths,
         class_names=listing.class_names,
         default_policy=listing.default_policy,
-        skipped=skipped,
+        skipped=decoded.skipped,
         source=listing.source,
+        groups=groups,
     )

@@ -40,6 +40,8 @@ class Context:
     images: ImageSamples | None = None  # behind the features
     head: nn.Module | None = None  # (n, E) -> (n, C), trained by the method itself
     classifier: Trained | None = None  # by the classifier stage
+    # test rows of which training saw a copy, or another of their group; None: none
+    seen: NDArray[np.bool_] | None = None
 
     @property
     def n_classes(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nearfar.core.own import is_own
 from nearfar.evaluate import EVALUATORS, evaluator_class
+from nearfar.evaluate.accuracy import UNSEEN
 from nearfar.evaluate.base import Classified, Context, Evaluator, Outcome
 from nearfar.run_folder.records import Measurement
 
@@ -26,7 +27,8 @@ class Measured:
         names: list[str] = []
         for kind, outcome in self.outcomes:
             found = {m.name for m in outcome.measurements}
-            names += [name for name in (kind.main, *outcome.also_shown) if name in found]
+            shown = (kind.main, f"{kind.main}{UNSEEN}", *outcome.also_shown)
+            names += [name for name in shown if name in found]
         return list(dict.fromkeys(names))
 
     @property

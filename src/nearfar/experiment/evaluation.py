@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
@@ -80,6 +81,10 @@ class Evaluation:
             return f"one class only in train ({self.samples.class_names[classes['train'][0]]})"
         return None
 
+    def seen(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of which of these images the method was shown a copy, or another of their group."""
+        return self.data.seen(self.setup.training_splits)[rows]
+
     def features(self, encoder: Encoder, title: str) -> dict[str, Features]:
         total = sum(len(self.samples.split(name)) for name in SPLITS)
         timed = self.forecast.timed(self.setup, "image", total)
@@ -105,6 +110,7 @@ class Evaluation:
             images=self.samples,
             head=head,
             classifier=trained,
+            seen=self.seen(splits["test"].rows),
         )
         with self.forecast.timed(self.setup, "probes"):
             return measure(context, self.setup.probes, self.setup.config.evaluate.settings)

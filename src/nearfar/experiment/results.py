@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from nearfar.core.version import __version__
 from nearfar.data.check import thin_splits
 from nearfar.experiment.evaluation import Evaluated, Evaluation
+from nearfar.experiment.grouping import n_test_seen, seen_lines, without_seen
 from nearfar.experiment.refusals import why_not_balanced
 from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
@@ -71,6 +72,8 @@ def make_results(
         diagnosis=(
             *(verdict.text for verdict in process.verdicts),
             *_diagnosis(evaluation, counters, complete=evaluated is not None),
+            *seen_lines(evaluation.data, setup),
+            *without_seen(done.measurements),
         ),
     )
 
@@ -117,6 +120,7 @@ def _data(evaluation: Evaluation) -> DataSummary:
         n_unlabeled=facts.n_unlabeled,
         n_val=facts.n_val,
         n_test=facts.n_test,
+        n_test_seen=n_test_seen(data, evaluation.setup),
         side=facts.side,
         skipped=tuple({"path": bad.path, "reason": bad.reason} for bad in data.skipped),
     )

@@ -112,6 +112,11 @@ class Setup:
         return self.config.method.trains
 
     @property
+    def training_splits(self) -> tuple[str, ...]:
+        """Whose images the method is shown."""
+        return ("train", "unlabeled") if self.method.takes_unlabeled else ("train",)
+
+    @property
     def epochs(self) -> int:
         return self.config.train.epochs if self.trains else 0
 

@@ -143,10 +143,11 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
             ("test", data.n_test),
         ]
         images = ", ".join(f"{n:,} {name}" for name, n in parts if n)
+        seen = f" ({data.n_test_seen:,} of test seen in training)" if data.n_test_seen else ""
         classes = (
             formats.plural(len(data.classes), "class", "classes") if data.classes else "no labels"
         )
-        facts.append(("Data", f"{data.name}: {classes}; {images} images"))
+        facts.append(("Data", f"{data.name}: {classes}; {images} images{seen}"))
     names = {run.results.encoder.name for group in found.groups for run in group.runs}
     if len(names) == 1:
         parameters = (

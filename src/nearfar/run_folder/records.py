@@ -71,6 +71,7 @@ class DataSummary(Record):
     n_unlabeled: int = 0
     n_val: int = 0
     n_test: int = 0
+    n_test_seen: int = 0  # of which training had a copy, or another of their group
     side: int | None = None
     skipped: tuple[Any, ...] = ()  # path and reason
 

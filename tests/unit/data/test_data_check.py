@@ -1,7 +1,13 @@
+import io
+
 import pytest
 from data_pictures import class_folders, pack, png
+from PIL import Image
 
-from nearfar.data import check, open_source
+from nearfar.core.progress import Progress
+from nearfar.data import CenterSquare, check, load, open_source
+from nearfar.data.check import findings as findings_of
+from nearfar.data.check import in_order, look
 
 
 def findings(source, **options):
@@ -23,6 +29,63 @@ def test_copies_in_two_splits_are_named(write):
     assert found.severity == "warning"
     assert "train/b/003.png" in found.text
     assert "test/b/000.png" in found.text
+
+
+def test_copies_that_nothing_is_measured_by_are_no_warning(write):
+    contents = class_folders({"train/a": 8, "train/b": 8, "val/a": 2, "val/b": 2, "unlabeled": 2})
+    contents["unlabeled/000.png"] = contents["train/b/003.png"]
+    contents |= {"test/0.png": contents["train/b/004.png"]}
+    found = findings(write(contents))
+    assert "duplicates_across_splits" not in found
+    assert found["duplicates"].severity == "note"
+    assert "1 image there more than once" in found["duplicates"].text
+    assert "train/b/003.png = unlabeled/000.png" in found["duplicates"].text
+
+
+def test_it_says_how_many_test_images_are_in_train_too(write):
+    contents = class_folders({"train/a": 8, "train/b": 8, "test/a": 4, "test/b": 4})
+    for number in range(3):
+        contents[f"test/b/00{number}.png"] = contents[f"train/b/00{number}.png"]
+    text = findings(write(contents))["duplicates_across_splits"].text
+    assert "3 images in more than one split (3 of 8 images of test are in train too)" in text
+
+
+def test_copies_are_on_one_side_of_a_cut_whatever_bytes_they_are_saved_in(write):
+    contents = class_folders({"a": 30, "b": 30})
+    for path in list(contents):
+        out = io.BytesIO()
+        Image.open(io.BytesIO(contents[path])).save(out, "BMP")
+        contents[path.replace(".png", " (1).bmp")] = out.getvalue()
+    source = write(contents)
+    found = findings(source)
+    assert "duplicates_across_splits" not in found
+    assert "60 images there more than once" in found["duplicates"].text
+    stored = load(open_source(source), CenterSquare(8))
+    by_name = dict(zip(stored.paths, stored.splits.tolist(), strict=True))
+    assert {by_name[path] for path in by_name} == {"train", "val", "test"}
+    for path, split in by_name.items():
+        assert by_name[path.replace(".png", " (1).bmp")] == split
+    counts = found["counts"].text
+    for split in ("train", "val", "test"):
+        assert f"{split} {list(by_name.values()).count(split)} (" in counts
+
+
+def test_groups_that_given_splits_tear_apart_are_a_warning(write):
+    contents = {
+        f"train/{name}/p{k}_{i}.png": png(10 * k + i)
+        for name in "ab"
+        for k in range(4)
+        for i in range(3)
+    }
+    contents |= {f"test/{name}/p{k}_9.png": png(100 + k) for name in "ab" for k in range(3, 7)}
+    source = open_source(write(contents))
+    found = {
+        f.code: f for f in in_order(findings_of(look(source, Progress(quiet=True), r"p(\d)_")))
+    }
+    torn = found["groups_across_splits"]
+    assert torn.severity == "warning"
+    assert "(2 of 8 images of test have others of their group in train)" in torn.text
+    assert found["groups"].text.startswith("7 sets of 2 or more images kept together by p")
 
 
 def test_copies_under_two_classes_are_named(write):
