@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from nearfar.core.errors import DataError, RunError
 from nearfar.data.center import CenterSquare
 from nearfar.data.datasets import rgb_pixels
-from nearfar.data.decoding import Broken, evaluation_pixels, pillow_is_quiet
+from nearfar.data.decoding import evaluation_pixels, pillow_is_quiet
 from nearfar.data.layout import printable
+from nearfar.data.listing import Broken
 from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
 from nearfar.experiment.encoding import example_of

@@ -22,7 +22,7 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help=(
-            "the images: digits (built in), a folder with one subfolder per class, or a .tar,"
+            "the images: digits (built in), a folder with one subfolder per class, or a .zip, .tar,"
             " .tar.gz or .tar.xz archive of such a folder"
         ),
     ),

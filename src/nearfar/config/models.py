@@ -50,7 +50,7 @@ class MethodConfig(Section):
 class DataConfig(Section):
     source: str = Field(
         description=(
-            "the images: digits (built in), a folder with one subfolder per class, or a .tar,"
+            "the images: digits (built in), a folder with one subfolder per class, or a .zip, .tar,"
             " .tar.gz or .tar.xz archive of such a folder"
         )
     )

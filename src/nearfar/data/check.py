@@ -12,10 +12,10 @@ from jaxtyping import Int64
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
-from nearfar.data.decoding import Broken, decode, pillow_is_quiet
+from nearfar.data.decoding import decode, pillow_is_quiet
 from nearfar.data.findings import Finding, amount, files, lines, of_listing
 from nearfar.data.groups import digest, held_together, of_equal
-from nearfar.data.listing import Listing, Raw, Unreadable, facts_of
+from nearfar.data.listing import Broken, Listing, Raw, Unreadable, facts_of
 from nearfar.data.reading import for_each_image, skip_or_refuse
 from nearfar.data.repeated import of_copies, of_groups
 

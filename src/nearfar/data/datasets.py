@@ -9,7 +9,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import Broken, to_rgb, upright_rgb
+from nearfar.data.decoding import to_rgb, upright_rgb
 from nearfar.data.items import (
     Label,
     agreed_classes,
@@ -18,7 +18,7 @@ from nearfar.data.items import (
     numbered_labels,
 )
 from nearfar.data.layout import SPLIT_NAMES
-from nearfar.data.listing import SPLITS, Listing, Raw
+from nearfar.data.listing import SPLITS, Broken, Listing, Raw
 from nearfar.data.splits import Uncut
 
 Pixels = UInt8[np.ndarray, "height width 3"]

@@ -33,7 +33,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from nearfar.data.center import CenterSquare
 from nearfar.data.formats import HEAD_BYTES, named_format, slim_png
-from nearfar.data.listing import Raw
+from nearfar.data.listing import Broken, Raw
 
 T = TypeVar("T")
 PEEKS = 64  # files of a source whose sizes are read to describe it
@@ -94,13 +94,6 @@ class Decoded:
     height: int
 
 
-@dataclass(frozen=True)
-class Broken:
-    """Why an image could not be decoded."""
-
-    reason: str
-
-
 @contextmanager
 def pillow_is_quiet() -> Iterator[None]:
     """Pillow's warnings (huge images, odd metadata) silenced: what matters comes out as a
@@ -120,6 +113,8 @@ def raw_bytes(raw: Raw) -> bytes:
     """What a duplicate is recognized by: the file's content, or shape and pixels. Raises
     OSError.
     """
+    if isinstance(raw, Broken):
+        raise OSError(raw.reason)
     if isinstance(raw, bytes):
         return raw
     if isinstance(raw, Path):
@@ -153,6 +148,8 @@ class _Picture:
 
 def _made(raw: Raw, least_px: int, make: Callable[[_Picture], T]) -> T | Broken:
     """What is made of the picture, which may be read as small as `least_px`; or why not."""
+    if isinstance(raw, Broken):
+        return raw
     head = b""
     try:
         if isinstance(raw, np.ndarray):
@@ -190,6 +187,8 @@ def peek_size(raw: Raw) -> tuple[int, int] | None:
     try:
         if isinstance(raw, np.ndarray):
             return raw.shape[1], raw.shape[0]
+        if isinstance(raw, Broken):
+            return None
         file = raw if isinstance(raw, Path) else io.BytesIO(raw)
         try:
             return _header_size(file)

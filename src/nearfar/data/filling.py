@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from nearfar.core.progress import Progress
 from nearfar.data.center import CenterSquare
-from nearfar.data.decoding import Broken, decode, half_side, pillow_is_quiet
-from nearfar.data.listing import Listing, Unreadable
+from nearfar.data.decoding import decode, half_side, pillow_is_quiet
+from nearfar.data.listing import Broken, Listing, Unreadable
 from nearfar.data.reading import for_each_image
 
 

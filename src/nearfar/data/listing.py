@@ -19,8 +19,18 @@ from nearfar.data.splits import Uncut
 SPLITS = ("train", "val", "test", "unlabeled", "predict")
 """`predict`: no labels, and neither trained nor measured on."""
 
-Raw = bytes | Path | UInt8[np.ndarray, "height width 3"]
-"""One image as its source hands it over: file content, a file to read, or pixels."""
+
+@dataclass(frozen=True)
+class Broken:
+    """Why an image could not be read or decoded."""
+
+    reason: str
+
+
+Raw = bytes | Path | UInt8[np.ndarray, "height width 3"] | Broken
+"""One image as its source hands it over: file content, a file to read, pixels, or what stood in the
+way.
+"""
 
 
 @runtime_checkable

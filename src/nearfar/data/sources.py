@@ -15,7 +15,7 @@ from nearfar.data.listing import Listing, Reader
 from nearfar.data.splits import Uncut
 
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
-READS = "a folder, a .tar, .tar.gz or .tar.xz of one, or digits"
+READS = f"a folder, a {archives.READS} of one, or digits"
 
 
 def open_source(data: Any) -> Listing:
@@ -52,13 +52,14 @@ def _folder(source: str, path: Path) -> Listing:
 
 
 def _archive(source: str, path: Path, stem: str) -> Listing:
+    kind = archives.kind_of(path)
     with pillow_is_quiet():
-        members, notes, sizes = archives.archive_members(path)
+        members, notes, sizes = kind.archive_members(path)
     by_path = {member.path: member for member in members}
     layout = arrange(by_path, source=source, stem=stem)
     if not layout.places:
         raise _nothing(source, layout, notes)
-    reader = archives.ArchiveReader(path, tuple(by_path[place.path] for place in layout.places))
+    reader = kind.ArchiveReader(path, tuple(by_path[place.path] for place in layout.places))
     return _listing(stem, source, layout, notes, reader, sizes)
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from nearfar.core.errors import ConfigError, UserError
 from nearfar.core.randomness import seeded, stream_seed
 from nearfar.data.center import CenterSquare
-from nearfar.data.decoding import Broken, evaluation_pixels, pillow_is_quiet
-from nearfar.data.listing import Listing
+from nearfar.data.decoding import evaluation_pixels, pillow_is_quiet
+from nearfar.data.listing import Broken, Listing
 from nearfar.data.samples import EvaluationView
 from nearfar.data.store import ImageData
 from nearfar.experiment.setup import Setup
