@@ -51,7 +51,8 @@ class DataConfig(Section):
     source: str = Field(
         description=(
             "the images: digits (built in), a folder with one subfolder per class, or a .zip, .tar,"
-            " .tar.gz or .tar.xz archive of such a folder"
+            " .tar.gz or .tar.xz archive of such a folder, or a table of labels (.csv, or"
+            " .csv@IMAGE,LABEL with the names of its columns)"
         )
     )
     size: int | None = Field(

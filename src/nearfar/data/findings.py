@@ -109,7 +109,8 @@ def _ignored(listing: Listing) -> Iterable[Finding]:
     ignored = listing.ignored
     if tables := [path for path in ignored if path.lower().endswith((".csv", ".tsv"))]:
         text = (
-            f"labels in a table are not read ({', '.join(tables[:3])}): put the images into a"
+            f"labels in a table are not read ({', '.join(tables[:3])}): give the table itself with"
+            f" the columns of image and class, {tables[0]}@IMAGE,LABEL, or put the images into a"
             " folder for each class"
         )
         yield Finding("table_not_read", "note", text)

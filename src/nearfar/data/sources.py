@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from nearfar.core.errors import DataError
-from nearfar.data import archives, datasets, folders
+from nearfar.data import archives, datasets, folders, labeled, tables
 from nearfar.data.decoding import decode, pillow_is_quiet
 from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
 from nearfar.data.splits import Uncut
 
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
-READS = f"a folder, a {archives.READS} of one, or digits"
+READS = f"a folder, a {archives.READS} of one, a table of labels (.csv), or digits"
 
 
 def open_source(data: Any) -> Listing:
@@ -28,8 +28,13 @@ def open_source(data: Any) -> Listing:
     if data == "digits":
         return datasets.digits()
     path = Path(data).expanduser()
+    table, _, columns = str(path).rpartition("@")
+    if not path.exists() and table.lower().endswith(tables.ENDINGS) and Path(table).exists():
+        return _table(str(data), Path(table), tables.columns_asked(columns))
     if not str(data).strip() or not path.exists():
         raise _missing(str(data), path)
+    if path.is_file() and path.suffix.lower() in tables.ENDINGS:
+        return _table(str(data), path, None)
     if path.is_dir():
         return _folder(str(data), path)
     stem = archives.archive_stem(path)
@@ -41,6 +46,11 @@ def open_source(data: Any) -> Listing:
 def _folder(source: str, path: Path) -> Listing:
     pictures, notes, linked = folders.folder_files(path)
     layout = arrange(pictures, source=source)
+    if len(layout.class_names) < 2:
+        by_table = labeled.arrange_by_table_beside(path, pictures, notes)
+        if by_table is not None:
+            layout, table = by_table
+            notes.remove(table)
     paths = tuple(place.path for place in layout.places)
     reader = folders.FolderReader(path, paths)
     if not paths:
@@ -49,6 +59,20 @@ def _folder(source: str, path: Path) -> Listing:
         sizes = folders.peek_folder(path, paths)
         listing = _listing(path.resolve().name, source, layout, notes, reader, sizes)
     return replace(listing, linked=tuple(link.in_words() for link in linked))
+
+
+def _table(source: str, table: Path, columns: tables.Columns | None) -> Listing:
+    """The pictures that a table names, which lie beside it or below."""
+    rows = tables.read_table(table, columns)
+    root = table.parent
+    pictures = [row.image for row in rows if (root / row.image).is_file()]
+    if len(pictures) < len(rows):
+        pictures, _, _ = folders.folder_files(root)
+    layout = labeled.arrange_by_table(rows, pictures, table)
+    paths = tuple(place.path for place in layout.places)
+    reader = folders.FolderReader(root, paths)
+    with pillow_is_quiet():
+        return _listing(table.stem, source, layout, [], reader, folders.peek_folder(root, paths))
 
 
 def _archive(source: str, path: Path, stem: str) -> Listing:

@@ -1,0 +1,161 @@
+"""Tables of labels: a .csv file that names an image and its class in each row.
+
+What spreadsheets write is read: commas, semicolons or tabs, quotes, a byte order mark, UTF-16.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearfar.core.errors import DataError
+from nearfar.data.layout import SPLIT_NAMES, printable
+
+ENDINGS = (".csv", ".tsv")
+_IMAGE = "image image_id image_path filename file_name file filepath path id"
+_LABEL = "label class class_name target category species labels"
+_BYTE_ORDER = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of a table's columns; None: it has none for that."""
+
+    image: str
+    label: str | None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table says of one image."""
+
+    image: str
+    label: str | None
+    split: str | None  # one of SPLITS
+
+
+def columns_asked(text: str) -> Columns:
+    """Of "image,label" or "image,label,split=fold", as it stands behind the @ of a source."""
+    names = [name.strip() for name in text.split(",")]
+    named = dict(name.split("=", 1) for name in names if "=" in name)
+    plain = [name for name in names if "=" not in name]
+    if not 1 <= len(plain) <= 2 or not all(plain) or set(named) - {"split"}:
+        raise DataError(f"want @IMAGE,LABEL or @IMAGE,LABEL,split=COLUMN, got @{text}")
+    return Columns(plain[0], plain[1] if len(plain) > 1 else None, named.get("split"))
+
+
+def read_table(path: Path, asked: Columns | None) -> list[Row]:
+    """A row an image, in the order of the table; the columns are those asked for, else those that
+    are usually called so. A row that is there twice counts once.
+
+    DataError: no table, unknown columns, a split of no known name, a class that is a number with a
+    fraction, or two classes of one image.
+    """
+    header, lines = _read(path)
+    columns = asked or usual_columns(header)
+    if columns is None:
+        raise DataError(
+            f"{path}: which columns name image and class? It has {', '.join(header)}; give"
+            f" {path}@IMAGE,LABEL"
+        )
+    for name in (columns.image, columns.label, columns.split):
+        if name is not None and name not in header:
+            raise DataError(f"{path}: want a column {name}, got {', '.join(header)}")
+    at = {name: header.index(name) for name in header}
+    found: dict[str, Row] = {}
+    twice: list[str] = []
+    for line in lines:
+        cells = {name: line[place].strip() for name, place in at.items() if place < len(line)}
+        image = cells.get(columns.image, "")
+        if not image:
+            continue
+        label = _class_of(cells.get(columns.label or "", ""), path)
+        row = Row(image, label, _split_of(cells.get(columns.split or "", ""), path))
+        if found.setdefault(image, row) != row:
+            twice.append(image)
+    if twice:
+        shown = ", ".join(map(printable, twice[:_SHOWN]))
+        raise DataError(
+            f"{path}: want one class and split of each image, got two of {len(twice)}: {shown}"
+        )
+    return list(found.values())
+
+
+def class_titles(rows: Sequence[Row], folder: Path) -> Mapping[str, str]:
+    """What a .json file in the folder calls the classes (a map from each label of the table to its
+    name, as Kaggle has it); empty where there is none. In the order of the labels: numbers by size.
+    """
+    labels = sorted({row.label for row in rows if row.label is not None}, key=_order)
+    for path in sorted(folder.glob("*.json")):
+        try:
+            names = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(names, dict) and labels and all(label in names for label in labels):
+            titles = [names[label] for label in labels]
+            if all(isinstance(title, str) for title in titles) and len({*titles}) == len(titles):
+                return dict(zip(labels, titles, strict=True))
+    return {label: label for label in labels}
+
+
+def _order(label: str) -> tuple[float, str]:
+    return (int(label), "") if label.isdecimal() else (math.inf, label)
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    encoding = next((e for mark, e in _BYTE_ORDER.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")  # what spreadsheets wrote before
+    first = text.partition("\n")[0]
+    separator = max(",;\t", key=first.count)  # the comma where there is none of them
+    lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    if not lines or not any(lines[0]):
+        raise DataError(f"{path}: want a table with a line of column names, got an empty file")
+    return [name.strip() for name in lines[0]], [line for line in lines[1:] if any(line)]
+
+
+def header_of(path: Path) -> list[str]:
+    """The names of the columns."""
+    return _read(path)[0]
+
+
+def usual_columns(header: Sequence[str]) -> Columns | None:
+    """The columns that are called as they usually are, or the two that there are; None: unknown."""
+    lower = {name.lower(): name for name in reversed(header)}
+    image = next((lower[name] for name in _IMAGE.split() if name in lower), None)
+    label = next((lower[name] for name in _LABEL.split() if name in lower), None)
+    if len(header) == 2 and (image is None or label is None):
+        image, label = header
+    return None if image is None or label is None else Columns(image, label, lower.get("split"))
+
+
+def _class_of(cell: str, path: Path) -> str | None:
+    """None where the cell is empty. A spreadsheet's 3.0 is 3."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return cell or None
+    if not number.is_integer():
+        raise DataError(f"{path}: want classes, got the number {cell} as one")
+    return str(int(number)) if "." in cell else cell
+
+
+def _split_of(cell: str, path: Path) -> str | None:
+    if not cell:
+        return None
+    if cell.lower() not in SPLIT_NAMES:
+        raise DataError(
+            f"{path}: want train, val, test or unlabeled in the column of splits, got {cell}"
+        )
+    return SPLIT_NAMES[cell.lower()]
