@@ -23,8 +23,9 @@ Data = Annotated[
         metavar="DATA",
         help=(
             "the images: digits (built in), a folder with one subfolder per class, or a .zip, .tar,"
-            " .tar.gz or .tar.xz archive of such a folder, or a table of labels (.csv, or"
-            " .csv@IMAGE,LABEL with the names of its columns)"
+            " .tar.gz or .tar.xz archive of such a folder, a table of labels (.csv or"
+            " .parquet, or with the names of its columns .csv@IMAGE,LABEL), parquet files with"
+            " images inside, or arrays (.npz)"
         ),
     ),
 ]

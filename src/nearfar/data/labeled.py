@@ -63,7 +63,7 @@ def arrange_by_table(rows: Sequence[Row], pictures: Sequence[str], table: Path) 
     named = any(row.split for row in rows)
     others = [_not_named(path) for path in pictures if path not in places]
     settled = sorted([*places.values(), *others], key=lambda place: place.inner)
-    _refuse_missing_classes(settled, table)
+    refuse_missing_classes(settled, table)
     used = {place.split for place in settled if named or place.split in ("unlabeled", "predict")}
     return Layout(
         places=tuple(settled),
@@ -71,6 +71,20 @@ def arrange_by_table(rows: Sequence[Row], pictures: Sequence[str], table: Path) 
         given_splits=tuple(split for split in SPLITS if split in used),
         strays=tuple(strays),
     )
+
+
+def refuse_missing_classes(places: Iterable[Place], table: Path) -> None:
+    """DataError for classes that only other splits than train have."""
+    of_train: set[str] = set()
+    of_others: set[str] = set()
+    for place in places:
+        if place.class_name is not None:
+            (of_train if place.split == "train" else of_others).add(place.class_name)
+    if missing := sorted(of_others - of_train):
+        raise DataError(
+            f"{table}: want every class in a row of train, got {len(missing)} only in others:"
+            f" {', '.join(map(printable, missing[:5]))}"
+        )
 
 
 @dataclass
@@ -117,16 +131,3 @@ def _top_split(path: str) -> str | None:
 def _not_named(path: str) -> Place:
     split = "predict" if _top_split(path) in _HELD_OUT else "unlabeled"
     return Place(path, PurePosixPath(path).parts, split)
-
-
-def _refuse_missing_classes(places: Iterable[Place], table: Path) -> None:
-    of_train: set[str] = set()
-    of_others: set[str] = set()
-    for place in places:
-        if place.class_name is not None:
-            (of_train if place.split == "train" else of_others).add(place.class_name)
-    if missing := sorted(of_others - of_train):
-        raise DataError(
-            f"{table}: want every class in a row of train, got {len(missing)} only in others:"
-            f" {', '.join(map(printable, missing[:5]))}"
-        )

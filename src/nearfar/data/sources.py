@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from nearfar.core.errors import DataError
-from nearfar.data import archives, datasets, folders, labeled, tables
+from nearfar.data import archives, arrays, datasets, folders, labeled, parquet, shards, tables
 from nearfar.data.decoding import decode, pillow_is_quiet
 from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
 from nearfar.data.splits import Uncut
 
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
-READS = f"a folder, a {archives.READS} of one, a table of labels (.csv), or digits"
+READS = f"a folder, a {archives.READS} of one, a table (.csv, .parquet), arrays (.npz), or digits"
 
 
 def open_source(data: Any) -> Listing:
@@ -35,6 +35,9 @@ def open_source(data: Any) -> Listing:
         raise _missing(str(data), path)
     if path.is_file() and path.suffix.lower() in tables.ENDINGS:
         return _table(str(data), path, None)
+    if path.is_file() and path.suffix.lower() == arrays.ENDING:
+        listing = datasets.from_dataset(arrays.arrays_of(path))
+        return replace(listing, name=safe_name(path.stem), source=str(data))
     if path.is_dir():
         return _folder(str(data), path)
     stem = archives.archive_stem(path)
@@ -45,6 +48,10 @@ def open_source(data: Any) -> Listing:
 
 def _folder(source: str, path: Path) -> Listing:
     pictures, notes, linked = folders.folder_files(path)
+    files = [note for note in notes if note.lower().endswith(parquet.ENDING)]
+    if not pictures and files and (inside := shards.shards_with_images(path, files, None)):
+        others = [note for note in notes if note not in files]
+        return _shards(path.resolve().name, source, inside, others)
     layout = arrange(pictures, source=source)
     if len(layout.class_names) < 2:
         by_table = labeled.arrange_by_table_beside(path, pictures, notes)
@@ -62,7 +69,11 @@ def _folder(source: str, path: Path) -> Listing:
 
 
 def _table(source: str, table: Path, columns: tables.Columns | None) -> Listing:
-    """The pictures that a table names, which lie beside it or below."""
+    """The pictures that a table names, which lie beside it or below, or are inside."""
+    if table.suffix.lower() == parquet.ENDING:
+        inside = shards.shards_with_images(table.parent, [table.name], columns)
+        if inside is not None:
+            return _shards(table.stem, source, inside, [])
     rows = tables.read_table(table, columns)
     root = table.parent
     pictures = [row.image for row in rows if (root / row.image).is_file()]
@@ -73,6 +84,13 @@ def _table(source: str, table: Path, columns: tables.Columns | None) -> Listing:
     reader = folders.FolderReader(root, paths)
     with pillow_is_quiet():
         return _listing(table.stem, source, layout, [], reader, folders.peek_folder(root, paths))
+
+
+def _shards(name: str, source: str, inside: shards.Shards, notes: list[str]) -> Listing:
+    layout = shards.arrange_shards(inside)
+    with pillow_is_quiet():
+        sizes = shards.peek_shards(inside)
+    return _listing(name, source, layout, notes, shards.ShardReader(inside), sizes)
 
 
 def _archive(source: str, path: Path, stem: str) -> Listing:

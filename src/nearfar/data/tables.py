@@ -1,4 +1,4 @@
-"""Tables of labels: a .csv file that names an image and its class in each row.
+"""Tables of labels: a .csv (or .parquet) file that names an image and its class in each row.
 
 What spreadsheets write is read: commas, semicolons or tabs, quotes, a byte order mark, UTF-16.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearfar.core.errors import DataError
+from nearfar.data import parquet
 from nearfar.data.layout import SPLIT_NAMES, printable
 
-ENDINGS = (".csv", ".tsv")
+ENDINGS = (".csv", ".tsv", parquet.ENDING)
 _IMAGE = "image image_id image_path filename file_name file filepath path id"
 _LABEL = "label class class_name target category species labels"
 _BYTE_ORDER = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
@@ -108,6 +109,8 @@ def _order(label: str) -> tuple[float, str]:
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    if path.suffix.lower() == parquet.ENDING:
+        return parquet.as_table(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -132,12 +135,23 @@ def header_of(path: Path) -> list[str]:
 
 def usual_columns(header: Sequence[str]) -> Columns | None:
     """The columns that are called as they usually are, or the two that there are; None: unknown."""
-    lower = {name.lower(): name for name in reversed(header)}
-    image = next((lower[name] for name in _IMAGE.split() if name in lower), None)
-    label = next((lower[name] for name in _LABEL.split() if name in lower), None)
+    image, label = _first_of(_IMAGE, header), usual_label(header)
     if len(header) == 2 and (image is None or label is None):
         image, label = header
-    return None if image is None or label is None else Columns(image, label, lower.get("split"))
+    return None if image is None or label is None else Columns(image, label, usual_split(header))
+
+
+def usual_label(header: Sequence[str]) -> str | None:
+    return _first_of(_LABEL, header)
+
+
+def usual_split(header: Sequence[str]) -> str | None:
+    return _first_of("split", header)
+
+
+def _first_of(words: str, header: Sequence[str]) -> str | None:
+    lower = {name.lower(): name for name in reversed(header)}
+    return next((lower[word] for word in words.split() if word in lower), None)
 
 
 def _class_of(cell: str, path: Path) -> str | None:
