@@ -41,7 +41,7 @@ from nearfar.experiment.budget import Budget
 from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.grouping import load_images
-from nearfar.experiment.page import write_comparison
+from nearfar.experiment.page import saying_what_is_finished, write_comparison
 from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
 from nearfar.experiment.setup import Setup, in_precision
@@ -172,9 +172,11 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
         trials = Trials(request, configs, listing, images, out, fabric, example)
         setups, tunings = tune_all(trials, runs.setups, progress)
         runs = replace(runs, setups=setups)
-    summary = with_tuning(summary_of(runs, train_all(runs, progress), left_out), tunings)
-    summary = summary.model_copy(update={"unbalanced": tuple(unbalanced)})
-    write_comparison(whole, summary)
+    trained = train_all(runs, progress)
+    with saying_what_is_finished(out, progress):
+        summary = with_tuning(summary_of(runs, trained, left_out), tunings)
+        summary = summary.model_copy(update={"unbalanced": tuple(unbalanced)})
+        write_comparison(whole, summary)
     return Comparison(out, summary.as_json())
 
 
