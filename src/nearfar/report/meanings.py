@@ -30,6 +30,10 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+BALANCED = (
+    "the mean of the classes’ own accuracies, so that rare classes count as much as common ones"
+)
+
 # by selection, and the one before training
 ENCODERS: Mapping[str, str] = MappingProxyType(
     {
@@ -84,7 +88,8 @@ QUEUE_AGE = "how many steps ago, on average, the rows of the queue were put in"
 
 def of_column(name: str) -> str:
     """Of a measurement; "" of one that is not nearfar's own."""
-    return COLUMNS.get(name.partition(".")[0], "")
+    what, _, how = name.partition(".")
+    return BALANCED if what in COLUMNS and how == "balanced_accuracy" else COLUMNS.get(what, "")
 
 
 def of_curves(drawn: Iterable[str]) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ from nearfar.report import write_report
 from nearfar.report.confusion import confusion_matrices
 from nearfar.report.groups import findings
 from nearfar.report.maps import map_families
+from nearfar.report.meanings import of_column
 from nearfar.report.page import json_for_script
 from nearfar.report.palette import COLORS, class_styles
 from nearfar.report.read import read_source
@@ -245,6 +246,12 @@ def test_the_files_of_the_worst_mistakes_stand_beside_them_for_every_seed(tmp_pa
     surest = wrong[np.argsort(-rows["confidence"][wrong], kind="stable")][:12]
     last = section.rpartition("<summary>")[2]
     assert re.findall(r'<small class="path">(.*?)</small>', last) == rows["paths"][surest].tolist()
+
+
+def test_a_balanced_accuracy_is_explained_as_one() -> None:
+    assert of_column("linear_probe.balanced_accuracy").startswith("the mean of the classes’ own")
+    assert of_column("linear_probe.top1").startswith("a linear classifier")
+    assert of_column("surprise.mean") == of_column("surprise.balanced_accuracy") == ""
 
 
 def test_measured_words_are_explained_where_they_stand(tmp_path: Path) -> None:
