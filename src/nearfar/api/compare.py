@@ -177,7 +177,7 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
         summary = with_tuning(summary_of(runs, trained, left_out), tunings)
         summary = summary.model_copy(update={"unbalanced": tuple(unbalanced)})
         write_comparison(whole, summary)
-    return Comparison(out, summary.as_json())
+        return Comparison(out, summary.as_json())
 
 
 def _say_left_out(

@@ -155,7 +155,7 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     results = execute(job, progress, floor)
     with saying_what_is_finished(folder.path, progress):
         write_page(folder)
-    return Run(folder.path, results.as_json())
+        return Run(folder.path, results.as_json())
 
 
 def _say_plan(
