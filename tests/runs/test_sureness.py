@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import nearfar
@@ -148,12 +149,14 @@ def test_a_fine_tuned_classifier_is_held_against_its_own_encoder(tmp_path, nearf
         epochs=1,
         out=tmp_path / "run",
         quiet=True,
-        **{**stage, **rest, "classifier.epochs": 1},
+        **{**stage, **rest, "classifier.epochs": 2, "classifier.init": "random"},
     )
     folder = pictures(tmp_path / "val", "val", 400)
     told = json.loads(nearfar_command("predict", run.path, folder, "--sure", ".5", "--json").out)
     assert told["classifier"] == "stage"
     model = nearfar.load(run.path)
+    own = model.classifying[0].net.state_dict()
+    assert any(not torch.equal(own[name], x) for name, x in model.encoder.net.state_dict().items())
     shares = model.predict(sorted(folder.iterdir())).probabilities.max(axis=1)
     np.testing.assert_allclose(model.reference.val.probability, shares, atol=1e-5)
     share = told["sure"]["validation"]
