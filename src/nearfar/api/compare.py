@@ -50,7 +50,7 @@ from nearfar.nn.encoders import Encoder
 from nearfar.report.formats import batches_of_each, images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder
-from nearfar.run_folder.comparison import LeftOut, Tuning
+from nearfar.run_folder.comparison import ComparisonResults, LeftOut, Tuning
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.lock import in_use
 
@@ -174,10 +174,13 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
         runs = replace(runs, setups=setups)
     trained = train_all(runs, progress)
     with saying_what_is_finished(out, progress):
-        summary = with_tuning(summary_of(runs, trained, left_out), tunings)
-        summary = summary.model_copy(update={"unbalanced": tuple(unbalanced)})
-        write_comparison(whole, summary)
-        return Comparison(out, summary.as_json())
+        summary = summary_of(runs, trained, left_out, unbalanced)
+        return _written(whole, with_tuning(summary, tunings))
+
+
+def _written(whole: RunFolder, summary: ComparisonResults) -> Comparison:
+    write_comparison(whole, summary)
+    return Comparison(whole.path, summary.as_json())
 
 
 def _say_left_out(
