@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import shlex
 import shutil
 import statistics
 import sys
@@ -229,6 +230,56 @@ def test_a_comparison_that_stops_names_its_own_folder_and_resumes(
     assert f"--out {out / 'simclr'}" not in ended.err
     assert nearfar_command(*command, "--resume").code == 0
     assert (out / "compare.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "report"),
+    [
+        ("nearfar.experiment.page.write_report", "but for its report: the same command with --out"),
+        ("nearfar.api.report.ending", "with its report "),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_an_interrupt_after_the_work_says_what_is_finished_and_where(
+    tmp_path, nearfar_command, monkeypatch, command, interrupted, report
+):
+    def stop(*_args, **_options):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    which = {"train": ("--method", "simclr"), "compare": ("--methods", "simclr", "--seeds", "1")}
+    asked = (command, "digits", *which[command], "--smoke", "--out", out, *KNN_ONLY)
+    with monkeypatch.context() as patched:
+        patched.setattr(interrupted, stop)
+        ended = nearfar_command(*asked)
+    assert ended.code == 130, ended.err
+    assert f"all is finished in {out}, {report}" in ended.err
+    assert "Traceback" not in ended.err
+    assert nearfar_command(*asked, "--resume").code == 0
+    assert (out / "report.html").exists()
+
+
+def test_a_comparison_ends_with_the_run_to_use_and_the_lines_that_use_it(
+    comparison, photographs, tmp_path, nearfar_command
+):
+    found = read(comparison / "compare.json")
+    use, scores = found["use"], {}
+    for run in found["runs"]:
+        scores[run] = read(comparison / run / "results.json")["predicted_by"]["validation"]
+    assert scores[use] == max(scores.values())
+    ended = nearfar_command("report", comparison)
+    assert ended.code == 0
+    page = (comparison / "report.html").read_text(encoding="utf-8")
+    command = f"nearfar predict {comparison / use} NEW_IMAGES/ --out predictions.csv"
+    assert command in page
+    typed = shlex.split(command.replace("NEW_IMAGES/", str(photographs)))[1:]
+    assert nearfar_command(*typed[:3]).code == 0
+    one = tmp_path / "one"
+    asked = ("train", "digits", "--method", "simclr", "--smoke", "--out", one)
+    told = nearfar_command(*asked, "--set", "evaluate.map_rows=20").out.splitlines()
+    assert told[-3].startswith("to use: simclr, seed 0: its linear probe gets ")
+    assert told[-2].split()[:3] == ["nearfar", "predict", str(one)]
+    assert told[-1].startswith("  import nearfar; model = nearfar.load(")
 
 
 def test_a_comparison_outlives_a_run_that_fails_and_names_it(

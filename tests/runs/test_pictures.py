@@ -94,6 +94,11 @@ def test_names_that_are_not_utf8_are_predicted_and_printed(tiny_run, tmp_path, n
     assert ended.code == 0, ended.err
     found = json.loads(ended.out.encode().decode())
     assert found["predictions"][0]["path"] == f"{folder}/caf\\udce9.png"
+    asked = ("--sort-into", tmp_path / "sorted", "--out", tmp_path / "x.csv")
+    assert nearfar_command("predict", tiny_run, folder, *asked).code == 0
+    (copied,) = (os.fsencode(path) for path in (tmp_path / "sorted").rglob("*.png"))
+    assert copied.endswith(b"/caf\xe9.png")
+    assert "caf\\udce9.png" in (tmp_path / "x.csv").read_text(encoding="utf-8")
     assert found["unreadable"] == [
         {"path": f"{folder}/br\\udce9.png", "reason": "text, not an image"}
     ]
@@ -154,14 +159,16 @@ def test_predictions_are_written_as_csv_and_json(tiny_run, tmp_path, nearfar_com
     text = (tmp_path / "deep" / "x.csv").read_text(encoding="utf-8")
     rows = list(csv.reader(io.StringIO(text)))
     assert rows[0][:5] == ["path", "class", "probability", "class_2", "probability_2"]
-    assert len(rows[0]) == 11 and rows[0][-1] == "probability_5"
+    assert len(rows[0]) == 13 and rows[0][-3:] == ["probability_5", "decided", "unlike"]
     assert len(rows) == 21
     for row, wanted in zip(rows[1:], told["predictions"], strict=True):
         assert row[0] == wanted["path"]
-        assert row[1::2] == [name for name, _ in wanted["top"]]
-        assert [float(share) for share in row[2::2]] == pytest.approx(
+        assert row[1:11:2] == [name for name, _ in wanted["top"]]
+        assert [float(share) for share in row[2:11:2]] == pytest.approx(
             [share for _, share in wanted["top"]], rel=1e-5
         )
+        assert wanted["decided"] is True
+        assert row[11:] == ["true", {True: "true", False: "false"}[wanted["unlike"]]]
     assert nearfar_command("predict", tiny_run, folder, "--out", tmp_path / "x.json").code == 0
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == told
 
@@ -298,12 +305,14 @@ def test_a_picture_that_vanishes_while_others_are_copied_is_left_out(
 
 def test_names_of_classes_become_names_of_folders(tmp_path):
     (tmp_path / "a.png").write_bytes(b"x")
-    names = ["cat/dog", "cat\\dog", "..", "Cat", "cat"]
+    names = ["cat/dog", "cat\\dog", "..", "Cat", "cat", "_Undecided", None]
     done, _ = sort_into(tmp_path / "out", [(tmp_path / "a.png", name) for name in names])
-    assert done == 5
+    assert done == 7
     assert sorted(files_below(tmp_path / "out")) == [
         "Cat/a.png",
         "_/a.png",
+        "_Undecided-2/a.png",
+        "_undecided/a.png",
         "cat-2/a.png",
         "cat_dog-2/a.png",
         "cat_dog/a.png",

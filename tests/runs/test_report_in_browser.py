@@ -2,6 +2,7 @@
 shown as text.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,12 +68,25 @@ def test_the_maps_are_drawn(browser, page):
     assert min(colors) >= 3
 
 
-def test_the_results_fit_a_window_of_1280_px_without_scrolling(browser, page):
-    browser.open(page)
-    wide, room = browser.evaluate(
-        "(box => [box.scrollWidth, box.clientWidth])(document.querySelector('#results .scroll'))"
-    )
-    assert wide <= room
+def test_the_results_fit_a_window_of_1280_px_without_scrolling(browser, page, tmp_path):
+    """With a dozen columns as well."""
+    folder = tmp_path / "many"
+    shutil.copytree(page.parent, folder)
+    results = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
+    own = [row for row in results["table"] if row["name"] == "linear_probe.top1"]
+    for number in range(3):
+        name = f"own.measure{number}"
+        results["table"] += [{**row, "name": name, "title": "robustness"} for row in own]
+        results["shown"].append(name)
+    (folder / "compare.json").write_text(json.dumps(results), encoding="utf-8")
+    for shown, columns in ((page, 8), (write_report([folder], folder / "report.html"), 14)):
+        browser.open(shown)
+        wide, room, cells = browser.evaluate(
+            "(box => [box.scrollWidth, box.clientWidth, box.querySelectorAll('th.sub').length])"
+            "(document.querySelector('#results .scroll'))"
+        )
+        assert cells >= columns
+        assert wide <= room
 
 
 def test_hostile_names_are_shown_as_text(browser, page):

@@ -360,6 +360,26 @@ def test_a_signal_to_a_real_process_leaves_a_usable_run(tmp_path, how):
     assert (out / "encoder.safetensors").exists()
 
 
+@pytest.mark.ci
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_last_line_changes_nothing(tmp_path, how):
+    code = "from nearfar.cli.main import main; main()"
+    options = ["--method", "simclr", "--smoke", "--out", str(tmp_path / "run"), *KNN_ONLY]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, "train", "digits", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(how, signal.SIG_DFL),
+    )
+    while not (line := process.stdout.readline()).startswith(b"On digits, the simclr encoder"):
+        assert line
+    time.sleep(0.1)  # libraries are ending
+    process.send_signal(how)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert b"Traceback" not in err
+
+
 def test_a_run_trains_with_memory_kept(tmp_path, nearfar_command, monkeypatch):
     order = []
 

@@ -13,6 +13,7 @@ from scipy import stats
 from nearfar.core.version import __version__
 from nearfar.report.formats import difference_text, signed_figure
 from nearfar.report.predicting import predicting
+from nearfar.report.using import best_on_validation
 from nearfar.report.verdicts import FEWEST_SEEDS, UNLEARNED, have, unlearned
 from nearfar.run_folder.comparison import (
     COSTS,
@@ -59,7 +60,7 @@ def summarize(
     report: str,
 ) -> ComparisonResults:
     """The content of compare.json; `runs` are the folders of `results`."""
-    first = results[0]
+    first, best = results[0], best_on_validation(results)
     return ComparisonResults(
         nearfar=__version__,
         command=command,
@@ -79,6 +80,7 @@ def summarize(
         ),
         left_out=tuple(left_out),
         runs=tuple(runs),
+        use=runs[best] if best is not None else None,
         report=report,
     )
 

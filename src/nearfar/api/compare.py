@@ -41,7 +41,7 @@ from nearfar.experiment.budget import Budget
 from nearfar.experiment.encoding import example_of, make_encoder
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.grouping import load_images
-from nearfar.experiment.page import write_comparison
+from nearfar.experiment.page import saying_what_is_finished, write_comparison
 from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
 from nearfar.experiment.setup import Setup, in_precision
@@ -50,7 +50,7 @@ from nearfar.nn.encoders import Encoder
 from nearfar.report.formats import batches_of_each, images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder
-from nearfar.run_folder.comparison import LeftOut, Tuning
+from nearfar.run_folder.comparison import ComparisonResults, LeftOut, Tuning
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.lock import in_use
 
@@ -172,10 +172,15 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
         trials = Trials(request, configs, listing, images, out, fabric, example)
         setups, tunings = tune_all(trials, runs.setups, progress)
         runs = replace(runs, setups=setups)
-    summary = with_tuning(summary_of(runs, train_all(runs, progress), left_out), tunings)
-    summary = summary.model_copy(update={"unbalanced": tuple(unbalanced)})
+    trained = train_all(runs, progress)
+    with saying_what_is_finished(out, progress):
+        summary = summary_of(runs, trained, left_out, unbalanced)
+        return _written(whole, with_tuning(summary, tunings))
+
+
+def _written(whole: RunFolder, summary: ComparisonResults) -> Comparison:
     write_comparison(whole, summary)
-    return Comparison(out, summary.as_json())
+    return Comparison(whole.path, summary.as_json())
 
 
 def _say_left_out(

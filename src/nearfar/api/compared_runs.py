@@ -71,9 +71,14 @@ def in_order(setups: Mapping[str, Setup], seeds: int) -> list[Setup]:
 
 
 def summary_of(
-    runs: ComparedRuns, trained: Trained, left_out: Sequence[LeftOut]
+    runs: ComparedRuns,
+    trained: Trained,
+    left_out: Sequence[LeftOut],
+    unbalanced: Sequence[LeftOut],
 ) -> ComparisonResults:
-    """compare.json: the complete runs, and which failed."""
+    """compare.json: the complete runs, which failed, and which methods and settings were left
+    out.
+    """
     complete = {result.method for result in trained.results}
     results = summarize(
         trained.results,
@@ -84,7 +89,9 @@ def summary_of(
         command=runs.request.command,
         report=str(runs.out / names.REPORT),
     )
-    return results.model_copy(update={"failed": tuple(trained.failed)})
+    return results.model_copy(
+        update={"failed": tuple(trained.failed), "unbalanced": tuple(unbalanced)}
+    )
 
 
 def train_all(runs: ComparedRuns, progress: Progress) -> Trained:

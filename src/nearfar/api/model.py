@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -20,7 +21,9 @@ from nearfar.data.layout import printable
 from nearfar.data.listing import Broken
 from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
+from nearfar.evaluate.sureness import Reference
 from nearfar.experiment.encoding import example_of
+from nearfar.experiment.referring import read_reference
 from nearfar.experiment.train_classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
@@ -37,6 +40,9 @@ class Predictions:
     classes: NDArray[np.int64]  # (n,)
     probabilities: NDArray[np.float64]  # (n, C), rows sum to 1
     class_names: tuple[str, ...]
+    # (n,): farther from the training images than one in a hundred of the validation images is;
+    # None where the run has no reference.npz
+    unlike: NDArray[np.bool_] | None = None
 
 
 @final
@@ -70,8 +76,8 @@ class Model:
         linear probe and the classifier stage (on its fine-tuned encoder, if it has one) the one
         that was best on validation, which results.json names. RunError: the run has no classifier.
         """
-        self._want_classifier()
-        return self._classified(self._represent(self._finetuned or self.encoder, images))
+        encoder, _ = self.classifying
+        return self._classified(self._represent(encoder, images))
 
     def classify(self, embeddings: NDArray[np.float32]) -> Predictions:
         """Classes of representations (n, E) that `embed` gave. RunError: the run has no classifier,
@@ -85,9 +91,22 @@ class Model:
             )
         return self._classified(embeddings)
 
+    @property
+    def classifying(self) -> tuple[Encoder, Classifier]:
+        """The encoder and the classifier that `predict` uses. RunError: the run has none."""
+        return self._finetuned or self.encoder, self._want_classifier()
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """What `predict` holds images against; None in runs of older versions, and without labeled
+        validation images. RunError: it cannot be read.
+        """
+        return read_reference(RunFolder(self._path))
+
     def _classified(self, embeddings: NDArray[np.float32]) -> Predictions:
-        shares = self._want_classifier().probabilities(embeddings)
-        return Predictions(shares.argmax(axis=1), shares, self.class_names)
+        shares, held = self._want_classifier().probabilities(embeddings), self.reference
+        unlike = None if held is None else held.distances(embeddings) > held.farthest
+        return Predictions(shares.argmax(axis=1), shares, self.class_names, unlike)
 
     def _want_classifier(self) -> Classifier:
         if self._classifier is None:

@@ -4,15 +4,17 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from nearfar.api.embed import refuse_existing
 from nearfar.api.model import Model, load
 from nearfar.api.sorting import refuse_target, sort_into
+from nearfar.api.sureness import Sureness, refuse_share, sureness
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
 from nearfar.core.writing import write_bytes
@@ -24,26 +26,40 @@ from nearfar.run_folder.folder import RunFolder
 
 TOP = 5
 FORMATS = (".csv", ".json")
+JUDGED = ("decided", "unlike")
+_IN_CSV = {True: "true", False: "false", None: ""}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made of predictions. `out`: a .csv or .json file of them; `into`: a folder that
+    gets a copy of each picture in a folder of its class; `force`: where something is there already.
+    `sure`: the accuracy below which the classifier is not to decide. `sort_by`: the surest first,
+    or last.
+    """
+
+    out: Path | None = None
+    into: Path | None = None
+    force: bool = False
+    sure: float | None = None
+    sort_by: Literal["sure", "unsure"] | None = None
 
 
 def predict(
-    run: Path,
-    images: Sequence[Path],
-    *,
-    out: Path | None = None,
-    into: Path | None = None,
-    force: bool = False,
-    quiet: bool = False,
+    run: Path, images: Sequence[Path], wanted: Wanted, *, quiet: bool = False
 ) -> dict[str, Any]:
     """Class, probability and the five likeliest of each image; folders are searched for images.
+    `decided`: whether the classifier is sure enough (always, unless `sure` is wanted); `unlike`:
+    whether it is unlike the training images.
 
     Images that cannot be read are listed as `unreadable`; `classifier` names what classified, with
-    its `title` and its accuracy on `test` where that was measured. `out`, a .csv or .json file,
-    gets all of it; `into` a copy of each picture in the folder of its class, `copied` of them.
-    DataError: no image can be read. UserError: something would be replaced without `force`.
+    its `title` and its accuracy on `test` where that was measured; `sure` says what decides, and
+    `copied` how many pictures were. DataError: no image can be read. UserError: something would be
+    replaced without `force`.
     """
-    _refuse(images, out, into, force=force)
+    _refuse(images, wanted)
     model = load(run)
+    decider = None if wanted.sure is None else sureness(run, model.reference, wanted.sure)
     paths = [found for image in images for found in _files_of(image)]
     predictions, read, unreadable = _predict_all(model, paths, Progress(quiet=quiet))
     if not predictions:
@@ -51,12 +67,18 @@ def predict(
         raise DataError(
             f"want at least one image that can be read, got none of {len(paths)}\n  {lines}"
         )
-    found = {"predictions": predictions, "unreadable": unreadable, **_classifier(RunFolder(run))}
-    if out is not None:
-        _write(out, found)
-    if into is not None:
-        classes = (row["class"] for row in predictions)
-        found["copied"], vanished = sort_into(into, zip(read, classes, strict=True))
+    rows = _in_order(zip(predictions, read, strict=True), decider, wanted)
+    found = {
+        "predictions": [row for row, _ in rows],
+        "unreadable": unreadable,
+        **_classifier(RunFolder(run)),
+        "sure": None if decider is None else decider.as_json(),
+    }
+    if wanted.out is not None:
+        _write(wanted.out, found)
+    if wanted.into is not None:
+        classes = ((path, row["class"] if row["decided"] else None) for row, path in rows)
+        found["copied"], vanished = sort_into(wanted.into, classes)
         unreadable += [
             {"path": printable(str(path)), "reason": "vanished before it was copied"}
             for path in vanished
@@ -64,17 +86,32 @@ def predict(
     return found
 
 
-def _refuse(images: Sequence[Path], out: Path | None, into: Path | None, *, force: bool) -> None:
+def _refuse(images: Sequence[Path], wanted: Wanted) -> None:
     """UserError for what can be known before any work."""
     for image in images:
         if is_run(image):
             raise UserError(f"{image} is a run: the run comes first, then images; and one run only")
-    if out is not None:
+    if wanted.sure is not None:
+        refuse_share(wanted.sure)
+    if (out := wanted.out) is not None:
         if out.suffix.lower() not in FORMATS:
             raise UserError(f"--out: want a file ending in {' or '.join(FORMATS)}, got {out}")
-        refuse_existing(out, force=force)
-    if into is not None:
-        refuse_target(into, images, force=force)
+        refuse_existing(out, force=wanted.force)
+    if wanted.into is not None:
+        refuse_target(wanted.into, images, force=wanted.force)
+
+
+def _in_order(
+    rows: Iterable[tuple[dict[str, Any], Path]], decider: Sureness | None, wanted: Wanted
+) -> list[tuple[dict[str, Any], Path]]:
+    """Each prediction with `decided`, and its file; in the order that is wanted."""
+    found = [
+        ({**row, "decided": decider is None or decider.decides(row)}, path) for row, path in rows
+    ]
+    if wanted.sort_by is None:
+        return found
+    surest_first = wanted.sort_by == "sure"
+    return sorted(found, key=lambda one: one[0]["probability"], reverse=surest_first)
 
 
 def _predict_all(
@@ -131,10 +168,11 @@ def _write(out: Path, found: dict[str, Any]) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         more = [f"{name}_{k}" for k in range(2, most + 1) for name in ("class", "probability")]
-        writer.writerow(["path", "class", "probability", *more])
+        writer.writerow(["path", "class", "probability", *more, *JUDGED])
         for row in found["predictions"]:
             likeliest = [(name, f"{share:.6g}") for name, share in row["top"]]
-            writer.writerow([row["path"], *itertools.chain.from_iterable(likeliest)])
+            judged = [_IN_CSV[row[name]] for name in JUDGED]
+            writer.writerow([row["path"], *itertools.chain.from_iterable(likeliest), *judged])
         content = text.getvalue()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -146,12 +184,12 @@ def _write(out: Path, found: dict[str, Any]) -> None:
 def _predicted(model: Model, paths: Sequence[Path]) -> list[dict[str, Any]]:
     found = model.predict(list(paths))
     rows = []
-    for path, shares in zip(paths, found.probabilities, strict=True):
+    unlike = [None] * len(paths) if found.unlike is None else found.unlike.tolist()
+    for path, shares, far in zip(paths, found.probabilities, unlike, strict=True):
         order = np.argsort(-shares, kind="stable")[:TOP]
         top = [[found.class_names[i], float(shares[i])] for i in order]
-        rows.append(
-            {"path": printable(str(path)), "class": top[0][0], "probability": top[0][1], "top": top}
-        )
+        likeliest = {"class": top[0][0], "probability": top[0][1], "top": top}
+        rows.append({"path": printable(str(path)), **likeliest, "unlike": far})
     return rows
 
 

@@ -17,12 +17,13 @@ from nearfar.data.samples import ImageSamples, Samples
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
 from nearfar.evaluate import choosable, evaluator_class
-from nearfar.evaluate.base import Context, Evaluator
+from nearfar.evaluate.base import Classified, Context, Evaluator
 from nearfar.evaluate.features import SPLITS, Features, extract_splits
 from nearfar.evaluate.few_label import FewLabel, FewLabelConfig, fewest_labels
 from nearfar.evaluate.linear import Linear
 from nearfar.evaluate.measure import Measured
 from nearfar.experiment.evaluation import predicted_by
+from nearfar.experiment.referring import write_reference
 from nearfar.run_folder import names
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import Measurement
@@ -40,8 +41,9 @@ def probe(
     `labels_per_class` the few-label probe); the numbers join results.json by name.
 
     Those on other data say so (`data`, and in their protocol), and never take the place of the
-    run's own. A run without a classifier gets the one that is made here as its own. UserError: no
-    such evaluator, one that needs what training alone has, or options that do not fit together.
+    run's own. A run without a classifier gets the one that is made here as its own; one that an
+    older version left without reference.npz gets that. UserError: no such evaluator, one that needs
+    what training alone has, or options that do not fit together.
     """
     evaluator, folder = _evaluator(kind, labels_per_class), RunFolder(Path(run))
     progress = Progress(quiet=quiet)
@@ -84,12 +86,28 @@ def probe(
         ]
     _join(folder, measured, shown)
     if made is not None and not folder.has(names.CLASSIFIER):
-        folder.write_classifier(made.classifier.arrays())
-        by = predicted_by(found, splits["test"])
-        folder.write_results(folder.read_results().model_copy(update={"predicted_by": by}))
-        about = folder.read_encoder_file()
-        folder.write_encoder_file(about.model_copy(update={"class_names": stored.class_names}))
+        _keep_classifier(folder, made, found, splits, samples)
+    elif data is None and folder.has(names.CLASSIFIER) and not folder.has(names.REFERENCE):
+        encoder, classifier = model.classifying
+        finetuned = encoder if encoder is not model.encoder else None
+        write_reference(folder, classifier, splits, samples, finetuned)
     return [m.as_json() for m in measured]
+
+
+def _keep_classifier(
+    folder: RunFolder,
+    made: Classified,
+    measured: Measured,
+    splits: Mapping[str, Features],
+    samples: Samples,
+) -> None:
+    """As that of the run, with what it holds new images against."""
+    folder.write_classifier(made.classifier.arrays())
+    write_reference(folder, made.classifier, splits, samples)
+    by = predicted_by(measured, splits["test"])
+    folder.write_results(folder.read_results().model_copy(update={"predicted_by": by}))
+    about = folder.read_encoder_file()
+    folder.write_encoder_file(about.model_copy(update={"class_names": samples.class_names}))
 
 
 def _refuse_unmeasurable(splits: Mapping[str, Features], samples: Samples, source: str) -> None:

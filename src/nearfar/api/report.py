@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nearfar.api.embed import refuse_existing
-from nearfar.report import headline as first_sentence
+from nearfar.report import ending as last_lines
 from nearfar.report import write_report
 from nearfar.run_folder import names
 
@@ -18,6 +18,8 @@ def report(runs: Sequence[Path], out: Path | None = None, *, force: bool = False
     return write_report(runs, out or runs[0] / names.REPORT)
 
 
-def headline(run: Path) -> str:
-    """The first sentence of the report on a run or a comparison: what a terminal ends with."""
-    return first_sentence([run])
+def ending(run: Path) -> str:
+    """What a terminal ends with: the first sentence of the report on a run or a comparison, and how
+    to use it.
+    """
+    return "\n".join(last_lines([run]))

@@ -1,4 +1,6 @@
-"""Pictures copied into a folder for each class that was predicted. Nothing is moved or replaced."""
+"""Pictures copied into a folder for each class that was predicted, and one for those that a person
+is to decide. Nothing is moved or replaced.
+"""
 
 import errno
 import filecmp
@@ -11,6 +13,7 @@ from nearfar.core.errors import UserError
 from nearfar.core.writing import whole
 from nearfar.data.layout import is_litter
 
+UNDECIDED = "_undecided"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -34,9 +37,9 @@ def refuse_target(into: Path, read: Sequence[Path], *, force: bool) -> None:
         )
 
 
-def sort_into(into: Path, pictures: Iterable[tuple[Path, str]]) -> tuple[int, list[Path]]:
-    """Copies each picture into `into`/CLASS/; how many are there then, and those that vanished
-    before.
+def sort_into(into: Path, pictures: Iterable[tuple[Path, str | None]]) -> tuple[int, list[Path]]:
+    """Copies each picture into `into`/CLASS/, without a class into `into`/_undecided/; how many are
+    there then, and those that vanished before.
 
     Two of one name get a number; a picture that an earlier call left there counts and stays.
     UserError: no room, or no right to write; what was copied is whole and stays.
@@ -64,10 +67,11 @@ class _Folders:
 
     def __init__(self, into: Path) -> None:
         self._into = into
-        self._names: dict[str, str] = {}  # of folders, by class
+        # of folders, by class; a class that is called so too gets a number
+        self._names: dict[str | None, str] = {None: UNDECIDED}
         self._before: dict[Path, set[str]] = {}  # files not made by this call, by folder
 
-    def put(self, path: Path, class_name: str) -> None:
+    def put(self, path: Path, class_name: str | None) -> None:
         folder = self._into / self._name(class_name)
         if folder not in self._before:
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,9 +88,9 @@ class _Folders:
         with whole(target) as partial:
             shutil.copy2(path, partial)
 
-    def _name(self, class_name: str) -> str:
+    def _name(self, class_name: str | None) -> str:
         """A class's name as the name of one folder on any system; no two classes share one."""
-        if class_name not in self._names:
+        if class_name is not None and class_name not in self._names:
             plain = re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", class_name).strip(". ") or "_"
             name, number = plain, 1
             taken = {name.lower() for name in self._names.values()}

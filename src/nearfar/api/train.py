@@ -30,7 +30,7 @@ from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.grouping import load_images
-from nearfar.experiment.page import write_page
+from nearfar.experiment.page import saying_what_is_finished, write_page
 from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
 from nearfar.experiment.resolve import refuse_unread, resolve
@@ -153,8 +153,9 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
         job, floor = _lengthened(request, request.budget, job, config, listing, progress)
         _say_plan(job.setup, listing, encoder, job.forecast, folder, place, progress)
     results = execute(job, progress, floor)
-    write_page(folder)
-    return Run(folder.path, results.as_json())
+    with saying_what_is_finished(folder.path, progress):
+        write_page(folder)
+        return Run(folder.path, results.as_json())
 
 
 def _say_plan(

@@ -96,7 +96,8 @@ def compare(
             began=began,
             **chosen,
         )
-    _show(done, as_json=as_json)
+    with opt.finished(done.path, quiet=quiet):
+        _show(done, as_json=as_json)
 
 
 def demo(
@@ -139,17 +140,18 @@ def demo(
             command=opt.command_line(),
             **{**chosen, **({"train.epochs": epochs} if epochs is not None else {})},
         )
-    _show(done, as_json=as_json)
+    with opt.finished(done.path, quiet=quiet):
+        _show(done, as_json=as_json)
 
 
 def _show(done: "Comparison", *, as_json: bool) -> None:
     if as_json:
         opt.print_json(done.results)
     else:
-        from nearfar.api.report import headline
+        from nearfar.api.report import ending
 
         print(_text(done.results, done.path))
-        print(headline(done.path))
+        print(ending(done.path))
     if failed := done.results["failed"]:
         who = ", ".join(f"{run['method']} seed {run['seed']}" for run in failed)
         raise TrainingStoppedError(

@@ -1,5 +1,6 @@
 """`nearfar`: the application, and the only place where an unforeseen error is caught."""
 
+import atexit
 import logging
 import os
 import signal
@@ -97,7 +98,16 @@ def main() -> None:
         else:
             traceback.print_exc()
             code = _told("this is our fault, please report it with the lines above", 1, debug=False)
+    atexit.register(_end_undisturbed)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_undisturbed() -> None:
+    """All is done and said: from here on an interrupt changes nothing. Libraries take a moment to
+    end, and one of them would answer it by a traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager

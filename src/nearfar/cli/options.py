@@ -172,6 +172,16 @@ def say_starting(*, quiet: bool) -> float:
     return began
 
 
+@contextmanager
+def finished(out: Path, *, quiet: bool) -> Iterator[None]:
+    """While the results of what is finished are printed: an interrupt says where they are."""
+    from nearfar.core.progress import Progress
+    from nearfar.experiment.page import saying_what_is_finished
+
+    with saying_what_is_finished(out, Progress(quiet=quiet)):
+        yield
+
+
 def command_line() -> str:
     """How the command was typed, as results.json says it."""
     return shlex.join(["nearfar", *sys.argv[1:]])

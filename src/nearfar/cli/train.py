@@ -1,11 +1,14 @@
 """`nearfar train`."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nearfar.cli import options as opt
 from nearfar.run_folder.names import REPORT
+
+if TYPE_CHECKING:
+    from nearfar.api.train import Run
 
 
 def train(
@@ -46,7 +49,6 @@ def train(
     """
     began = opt.say_starting(quiet=quiet)
     from nearfar.api import train as api
-    from nearfar.api.report import headline
 
     chosen = opt.asked(
         settings,
@@ -75,21 +77,27 @@ def train(
             began=began,
             **chosen,
         )
+    with opt.finished(run.path, quiet=quiet):
+        _show(run, as_json=as_json)
+
+
+def _show(run: "Run", *, as_json: bool) -> None:
     opt.say_left_out(run.results["data"]["skipped"])
     if as_json:
         opt.print_json({**run.results, "run": str(run.path)})
-    else:
-        from nearfar.report.predicting import chosen_line
-        from nearfar.run_folder.records import PredictedBy
+        return
+    from nearfar.api.report import ending
+    from nearfar.report.predicting import chosen_line
+    from nearfar.run_folder.records import PredictedBy
 
-        if run.results["measurements"] or run.results["untrained"]:
-            print(_table(run.results))
-        if (by := run.results["predicted_by"]) is not None:
-            print(chosen_line(PredictedBy(**by)))
-        for line in run.results["diagnosis"]:
-            print(line)
-        print(f"report: {run.path / REPORT}")
-        print(headline(run.path))
+    if run.results["measurements"] or run.results["untrained"]:
+        print(_table(run.results))
+    if (by := run.results["predicted_by"]) is not None:
+        print(chosen_line(PredictedBy(**by)))
+    for line in run.results["diagnosis"]:
+        print(line)
+    print(f"report: {run.path / REPORT}")
+    print(ending(run.path))
 
 
 def _table(results: dict[str, Any]) -> str:

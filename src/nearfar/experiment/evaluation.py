@@ -21,6 +21,7 @@ from nearfar.evaluate.features import SPLITS, Features, extract_splits
 from nearfar.evaluate.measure import Measured, judged_by, measure
 from nearfar.experiment.embeddings import write_embeddings, write_unlabeled
 from nearfar.experiment.forecast import Forecast
+from nearfar.experiment.referring import write_reference
 from nearfar.experiment.setup import Setup
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
@@ -153,7 +154,7 @@ def evaluate_run(
 
     Writes embeddings.npz of the last, and of all classifiers (the method's own head, those that
     evaluators made, what a classifier stage has `trained`) the one that is best on validation as
-    classifier.safetensors; where nothing can be measured, what was trained.
+    classifier.safetensors, with reference.npz; where nothing can be measured, what was trained.
     """
     if not run.measurable():
         write_unlabeled(run.setup, run.samples, method.encoder, folder)
@@ -163,6 +164,7 @@ def evaluate_run(
     made = last.classified
     if made is not None:
         _write_classifier(folder, made.classifier, made.finetuned)
+        write_reference(folder, made.classifier, splits, run.samples, made.finetuned)
     probabilities = None if made is None else made.probabilities
     with run.forecast.timed(run.setup, "map"):
         write_embeddings(run.setup, run.data, splits["test"], probabilities, folder)

@@ -2,7 +2,12 @@
 can be written.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from nearfar.core.errors import RunError, TrainingStoppedError
+from nearfar.core.progress import Progress
 from nearfar.report import write_report
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_full
@@ -40,3 +45,19 @@ def write_comparison(folder: RunFolder, results: ComparisonResults) -> None:
             f"make room, then the same command with --out {out} --resume"
         ) from error
     write_page(folder)
+
+
+@contextmanager
+def saying_what_is_finished(out: Path, progress: Progress) -> Iterator[None]:
+    """Around what comes after training and measuring: an interrupt then says what is finished, and
+    where.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        page = out / names.REPORT
+        report = f"with its report {page}"
+        if not page.exists():
+            report = f"but for its report: the same command with --out {out} --resume writes it"
+        progress.say(f"all is finished in {out}, {report}")
+        raise

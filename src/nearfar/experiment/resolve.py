@@ -9,6 +9,7 @@ from torch import nn
 from nearfar.config.classifier import ClassifierConfig
 from nearfar.config.models import RunConfig
 from nearfar.config.training import OWN_KEYS
+from nearfar.core.errors import ConfigError, UserError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
 from nearfar.data.listing import Listing
@@ -23,7 +24,7 @@ from nearfar.experiment.refusals import (
 )
 from nearfar.experiment.setup import Setup, images_for, steps_for
 from nearfar.methods import method_class
-from nearfar.nn.arithmetic import Arithmetic, arithmetic_by_name, arithmetic_of
+from nearfar.nn.arithmetic import Arithmetic, arithmetic_by_name, arithmetic_of, smallest_side
 from nearfar.nn.building import own_encoder
 
 
@@ -80,10 +81,22 @@ def resolve(
 
 def _encoder(config: RunConfig, side: int, module: nn.Module | None) -> tuple[str, Arithmetic]:
     """Its name, and what it computes for a view of that side. UserError: it cannot take it."""
-    if module is None:
-        name = choices.choose_encoder(config.encoder.name, side)
-        return name, arithmetic_by_name(name, side, config.encoder.stem)
-    return type(module).__name__, arithmetic_of(own_encoder(module, torch.zeros(1, 3, side, side)))
+    if module is not None:
+        example = torch.zeros(1, 3, side, side)
+        return type(module).__name__, arithmetic_of(own_encoder(module, example))
+    name, stem = choices.choose_encoder(config.encoder.name, side), config.encoder.stem
+    try:
+        return name, arithmetic_by_name(name, side, stem)
+    except UserError as error:
+        # of a size, not of a stem
+        smallest = smallest_side(name, side, stem) if error.__cause__ is not None else None
+        if smallest is None:
+            raise
+        problem = (
+            f"data.size: {name} cannot take images of {side} px; the smallest size above that works"
+            f" is {smallest}: --size {smallest}"
+        )
+        raise ConfigError([problem]) from error
 
 
 def refuse_unread(setup: Setup, facts: DataFacts) -> None:

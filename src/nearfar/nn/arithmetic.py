@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
+from nearfar.core.errors import UserError
 from nearfar.nn.building import Stem, build_encoder
 from nearfar.nn.encoders import Encoder
 
 NARROW = 8  # channels
+MOST_TRIED_PX = 256
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,16 @@ def arithmetic_by_name(name: str, side: int, stem: Stem) -> Arithmetic:
     example = torch.zeros(1, 3, side, side)
     with torch.device("meta"):
         return arithmetic_of(build_encoder(name, example=example, stem=stem))
+
+
+def smallest_side(name: str, above: int, stem: Stem) -> int | None:
+    """The smallest side of images, in px, above this one that the encoder of that name takes; None
+    where that is none up to 256.
+    """
+    for side in range(above + 1, MOST_TRIED_PX + 1):
+        try:
+            arithmetic_by_name(name, side, stem)
+        except UserError:
+            continue
+        return side
+    return None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
+from nearfar.report import meanings
 from nearfar.report.groups import Group
 from nearfar.report.read import Run
 from nearfar.run_folder.records import EpochMetrics
@@ -53,14 +54,25 @@ class Curves:
     knn: Chart | None
     online_probe: Chart | None = None
     classifier: Chart | None = None
-    monitors: tuple[tuple[str, Chart], ...] = ()  # with their titles
+    monitors: tuple[tuple[str, str, Chart], ...] = ()  # with title and meaning
+
+    @property
+    def drawn(self) -> list[str]:
+        """What of `meanings.CURVES` is to be seen."""
+        found = [name for name in meanings.CURVES if getattr(self, name, None) is not None]
+        dashed = self.loss is not None and self.loss.dashed is not None
+        return [*found, *(["chance"] if dashed else [])]
 
 
-_MONITORS: tuple[tuple[str, Callable[[EpochMetrics], float | None]], ...] = (
-    ("Effective rank of the representation", lambda epoch: epoch.effective_rank),
-    ("Alignment (distance of two views)", lambda epoch: epoch.alignment),
-    ("Uniformity (lower: images are more evenly spread)", lambda epoch: epoch.uniformity),
-    ("Age of the queue (mean of its rows, in steps)", lambda epoch: epoch.queue_age),
+_MONITORS: tuple[tuple[str, str, Callable[[EpochMetrics], float | None]], ...] = (
+    (
+        "Effective rank of the representation",
+        meanings.EFFECTIVE_RANK,
+        lambda epoch: epoch.effective_rank,
+    ),
+    ("Alignment", meanings.ALIGNMENT, lambda epoch: epoch.alignment),
+    ("Uniformity", meanings.UNIFORMITY, lambda epoch: epoch.uniformity),
+    ("Age of the queue", meanings.QUEUE_AGE, lambda epoch: epoch.queue_age),
 )
 
 
@@ -123,16 +135,12 @@ def _classifier(group: Group) -> Chart | None:
     return _chart(label, series, _padded(values), (min(xs), max(xs)), percent=True)
 
 
-def _monitors(group: Group, epochs: Point) -> Iterator[tuple[str, Chart]]:
-    for title, get in _MONITORS:
+def _monitors(group: Group, epochs: Point) -> Iterator[tuple[str, str, Chart]]:
+    for title, meaning, get in _MONITORS:
         if series := _series(group, get):
             values = [y for _, points in series for _, y in points]
-            yield (
-                title,
-                _chart(
-                    f"{title.partition(' (')[0]}, {group.label}", series, _padded(values), epochs
-                ),
-            )
+            chart = _chart(f"{title}, {group.label}", series, _padded(values), epochs)
+            yield title, meaning, chart
 
 
 def _loss(epoch: EpochMetrics) -> float | None:

@@ -20,17 +20,21 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Mistakes:
+    """Of one run; `first` is its method's first."""
+
     label: str
     seed: int
+    first: bool
     total: int  # wrong among `judged`
     judged: int
     shown: tuple[Mistake, ...]
 
 
 def worst_mistakes(groups: Sequence[Group], sheet: Sheet) -> list[Mistakes]:
-    """One list a method, of its first seed whose test rows carry labels and predictions."""
+    """One list a run whose test rows carry labels and predictions."""
     lists = []
     for group in groups:
+        first = True
         for run in group.runs:
             rows, classes = run.rows, run.results.data.classes
             if rows is None or not (
@@ -48,6 +52,6 @@ def worst_mistakes(groups: Sequence[Group], sheet: Sheet) -> list[Mistakes]:
                 )
                 for i in wrong[:SHOWN]
             )
-            lists.append(Mistakes(group.label, run.results.seed, len(wrong), judged, shown))
-            break
+            lists.append(Mistakes(group.label, run.results.seed, first, len(wrong), judged, shown))
+            first = False
     return lists

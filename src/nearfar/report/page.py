@@ -26,21 +26,28 @@ from nearfar.report.differences import differences
 from nearfar.report.groups import Findings, Group, findings
 from nearfar.report.loading import loading_lines
 from nearfar.report.maps import map_families
+from nearfar.report.meanings import of_curves
 from nearfar.report.mistakes import worst_mistakes
 from nearfar.report.palette import SHAPES
 from nearfar.report.read import Run, Source, read_source
 from nearfar.report.sheet import COLUMNS, TILE, Sheet
 from nearfar.report.table import results_table
 from nearfar.report.tuning import tuning_table
+from nearfar.report.using import using
 from nearfar.report.verdicts import next_steps
 from nearfar.report.views import view_sheets
 from nearfar.run_folder.names import ENCODER
 
 
-def headline(paths: Sequence[Path]) -> str:
-    """The first sentence of the page about these runs; RunError as in `write_report`."""
-    source = read_source([Path(path) for path in paths], numbers_only=True)
-    return words.headline(findings(source)).sentence
+def ending(paths: Sequence[Path]) -> list[str]:
+    """What a terminal ends with: the first sentence of the page about these runs, which run to use,
+    and the lines that use it. RunError as in `write_report`.
+    """
+    found = findings(read_source([Path(path) for path in paths], numbers_only=True))
+    said, use = [words.headline(found).sentence], using(found)
+    if use is not None:
+        said += [f"to use: {use.why}", f"  {use.predict}", f"  {use.load}  # in Python"]
+    return said
 
 
 def write_report(paths: Sequence[Path], out: Path) -> Path:
@@ -60,7 +67,7 @@ def render(source: Source, *, base: Path) -> str:
     found = findings(source)
     sheet = Sheet()
     families, payload = map_families(found.groups, sheet)
-    mistakes = worst_mistakes(found.groups, sheet)
+    mistakes, curves = worst_mistakes(found.groups, sheet), learning_curves(found.groups)
     script = _asset("page.js")
     environment = Environment(
         loader=PackageLoader("nearfar.report", "templates"),
@@ -81,6 +88,7 @@ def render(source: Source, *, base: Path) -> str:
             if run.encoder
         ],
         table=results_table(found),
+        use=using(found),
         differences=differences(found),
         tuning=tuning_table(found.tuning),
         left_out=found.left_out,
@@ -90,7 +98,8 @@ def render(source: Source, *, base: Path) -> str:
         missing=[line for group in found.groups for line in words.missing(group)],
         diagnosis=words.diagnosis(found),
         next_steps=next_steps(found),
-        curves=learning_curves(found.groups),
+        curves=curves,
+        curve_meanings=of_curves(drawn for curve in curves for drawn in curve.drawn),
         views=view_sheets(found.groups),
         families=families,
         matrices=confusion_matrices(found.groups),
@@ -160,6 +169,8 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
                 f"{encoder.name}{size}{parameters}, {encoder.width or '?'} numbers an image",
             )
         )
+    if len(starts := {_start(run) for group in found.groups for run in group.runs}) == 1:
+        facts.append(("Start", starts.pop()))
     epochs = {run.results.train.epochs for group in found.groups for run in group.runs}
     if len(epochs) == 1 and train.epochs is not None:
         known = {group.label: group.first.results.train.batch_size for group in found.groups}
@@ -167,6 +178,14 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
         said = f", {formats.batches_of_each(batches)}" if batches else ""
         facts.append(("Training", f"{formats.plural(train.epochs, 'epoch')}{said}"))
     return facts
+
+
+def _start(run: Run) -> str:
+    """What the encoder was before training."""
+    weights = run.results.encoder.weights
+    if weights is None:
+        return "random numbers, no given weights"
+    return "the weights that timm publishes" if weights == "hub" else f"weights from {weights}"
 
 
 def _link(run: Run, base: Path) -> tuple[str, str]:

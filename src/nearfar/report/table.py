@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
+from nearfar.report import meanings
 from nearfar.report.formats import (
     MISSING,
     capitalized,
@@ -59,6 +60,7 @@ class ResultsTable:
     split: str
     caption: str
     predicting: tuple[str, ...]  # what predict uses, by method
+    meanings: tuple[tuple[str, str], ...]  # what each column is, and each encoder: title, sentence
     protocols: tuple[tuple[str, str], ...]  # title, protocol
 
 
@@ -86,6 +88,7 @@ def results_table(found: Findings) -> ResultsTable | None:
         split,
         _caption(found, split, columns),
         tuple(one.text for group in found.groups if (one := group.predicting) is not None),
+        _meanings(found, columns),
         _protocols(found, columns),
     )
 
@@ -178,12 +181,16 @@ def _caption(found: Findings, split: str, columns: Sequence[Column]) -> str:
     )
     unit = "In %" if all(column.unit == "fraction" for column in columns) else "Measured"
     others = f"The methods were {trained}. " if trained else ""
-    return (
-        f"{unit} on {images}; {spread}. {others}“Last epoch” and “best on validation” are"
-        f" two encoders of the same run, each scored on {word} once, at the end;"
-        f" “{found.start.title}” is the encoder before its first step."
-        f" {MEANING}."
-    )
+    once = f"Every encoder was scored on {word} once, at the end."
+    return f"{unit} on {images}; {spread}. {others}{once} {MEANING}."
+
+
+def _meanings(found: Findings, columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
+    told = [(column.title, meanings.of_column(column.name)) for column in columns]
+    selections = dict.fromkeys(s for column in columns for s in column.selections)
+    told += [(_SELECTIONS[s], meanings.ENCODERS[s]) for s in selections]
+    told.append((found.start.title, meanings.ENCODERS[UNTRAINED]))
+    return tuple((capitalized(title), sentence) for title, sentence in told if sentence)
 
 
 def _protocols(found: Findings, columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:

@@ -91,7 +91,7 @@ def next_steps(found: Findings) -> list[str]:
             f"The doctor found nothing wrong. To tell {ranked[0]} from {ranked[1]} it takes {about}"
             f"{needed[0]} seeds: --seeds {needed[0]}"
         ]
-    return [f"The doctor found nothing wrong. To use {ranked[0]}: nearfar predict RUN IMAGES"]
+    return ["The doctor found nothing wrong. How to use the best run stands above, under “Use it”."]
 
 
 def _results(group: Group) -> list[Results]:

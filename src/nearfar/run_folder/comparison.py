@@ -134,4 +134,5 @@ class ComparisonResults(Record):
     failed: tuple[Failed, ...] = ()
     tuning: tuple[Tuning, ...] = ()
     runs: tuple[str, ...] = ()  # their folders, seen from the comparison's
+    use: str | None = None  # of the run whose classifier is best on validation
     report: str = ""

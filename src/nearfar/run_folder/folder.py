@@ -206,13 +206,14 @@ class RunFolder:
             metrics.keep_until(self.path / names.CLASSIFIER_METRICS, epoch)
 
     def write_embeddings(self, arrays: Mapping[str, Any]) -> None:
-        if not self.writes:
-            return
-        import numpy as np
+        self._write_arrays(names.EMBEDDINGS, arrays)
 
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **dict(arrays))
-        self._write(names.EMBEDDINGS, buffer.getvalue())
+    def write_reference(self, arrays: Mapping[str, Any]) -> None:
+        """What the classifier in classifier.safetensors holds new images against."""
+        self._write_arrays(names.REFERENCE, arrays)
+
+    def read_reference(self) -> dict[str, Any]:
+        return reading.read_arrays(self.path / names.REFERENCE, self.remedy)
 
     def read_embeddings(self) -> dict[str, Any]:
         return older.arrays(reading.read_arrays(self.path / names.EMBEDDINGS, self.remedy))
@@ -236,6 +237,15 @@ class RunFolder:
         """The content of a file, and what an error about it says."""
         path = self.path / name
         return reading.read_json(path, self.remedy), str(path), self.remedy
+
+    def _write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
+        if not self.writes:
+            return
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **dict(arrays))
+        self._write(name, buffer.getvalue())
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False)

@@ -18,6 +18,7 @@ CHECKPOINT = Path("checkpoint", "last.pt")
 CLASSIFIER_CHECKPOINT = Path("checkpoint", "classifier.pt")
 CLASSIFIER_BEST = Path("checkpoint", "classifier_best.safetensors")  # of the stage, so far
 EMBEDDINGS = "embeddings.npz"
+REFERENCE = "reference.npz"  # what the classifier holds new images against
 VIEWS = "views.png"
 REPORT = "report.html"
 LOCK = ".lock"  # of the process that works in it, while it does

@@ -108,6 +108,25 @@ def test_a_module_that_does_not_fit_the_images_is_refused():
         decided(module=nn.Linear(4, 5))
 
 
+def test_a_size_that_the_network_cannot_take_is_answered_with_the_smallest_that_works():
+    for encoder, side, smallest in ((None, 7, 8), ({"name": "vgg11"}, 20, 32)):
+        with pytest.raises(ConfigError) as told:
+            decided(of=listing(side=64), data={"size": side}, encoder=encoder or {})
+        (problem,) = told.value.problems
+        assert problem.startswith(
+            f"data.size: {'vgg11' if encoder else 'conv4'} cannot take images"
+        )
+        assert problem.endswith(
+            f"of {side} px; the smallest size above that works is {smallest}: --size {smallest}"
+        )
+        decided(of=listing(side=64), data={"size": smallest}, encoder=encoder or {})
+
+
+def test_a_stem_that_cannot_be_small_is_no_matter_of_size():
+    with pytest.raises(UserError, match=r"encoder\.stem: vit_tiny_patch16_224 has no stem"):
+        decided(of=listing(side=64), encoder={"name": "vit_tiny_patch16_224", "stem": "small"})
+
+
 @pytest.mark.parametrize(
     ("images", "batch"),
     [(2, 2), (15, 2), (31, 2), (32, 4), (2047, 128), (2048, 256), (90_000, 256)],

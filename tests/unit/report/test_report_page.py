@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_run_folders import digits_images, made_up_images, write_comparison, write_run
+from report_run_folders import (
+    METHODS,
+    digits_images,
+    made_up_images,
+    write_comparison,
+    write_run,
+)
 
 from nearfar.core.errors import RunError
 from nearfar.report import write_report
 from nearfar.report.confusion import confusion_matrices
 from nearfar.report.groups import findings
 from nearfar.report.maps import map_families
+from nearfar.report.meanings import of_column
 from nearfar.report.page import json_for_script
 from nearfar.report.palette import COLORS, class_styles
 from nearfar.report.read import read_source
@@ -217,6 +224,82 @@ def test_the_worst_mistakes_are_the_surest_wrong_ones() -> None:
     )
     assert rows.worst_mistakes(9).tolist() == [2, 0]
     assert rows.worst_mistakes(1).tolist() == [2]
+
+
+def test_the_files_of_the_worst_mistakes_stand_beside_them_for_every_seed(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c")
+    for file in folder.glob("*/seed*/embeddings.npz"):
+        with np.load(file) as arrays:
+            half_wrong = dict(arrays)
+        half_wrong["predictions"][:20] = (half_wrong["labels"][:20] + 1) % 10
+        np.savez(file, **half_wrong)
+    html = _page(folder)
+    section = html.partition('<section id="mistakes">')[2].partition("</section>")[0]
+    lists = re.findall(r"<details( open)?><summary><b>(\w+)</b>, seed (\d)", section)
+    assert [(label, seed) for _, label, seed in lists] == [
+        (method, str(seed)) for method in METHODS for seed in range(3)
+    ]
+    assert [bool(is_open) for is_open, _, _ in lists] == [True, False, False] * 3
+    with np.load(folder / "simclr" / "seed2" / "embeddings.npz") as file:
+        rows = dict(file)
+    wrong = np.flatnonzero(rows["labels"] != rows["predictions"])
+    surest = wrong[np.argsort(-rows["confidence"][wrong], kind="stable")][:12]
+    last = section.rpartition("<summary>")[2]
+    assert re.findall(r'<small class="path">(.*?)</small>', last) == rows["paths"][surest].tolist()
+
+
+def test_a_balanced_accuracy_is_explained_as_one() -> None:
+    assert of_column("linear_probe.balanced_accuracy").startswith("the mean of the classes’ own")
+    assert of_column("linear_probe.top1").startswith("a linear classifier")
+    assert of_column("surprise.mean") == of_column("surprise.balanced_accuracy") == ""
+
+
+def test_measured_words_are_explained_where_they_stand(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", epochs=3)
+    path = run / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    more = {"effective_rank": 30.0, "uniformity": -2.5, "online_probe.top1.train": 0.5}
+    path.write_text("".join(json.dumps(row | more) + "\n" for row in rows))
+    html = _page(run)
+
+    def explained(section: str) -> list[str]:
+        text = html.partition(f'<section id="{section}">')[2].partition("</section>")[0]
+        return re.findall(r"<dt>([^<]+)</dt><dd>[^<]{20,}\.</dd>", text.partition("<details")[0])
+
+    assert explained("results") == [
+        "Linear probe",
+        "kNN",
+        "10 labels a class",
+        "Last epoch",
+        "Best on validation",
+        "Untrained",
+    ]
+    assert explained("curves") == [
+        "Training loss",
+        "Chance (dashed)",
+        "kNN accuracy on validation",
+        "Online probe",
+    ]
+    for title in ("Effective rank of the representation", "Uniformity"):
+        assert re.search(rf"<b>{title}</b>: [^<]{{20,}}\.</p>", html)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "Online probe" not in _page(run)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (None, "random numbers, no given weights"),
+        ("hub", "the weights that timm publishes"),
+        ("lite0.safetensors", "weights from lite0.safetensors"),
+    ],
+)
+def test_the_header_says_what_training_started_from(
+    tmp_path: Path, weights: str | None, said: str
+) -> None:
+    encoder = {"name": "tf_efficientnet_lite0", "weights": weights}
+    header = _page(write_run(tmp_path / "run", change={"encoder": encoder})).partition("</header>")
+    assert f"<dt>Start</dt><dd>{said}</dd>" in header[0]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,9 @@ def test_given_weights_are_called_so_wherever_the_floor_is(tmp_path: Path) -> No
     table = results_table(found)
     assert table is not None
     assert [row.method for row in table.rows if row.floor] == ["given weights, frozen"]
-    assert "“given weights, frozen” is the encoder before its first step" in table.caption
+    start, meaning = table.meanings[-1]
+    assert start == "Given weights, frozen"
+    assert meaning.startswith("the encoder before its first step")
     assert "The given weights get 78.1 ± 1.2 %" in headline(found).details
     compared = json.loads((folder / "compare.json").read_text())["table"]
     for entry in compared:
@@ -341,7 +343,7 @@ def test_the_last_line_is_what_to_try_next(tmp_path: Path) -> None:
     def steps(*paths: Path) -> list[str]:
         return next_steps(findings(read_source(paths)))
 
-    use = "The doctor found nothing wrong. To use supcon: nearfar predict RUN IMAGES"
+    use = "The doctor found nothing wrong. How to use the best run stands above, under “Use it”."
     assert steps(folder) == [use]
     run = folder / "supcon" / "seed0"
     assert steps(run)[0].endswith("nearfar compare DATA --methods cross_entropy,supcon")
