@@ -1,25 +1,26 @@
 """A trained run as a product: embed and classify images, or take the encoder."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from nearfar.core.errors import DataError, RunError
 from nearfar.data.center import CenterSquare
 from nearfar.data.datasets import rgb_pixels
-from nearfar.data.decoding import evaluation_pixels, pillow_is_quiet
+from nearfar.data.decoding import peek_size, pillow_is_quiet
 from nearfar.data.layout import printable
-from nearfar.data.listing import Broken
+from nearfar.data.listing import Raw
 from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
+from nearfar.evaluate.stream import Represented, represent
 from nearfar.experiment.encoding import example_of
 from nearfar.experiment.train_classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
@@ -28,8 +29,6 @@ from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import EncoderFile
-
-IMAGES_A_CALL = 256
 
 
 @dataclass(frozen=True)
@@ -98,36 +97,48 @@ class Model:
             )
         return self._classifier
 
-    def _represent(self, encoder: Encoder, images: Any) -> NDArray[np.float32]:
-        parts = []
-        for pixels in self._pixels(images):
-            with torch.inference_mode():
-                out: Tensor = encoder(self.view.normalized(pixels))
-            parts.append(out.numpy())
-        return np.concatenate(parts) if parts else np.empty((0, encoder.width), np.float32)
+    def predictions(
+        self, images: Sequence[Any]
+    ) -> Generator[tuple[Represented, Predictions], None, None]:
+        """`predict`, a part of the images after the other, where some may not be readable. To be
+        closed where it is left early.
+        """
+        self._want_classifier()
+        with closing(self._stream(self._finetuned or self.encoder, images)) as parts:
+            for part in parts:
+                yield part, self._classified(part.x)
 
-    def _pixels(self, images: Any) -> Iterator[UInt8[Tensor, "batch _ _ 3"]]:
+    def _represent(self, encoder: Encoder, images: Any) -> NDArray[np.float32]:
         if isinstance(images, np.ndarray) and images.ndim != 4:
             raise DataError(
                 f"want several images, as a list or an array (n, H, W, 3), got shape {images.shape}"
             )
         if isinstance(images, str | Path):
             images = [images]
-        for start in range(0, len(images), IMAGES_A_CALL):
-            part = images[start : start + IMAGES_A_CALL]
-            with pillow_is_quiet():
-                made = [self._seen(image, number) for number, image in enumerate(part, start)]
-            yield torch.from_numpy(np.stack(made))
+        x = np.empty((len(images), encoder.width), np.float32)
+        with closing(self._stream(encoder, images)) as parts:
+            for part in parts:
+                for number, reason in part.broken:
+                    raise DataError(f"{_name(images[number], number)}: {reason}")
+                x[list(part.numbers)] = part.x
+        return x
 
-    def _seen(self, image: Any, number: int) -> UInt8[np.ndarray, "size size 3"]:
-        """Its evaluation view, before normalization. DataError: it cannot be read."""
-        is_file = isinstance(image, str | Path)
-        name = printable(str(image)) if is_file else f"image {number}"
-        raw = Path(image) if is_file else rgb_pixels(image, name)
-        seen = evaluation_pixels(raw, self.view.center)
-        if isinstance(seen, Broken):
-            raise DataError(f"{name}: {seen.reason}")
-        return seen
+    def _stream(self, encoder: Encoder, images: Any) -> Generator[Represented, None, None]:
+        pictures = ((number, _raw(image, number)) for number, image in enumerate(images))
+        with pillow_is_quiet():
+            size = peek_size(_raw(images[0], 0)) if len(images) else None
+        longest = max(size) if size is not None else 0
+        return represent(encoder, self.view, pictures, count=len(images), longest_px=longest)
+
+
+def _raw(image: Any, number: int) -> Raw:
+    """A file is left to be read; what is in memory is RGB from here on. DataError: no image."""
+    is_file = isinstance(image, str | Path)
+    return Path(image) if is_file else rgb_pixels(image, _name(image, number))
+
+
+def _name(image: Any, number: int) -> str:
+    return printable(str(image)) if isinstance(image, str | Path) else f"image {number}"
 
 
 def load(run: str | Path, module: nn.Module | None = None) -> Model:

@@ -5,13 +5,14 @@ import io
 import itertools
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nearfar.api.embed import refuse_existing
-from nearfar.api.model import Model, load
+from nearfar.api.model import Model, Predictions, load
 from nearfar.api.sorting import refuse_target, sort_into
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.progress import Progress
@@ -84,14 +85,18 @@ def _predict_all(
     predictions: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     read: list[Path] = []
-    with progress.bar(len(paths), "predicting") as bar:
-        for start in range(0, len(paths), 64):
-            part = paths[start : start + 64]
-            try:
-                predictions += _predicted(model, part)
-                read += part
-            except DataError:
-                read += _predict_each(model, part, predictions, unreadable)
+    with (
+        progress.bar(len(paths), "predicting") as bar,
+        closing(model.predictions(paths)) as parts,
+    ):
+        for part, found in parts:
+            some = [paths[number] for number in part.numbers]
+            predictions += _rows(some, found)
+            read += some
+            unreadable += [
+                {"path": printable(str(paths[number])), "reason": reason}
+                for number, reason in part.broken
+            ]
             bar.advance(len(part))
     return predictions, read, unreadable
 
@@ -102,24 +107,6 @@ def _classifier(folder: RunFolder) -> dict[str, Any]:
     if by is None:
         return {"classifier": None, "title": None, "test": None}
     return {"classifier": by.name, "title": by.title, "test": by.test}
-
-
-def _predict_each(
-    model: Model,
-    paths: Sequence[Path],
-    predictions: list[dict[str, Any]],
-    unreadable: list[dict[str, str]],
-) -> list[Path]:
-    """One by one, where some of them cannot be read; returns those that can."""
-    read = []
-    for path in paths:
-        try:
-            predictions += _predicted(model, [path])
-            read.append(path)
-        except DataError as error:
-            shown = printable(str(path))
-            unreadable.append({"path": shown, "reason": str(error).removeprefix(f"{shown}: ")})
-    return read
 
 
 def _write(out: Path, found: dict[str, Any]) -> None:
@@ -143,8 +130,7 @@ def _write(out: Path, found: dict[str, Any]) -> None:
         raise UserError(f"--out: {out} cannot be written ({error.strerror})") from error
 
 
-def _predicted(model: Model, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    found = model.predict(list(paths))
+def _rows(paths: Sequence[Path], found: Predictions) -> list[dict[str, Any]]:
     rows = []
     for path, shares in zip(paths, found.probabilities, strict=True):
         order = np.argsort(-shares, kind="stable")[:TOP]
