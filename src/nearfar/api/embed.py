@@ -5,20 +5,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nearfar.api.embedding_files import Spool, refuse_format, spooled, write
 from nearfar.api.model import Model, load
 from nearfar.api.request import Data
 from nearfar.core.errors import DataError, UserError
+from nearfar.core.hardware import has_native_bf16
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing, Unreadable
 from nearfar.data.reading import skip_or_refuse
 from nearfar.data.sources import open_source
 from nearfar.evaluate.stream import represent
+from nearfar.nn.encoders import Precision
 
 
 def embed(
-    run: Path, data: Data, out: Path, *, force: bool = False, quiet: bool = False
+    run: Path,
+    data: Data,
+    out: Path,
+    *,
+    force: bool = False,
+    precision: Precision = "float32",
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Writes the representation of every image of `data` with label, split and path; returns
     `out`, `rows`, `width` and the images that could not be read, `unreadable`. UserError: the
@@ -28,10 +37,12 @@ def embed(
     """
     refuse_format(out)
     refuse_existing(out, force=force)
+    progress = Progress(quiet=quiet)
+    say_if_emulated(precision, progress)
     model = load(run)
     listing = open_source(data)
     with spooled(out, model.encoder.width) as spool:
-        broken = _fill(spool, model, listing, Progress(quiet=quiet))
+        broken = _fill(spool, model, listing, progress, precision)
         unreadable = [Unreadable(listing.paths[row], why) for row, why in broken.items()]
         skipped = skip_or_refuse(listing, unreadable, strict=False)
         rows = np.array([row for row in range(len(listing)) if row not in broken], dtype=np.int64)
@@ -53,7 +64,15 @@ def refuse_existing(out: Path, *, force: bool) -> None:
         raise UserError(f"--out: {out} exists; replace it by --force, or name another file")
 
 
-def _fill(spool: Spool, model: Model, listing: Listing, progress: Progress) -> dict[int, str]:
+def say_if_emulated(precision: Precision, progress: Progress) -> None:
+    """Where bf16 makes it slower, not faster."""
+    if precision == "bf16" and not has_native_bf16(torch.device("cpu")):
+        progress.say("bf16 is emulated on this processor, and much slower than float32")
+
+
+def _fill(
+    spool: Spool, model: Model, listing: Listing, progress: Progress, precision: Precision
+) -> dict[int, str]:
     """The representation of every image that can be read; of the others why not, by row."""
     broken: dict[int, str] = {}
     parts = represent(
@@ -62,6 +81,7 @@ def _fill(spool: Spool, model: Model, listing: Listing, progress: Progress) -> d
         listing.reader.read(),
         count=len(listing),
         longest_px=listing.longest,
+        precision=precision,
     )
     with progress.bar(len(listing), "embedding") as bar, closing(parts):
         for part in parts:

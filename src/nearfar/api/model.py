@@ -24,7 +24,7 @@ from nearfar.evaluate.stream import Represented, represent
 from nearfar.experiment.encoding import example_of
 from nearfar.experiment.train_classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
-from nearfar.nn.encoders import Encoder
+from nearfar.nn.encoders import Encoder, Precision
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
 from nearfar.run_folder.folder import RunFolder
@@ -58,19 +58,21 @@ class Model:
         self._path = path
         self._finetuned = finetuned.eval() if finetuned is not None else None
 
-    def embed(self, images: Any) -> NDArray[np.float32]:
+    def embed(self, images: Any, *, precision: Precision = "float32") -> NDArray[np.float32]:
         """(n, E) float32. `images`: a sequence of PIL images, paths or uint8 arrays (H, W[, 3]), or
-        one array (n, H, W, 3). DataError: an image that cannot be read, by name.
+        one array (n, H, W, 3). `precision` is what the encoder computes in. DataError: an image
+        that cannot be read, by name.
         """
-        return self._represent(self.encoder, images)
+        return self._represent(self.encoder, images, precision)
 
-    def predict(self, images: Any) -> Predictions:
+    def predict(self, images: Any, *, precision: Precision = "float32") -> Predictions:
         """Classes by the run's classifier, for what `embed` takes: of the method's own head, the
         linear probe and the classifier stage (on its fine-tuned encoder, if it has one) the one
         that was best on validation, which results.json names. RunError: the run has no classifier.
         """
         self._want_classifier()
-        return self._classified(self._represent(self._finetuned or self.encoder, images))
+        encoder = self._finetuned or self.encoder
+        return self._classified(self._represent(encoder, images, precision))
 
     def classify(self, embeddings: NDArray[np.float32]) -> Predictions:
         """Classes of representations (n, E) that `embed` gave. RunError: the run has no classifier,
@@ -98,17 +100,20 @@ class Model:
         return self._classifier
 
     def predictions(
-        self, images: Sequence[Any]
+        self, images: Sequence[Any], *, precision: Precision = "float32"
     ) -> Generator[tuple[Represented, Predictions], None, None]:
         """`predict`, a part of the images after the other, where some may not be readable. To be
         closed where it is left early.
         """
         self._want_classifier()
-        with closing(self._stream(self._finetuned or self.encoder, images)) as parts:
+        encoder = self._finetuned or self.encoder
+        with closing(self._stream(encoder, images, precision)) as parts:
             for part in parts:
                 yield part, self._classified(part.x)
 
-    def _represent(self, encoder: Encoder, images: Any) -> NDArray[np.float32]:
+    def _represent(
+        self, encoder: Encoder, images: Any, precision: Precision
+    ) -> NDArray[np.float32]:
         if isinstance(images, np.ndarray) and images.ndim != 4:
             raise DataError(
                 f"want several images, as a list or an array (n, H, W, 3), got shape {images.shape}"
@@ -116,19 +121,28 @@ class Model:
         if isinstance(images, str | Path):
             images = [images]
         x = np.empty((len(images), encoder.width), np.float32)
-        with closing(self._stream(encoder, images)) as parts:
+        with closing(self._stream(encoder, images, precision)) as parts:
             for part in parts:
                 for number, reason in part.broken:
                     raise DataError(f"{_name(images[number], number)}: {reason}")
                 x[list(part.numbers)] = part.x
         return x
 
-    def _stream(self, encoder: Encoder, images: Any) -> Generator[Represented, None, None]:
+    def _stream(
+        self, encoder: Encoder, images: Any, precision: Precision
+    ) -> Generator[Represented, None, None]:
         pictures = ((number, _raw(image, number)) for number, image in enumerate(images))
         with pillow_is_quiet():
             size = peek_size(_raw(images[0], 0)) if len(images) else None
         longest = max(size) if size is not None else 0
-        return represent(encoder, self.view, pictures, count=len(images), longest_px=longest)
+        return represent(
+            encoder,
+            self.view,
+            pictures,
+            count=len(images),
+            longest_px=longest,
+            precision=precision,
+        )
 
 
 def _raw(image: Any, number: int) -> Raw:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.api.embed import refuse_existing
+from nearfar.api.embed import refuse_existing, say_if_emulated
 from nearfar.api.model import Model, Predictions, load
 from nearfar.api.sorting import refuse_target, sort_into
 from nearfar.core.errors import DataError, UserError
@@ -19,6 +19,7 @@ from nearfar.core.progress import Progress
 from nearfar.core.writing import write_bytes
 from nearfar.data.folders import folder_files
 from nearfar.data.layout import printable
+from nearfar.nn.encoders import Precision
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
 from nearfar.run_folder.folder import RunFolder
@@ -34,6 +35,7 @@ def predict(
     out: Path | None = None,
     into: Path | None = None,
     force: bool = False,
+    precision: Precision = "float32",
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Class, probability and the five likeliest of each image; folders are searched for images.
@@ -46,7 +48,9 @@ def predict(
     _refuse(images, out, into, force=force)
     model = load(run)
     paths = [found for image in images for found in _files_of(image)]
-    predictions, read, unreadable = _predict_all(model, paths, Progress(quiet=quiet))
+    progress = Progress(quiet=quiet)
+    say_if_emulated(precision, progress)
+    predictions, read, unreadable = _predict_all(model, paths, progress, precision)
     if not predictions:
         lines = "\n  ".join(f"{bad['path']}: {bad['reason']}" for bad in unreadable[:10])
         raise DataError(
@@ -79,7 +83,7 @@ def _refuse(images: Sequence[Path], out: Path | None, into: Path | None, *, forc
 
 
 def _predict_all(
-    model: Model, paths: Sequence[Path], progress: Progress
+    model: Model, paths: Sequence[Path], progress: Progress, precision: Precision
 ) -> tuple[list[dict[str, Any]], list[Path], list[dict[str, str]]]:
     """Predictions, the file of each, and the files that cannot be read."""
     predictions: list[dict[str, Any]] = []
@@ -87,7 +91,7 @@ def _predict_all(
     read: list[Path] = []
     with (
         progress.bar(len(paths), "predicting") as bar,
-        closing(model.predictions(paths)) as parts,
+        closing(model.predictions(paths, precision=precision)) as parts,
     ):
         for part, found in parts:
             some = [paths[number] for number in part.numbers]

@@ -47,6 +47,7 @@ def predict(
     out: Out = None,
     sort_into: SortInto = None,
     force: Force = False,
+    precision: opt.Precision = "float32",
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -55,7 +56,9 @@ def predict(
     opt.say_starting(quiet=quiet)
     from nearfar.api import predict as api
 
-    found = api.predict(run, images, out=out, into=sort_into, force=force, quiet=quiet)
+    found = api.predict(
+        run, images, out=out, into=sort_into, force=force, precision=precision, quiet=quiet
+    )
     opt.say_left_out(found["unreadable"])
     if as_json:
         opt.print_json(found)

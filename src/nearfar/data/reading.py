@@ -57,7 +57,7 @@ def in_order(
     Closed early, or stopped by an error or an interrupt, it waits for what is in work, and begins
     nothing more.
     """
-    if workers == 1:
+    if workers <= 1:
         yield from map(work, items)
         return
     pending: deque[Future[R]] = deque()

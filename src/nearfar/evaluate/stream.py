@@ -51,7 +51,7 @@ def represent(
     """`count` numbered pictures, in their order, by an encoder in evaluation mode on the CPU; with
     as many threads as pictures of that long side are worth. To be closed where it is left early.
     """
-    rows = rows_a_call(encoder.example)
+    rows = rows_a_call(encoder)
     workers = min(workers_for(longest_px), -(-count // rows))
     at_once = min(workers, torch.get_num_threads())
     frozen = FrozenEncoder(encoder, at_once=at_once, count=count, precision=precision)

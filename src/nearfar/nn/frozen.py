@@ -23,7 +23,7 @@ from nearfar.nn.encoders import Encoder, Precision
 EXACT = 1e-5  # how far a folded encoder may be off, as a part of the largest number (at least of 1)
 _PIXELS_A_CALL = 2**18
 _MOST_ROWS, _FEWEST_ROWS = 256, 4
-_FOLDED_FROM = 128  # rows; making and trying the copy takes as long as encoding some 20
+_FOLDED_FROM, _TRIED = 128, 16  # rows that are worth a copy, and rows by which it is judged
 _CONVOLUTIONS = (
     nn.Conv2d,
     Conv2dSame,
@@ -31,12 +31,12 @@ _CONVOLUTIONS = (
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
 
-def rows_a_call(example: Float[Tensor, "row ..."]) -> int:
-    """How many rows like the example are encoded at a time on a CPU."""
-    if example.ndim != 4:
+def rows_a_call(encoder: Encoder) -> int:
+    """How many rows like its example are best encoded at a time."""
+    shape = encoder.example.shape
+    if encoder.device.type != "cpu" or len(shape) != 4:
         return _MOST_ROWS
-    pixels = example.shape[-1] * example.shape[-2]
-    return max(_FEWEST_ROWS, min(_MOST_ROWS, _PIXELS_A_CALL // pixels))
+    return max(_FEWEST_ROWS, min(_MOST_ROWS, _PIXELS_A_CALL // (shape[-1] * shape[-2])))
 
 
 @final
@@ -57,7 +57,7 @@ class FrozenEncoder:
         precision: Precision = "float32",
     ) -> None:
         own = encoder.library == "user"
-        self.at_once = 1 if own else max(1, at_once)
+        self.at_once = 1 if own or encoder.device.type != "cpu" else at_once
         self._encoder = encoder
         self._precision = precision
         self._settled = own or count < _FOLDED_FROM
@@ -69,7 +69,8 @@ class FrozenEncoder:
         with torch.inference_mode():
             with self._settling:
                 if not self._settled:
-                    self._encoder, self._settled = folded(self._encoder, rows), True
+                    self._encoder = folded(self._encoder, rows[:_TRIED])
+                    self._settled = True
             with self._turns, narrow:
                 x: NDArray[np.float32] = self._encoder(rows).float().cpu().numpy()
         return x
@@ -112,8 +113,7 @@ def _pairs(encoder: Encoder) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
                 lambda norm, taken: given.append((norm, *taken))
             )
             hooks.append(hook)
-    device = next((parameter.device for parameter in encoder.parameters()), None)
-    encoder(encoder.example.to(device))
+    encoder(encoder.example.to(encoder.device))
     for hook in hooks:
         hook.remove()
     calls = Counter(module for module, _ in (*returned, *given))
