@@ -5,8 +5,9 @@
     NEARFAR_DATA=FOLDER python bench/embed.py OUT --memory [--pictures 20000]
 
 FOLDER holds flowers5.tar and the ImageNet weights of tf_efficientnet_lite0. The pictures are JPEGs
-(quality 90) made of its photographs side by side, at their own 128 px; the encoder sees them at 128
-px. Sides take turns, each a process of its own that first embeds 64 pictures, which are not
+(quality 90) made of its photographs side by side: at their own 128 px (87 KB), from a thousand px
+on at 256 px (2.9 MB), as cameras that large are not sharp to the pixel. The encoder sees them at
+128 px. Sides take turns, each a process of its own that first embeds 64 pictures, which are not
 counted; from there the whole call counts: of nearfar `embed` with loading the run, listing the
 folder and writing the file, of timm the loop and np.savez. Medians of `--repeats`.
 
@@ -229,25 +230,27 @@ def draw(folder: Path, width: int, height: int, count: int) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     tiles: list[Image.Image] = []
-    columns, rows = -(-width // PX), -(-height // PX)
+    px = PX if width < 1000 else 2 * PX
+    columns, rows = -(-width // px), -(-height // px)
     for number in range(count):
         path = folder / f"{number:06d}.jpg"
         if path.exists():
             continue
-        tiles = tiles or photographs()
+        tiles = tiles or photographs(px)
         chosen = np.random.default_rng(number).integers(len(tiles), size=(columns, rows))
         whole = Image.new("RGB", (width, height))
         for (x, y), tile in np.ndenumerate(chosen):
-            whole.paste(tiles[tile], (PX * x, PX * y))
+            whole.paste(tiles[tile], (px * x, px * y))
         whole.save(path, quality=90)
 
 
-def photographs() -> list[Any]:
+def photographs(px: int) -> list[Any]:
     from PIL import Image
 
     with tarfile.open(Path(os.environ["NEARFAR_DATA"]) / "flowers5.tar") as archive:
         files = [archive.extractfile(member) for member in archive if member.name.endswith(".jpg")]
-        return [Image.open(io.BytesIO(file.read())).convert("RGB") for file in files if file]
+        found = [Image.open(io.BytesIO(file.read())).convert("RGB") for file in files if file]
+    return [image.resize((px, px), Image.Resampling.BICUBIC) for image in found]
 
 
 def memory(out: Path, count: int) -> None:

@@ -91,7 +91,9 @@ def folded(encoder: Encoder, rows: Float[Tensor, "row ..."]) -> Encoder:
         return encoder
     names = {module: name for name, module in twin.net.named_modules()}
     for convolution, norm in pairs:
-        fused = fuse_conv_bn_eval(convolution, norm).to(memory_format=twin.memory_format)
+        dtype = convolution.weight.dtype  # in float64 the products add no rounding of their own
+        fused = fuse_conv_bn_eval(convolution.double(), norm.double()).to(dtype)
+        fused.to(memory_format=twin.memory_format)
         twin.net.set_submodule(names[convolution], fused)
         twin.net.set_submodule(names[norm], _without_norm(norm))
     wanted, found = encoder(rows), twin(rows)
