@@ -86,14 +86,14 @@ def folded(encoder: Encoder, rows: Float[Tensor, "row ..."]) -> Encoder:
     show.
     """
     twin = copy.deepcopy(encoder).eval()
-    pairs = _pairs(twin)
+    pairs, device = _pairs(twin), encoder.device
     if not pairs:
         return encoder
     names = {module: name for name, module in twin.net.named_modules()}
     for convolution, norm in pairs:
         dtype = convolution.weight.dtype  # in float64 the products add no rounding of their own
-        fused = fuse_conv_bn_eval(convolution.double(), norm.double()).to(dtype)
-        fused.to(memory_format=twin.memory_format)
+        fused = fuse_conv_bn_eval(convolution.cpu().double(), norm.cpu().double())
+        fused.to(device, dtype).to(memory_format=twin.memory_format)
         twin.net.set_submodule(names[convolution], fused)
         twin.net.set_submodule(names[norm], _without_norm(norm))
     wanted, found = encoder(rows), twin(rows)
