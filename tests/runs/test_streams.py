@@ -103,6 +103,23 @@ def test_a_damaged_picture_in_the_middle_moves_no_other_row(
             np.testing.assert_allclose(left[name], wanted, atol=1e-5)
 
 
+def test_splits_are_those_of_training_where_pictures_are_copies(
+    tiny_run, album, tmp_path, nearfar_command
+):
+    for name in "ab":
+        (album / name).mkdir()
+    for number in range(COUNT):
+        (album / f"{number:03d}.png").rename(album / "ab"[number % 2] / f"{number:03d}.png")
+        if number % 3 == 0:
+            path = album / "ab"[number % 2] / f"{number:03d}.png"
+            path.with_name(f"copy_{path.name}").write_bytes(path.read_bytes())
+    assert nearfar_command("embed", tiny_run, album, "--out", tmp_path / "e.npz").code == 0
+    listing = nearfar.data.open_source(album)
+    stored = nearfar.data.load(listing, nearfar.data.CenterSquare(8))
+    assert embedded(tmp_path / "e.npz")["split"].tolist() == stored.splits.tolist()
+    assert stored.splits.tolist() != listing.splits.tolist()
+
+
 @pytest.mark.parametrize("command", ["embed", "predict"])
 def test_a_file_that_vanishes_after_the_listing_is_named(
     tiny_run, album, tmp_path, nearfar_command, vanishing, command

@@ -1,5 +1,6 @@
 """`nearfar embed`: the representation of every image of some data, in a file."""
 
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,16 @@ import numpy as np
 import torch
 
 from nearfar.api.embedding_files import Spool, refuse_format, spooled, write
-from nearfar.api.model import Model, load
+from nearfar.api.model import load
 from nearfar.api.request import Data
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.hardware import has_native_bf16
-from nearfar.core.progress import Progress
-from nearfar.data.listing import Listing, Unreadable
+from nearfar.core.progress import Bar, Progress
+from nearfar.data.listing import Unreadable
+from nearfar.data.passing import Passing
 from nearfar.data.reading import skip_or_refuse
 from nearfar.data.sources import open_source
-from nearfar.evaluate.stream import represent
+from nearfar.evaluate.stream import Represented, represent
 from nearfar.nn.encoders import Precision
 
 
@@ -41,16 +43,27 @@ def embed(
     say_if_emulated(precision, progress)
     model = load(run)
     listing = open_source(data)
+    passing = Passing(listing, model.view.center)
     with spooled(out, model.encoder.width) as spool:
-        broken = _fill(spool, model, listing, progress, precision)
+        parts = represent(
+            model.encoder,
+            model.view,
+            listing.reader.read(),
+            count=len(listing),
+            longest_px=listing.longest,
+            precision=precision,
+            look=passing.look,
+        )
+        with progress.bar(len(listing), "embedding") as bar, closing(parts):
+            broken = _fill(spool, parts, bar)
         unreadable = [Unreadable(listing.paths[row], why) for row, why in broken.items()]
         skipped = skip_or_refuse(listing, unreadable, strict=False)
         rows = np.array([row for row in range(len(listing)) if row not in broken], dtype=np.int64)
         if not len(rows):
-            raise DataError(f"{listing.source}: {skipped[0].path}: {skipped[0].reason}")
+            raise DataError(f"{listing.source}: {unreadable[0].path}: {unreadable[0].reason}")
         columns = {
             "labels": listing.labels[rows],
-            "split": listing.splits[rows].astype(str),
+            "split": passing.splits()[rows].astype(str),
             "paths": np.asarray(listing.paths, dtype=str)[rows],
         }
         write(out, spool.parts(rows), spool.width, columns, listing.class_names)
@@ -70,22 +83,11 @@ def say_if_emulated(precision: Precision, progress: Progress) -> None:
         progress.say("bf16 is emulated on this processor, and much slower than float32")
 
 
-def _fill(
-    spool: Spool, model: Model, listing: Listing, progress: Progress, precision: Precision
-) -> dict[int, str]:
+def _fill(spool: Spool, parts: Iterable[Represented], bar: Bar) -> dict[int, str]:
     """The representation of every image that can be read; of the others why not, by row."""
     broken: dict[int, str] = {}
-    parts = represent(
-        model.encoder,
-        model.view,
-        listing.reader.read(),
-        count=len(listing),
-        longest_px=listing.longest,
-        precision=precision,
-    )
-    with progress.bar(len(listing), "embedding") as bar, closing(parts):
-        for part in parts:
-            spool.put(part.numbers, part.x)
-            broken.update(part.broken)
-            bar.advance(len(part))
+    for part in parts:
+        spool.put(part.numbers, part.x)
+        broken.update(part.broken)
+        bar.advance(len(part))
     return broken
