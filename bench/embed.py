@@ -272,7 +272,7 @@ def memory(out: Path, count: int) -> None:
 
     Bar.advance = advance  # type: ignore[method-assign]
     by_nearfar(out, folder, "memory", 0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     grown = {"resident_mb": resident, "grown_mb": max(resident) - resident[0], "peak_mb": peak}
     (out / "memory.json").write_text(json.dumps(grown, indent=1) + "\n", encoding="utf-8")
     print(f"grows by {grown['grown_mb']:.0f} MB after the first thousand; peak {peak:.0f} MB")
