@@ -149,7 +149,7 @@ def our_steps(views: int, batch_size: int, steps: int, _workers: int) -> Iterato
 def measure(form: str, views: int, batch_size: int, steps: int, workers: int) -> float:
     """Seconds of so many steps, after a few to warm up. Run in a process of its own."""
     run: dict[str, Callable[..., Iterator[None]]] = {"plain": plain_steps, "nearfar": our_steps}
-    from nearfar.experiment.process_memory import kept_memory
+    from nearfar.core.memory import kept_memory
 
     going = run[form](views, batch_size, steps, workers)
     with kept_memory() if form == "nearfar" else nullcontext():  # as a run of nearfar does

@@ -185,7 +185,7 @@ def measure(
         steps = nearfar_steps(encoder, batch, policy, bf16=bf16)
     else:
         steps = lightly_steps(encoder, batch, 2 if "2 workers" in settings else 0, bf16=bf16)
-    from nearfar.experiment.process_memory import kept_memory
+    from nearfar.core.memory import kept_memory
 
     views: list[float] = []
     with kept_memory() if side == "nearfar" else nullcontext():  # as a run of nearfar does

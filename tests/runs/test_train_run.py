@@ -330,7 +330,7 @@ def test_an_interrupt_outside_training_is_told_too(
     def interrupted(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nearfar.api.embed.extract", interrupted)
+    monkeypatch.setattr("nearfar.api.embed.represent", interrupted)
     ended = nearfar_command("embed", tiny_run, "digits", "--out", tmp_path / "e.npz")
     assert ended.code == 130
     assert "nearfar: interrupted; what is complete stays" in ended.err

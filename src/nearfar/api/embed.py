@@ -1,59 +1,74 @@
 """`nearfar embed`: the representation of every image of some data, in a file."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from nearfar.api.embedding_files import Spool, refuse_format, spooled, write
 from nearfar.api.model import load
 from nearfar.api.request import Data
-from nearfar.core.errors import UserError
-from nearfar.core.progress import Progress
-from nearfar.core.writing import write_bytes
-from nearfar.data.samples import ImageSamples
+from nearfar.core.errors import DataError, UserError
+from nearfar.core.hardware import has_native_bf16
+from nearfar.core.progress import Bar, Progress
+from nearfar.data.listing import Unreadable
+from nearfar.data.passing import Passing
+from nearfar.data.reading import skip_or_refuse
 from nearfar.data.sources import open_source
-from nearfar.data.store import load as load_data
-from nearfar.evaluate.features import extract
-
-FORMATS = (".npz", ".csv", ".parquet")
+from nearfar.evaluate.stream import Represented, represent
+from nearfar.nn.encoders import Precision
 
 
 def embed(
-    run: Path, data: Data, out: Path, *, force: bool = False, quiet: bool = False
+    run: Path,
+    data: Data,
+    out: Path,
+    *,
+    force: bool = False,
+    precision: Precision = "float32",
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Writes the representation of every image of `data` with label, split and path; returns
     `out`, `rows`, `width` and the images that could not be read, `unreadable`. UserError: the
     format, or a file that is there without `force`.
+
+    Images pass through and are kept nowhere; what is made of them waits on disk.
     """
-    if out.suffix not in FORMATS:
-        raise UserError(f"--out: want a file ending in {', '.join(FORMATS)}, got {out}")
+    refuse_format(out)
     refuse_existing(out, force=force)
     progress = Progress(quiet=quiet)
+    say_if_emulated(precision, progress)
     model = load(run)
     listing = open_source(data)
-    stored = load_data(listing, model.view.center, progress=progress)
-    with progress.bar(len(stored), "embedding") as bar:
-        samples = ImageSamples(stored, model.view, torch.device("cpu"))
-        x = extract(model.encoder, samples, torch.arange(len(stored)), bar)
-    columns = {
-        "labels": stored.labels.numpy(),
-        "split": np.asarray(stored.splits, dtype=str),
-        "paths": np.asarray(stored.paths, dtype=str),
-    }
-    content = (
-        _npz(x, columns, stored.class_names) if out.suffix == ".npz" else _table(x, columns, out)
-    )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(out, content)
-    except OSError as error:
-        raise UserError(f"--out: {out} cannot be written ({error.strerror})") from error
-    unreadable = [{"path": file.path, "reason": file.reason} for file in stored.skipped]
-    return {"out": str(out), "rows": len(x), "width": x.shape[1], "unreadable": unreadable}
+    passing = Passing(listing, model.view.center)
+    with spooled(out, model.encoder.width) as spool:
+        parts = represent(
+            model.encoder,
+            model.view,
+            listing.reader.read(),
+            count=len(listing),
+            longest_px=listing.longest,
+            precision=precision,
+            look=passing.look,
+        )
+        with progress.bar(len(listing), "embedding") as bar, closing(parts):
+            broken = _fill(spool, parts, bar)
+        unreadable = [Unreadable(listing.paths[row], why) for row, why in broken.items()]
+        skipped = skip_or_refuse(listing, unreadable, strict=False)
+        rows = np.array([row for row in range(len(listing)) if row not in broken], dtype=np.int64)
+        if not len(rows):
+            raise DataError(f"{listing.source}: {unreadable[0].path}: {unreadable[0].reason}")
+        columns = {
+            "labels": listing.labels[rows],
+            "split": passing.splits()[rows].astype(str),
+            "paths": np.asarray(listing.paths, dtype=str)[rows],
+        }
+        write(out, spool.parts(rows), spool.width, columns, listing.class_names)
+    left_out = [{"path": file.path, "reason": file.reason} for file in skipped]
+    return {"out": str(out), "rows": len(rows), "width": spool.width, "unreadable": left_out}
 
 
 def refuse_existing(out: Path, *, force: bool) -> None:
@@ -62,40 +77,17 @@ def refuse_existing(out: Path, *, force: bool) -> None:
         raise UserError(f"--out: {out} exists; replace it by --force, or name another file")
 
 
-def _npz(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], names: Sequence[str]) -> bytes:
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {
-        "embeddings": x,
-        **columns,
-        "class_names": np.asarray(names, dtype=str),
-    }
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
+def say_if_emulated(precision: Precision, progress: Progress) -> None:
+    """Where bf16 makes it slower, not faster."""
+    if precision == "bf16" and not has_native_bf16(torch.device("cpu")):
+        progress.say("bf16 is emulated on this processor, and much slower than float32")
 
 
-def _table(x: NDArray[np.float32], columns: dict[str, NDArray[Any]], out: Path) -> bytes:
-    """A row an image: path, label, split, then e0 ... e(E-1)."""
-    if out.suffix == ".csv":
-        import csv
-
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "label", "split", *(f"e{i}" for i in range(x.shape[1]))])
-        for path, label, split, row in zip(
-            columns["paths"], columns["labels"], columns["split"], x, strict=True
-        ):
-            writer.writerow([path, int(label), split, *(f"{value:.7g}" for value in row.tolist())])
-        return text.getvalue().encode()
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UserError(
-            "--out: a .parquet file wants pyarrow: pip install 'nearfar[parquet]', or choose .npz"
-            " or .csv"
-        ) from error
-    named = {"path": columns["paths"], "label": columns["labels"], "split": columns["split"]}
-    table = pyarrow.table({**named, **{f"e{i}": x[:, i] for i in range(x.shape[1])}})
-    sink = io.BytesIO()
-    parquet.write_table(table, sink)
-    return sink.getvalue()
+def _fill(spool: Spool, parts: Iterable[Represented], bar: Bar) -> dict[int, str]:
+    """The representation of every image that can be read; of the others why not, by row."""
+    broken: dict[int, str] = {}
+    for part in parts:
+        spool.put(part.numbers, part.x)
+        broken.update(part.broken)
+        bar.advance(len(part))
+    return broken

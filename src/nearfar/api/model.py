@@ -1,7 +1,8 @@
 """A trained run as a product: embed and classify images, or take the encoder."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,30 +10,28 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from nearfar.core.errors import DataError, RunError
 from nearfar.data.center import CenterSquare
 from nearfar.data.datasets import rgb_pixels
-from nearfar.data.decoding import evaluation_pixels, pillow_is_quiet
+from nearfar.data.decoding import peek_size, pillow_is_quiet
 from nearfar.data.layout import printable
-from nearfar.data.listing import Broken
+from nearfar.data.listing import Raw
 from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
+from nearfar.evaluate.stream import Represented, represent
 from nearfar.evaluate.sureness import Reference
 from nearfar.experiment.encoding import example_of
 from nearfar.experiment.referring import read_reference
 from nearfar.experiment.train_classifier import read_classifier
 from nearfar.nn.building import build_encoder, encoder_names
-from nearfar.nn.encoders import Encoder
+from nearfar.nn.encoders import Encoder, Precision
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import EncoderFile
-
-IMAGES_A_CALL = 256
 
 
 @dataclass(frozen=True)
@@ -65,19 +64,20 @@ class Model:
         self._path = path
         self._finetuned = finetuned.eval() if finetuned is not None else None
 
-    def embed(self, images: Any) -> NDArray[np.float32]:
+    def embed(self, images: Any, *, precision: Precision = "float32") -> NDArray[np.float32]:
         """(n, E) float32. `images`: a sequence of PIL images, paths or uint8 arrays (H, W[, 3]), or
-        one array (n, H, W, 3). DataError: an image that cannot be read, by name.
+        one array (n, H, W, 3). `precision` is what the encoder computes in. DataError: an image
+        that cannot be read, by name.
         """
-        return self._represent(self.encoder, images)
+        return self._represent(self.encoder, images, precision)
 
-    def predict(self, images: Any) -> Predictions:
+    def predict(self, images: Any, *, precision: Precision = "float32") -> Predictions:
         """Classes by the run's classifier, for what `embed` takes: of the method's own head, the
         linear probe and the classifier stage (on its fine-tuned encoder, if it has one) the one
         that was best on validation, which results.json names. RunError: the run has no classifier.
         """
         encoder, _ = self.classifying
-        return self._classified(self._represent(encoder, images))
+        return self._classified(self._represent(encoder, images, precision))
 
     def classify(self, embeddings: NDArray[np.float32]) -> Predictions:
         """Classes of representations (n, E) that `embed` gave. RunError: the run has no classifier,
@@ -117,36 +117,59 @@ class Model:
             )
         return self._classifier
 
-    def _represent(self, encoder: Encoder, images: Any) -> NDArray[np.float32]:
-        parts = []
-        for pixels in self._pixels(images):
-            with torch.inference_mode():
-                out: Tensor = encoder(self.view.normalized(pixels))
-            parts.append(out.numpy())
-        return np.concatenate(parts) if parts else np.empty((0, encoder.width), np.float32)
+    def predictions(
+        self, images: Sequence[Any], *, precision: Precision = "float32"
+    ) -> Generator[tuple[Represented, Predictions], None, None]:
+        """`predict`, a part of the images after the other, where some may not be readable. To be
+        closed where it is left early.
+        """
+        encoder, _ = self.classifying
+        with closing(self._stream(encoder, images, precision)) as parts:
+            for part in parts:
+                yield part, self._classified(part.x)
 
-    def _pixels(self, images: Any) -> Iterator[UInt8[Tensor, "batch _ _ 3"]]:
+    def _represent(
+        self, encoder: Encoder, images: Any, precision: Precision
+    ) -> NDArray[np.float32]:
         if isinstance(images, np.ndarray) and images.ndim != 4:
             raise DataError(
                 f"want several images, as a list or an array (n, H, W, 3), got shape {images.shape}"
             )
         if isinstance(images, str | Path):
             images = [images]
-        for start in range(0, len(images), IMAGES_A_CALL):
-            part = images[start : start + IMAGES_A_CALL]
-            with pillow_is_quiet():
-                made = [self._seen(image, number) for number, image in enumerate(part, start)]
-            yield torch.from_numpy(np.stack(made))
+        x = np.empty((len(images), encoder.width), np.float32)
+        with closing(self._stream(encoder, images, precision)) as parts:
+            for part in parts:
+                for number, reason in part.broken:
+                    raise DataError(f"{_name(images[number], number)}: {reason}")
+                x[list(part.numbers)] = part.x
+        return x
 
-    def _seen(self, image: Any, number: int) -> UInt8[np.ndarray, "size size 3"]:
-        """Its evaluation view, before normalization. DataError: it cannot be read."""
-        is_file = isinstance(image, str | Path)
-        name = printable(str(image)) if is_file else f"image {number}"
-        raw = Path(image) if is_file else rgb_pixels(image, name)
-        seen = evaluation_pixels(raw, self.view.center)
-        if isinstance(seen, Broken):
-            raise DataError(f"{name}: {seen.reason}")
-        return seen
+    def _stream(
+        self, encoder: Encoder, images: Any, precision: Precision
+    ) -> Generator[Represented, None, None]:
+        pictures = ((number, _raw(image, number)) for number, image in enumerate(images))
+        with pillow_is_quiet():
+            size = peek_size(_raw(images[0], 0)) if len(images) else None
+        longest = max(size) if size is not None else 0
+        return represent(
+            encoder,
+            self.view,
+            pictures,
+            count=len(images),
+            longest_px=longest,
+            precision=precision,
+        )
+
+
+def _raw(image: Any, number: int) -> Raw:
+    """A file is left to be read; what is in memory is RGB from here on. DataError: no image."""
+    is_file = isinstance(image, str | Path)
+    return Path(image) if is_file else rgb_pixels(image, _name(image, number))
+
+
+def _name(image: Any, number: int) -> str:
+    return printable(str(image)) if isinstance(image, str | Path) else f"image {number}"
 
 
 def load(run: str | Path, module: nn.Module | None = None) -> Model:

@@ -5,14 +5,15 @@ import io
 import itertools
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from nearfar.api.embed import refuse_existing
-from nearfar.api.model import Model, load
+from nearfar.api.embed import refuse_existing, say_if_emulated
+from nearfar.api.model import Model, Predictions, load
 from nearfar.api.sorting import refuse_target, sort_into
 from nearfar.api.sureness import Sureness, refuse_share, sureness
 from nearfar.core.errors import DataError, UserError
@@ -20,6 +21,7 @@ from nearfar.core.progress import Progress
 from nearfar.core.writing import write_bytes
 from nearfar.data.folders import folder_files
 from nearfar.data.layout import printable
+from nearfar.nn.encoders import Precision
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
 from nearfar.run_folder.folder import RunFolder
@@ -35,7 +37,7 @@ class Wanted:
     """What is to be made of predictions. `out`: a .csv or .json file of them; `into`: a folder that
     gets a copy of each picture in a folder of its class; `force`: where something is there already.
     `sure`: the accuracy below which the classifier is not to decide. `sort_by`: the surest first,
-    or last.
+    or last. `precision`: of the encoder.
     """
 
     out: Path | None = None
@@ -43,6 +45,7 @@ class Wanted:
     force: bool = False
     sure: float | None = None
     sort_by: Literal["sure", "unsure"] | None = None
+    precision: Precision = "float32"
 
 
 def predict(
@@ -61,7 +64,9 @@ def predict(
     model = load(run)
     decider = None if wanted.sure is None else sureness(run, model.reference, wanted.sure)
     paths = [found for image in images for found in _files_of(image)]
-    predictions, read, unreadable = _predict_all(model, paths, Progress(quiet=quiet))
+    progress = Progress(quiet=quiet)
+    say_if_emulated(wanted.precision, progress)
+    predictions, read, unreadable = _predict_all(model, paths, progress, wanted.precision)
     if not predictions:
         lines = "\n  ".join(f"{bad['path']}: {bad['reason']}" for bad in unreadable[:10])
         raise DataError(
@@ -115,20 +120,24 @@ def _in_order(
 
 
 def _predict_all(
-    model: Model, paths: Sequence[Path], progress: Progress
+    model: Model, paths: Sequence[Path], progress: Progress, precision: Precision
 ) -> tuple[list[dict[str, Any]], list[Path], list[dict[str, str]]]:
     """Predictions, the file of each, and the files that cannot be read."""
     predictions: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     read: list[Path] = []
-    with progress.bar(len(paths), "predicting") as bar:
-        for start in range(0, len(paths), 64):
-            part = paths[start : start + 64]
-            try:
-                predictions += _predicted(model, part)
-                read += part
-            except DataError:
-                read += _predict_each(model, part, predictions, unreadable)
+    with (
+        progress.bar(len(paths), "predicting") as bar,
+        closing(model.predictions(paths, precision=precision)) as parts,
+    ):
+        for part, found in parts:
+            some = [paths[number] for number in part.numbers]
+            predictions += _rows(some, found)
+            read += some
+            unreadable += [
+                {"path": printable(str(paths[number])), "reason": reason}
+                for number, reason in part.broken
+            ]
             bar.advance(len(part))
     return predictions, read, unreadable
 
@@ -139,24 +148,6 @@ def _classifier(folder: RunFolder) -> dict[str, Any]:
     if by is None:
         return {"classifier": None, "title": None, "test": None}
     return {"classifier": by.name, "title": by.title, "test": by.test}
-
-
-def _predict_each(
-    model: Model,
-    paths: Sequence[Path],
-    predictions: list[dict[str, Any]],
-    unreadable: list[dict[str, str]],
-) -> list[Path]:
-    """One by one, where some of them cannot be read; returns those that can."""
-    read = []
-    for path in paths:
-        try:
-            predictions += _predicted(model, [path])
-            read.append(path)
-        except DataError as error:
-            shown = printable(str(path))
-            unreadable.append({"path": shown, "reason": str(error).removeprefix(f"{shown}: ")})
-    return read
 
 
 def _write(out: Path, found: dict[str, Any]) -> None:
@@ -181,8 +172,7 @@ def _write(out: Path, found: dict[str, Any]) -> None:
         raise UserError(f"--out: {out} cannot be written ({error.strerror})") from error
 
 
-def _predicted(model: Model, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    found = model.predict(list(paths))
+def _rows(paths: Sequence[Path], found: Predictions) -> list[dict[str, Any]]:
     rows = []
     unlike = [None] * len(paths) if found.unlike is None else found.unlike.tolist()
     for path, shares, far in zip(paths, found.probabilities, unlike, strict=True):

@@ -15,6 +15,7 @@ def embed(
         Path, typer.Option(help="file to write; its ending is the format: .npz, .csv or .parquet")
     ],
     force: opt.ForceFile = False,
+    precision: opt.Precision = "float32",
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -23,7 +24,7 @@ def embed(
     opt.say_starting(quiet=quiet)
     from nearfar.api import embed as api
 
-    done = api.embed(run, data, out, force=force, quiet=quiet)
+    done = api.embed(run, data, out, force=force, precision=precision, quiet=quiet)
     opt.say_left_out(done["unreadable"])
     if as_json:
         opt.print_json(done)

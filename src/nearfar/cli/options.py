@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -107,6 +107,15 @@ Resume = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="replace what is in the folder already")]
 ForceFile = Annotated[bool, typer.Option("--force", help="replace the output file if it exists")]
+Precision = Annotated[
+    Literal["float32", "bf16"],
+    typer.Option(
+        help=(
+            "what the encoder computes in: bf16 is faster on processors that have it natively, and"
+            " its representations differ a little"
+        )
+    ),
+]
 Smoke = Annotated[
     bool, typer.Option("--smoke", help="train two steps only, to test that everything works")
 ]

@@ -67,6 +67,7 @@ def predict(
     sure: Sure = None,
     sort_by: SortBy = None,
     force: Force = False,
+    precision: opt.Precision = "float32",
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
@@ -75,7 +76,9 @@ def predict(
     opt.say_starting(quiet=quiet)
     from nearfar.api import predict as api
 
-    wanted = api.Wanted(out=out, into=sort_into, force=force, sure=sure, sort_by=sort_by)
+    wanted = api.Wanted(
+        out=out, into=sort_into, force=force, sure=sure, sort_by=sort_by, precision=precision
+    )
     found = api.predict(run, images, wanted, quiet=quiet)
     opt.say_left_out(found["unreadable"])
     if as_json:

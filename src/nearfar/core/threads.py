@@ -29,3 +29,14 @@ def threads_for(multiply_adds: int, device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def threads_shared_by(callers: int) -> Iterator[None]:
+    """Within it so many threads that begin there compute with a share of torch's threads each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // callers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

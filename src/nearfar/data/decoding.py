@@ -89,7 +89,7 @@ class Decoded:
 
     square: UInt8[np.ndarray, "side side 3"]
     half: UInt8[np.ndarray, "half half 3"]
-    evaluated: UInt8[np.ndarray, "size size 3"] | None  # None: not asked for
+    evaluated: UInt8[np.ndarray, "size size 3"]  # of 0 px where it was not asked for
     width: int  # px, true
     height: int
 
@@ -173,7 +173,7 @@ def _squares(picture: _Picture, side: int, center: CenterSquare | None) -> Decod
     if square.size != (side, side):
         square = square.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
     half = square.resize((half_side(side),) * 2, Image.Resampling.BOX)
-    evaluated = None if center is None else _evaluated(picture, center)
+    evaluated = np.empty((0, 0, 3), np.uint8) if center is None else _evaluated(picture, center)
     return Decoded(np.asarray(square), np.asarray(half), evaluated, picture.width, picture.height)
 
 

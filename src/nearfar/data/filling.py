@@ -39,9 +39,8 @@ def decode_into(
             sizes[row] = result.width, result.height
             _put(files.images, row, result.square)
             _put(files.half, row, result.half)
-            own = center.reads_square(sizes[[row]], side)[0]
-            if (evaluated := result.evaluated) is not None and not own:
-                _put(files.evaluated, row, evaluated)
+            if not center.reads_square(sizes[[row]], side)[0]:
+                _put(files.evaluated, row, result.evaluated)
     read = sizes[:, 0] > 0
     kept = read & ~center.reads_square(sizes, side)
     for file, rows, px in zip(

@@ -1,19 +1,20 @@
-"""The one way to go through images: for the store that keeps them and for the check that judges
-them.
+"""The one way to go through images: for the store that keeps them, the check that judges them, and
+whoever encodes them.
 """
 
-import itertools
 import os
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing, Raw, Unreadable
 
+R = TypeVar("R")
 T = TypeVar("T")
-_CHUNK = 64  # files in flight for each worker
+_AHEAD = 16  # files in flight for each worker
 # below, threads waste more time on handing the interpreter over than they win
 _THREADS_FROM_PX = 160
 SKIPPED_AT_MOST = 0.01  # of the files, and one always
@@ -25,21 +26,51 @@ def for_each_image(
     """(row, work(raw)) of every row once, in threads (Pillow decodes without the interpreter's
     lock).
     """
-    workers = _workers() if listing.longest >= _THREADS_FROM_PX else 1
-    source = listing.reader.read()
-    with progress.bar(len(listing), title) as bar, ThreadPoolExecutor(workers) as pool:
-        while chunk := list(itertools.islice(source, _CHUNK * workers)):
-            raws = [raw for _, raw in chunk]
-            results = pool.map(work, raws) if workers > 1 else map(work, raws)
-            for (row, _), result in zip(chunk, results, strict=True):
-                bar.advance()
-                yield row, result
+
+    def at_its_row(image: tuple[int, Raw]) -> tuple[int, T]:
+        return image[0], work(image[1])
+
+    workers = workers_for(listing.longest)
+    results = in_order(at_its_row, listing.reader.read(), workers, ahead=_AHEAD)
+    with progress.bar(len(listing), title) as bar:
+        for row, result in results:
+            bar.advance()
+            yield row, result
 
 
-def _workers() -> int:
+def workers_for(longest_px: int) -> int:
+    """How many threads decode images of that long side."""
+    return min(_cores(), 8) if longest_px >= _THREADS_FROM_PX else 1
+
+
+def _cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
-    return min(cores, 8)
+    return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
+
+
+def in_order(
+    work: Callable[[T], R], items: Iterable[T], workers: int, *, ahead: int
+) -> Generator[R, None, None]:
+    """work(item) of each item, in the order of the items: by so many threads, of which each has at
+    most `ahead` items in hand or done before they are asked for. One worker is this thread.
+
+    Closed early, or stopped by an error or an interrupt, it waits for what is in work, and begins
+    nothing more.
+    """
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    pending: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= ahead * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def skip_or_refuse(

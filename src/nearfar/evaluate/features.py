@@ -1,5 +1,6 @@
 """Representations of samples by a frozen encoder, extracted once."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nearfar.core.progress import Bar
+from nearfar.core.threads import threads_shared_by
+from nearfar.data.reading import in_order
 from nearfar.data.samples import Samples
 from nearfar.nn.encoders import Encoder
+from nearfar.nn.frozen import FrozenEncoder, rows_a_call
 
-ROWS_A_CALL = 256
+ROWS_A_CALL = 256  # at most
 SPLITS = ("train", "val", "test")
 
 
@@ -35,19 +39,25 @@ def extract(
     bar: Bar | None = None,
 ) -> NDArray[np.float32]:
     """(n, E) float32 of these rows, by an encoder on the samples' device: evaluation mode
-    (BatchNorm too), no gradient; the encoder's mode is put back.
+    (BatchNorm too), no gradient; the encoder's mode is put back. On a CPU each of torch's threads
+    encodes chunks of its own.
     """
     was_training = encoder.training
     encoder.eval()
+    frozen = FrozenEncoder(encoder, count=len(index), at_once=torch.get_num_threads())
+    size = min(ROWS_A_CALL, rows_a_call(encoder))
+    parts = torch.split(index, size) if len(index) else ()
+    inputs = (samples.evaluation_input(part) for part in parts)
+    results = in_order(frozen, inputs, min(frozen.at_once, len(parts)), ahead=2)
     out = np.empty((len(index), encoder.width), dtype=np.float32)
+    start = 0
     try:
-        with torch.inference_mode():
-            for start in range(0, len(index), ROWS_A_CALL):
-                part = index[start : start + ROWS_A_CALL]
-                represented = encoder(samples.evaluation_input(part))
-                out[start : start + len(part)] = represented.float().cpu().numpy()
+        with threads_shared_by(frozen.at_once), closing(results):
+            for x in results:
+                out[start : start + len(x)] = x
+                start += len(x)
                 if bar is not None:
-                    bar.advance(len(part))
+                    bar.advance(len(x))
     finally:
         encoder.train(was_training)
     return out

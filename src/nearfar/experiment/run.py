@@ -1,6 +1,7 @@
 """One run, from a decided setup to a complete run folder."""
 
 from nearfar.core.errors import RunError
+from nearfar.core.memory import kept_memory
 from nearfar.core.progress import Progress
 from nearfar.experiment.encoding import same_start
 from nearfar.experiment.environment import environment
@@ -8,7 +9,7 @@ from nearfar.experiment.evaluation import evaluate_run, measure_untrained
 from nearfar.experiment.forecast import Stopwatch
 from nearfar.experiment.judging import selection_accuracy, stop_if_diverged
 from nearfar.experiment.plan import gigabytes
-from nearfar.experiment.process_memory import kept_memory, peak_memory_bytes, reset_peak_memory
+from nearfar.experiment.process_memory import peak_memory_bytes, reset_peak_memory
 from nearfar.experiment.results import steps_left_out
 from nearfar.experiment.running import Job, Running, prepare
 from nearfar.experiment.sheets import run_sheet

@@ -3,9 +3,9 @@
 import time
 
 from nearfar.core.errors import TrainingStoppedError
+from nearfar.core.memory import kept_memory
 from nearfar.core.progress import Bar, Progress
 from nearfar.experiment.judging import stop_if_diverged, trial_accuracy
-from nearfar.experiment.process_memory import kept_memory
 from nearfar.experiment.running import Job, Running, prepare
 from nearfar.experiment.stopping import stopping_well
 from nearfar.run_folder.comparison import Trial

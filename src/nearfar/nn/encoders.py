@@ -95,6 +95,11 @@ class Encoder(nn.Module):
         return int(self._probe(self.feature_map, _at_side(self.example, side)).shape[1])
 
     @property
+    def device(self) -> torch.device:
+        """Where its parameters are; the CPU where it has none."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+
+    @property
     def has_batch_norm(self) -> bool:
         return any(isinstance(module, _BatchNorm) for module in self.modules())
 

@@ -294,8 +294,8 @@ def test_threads_and_one_thread_decode_the_same(write, monkeypatch):
     folder = write(class_folders({"a": 50, "b": 50}))
     one = load(open_source(folder), CenterSquare(4)).images.copy()
     monkeypatch.setattr(reading, "_THREADS_FROM_PX", 0)
-    monkeypatch.setattr(reading, "_workers", lambda: 3)
-    monkeypatch.setattr(reading, "_CHUNK", 5)
+    monkeypatch.setattr(reading, "_cores", lambda: 3)
+    monkeypatch.setattr(reading, "_AHEAD", 5)
     shutil.rmtree(cache.cache_folder())
     assert (load(open_source(folder), CenterSquare(4)).images == one).all()
 

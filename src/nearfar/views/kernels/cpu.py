@@ -61,8 +61,11 @@ def _clip(x):
 
 
 @_part
-def _axis(a, c, side, size, step, near, far, weight):
-    """The two stored columns (or rows) that each column of the view mixes, times `step`."""
+def _axis(a, c, side, size, step, into):
+    """The two stored columns (or rows) that each column of the view mixes, times `step`, and the
+    weight of the second: into three arrays.
+    """
+    near, far, weight = into
     for j in range(size):
         at = ((a * ((2 * j + 1) / size - 1) + c) + 1) * side / 2 - 0.5
         at = min(max(at, 0.0), side - 1.0)
@@ -157,8 +160,8 @@ def _reach(along, outside):
 def _resample(source, side, size, warp, outside, xs, ys, row, texels, corner, planes):
     reach_x, reach_y = _reach(warp[0], outside), _reach(warp[1], outside)
     if warp[0, 1] == 0 and warp[1, 0] == 0 and reach_x == 0 and reach_y == 0:
-        _axis(warp[0, 0], warp[0, 2], side, size, 3, xs[0], xs[1], xs[2])
-        _axis(warp[1, 1], warp[1, 2], side, size, 1, ys[0], ys[1], ys[2])
+        _axis(warp[0, 0], warp[0, 2], side, size, 3, xs)
+        _axis(warp[1, 1], warp[1, 2], side, size, 1, ys)
         _resample_straight(source, size, xs, ys, row, planes)
     else:
         _with_border(source, side, outside, texels)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nearfar.experiment.process_memory import kept_memory
+from nearfar.core.memory import kept_memory
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"),
