@@ -109,7 +109,8 @@ def part(whole: Path, into: Path, *, images: int) -> Path:
         return into
     unfinished = into.with_suffix(f".{os.getpid()}")
     with tarfile.open(whole) as source, tarfile.open(unfinished, "w") as target:
-        content = {m.name: source.extractfile(m) for m in source if m.isfile()}
+        # all at once: going back in a packed archive is beginning anew
+        content = {m.name: _bytes(source, m) for m in source if m.isfile()}
         folders: dict[str, list[str]] = {}
         for path in content:
             folders.setdefault(path.rpartition("/")[0], []).append(path)
@@ -117,14 +118,17 @@ def part(whole: Path, into: Path, *, images: int) -> Path:
             most = images if "train" in Path(folder).parts else len(found)
             found.sort(key=lambda path: hashlib.sha256(path.encode()).hexdigest())
             for path in found[:most]:
-                file = content[path]
-                assert file is not None
-                raw = file.read()
                 member = tarfile.TarInfo(path)
-                member.size = len(raw)
-                target.addfile(member, io.BytesIO(raw))
+                member.size = len(content[path])
+                target.addfile(member, io.BytesIO(content[path]))
     unfinished.rename(into)
     return into
+
+
+def _bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None
+    return file.read()
 
 
 def nearfar_run(data: Path, size: int, epochs: int, seed: int, method: str, out: Path) -> Row:
