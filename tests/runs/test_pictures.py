@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import nearfar
+from nearfar.api import predict as predicting
 from nearfar.api.sorting import sort_into
 
 
@@ -281,6 +282,25 @@ def test_a_full_disk_leaves_whole_copies_and_says_how_many(
     assert all(content == pictures[name[2:]] for name, content in whole.items())
     assert nearfar_command(*command, "--force").code == 0
     assert len(files_below(tmp_path / "sorted")) == 5
+
+
+def test_a_folder_that_changes_while_it_is_read_costs_what_is_gone(
+    tiny_run, tmp_path, nearfar_command, monkeypatch
+):
+    folder = digit_images(tmp_path / "new", 3)
+    found = predicting._files_of(folder)
+
+    def changed(_path):
+        (folder / "01.png").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(predicting, "_files_of", changed)
+    ended = nearfar_command("predict", tiny_run, folder, "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert [Path(row["path"]).name for row in told["predictions"]] == ["00.png", "02.png"]
+    assert [Path(bad["path"]).name for bad in told["unreadable"]] == ["01.png"]
+    assert "left out " in ended.err and "01.png" in ended.err
 
 
 def test_a_picture_that_vanishes_while_others_are_copied_is_left_out(

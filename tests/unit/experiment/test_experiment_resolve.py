@@ -26,6 +26,7 @@ class Mine(nn.Sequential):
 
 # what run.toml leaves out where the user says nothing: absent, not undecided
 ABSENT = {
+    "data.group_by",
     "encoder.weights",
     "encoder.mean",
     "encoder.std",
