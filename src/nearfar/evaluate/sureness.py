@@ -14,11 +14,10 @@ from jaxtyping import Bool, Float
 from torch.nn import functional as F
 
 from nearfar.evaluate.classifier import Classifier
-from nearfar.evaluate.features import Features, spread
+from nearfar.evaluate.features import Features
 
 NEIGHBORS = 5  # training images that an image is held against
 UNLIKE_QUANTILE = 0.99  # one validation image in a hundred is farther, and so called unlike
-KEPT_ROWS = 20_000  # training images, spread evenly: 10 MB at a width of 256, and time to compare
 ROWS_A_CALL = 1024
 HELD_OUT = ("val", "test")
 
@@ -66,9 +65,8 @@ class Reference:
 
 def make_reference(splits: Mapping[str, Features], classifier: Classifier) -> Reference:
     """From the features of train, val and test by the encoder that the classifier reads."""
-    kept = spread(torch.arange(len(splits["train"])), KEPT_ROWS).numpy()
     # as they are stored, so that distances are the same before and after
-    train = _unit(splits["train"].x[kept]).numpy().astype(np.float16).astype(np.float32)
+    train = _unit(splits["train"].x).numpy().astype(np.float16).astype(np.float32)
     val, test = (_held_out(splits[name], classifier, train) for name in HELD_OUT)
     return Reference(train, val, test)
 

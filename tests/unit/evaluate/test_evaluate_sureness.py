@@ -80,16 +80,6 @@ def test_a_reference_is_the_same_after_it_was_stored():
         reference_of({name: array for name, array in arrays.items() if name != "val_right"})
 
 
-def test_of_many_training_images_some_are_kept_evenly(monkeypatch):
-    monkeypatch.setattr("nearfar.evaluate.sureness.KEPT_ROWS", 5)
-    splits = {"train": cloud(41, 0), "val": cloud(9, 1), "test": cloud(9, 2)}
-    classifier = Classifier(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
-    kept = make_reference(splits, classifier).train
-    every = splits["train"].x[::10]
-    every = every / np.linalg.norm(every, axis=1, keepdims=True)
-    np.testing.assert_allclose(kept, every, atol=1e-3)
-
-
 def test_what_points_elsewhere_is_unlike():
     one = np.array([[1.0, 0.0]], np.float32)
     held = HeldOut(np.ones(3), np.ones(3, bool), np.array([0.0, 0.1, 0.2]))
