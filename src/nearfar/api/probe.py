@@ -11,6 +11,7 @@ from nearfar.api.model import load
 from nearfar.api.request import Data
 from nearfar.config.problems import nearest
 from nearfar.core.errors import DataError, UserError
+from nearfar.core.memory import kept_memory
 from nearfar.core.own import is_own
 from nearfar.core.progress import Progress
 from nearfar.data.samples import ImageSamples, Samples
@@ -56,7 +57,7 @@ def probe(
     group_by = config["data"].get("group_by") if data is None else None
     stored = load_data(listing, model.view.center, group_by=group_by, progress=progress)
     samples = ImageSamples(stored, model.view, torch.device("cpu"))
-    with progress.bar(len(stored), "features") as bar:
+    with kept_memory(), progress.bar(len(stored), "features") as bar:
         splits = extract_splits(model.encoder, samples, bar)
     _refuse_unmeasurable(splits, samples, listing.source)
     context = Context(

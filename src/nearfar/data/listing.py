@@ -27,7 +27,7 @@ class Broken:
     reason: str
 
 
-Raw = bytes | Path | UInt8[np.ndarray, "height width 3"] | Broken
+Raw = bytes | Path | UInt8[np.ndarray, "_ _ 3"] | Broken
 """One image as its source hands it over: file content, a file to read, pixels, or what stood in the
 way.
 """

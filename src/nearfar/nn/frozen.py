@@ -20,15 +20,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nearfar.nn.encoders import Encoder, Precision
 
-EXACT = 1e-5  # how far a folded encoder may be off, as a part of the largest number (at least of 1)
-_PIXELS_A_CALL = 2**18
-_MOST_ROWS, _FEWEST_ROWS = 256, 4
+EXACT = 1e-5  # how far a folded encoder may be off, as a part of the largest number, or of 1
 _FOLDED_FROM, _TRIED = 128, 16  # rows that are worth a copy, and rows by which it is judged
-_CONVOLUTIONS = (
-    nn.Conv2d,
-    Conv2dSame,
-)  # these and no subclass, whose weights may mean other things
-_NORMS = (nn.BatchNorm2d, BatchNormAct2d)
+# of a call on a CPU: activations fit the caches, and 16 rows are worth packing the weights for
+_PIXELS, _WORTH_PACKING, _MOST_PIXELS, _MOST_ROWS = 2**18, 16, 2**20, 256
+# these and no subclass of them, whose weights may mean something else
+_CONVOLUTIONS: tuple[type[nn.Conv2d], ...] = (nn.Conv2d, Conv2dSame)
+_NORMS: tuple[type[nn.BatchNorm2d], ...] = (nn.BatchNorm2d, BatchNormAct2d)
 
 
 def rows_a_call(encoder: Encoder) -> int:
@@ -36,7 +34,9 @@ def rows_a_call(encoder: Encoder) -> int:
     shape = encoder.example.shape
     if encoder.device.type != "cpu" or len(shape) != 4:
         return _MOST_ROWS
-    return max(_FEWEST_ROWS, min(_MOST_ROWS, _PIXELS_A_CALL // (shape[-1] * shape[-2])))
+    pixels = shape[-1] * shape[-2]
+    rows = max(_PIXELS // pixels, min(_WORTH_PACKING, _MOST_PIXELS // pixels))
+    return max(1, min(_MOST_ROWS, rows))
 
 
 @final
@@ -85,6 +85,8 @@ def folded(encoder: Encoder, rows: Float[Tensor, "row ..."]) -> Encoder:
     very tensor that the other returned. Whether something else reads it too, the representations
     show.
     """
+    if not encoder.has_batch_norm:
+        return encoder
     twin = copy.deepcopy(encoder).eval()
     pairs, device = _pairs(twin), encoder.device
     if not pairs:

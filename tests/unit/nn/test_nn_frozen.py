@@ -197,9 +197,12 @@ def test_bf16_points_the_same_way_and_comes_out_as_float32() -> None:
     assert torch.cosine_similarity(narrow, exact).min() >= 0.999
 
 
-@pytest.mark.parametrize(("side", "rows"), [(128, 16), (8, 256), (300, 4)])
+@pytest.mark.parametrize(
+    ("side", "rows"), [(8, 256), (64, 64), (128, 16), (224, 16), (512, 4), (2000, 1)]
+)
 def test_a_call_takes_fewer_large_images(side: int, rows: int) -> None:
-    assert rows_a_call(build_encoder("conv4", example=images(1, side))) == rows
+    net = in_a_row(nn.Conv2d(3, 2, 1))
+    assert rows_a_call(Encoder(net, example=images(1, side), architecture="Net")) == rows
 
 
 def test_a_call_takes_many_rows_of_features() -> None:
