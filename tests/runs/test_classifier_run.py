@@ -541,7 +541,7 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
     it the same bits.
     """
     kind = nearfar.methods.method_class("simclr")
-    step, load_data = kind.step, import_module("nearfar.api.train").load_data
+    step, load_images = kind.step, import_module("nearfar.api.train").load_images
     seen, shown = [], {}
 
     def watched(self, batch):
@@ -549,7 +549,7 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
         return step(self, batch)
 
     def shuffled(*arguments, **options):
-        data = load_data(*arguments, **options)
+        data = load_images(*arguments, **options)
         rows, labels = data.split("train"), torch.as_tensor(data.labels).clone()
         labels[rows] = labels[
             rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
@@ -560,7 +560,7 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
     monkeypatch.setattr(kind, "step", watched)
     options = {"evaluate.online_probe": True, "classifier.kind": "linear", "classifier.epochs": 2}
     shown["true"] = trained(tmp_path / "true", method="simclr", **options)
-    monkeypatch.setattr("nearfar.api.train.load_data", shuffled)
+    monkeypatch.setattr("nearfar.api.train.load_images", shuffled)
     shown["shuffled"] = trained(tmp_path / "shuffled", method="simclr", **options)
     assert len(seen) == 2 * 8
     assert all((labels == -1).all() for labels in seen)
