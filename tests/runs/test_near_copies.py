@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -106,6 +107,33 @@ def test_near_copies_in_a_given_test_split_are_counted_and_left_out_beside(
         if m["name"] == "linear_probe.top1_unseen" and m["selection"] == "last"
     ]
     assert unseen["n"] == 12
+
+
+def test_check_of_a_run_says_how_accuracy_changes_without_near_copies(tmp_path, nearfar_command):
+    folder, out = tmp_path / "data", tmp_path / "run"
+    draw(folder / "train", each=20)
+    draw(folder / "val", each=6, start=300)
+    draw(folder / "test", each=6, start=500)
+    cropped_copies(folder / "train", folder / "test" / "daisy", range(4))
+    assert nearfar_command("train", folder, *QUICK, "--out", out).code == 0
+    found = found_by(nearfar_command("check", out, "--group-by", "near", "--json", "--quiet"))
+    with np.load(out / "embeddings.npz") as rows:
+        right = rows["predictions"] == rows["labels"]
+        unseen = ["copy" not in path for path in rows["paths"].tolist()]
+    assert found["without_seen"] == {
+        "group_by": "near",
+        "test": 16,
+        "seen": 4,
+        "accuracy": right.mean(),
+        "accuracy_without": right[unseen].mean(),
+    }
+    said = nearfar_command("check", out, "--group-by", "near").out
+    assert "4 of 16 test images have a copy or near copy in training" in said
+    assert f"without them {100 * right[unseen].mean():.1f} %" in said
+    refused = nearfar_command("check", out, "--against", folder)
+    assert refused.code == 2 and "--against" in refused.err
+    by_name = found_by(nearfar_command("check", out, "--group-by", r"copy|\d+", "--json"))
+    assert by_name["without_seen"]["seen"] == 0
 
 
 def test_another_folder_is_compared(tmp_path, nearfar_command):

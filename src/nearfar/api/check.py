@@ -6,6 +6,7 @@ from typing import Any
 
 from nearfar.api.check_data import check_data, look_at
 from nearfar.api.check_run import Checked, check_run
+from nearfar.api.check_seen import without_seen
 from nearfar.api.near_sheet import as_json, near_pairs, write_near_sheet
 from nearfar.api.request import Data
 from nearfar.api.view_sheet import choose_policy, write_check_sheet
@@ -58,7 +59,8 @@ def check(
     against: Data | None = None,
     quiet: bool = False,
 ) -> Looked | Checked:
-    """Of a run folder its verdicts, of anything else its findings with a sheet of near copies and,
+    """Of a run folder its verdicts (with `group_by` accuracy without the test images that have one
+    of their group in training, too), of anything else its findings with a sheet of near copies and,
     for `views` (a policy), a sheet of views in the current folder. `group_by`: what nearfar's cut
     is to keep together (see data.group_by). `against`: data among which copies and near copies are
     looked for, too. UserError: nothing to look at, or no such policy.
@@ -70,7 +72,12 @@ def check(
                 f"--views: {data} is a run, and its views stand in {names.VIEWS}; leave it out, or"
                 " give data"
             )
-        return check_run(data)
+        if against is not None:
+            raise UserError(f"--against: {data} is a run; leave it out, or give the run's data")
+        checked = check_run(data)
+        if group_by is None:
+            return checked
+        return replace(checked, without_seen=without_seen(data, group_by, progress))
     policy = choose_policy(views) if views is not None else None
     seen = look_at(data, progress, group_by, against)
     pairs = near_pairs(seen)

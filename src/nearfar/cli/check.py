@@ -27,13 +27,7 @@ def check(
         ),
     ] = None,
     group_by: opt.GroupBy = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="other images: which of them are in DATA too, as they are or nearly",
-        ),
-    ] = None,
+    against: opt.Against = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="end with exit code 2 if a problem was found")
     ] = False,
@@ -45,7 +39,8 @@ def check(
 
     Data: numbers of images, unreadable files, copies and near copies (with a picture of them),
     classes of very different size, and which methods can be used. Run: whether training went wrong,
-    since when, and what to try.
+    since when, and what to try; with --group-by how accuracy changes without the test images that
+    have one of their group in training.
     """
     opt.say_starting(quiet=quiet)
     from nearfar.api.check import Looked

@@ -54,9 +54,18 @@ class Seen:
 
     def near_groups(self) -> Groups:
         """Groups of images that are equal or nearly so."""
-        if self.near is None:
-            return self.copies
-        return joined(self.copies, of_pairs(self.near.pairs, len(self.listing)))
+        return groups_by(self.listing, self.copies, self.near, NEAR)
+
+
+def groups_by(
+    listing: Listing, copies: Groups, near: NearCopies | None, group_by: str | None
+) -> Groups:
+    """Copies, and what `group_by` holds together."""
+    if group_by is None or (group_by == NEAR and near is None):
+        return copies
+    if group_by == NEAR and near is not None:
+        return joined(copies, of_pairs(near.pairs, len(listing)))
+    return joined(copies, named_in_paths(listing.paths, group_by))
 
 
 def look(
@@ -75,11 +84,7 @@ def look(
     near, between = None, None
     if group_by == NEAR or against is not None or len(looked) <= NEAR_UP_TO:
         near, between = _compared(looked, np.unique(copies[rows]).tolist(), others, progress)
-    groups = copies
-    if group_by == NEAR and near is not None:
-        groups = joined(copies, of_pairs(near.pairs, len(listing)))
-    elif group_by is not None:
-        groups = joined(copies, named_in_paths(listing.paths, group_by))
+    groups = groups_by(listing, copies, near, group_by)
     return Seen(
         listing.cut_around(groups),
         np.array(rows, dtype=np.int64),

@@ -268,8 +268,7 @@ def _judged(
     _, contrast = _standardized(second, inside)
     agrees = (_correlation(over, second, inside) > _TONES) & (contrast[:, 0] > _CONTRAST)
     agrees &= (inside.mean(dim=1) > _OVERLAP) & _is_of_a_copy(maps)
-    detail = _correlation(_detail(over, inside), _detail(second, inside), inside)
-    return detail, agrees
+    return _correlation(_detail(over, inside), _detail(second, inside), inside), agrees
 
 
 def _correlation(

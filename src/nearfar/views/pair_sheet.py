@@ -40,8 +40,8 @@ def pair_sheet(pairs: Sequence[Pair], *, title: str, about: str) -> Image.Image:
         left = drawing.MARGIN + number % _ACROSS * (width + drawing.APART)
         y = top + number // _ACROSS * height
         for place, picture in enumerate(pair.pictures):
-            shown = picture.copy()
-            shown.thumbnail((_PICTURE_PX, _PICTURE_PX))
+            times = _PICTURE_PX / max(picture.size)
+            shown = picture.resize((round(times * picture.width), round(times * picture.height)))
             x = left + place * (_PICTURE_PX + drawing.GAP) + (_PICTURE_PX - shown.width) // 2
             sheet.paste(shown, (x, y + (_PICTURE_PX - shown.height) // 2))
             caption = _caption(number + 1, pair.splits[place], pair.paths[place])
