@@ -24,6 +24,7 @@ from nearfar.core.progress import Progress
 
 SIDE = 64  # px, of the gray pictures in which detail is compared
 SMALLEST_PX = 24  # of an image's sides; in smaller ones there is no detail to compare
+_FINE_FROM_PX = 48  # of both sides; detail of smaller images is compared in coarse pictures
 _COARSE, _DESCRIBED = 32, 16  # px: where maps are first fitted, and of descriptors
 _NEIGHBORS = 8  # candidates that each image proposes
 _LIKE = 0.75  # least cosine of a candidate's descriptors
@@ -31,9 +32,9 @@ _STEPS = (5, 3)  # of fitting: coarse, fine
 _DETAIL = 0.9  # least correlation of details
 _WORTH_A_LOOK = 0.8  # the same of coarse details, to fit a map to the fine ones
 _TONES = 0.9  # and of all that is seen
-_OVERLAP = 0.35  # least share of the second picture that the first one covers
+_OVERLAP = 0.25  # least share of the second picture that the first one covers
 _CONTRAST = 0.02  # least standard deviation of gray there, in [0, 1]
-_LONGEST, _MOST_TURN = 1.8, 0.7  # of a map: largest stretch (or its inverse), and sine of its turn
+_MOST_STRETCH, _LARGEST, _MOST_TURN = 1.6, 3.0, 0.6  # of a map: of one way, of area; sine of turn
 _IMAGES_AT_ONCE, _PAIRS_AT_ONCE = 32, 512
 
 
@@ -65,17 +66,15 @@ def near_copies(
     if len(large) < 2:
         return NearCopies.none()
     gray = torch.from_numpy(pictures[large])
-    maps = _maps_of_copies(torch.from_numpy(sizes_px[large]))
-    pairs, begun = _candidates(gray, maps, progress)
+    sizes = torch.from_numpy(sizes_px[large])
+    pairs, begun = _candidates(gray, _maps_of_copies(sizes), progress)
     if not len(pairs):
         return NearCopies.none()
     likeness = torch.empty(len(pairs))
-    has_fine_detail = torch.from_numpy((sizes_px[large] >= SIDE).all(axis=1))
     with progress.bar(len(pairs), "comparing pairs") as bar:
         for part in torch.split(torch.arange(len(pairs)), _PAIRS_AT_ONCE):
             rows = pairs[part]
-            fine = has_fine_detail[rows].all(dim=1)
-            likeness[part] = _likeness(gray[rows], begun[part], fine)
+            likeness[part] = _likeness(gray[rows], begun[part], sizes[rows])
             bar.advance(len(part))
     return _each_once(torch.from_numpy(large)[pairs[likeness > 0]], likeness[likeness > 0])
 
@@ -90,24 +89,27 @@ def _each_once(pairs: Int64[Tensor, "pair 2"], likeness: Float[Tensor, " pair"])
 
 def _maps_of_copies(sizes_px: Int64[Tensor, "n 2"]) -> Float[Tensor, "n copy 2 3"]:
     """As it is, mirrored, four fifths of it in nine places, and turned by 8, 16 and 24 degrees
-    either way in its frame, in a frame around it, and without what the frame lacks.
+    either way: in its frame, in a frame around it, taken out of such a frame, and cut to what is
+    whole.
     """
-    maps: list[list[tuple[float, float, float]]]
-    maps = [[(1, 0, 0), (0, 1, 0)], [(-1, 0, 0), (0, 1, 0)]]
     kept = sqrt(0.8)
-    for x in (-1, 0, 1):
-        for y in (-1, 0, 1):
-            maps.append([(kept, 0, x * (1 - kept)), (0, kept, y * (1 - kept))])
-    turns = [radians(degrees) for degrees in (-24, -16, -8, 8, 16, 24)]
-    for angle in turns:
-        c, s = cos(angle), sin(angle)
-        for zoom in (1, c + abs(s), 1 / (c + abs(s))):
-            maps.append([(zoom * c, -zoom * s, 0), (zoom * s, zoom * c, 0)])
-    found = torch.tensor(maps, dtype=torch.float32).repeat(len(sizes_px), 1, 1, 1)
-    wide = (sizes_px[:, 0] / sizes_px[:, 1])[:, None]
-    found[:, :, 0, 1] /= wide  # turned in true proportions, not in the square's
-    found[:, :, 1, 0] *= wide
-    return found
+    places = [x * (1 - kept) for x in (-1, 0, 1)]
+    maps = [[(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)], [(-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)]]
+    maps += [[(kept, 0, x), (0, kept, y)] for x in places for y in places]
+    wide = sizes_px[:, 0] / sizes_px[:, 1]
+    turned = []
+    for degrees in (-24, -16, -8, 8, 16, 24):
+        c, s = cos(radians(degrees)), sin(radians(degrees))
+        around = torch.stack([c + abs(s) / wide, c + abs(s) * wide])
+        out_of = torch.stack([c - abs(s) / wide, c - abs(s) * wide]).clamp(min=0.2) / (c**2 - s**2)
+        whole = 1 / around.amax(dim=0).expand(2, -1)
+        for width, height in (torch.ones_like(around), around, out_of, whole):  # in the image's
+            nothing = torch.zeros_like(wide)
+            x = torch.stack([c * width, -s * height / wide, nothing], dim=1)
+            y = torch.stack([s * width * wide, c * height, nothing], dim=1)
+            turned.append(torch.stack([x, y], dim=1))
+    unturned = torch.tensor(maps).expand(len(sizes_px), -1, -1, -1)
+    return torch.cat([unturned, torch.stack(turned, dim=1)], dim=1)
 
 
 def _candidates(
@@ -187,7 +189,7 @@ _sampled = partial(F.grid_sample, mode="bilinear", padding_mode="zeros", align_c
 def _likeness(
     pictures: UInt8[Tensor, "pair 2 64 64"],
     maps: Float[Tensor, "pair 2 3"],
-    has_fine_detail: Bool[Tensor, " pair"],
+    sizes_px: Int64[Tensor, "pair 2 2"],
 ) -> Float[Tensor, " pair"]:
     """Correlation of details once the first picture is laid over the second, of fine ones where
     both have them; 0: no copies.
@@ -196,11 +198,13 @@ def _likeness(
     coarse = F.avg_pool2d(fine, SIDE // _COARSE)
     maps = _fitted(coarse, maps, _STEPS[0])
     detail, agrees = _judged(coarse, maps)
+    has_fine_detail = (sizes_px >= _FINE_FROM_PX).all(dim=(1, 2))
     left = torch.nonzero((detail > _WORTH_A_LOOK) & agrees & has_fine_detail)[:, 0]
     if len(left):
-        maps = _fitted(fine[left], maps[left], _STEPS[1])
-        detail[left], agrees[left] = _judged(fine[left], maps)
-    return torch.where(agrees & (detail > _DETAIL), detail, 0)
+        maps[left] = _fitted(fine[left], maps[left], _STEPS[1])
+        detail[left], agrees[left] = _judged(fine[left], maps[left])
+    found = agrees & (detail > _DETAIL) & _is_of_a_copy(maps, sizes_px)
+    return torch.where(found, detail, 0)
 
 
 def _laid_over(
@@ -261,13 +265,13 @@ def _judged(
     pictures: Float[Tensor, "pair 2 side side"], maps: Float[Tensor, "pair 2 3"]
 ) -> tuple[Float[Tensor, " pair"], Bool[Tensor, " pair"]]:
     """Correlation of details where the pictures lie over each other; and whether tones agree there,
-    there is enough to see, and the map is one of a copy.
+    and there is enough to see.
     """
     over, inside = _laid_over(pictures[:, 0], maps)
     second = pictures[:, 1].flatten(1)
     _, contrast = _standardized(second, inside)
     agrees = (_correlation(over, second, inside) > _TONES) & (contrast[:, 0] > _CONTRAST)
-    agrees &= (inside.mean(dim=1) > _OVERLAP) & _is_of_a_copy(maps)
+    agrees &= inside.mean(dim=1) > _OVERLAP
     return _correlation(_detail(over, inside), _detail(second, inside), inside), agrees
 
 
@@ -293,9 +297,17 @@ def _detail(
     return values - mean_around(values * inside) / mean_around(inside).clamp(min=1e-3)
 
 
-def _is_of_a_copy(maps: Float[Tensor, "pair 2 3"]) -> Bool[Tensor, " pair"]:
-    """Neither stretched nor turned beyond what a copy is."""
-    stretches = torch.linalg.svdvals(maps[:, :, :2])
-    stretched = (stretches[:, 0] > _LONGEST) | (stretches[:, 1] < 1 / _LONGEST)
-    turned = maps[:, [0, 1], [1, 0]].abs().amax(dim=1) > _MOST_TURN * stretches[:, 0]
-    return torch.logical_not(stretched | turned)
+def _is_of_a_copy(
+    maps: Float[Tensor, "pair 2 3"], sizes_px: Int64[Tensor, "pair 2 2"]
+) -> Bool[Tensor, " pair"]:
+    """In true proportions: neither sheared, enlarged nor turned beyond what a copy is."""
+    wide = (sizes_px[:, :, 0] / sizes_px[:, :, 1])[:, :, None]
+    true = maps[:, :, :2].clone()
+    true[:, 0] *= wide[:, 0]
+    true[:, :, 0] /= wide[:, 1]
+    stretches = torch.linalg.svdvals(true)
+    even = stretches[:, 0] < _MOST_STRETCH * stretches[:, 1]
+    area = torch.linalg.det(maps[:, :, :2]).abs()
+    turn = true[:, [0, 1], [1, 0]].abs().amax(dim=1) / stretches[:, 0]
+    alike = (area < _LARGEST) & (area > 1 / _LARGEST)
+    return torch.logical_and(even & alike, turn < _MOST_TURN)
