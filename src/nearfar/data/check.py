@@ -4,13 +4,14 @@ Severities: an error stops training, a warning makes its numbers doubtful, a not
 """
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
-from nearfar.data.findings import Finding, amount, files, lines, of_listing
+from nearfar.data.findings import Finding, amount, files, images, lines, of_listing
 from nearfar.data.listing import Listing
 from nearfar.data.looking import Seen, look
 from nearfar.data.reading import skip_or_refuse
@@ -18,6 +19,7 @@ from nearfar.data.repeated import of_another, of_copies, of_groups, of_near_copi
 
 _UNEVEN = 1.5  # largest over smallest class, from which it is mentioned
 _BALANCE = 3.0  # from which balanced batches are advised
+_FEW_LEVELS = 24  # of 255 grays between darkest and lightest: hardly anything is seen
 _FEWEST = 5  # images of a class by which it can be measured
 
 
@@ -47,6 +49,7 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
         *_classes(seen),
         *thin_splits(seen.facts(side=1)),
         *_sizes(seen),
+        *_nearly_empty_histograms(seen),
     ]
 
 
@@ -133,3 +136,17 @@ def _sizes(seen: Seen) -> Iterable[Finding]:
         f" {middle[0]}×{middle[1]}"
     )
     yield Finding("sizes", "note", text)
+
+
+def _nearly_empty_histograms(seen: Seen) -> Iterable[Finding]:
+    few = seen.rows[seen.levels < _FEW_LEVELS]
+    if not len(few):
+        return
+    text = (
+        f"{len(few):,} of {images(len(seen.rows))} use fewer than {_FEW_LEVELS} of 256 gray values"
+        " from the darkest to the lightest, so hardly anything is seen; if they are 10 or 12 bits"
+        " in a 16-bit file, save them spread over all 16 bits (12 bits: times 16)"
+    )
+    severity: Literal["warning", "note"] = "warning" if len(few) > 0.1 * len(seen.rows) else "note"
+    named = lines((seen.listing.paths[row] for row in few.tolist()), at_most=3)
+    yield Finding("nearly_empty_histograms", severity, text + named)

@@ -42,6 +42,7 @@ class Seen:
     sizes: Int64[np.ndarray, "readable 2"]
     unreadable: list[Unreadable]
     colored: bool  # some readable image is not gray
+    levels: Int64[np.ndarray, " readable"]  # from the darkest gray to the lightest, of 255
     against: Against | None = None
 
     def facts(self, side: int) -> DataFacts:
@@ -95,6 +96,7 @@ def look(
         np.array([looked[row].size for row in rows], dtype=np.int64).reshape(-1, 2),
         unreadable,
         any(one.colored for one in looked.values()),
+        np.array([int(np.ptp(looked[row].gray)) for row in rows], dtype=np.int64),
         Against(against, len(others), between) if against is not None and between else None,
     )
 
