@@ -134,10 +134,10 @@ def _candidates(
             cosine.append(best[which, place])
             bar.advance(len(rows))
     order = torch.cat(cosine).argsort(descending=True, stable=True)
-    return _once_onto_the_smaller(torch.cat(pairs)[order], torch.cat(begun)[order])
+    return once_onto_the_smaller(torch.cat(pairs)[order], torch.cat(begun)[order])
 
 
-def _once_onto_the_smaller(
+def once_onto_the_smaller(
     pairs: Int64[Tensor, "found 2"], maps: Float[Tensor, "found 2 3"]
 ) -> tuple[Int64[Tensor, "pair 2"], Float[Tensor, "pair 2 3"]]:
     """The first mention of each pair, so turned that its map does not enlarge the first picture:

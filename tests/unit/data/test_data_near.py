@@ -2,12 +2,13 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from data_pictures import photograph
 from PIL import Image, ImageEnhance
 
 from nearfar.core.progress import Progress
 from nearfar.data.decoding import decode
-from nearfar.data.near import near_copies
+from nearfar.data.near import near_copies, once_onto_the_smaller
 
 COPIES = {
     "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
@@ -97,3 +98,12 @@ def test_a_picture_twice_as_wide_and_turned_is_turned_in_its_true_proportions():
         wide[9].rotate(20, Image.Resampling.BICUBIC),
     ]
     assert sorted(found_in([*wide, *turned]).pairs.tolist()) == [[7, 20], [9, 21]]
+
+
+def test_of_two_ways_to_lay_a_pair_over_each_other_the_one_that_enlarges_nothing_is_taken():
+    enlarging = torch.tensor([[0.5, 0.0, 0.2], [0.0, 0.5, -0.1]])
+    shrinking = torch.tensor([[2.0, 0.0, -0.4], [0.0, 2.0, 0.2]])
+    pairs, maps = torch.tensor([[4, 9], [9, 4], [1, 2]]), [enlarging, shrinking, shrinking]
+    once, laid = once_onto_the_smaller(pairs, torch.stack(maps))
+    assert once.tolist() == [[1, 2], [9, 4]]
+    torch.testing.assert_close(laid, torch.stack([shrinking, shrinking]))
