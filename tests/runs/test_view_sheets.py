@@ -122,7 +122,7 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch):
     with pytest.raises(
         sheets.UserError, match=r"views-x\.png cannot be written \(Permission denied\)"
     ):
-        sheets._save_under_a_free_name(Image.new("RGB", (9, 9)), "x")
+        sheets.save_under_a_free_name(Image.new("RGB", (9, 9)), "views-x")
 
 
 def test_the_images_are_spread_over_the_classes():

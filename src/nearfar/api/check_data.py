@@ -8,9 +8,10 @@ from nearfar.api.request import Data
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
-from nearfar.data.check import findings, in_order, look
+from nearfar.data.check import findings, in_order
 from nearfar.data.findings import Finding
 from nearfar.data.groups import cut_by_paths
+from nearfar.data.looking import Seen, look
 from nearfar.data.sources import open_source
 from nearfar.experiment.advice import advise_weights
 from nearfar.experiment.choices import choose_size
@@ -18,14 +19,23 @@ from nearfar.experiment.refusals import refuse_unfit
 from nearfar.methods import METHODS, method_class
 
 
-def check_data(data: Data, progress: Progress, group_by: str | None = None) -> list[dict[str, Any]]:
-    """Findings as code, severity and text, the methods that fit last. UserError: no data to be had.
+def look_at(
+    data: Data, progress: Progress, group_by: str | None = None, against: Data | None = None
+) -> Seen:
+    """One pass over the images of `data`, and of those they are compared with. UserError: no data
+    to be had.
+    """
+    listing = cut_by_paths(open_source(data), group_by)
+    return look(listing, progress, group_by, None if against is None else open_source(against))
+
+
+def check_data(seen: Seen) -> list[dict[str, Any]]:
+    """Findings as code, severity and text, the methods that fit last.
 
     What `nearfar train` would refuse is an error, unless it is only the method that asks for other
     data.
     """
-    listing = cut_by_paths(open_source(data), group_by)
-    seen = look(listing, progress, group_by)
+    listing = seen.listing
     facts = seen.facts(choose_size(None, listing.side))
     found = [*_possible(findings(seen), facts, listing.source), *_fit(facts, listing.source)]
     if (advised := advise_weights(facts, listing.side)) is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nearfar.api.check_seen import WithoutSeen
 from nearfar.evaluate.doctor import healthy_line, judge
 from nearfar.experiment.watch import known_of
 from nearfar.methods import FROZEN, METHODS, method_class
@@ -18,16 +19,21 @@ class Checked:
 
     verdicts: list[Verdict]
     healthy: str
+    without_seen: WithoutSeen | None = None  # where that was asked for
 
     @property
     def ill(self) -> bool:
         return bool(self.verdicts)
 
     def lines(self) -> list[str]:
-        return [verdict.text for verdict in self.verdicts] or [self.healthy]
+        said = [verdict.text for verdict in self.verdicts] or [self.healthy]
+        return said if self.without_seen is None else [*said, self.without_seen.line()]
 
     def as_json(self) -> dict[str, Any]:
-        return {"verdicts": [verdict.as_json() for verdict in self.verdicts]}
+        found: dict[str, Any] = {"verdicts": [verdict.as_json() for verdict in self.verdicts]}
+        if self.without_seen is not None:
+            found["without_seen"] = self.without_seen.as_json()
+        return found
 
 
 def check_run(path: str | Path) -> Checked:

@@ -96,12 +96,13 @@ def write_check_sheet(data: Data, chosen: Chosen, progress: Progress) -> Path:
             " normalization undone"
         ),
     )
-    return _save_under_a_free_name(sheet, chosen.name)
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", chosen.name).strip("-.") or "policy"
+    return save_under_a_free_name(sheet, f"views-{stem}")
 
 
-def _save_under_a_free_name(sheet: Image.Image, name: str) -> Path:
+def save_under_a_free_name(sheet: Image.Image, stem: str) -> Path:
+    """STEM.png in the current folder, or STEM-2.png, ... UserError: it cannot be written."""
     content = as_png(sheet)
-    stem = "views-" + (re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "policy")
     number = 1
     while True:
         path = Path(f"{stem}.png" if number == 1 else f"{stem}-{number}.png")

@@ -84,6 +84,12 @@ GroupBy = Annotated[
         ),
     ),
 ]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER", help="other images: which of them are in DATA too, as they are or nearly"
+    ),
+]
 Classifier = Annotated[
     str | None,
     typer.Option(help="after training also train a classifier, linear or mlp, for nearfar predict"),

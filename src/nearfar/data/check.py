@@ -4,47 +4,23 @@ Severities: an error stops training, a warning makes its numbers doubtful, a not
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
 
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
-from nearfar.data.decoding import decode, pillow_is_quiet
-from nearfar.data.findings import Finding, amount, files, lines, of_listing
-from nearfar.data.groups import digest, held_together, of_equal
-from nearfar.data.listing import Broken, Listing, Raw, Unreadable, facts_of
-from nearfar.data.reading import for_each_image, skip_or_refuse
-from nearfar.data.repeated import of_copies, of_groups
+from nearfar.data.findings import Finding, amount, files, images, lines, of_listing
+from nearfar.data.listing import Listing
+from nearfar.data.looking import Seen, look
+from nearfar.data.reading import skip_or_refuse
+from nearfar.data.repeated import of_another, of_copies, of_groups, of_near_copies
 
-_LOOK_PX = 64  # the side at which images are decoded and compared
 _UNEVEN = 1.5  # largest over smallest class, from which it is mentioned
 _BALANCE = 3.0  # from which balanced batches are advised
+_FEW_LEVELS = 24  # of 255 grays between darkest and lightest: hardly anything is seen
 _FEWEST = 5  # images of a class by which it can be measured
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What one pass over the images showed. The listing is cut around the groups."""
-
-    listing: Listing
-    rows: Int64[np.ndarray, " readable"]
-    copies: Int64[np.ndarray, " listed"]  # groups of images of equal content
-    groups: Int64[np.ndarray, " listed"]  # the same, with what `group_by` holds together
-    group_by: str | None
-    sizes: Int64[np.ndarray, "readable 2"]
-    unreadable: list[Unreadable]
-    colored: bool  # some readable image is not gray
-
-    def facts(self, side: int) -> DataFacts:
-        """Of the readable images, as training will find them."""
-        listing, rows = self.listing, self.rows
-        facts = facts_of(
-            listing.name, listing.class_names, listing.labels[rows], listing.splits[rows], side
-        )
-        return replace(facts, colored=self.colored)
 
 
 def check(
@@ -66,52 +42,15 @@ def findings(seen: Seen, strict: bool = False) -> list[Finding]:
     return [
         *_unreadable(seen, strict),
         *of_listing(seen.listing),
-        *of_copies(seen.listing, seen.rows, seen.copies),
-        *of_groups(seen.listing, seen.rows, seen.groups, seen.group_by),
+        *of_copies(seen),
+        *of_near_copies(seen),
+        *of_groups(seen),
+        *of_another(seen),
         *_classes(seen),
         *thin_splits(seen.facts(side=1)),
         *_sizes(seen),
+        *_nearly_empty_histograms(seen),
     ]
-
-
-@dataclass(frozen=True)
-class _Looked:
-    content: bytes  # equal for images of equal content
-    size: tuple[int, int]
-    colored: bool
-
-
-def _examine(raw: Raw) -> _Looked | Broken:
-    result = decode(raw, _LOOK_PX)
-    if isinstance(result, Broken):
-        return result
-    size, square = (result.width, result.height), result.square
-    colored = bool((square != square[..., :1]).any())
-    return _Looked(digest(np.array(size), square), size, colored)
-
-
-def look(listing: Listing, progress: Progress, group_by: str | None = None) -> Seen:
-    """Decodes every image once. `group_by`: as data.group_by."""
-    looked: dict[int, _Looked] = {}
-    unreadable: list[Unreadable] = []
-    with pillow_is_quiet():
-        for row, result in for_each_image(listing, _examine, progress, title="checking"):
-            if isinstance(result, Broken):
-                unreadable.append(Unreadable(listing.paths[row], result.reason))
-            else:
-                looked[row] = result
-    copies = of_equal(looked[row].content if row in looked else row for row in range(len(listing)))
-    rows, groups = sorted(looked), held_together(copies, listing.paths, group_by)
-    return Seen(
-        listing.cut_around(groups),
-        np.array(rows, dtype=np.int64),
-        copies,
-        groups,
-        group_by,
-        np.array([looked[row].size for row in rows], dtype=np.int64).reshape(-1, 2),
-        unreadable,
-        any(one.colored for one in looked.values()),
-    )
 
 
 def _unreadable(seen: Seen, strict: bool) -> Iterable[Finding]:
@@ -197,3 +136,17 @@ def _sizes(seen: Seen) -> Iterable[Finding]:
         f" {middle[0]}×{middle[1]}"
     )
     yield Finding("sizes", "note", text)
+
+
+def _nearly_empty_histograms(seen: Seen) -> Iterable[Finding]:
+    few = seen.rows[seen.levels < _FEW_LEVELS]
+    if not len(few):
+        return
+    text = (
+        f"{len(few):,} of {images(len(seen.rows))} use fewer than {_FEW_LEVELS} of 256 gray values"
+        " from the darkest to the lightest, so hardly anything is seen; if they are 10 or 12 bits"
+        " in a 16-bit file, save them spread over all 16 bits (12 bits: times 16)"
+    )
+    severity: Literal["warning", "note"] = "warning" if len(few) > 0.1 * len(seen.rows) else "note"
+    named = lines((seen.listing.paths[row] for row in few.tolist()), at_most=3)
+    yield Finding("nearly_empty_histograms", severity, text + named)

@@ -14,7 +14,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from nearfar.core.errors import DataError
+from nearfar.core.progress import Progress
 from nearfar.data.listing import Listing
+from nearfar.data.near import gray_picture, near_copies
 
 NEAR = "near"  # what data.group_by is for near copies
 Groups = Int64[np.ndarray, " n"]
@@ -34,9 +36,18 @@ def grouped(
     sizes_px: Int64[np.ndarray, "n 2"],
     paths: Sequence[str],
     group_by: str | None,
+    progress: Progress,
 ) -> Groups:
     """What copies and `group_by` hold together: NEAR, or a regular expression for paths."""
-    return held_together(copies(images, sizes_px), paths, group_by)
+    equal = copies(images, sizes_px)
+    if group_by is None:
+        return equal
+    if group_by != NEAR:
+        return joined(equal, named_in_paths(paths, group_by))
+    different = np.unique(equal)
+    pictures = np.stack([gray_picture(images[row]) for row in different])
+    found = near_copies(pictures, sizes_px[different], progress)
+    return joined(equal, of_pairs(different[found.pairs], len(equal)))
 
 
 def copies(
@@ -46,11 +57,6 @@ def copies(
     them; a large JPEG and a PNG made of it are not.
     """
     return of_equal(digest(size, pixels) for size, pixels in zip(sizes_px, images, strict=True))
-
-
-def held_together(equal: Groups, paths: Sequence[str], group_by: str | None) -> Groups:
-    """Groups of copies, joined by what `group_by` finds in paths."""
-    return equal if group_by is None else joined(equal, named_in_paths(paths, group_by))
 
 
 def digest(*arrays: Shaped[np.ndarray, "..."]) -> bytes:

@@ -151,7 +151,7 @@ def load(
     """
     progress = progress or Progress(quiet=True)
     decoded = _decoded(listing, center, strict, progress)
-    return _image_data(listing, decoded, center, group_by)
+    return _image_data(listing, decoded, center, group_by, progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,11 +259,12 @@ def _image_data(
     decoded: _Decoded,
     center: CenterSquare,
     group_by: str | None,
+    progress: Progress,
 ) -> ImageData:
     """Cut around the groups of what could be read."""
     kept = np.flatnonzero(decoded.sizes[:, 0] > 0)
     paths = tuple(listing.paths[row] for row in kept)
-    groups = grouped(decoded.images, decoded.sizes[kept], paths, group_by)
+    groups = grouped(decoded.images, decoded.sizes[kept], paths, group_by, progress)
     listed = np.arange(len(listing))
     listed[kept] = kept[groups]
     return ImageData(

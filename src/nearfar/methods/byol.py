@@ -42,8 +42,8 @@ class BYOLConfig(MethodConfig):
         ge=0,
         le=1,
         description=(
-            "momentum of the target network at the start of the run; it rises to 1 at the end; a run"
-            " of few thousand steps learns more with .95"
+            "momentum of the target network at the start of the run; it rises to 1 at the end; a"
+            " run of few thousand steps learns more with .95"
         ),
     )
     projector: projectors.Form = projectors.form("mlp")

@@ -20,10 +20,10 @@ from nearfar.views.making import ViewPlan, show
 
 IMAGES, VIEWS = 8, 8  # rows, and columns beside the evaluation view
 _CELL_PX = 64  # smaller pictures are enlarged by a whole number, pixel by pixel, up to this
-_GAP, _APART, _MARGIN, _LINE, _NARROWEST = 4, 14, 12, 15, 420  # px
-_TITLE, _SMALL = ImageFont.load_default(16), ImageFont.load_default(12)
-_GROUND = (0xDD, 0xE1, 0xE7)  # told from white and from black pictures
-_INK, _SOFT, _FRAME = "#1b1f24", "#4c5563", "#2f6fde"
+GAP, APART, MARGIN, LINE, NARROWEST = 4, 14, 12, 15, 420  # px
+TITLE, SMALL = ImageFont.load_default(16), ImageFont.load_default(12)
+GROUND = (0xDD, 0xE1, 0xE7)  # told from white and from black pictures
+INK, SOFT, _FRAME = "#1b1f24", "#4c5563", "#2f6fde"
 
 
 class Column(NamedTuple):
@@ -110,7 +110,7 @@ def _in_their_grid(
     gap = max(1, side // 8)
     whole = grid * side + (grid - 1) * gap
     out = np.empty((images, whole, whole, 3), np.uint8)
-    out[:] = _GROUND
+    out[:] = GROUND
     for number, tile in enumerate(tiles):
         y, x = (side + gap) * (number // grid), (side + gap) * (number % grid)
         out[:, y : y + side, x : x + side] = tile
@@ -143,33 +143,31 @@ def _shrunk(
 def _drawn(columns: Sequence[Column], title: str, lines: Sequence[str]) -> Image.Image:
     cell = max(_CELL_PX, *(column.pictures.shape[1] for column in columns))
     rows = len(columns[0].pictures)
-    width = max(_NARROWEST, 2 * _MARGIN + len(columns) * (cell + _GAP) - _GAP + _APART)
+    width = max(NARROWEST, 2 * MARGIN + len(columns) * (cell + GAP) - GAP + APART)
     wrapped = [
-        part
-        for line in lines
-        for part in textwrap.wrap(_drawable(line), (width - 2 * _MARGIN) // 6)
+        part for line in lines for part in textwrap.wrap(drawable(line), (width - 2 * MARGIN) // 6)
     ]
-    top = _MARGIN + 22 + _LINE * len(wrapped) + 8
-    first = top + 2 * _LINE + 4
-    sheet = Image.new("RGB", (width, first + rows * (cell + _GAP) - _GAP + _MARGIN), _GROUND)
+    top = MARGIN + 22 + LINE * len(wrapped) + 8
+    first = top + 2 * LINE + 4
+    sheet = Image.new("RGB", (width, first + rows * (cell + GAP) - GAP + MARGIN), GROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN - 3), _drawable(title), fill=_INK, font=_TITLE)
+    draw.text((MARGIN, MARGIN - 3), drawable(title), fill=INK, font=TITLE)
     for number, line in enumerate(wrapped):
-        draw.text((_MARGIN, _MARGIN + 20 + _LINE * number), line, fill=_SOFT, font=_SMALL)
+        draw.text((MARGIN, MARGIN + 20 + LINE * number), line, fill=SOFT, font=SMALL)
     for number, column in enumerate(columns):
-        left = _MARGIN + number * (cell + _GAP) + (_APART if number else 0)
+        left = MARGIN + number * (cell + GAP) + (APART if number else 0)
         for place, text in enumerate(column.head):
-            draw.text((left, top + _LINE * place), text, fill=_INK, font=_SMALL)
+            draw.text((left, top + LINE * place), text, fill=INK, font=SMALL)
         for row, picture in enumerate(column.pictures):
             inset = (cell - len(picture)) // 2
             sheet.paste(
-                Image.fromarray(picture), (left + inset, first + row * (cell + _GAP) + inset)
+                Image.fromarray(picture), (left + inset, first + row * (cell + GAP) + inset)
             )
-    box = (_MARGIN - 3, first - 3, _MARGIN + cell + 2, first + rows * (cell + _GAP) - _GAP + 2)
+    box = (MARGIN - 3, first - 3, MARGIN + cell + 2, first + rows * (cell + GAP) - GAP + 2)
     draw.rectangle(box, outline=_FRAME, width=2)
     return sheet
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
     """What Pillow's own font has letters for."""
     return "".join(sign if " " <= sign <= "~" or sign in "±°" else "?" for sign in text)

@@ -1,5 +1,6 @@
 import io
 
+import numpy as np
 import pytest
 from data_pictures import class_folders, pack, png
 from PIL import Image
@@ -229,3 +230,22 @@ def test_classes_of_two_images_are_all_trained_on_and_said_not_to_be_measured(wr
     assert found["not_measured"].text.startswith("no images in val and test")
     assert "train 40 (given)" in found["counts"].text
     assert "single_sample_class" not in found
+
+
+def saved_16_bits(number, highest):
+    out = io.BytesIO()
+    values = np.random.default_rng(number).integers(0, highest + 1, (12, 12)).astype(np.uint16)
+    Image.fromarray(values).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("highest", "many", "severity"), [(4095, 40, "warning"), (4095, 3, "note"), (65535, 40, None)]
+)
+def test_pictures_of_which_hardly_anything_is_seen_are_named(write, highest, many, severity):
+    contents = class_folders({"a": 30, "b": 30})
+    for number, path in enumerate(list(contents)[:many]):
+        contents[path] = saved_16_bits(number, highest)
+    found = findings(write(contents)).get("nearly_empty_histograms")
+    assert (found.severity if found else None) == severity
+    assert found is None or (f"{many} of 60 images" in found.text and "a/000.png" in found.text)

@@ -43,9 +43,8 @@ def statistics(
     (M,) int64 says where among the candidates each anchor itself stands (-1 or no `own`: nowhere);
     classes are int64 from 0 to below N. `half` allows products in bf16 where a CUDA kernel serves.
     """
-    pairs = _pairs(
-        anchors, candidates, own, anchor_classes, candidate_classes, over, positives, half=half
-    )
+    rows = (anchors, candidates, own, anchor_classes, candidate_classes)
+    pairs = _needed(Pairs(*rows, over, positives, half))
     count = len(pairs.against)
     if len(anchors) * count <= DENSE_UP_TO:
         return reference.statistics(pairs)
@@ -65,9 +64,8 @@ def one_positive(
     inside: bool,
 ) -> Tensor:
     """(M,): see `reference.one_positive`."""
-    pairs = _pairs(
-        anchors, candidates, own, anchor_classes, candidate_classes, "all", "mean", half=False
-    )
+    rows = (anchors, candidates, own, anchor_classes, candidate_classes)
+    pairs = _needed(Pairs(*rows, "all", "mean"))
     if len(anchors) * len(candidates) <= DENSE_UP_TO:
         return reference.one_positive(pairs, negatives, inside=inside)
     return operators.one_positive(pairs, negatives, inside=inside)
@@ -79,26 +77,18 @@ def pair_questions(
     """(M,): see `questions.dense`. `partners` (M,) int64 are the places of the anchors' own
     candidates.
     """
-    pairs = _pairs(anchors, candidates, partners, None, None, "all", "none", half=False)
+    pairs = _needed(Pairs(anchors, candidates, partners, None, None, "all", "none"))
     if len(anchors) * len(candidates) <= DENSE_UP_TO:
         return questions.dense(pairs, bias)
     return operators.pair_questions(pairs, bias)
 
 
-def _pairs(
-    anchors: Tensor,
-    candidates: Tensor | None,
-    own: Tensor | None,
-    anchor_classes: Tensor | None,
-    candidate_classes: Tensor | None,
-    over: Over,
-    positives: Positives,
-    *,
-    half: bool,
-) -> Pairs:
+def _needed(pairs: Pairs) -> Pairs:
     """Only what is looked at goes along."""
-    if candidates is None:
-        candidate_classes, own = anchor_classes, None
-    if over != "negatives" and positives == "none":
-        anchor_classes = candidate_classes = None
-    return Pairs(anchors, candidates, own, anchor_classes, candidate_classes, over, positives, half)
+    own, of_anchors, of_candidates = pairs.own, pairs.anchor_classes, pairs.candidate_classes
+    if pairs.symmetric:
+        of_candidates, own = of_anchors, None
+    if not pairs.looks_at_classes:
+        of_anchors = of_candidates = None
+    rows = (pairs.anchors, pairs.candidates, own, of_anchors, of_candidates)
+    return Pairs(*rows, *pairs.settings)
