@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nearfar.config.keys import keys_of
 from nearfar.config.models import Section
 from nearfar.core.types import Batch, DataFacts
+from nearfar.experiment.choices import FEW_IMAGES
 from nearfar.methods import METHODS, method_class
 from nearfar.methods.base import Method
 from nearfar.nn.building import build_encoder
@@ -25,7 +26,7 @@ from nearfar.nn.prototypes import Prototypes
 from nearfar.nn.queue import Queue
 from nearfar.nn.target import TargetNetwork
 from nearfar.views.making import ViewPlan
-from nearfar.views.policies import default_policy, named_policy
+from nearfar.views.policies import NEW_ON_FEW, default_policy, named_policy
 
 SIZE, SAMPLES, CLASSES = 32, 4, 10
 FACTS = DataFacts("cifar10", SIZE, tuple("0123456789"), (5000,) * CLASSES, 50_000)
@@ -97,6 +98,8 @@ def _facts(name: str) -> str:
     policy = f"`{kind.default_views}`" + (
         f" (up to 40 px `{small}`)" if small != kind.default_views else ""
     )
+    if (weaker := NEW_ON_FEW.get(kind.default_views)) is not None:
+        policy += f" (new weights, fewer than {FEW_IMAGES:,} images, over 40 px: `{weaker}`)"
     scaling = (
         " (scaled by the square root of the batch size)" if optimizer.scaling == "sqrt" else ""
     )

@@ -8,14 +8,20 @@ from typing import Any
 import torch
 
 from nearfar.config.classifier import AS_EVALUATED, ClassifierConfig
-from nearfar.config.models import EncoderConfig, RunConfig, ViewsConfig
+from nearfar.config.models import EncoderConfig, RunConfig
 from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.core.errors import DataError
 from nearfar.core.types import DataFacts
 from nearfar.data.center import CenterSquare
 from nearfar.experiment import given_weights
 from nearfar.experiment.refusals import refuse_batch
-from nearfar.experiment.setup import ClassifierSetup, OptimizerSetup, ViewSetup, steps_for
+from nearfar.experiment.setup import (
+    ClassifierSetup,
+    OptimizerSetup,
+    ViewSetup,
+    images_for,
+    steps_for,
+)
 from nearfar.methods.base import Method
 from nearfar.nn.building import published
 from nearfar.training.loop import Pace
@@ -26,6 +32,7 @@ from nearfar.views.reading import read_policy
 DEFAULT_SIZE_PX = 64
 CONV4_UP_TO_PX = 16
 LARGEST_DEFAULT_BATCH = 256
+FEW_IMAGES = 10_000  # of training: fewer are few for new weights
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
 # SimCLR's for ImageNet, SupCon's for its linear stage
 RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}
@@ -83,10 +90,13 @@ def choose_center(
 
 
 def choose_views(
-    asked: ViewsConfig, method: type[Method], of_source: str | None, size: int
+    config: RunConfig, method: type[Method], of_source: str | None, facts: DataFacts
 ) -> ViewSetup:
     """The user's policy, else the source's, else the method's; parsed once, with its strength."""
-    policy = asked.policy or of_source or default_policy(method.default_views, size)
+    asked, size = config.views, facts.side
+    new_on_few = not config.encoder.given and images_for(method, facts) < FEW_IMAGES
+    usual = default_policy(method.default_views, size, new_on_few=new_on_few)
+    policy = asked.policy or of_source or usual
     count = asked.count or method.default_count
     read = read_policy(policy)
     return ViewSetup(

@@ -47,7 +47,7 @@ def resolve(
     refuse_unfit(config.method_name, method, facts, listing.source, balanced=config.data.balanced)
     images, steps = images_for(method, facts), config.train.steps_per_epoch
     batch = choices.choose_batch(config.train.batch_size, images, most)
-    views = choices.choose_views(config.views, method, listing.default_policy, facts.side)
+    views = choices.choose_views(config, method, listing.default_policy, facts)
     made = views.policy.made(views.count)
     refuse_batches(config, method, facts, batch_size=batch, views=made)
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)

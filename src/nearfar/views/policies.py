@@ -285,11 +285,18 @@ SMALL_UP_TO_PX = 40
 
 RAND_AUGMENT_CALL = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
 MOST_LAYERS = 8
+# Labels say what belongs together, and new weights have much to learn from few images: strong views
+# keep them from it (docs/benchmarks.md, "From new weights").
+NEW_ON_FEW = {"supcon": "basic"}
 
 
-def default_policy(name: str, side: int) -> str:
-    """What a method whose policy is `name` is shown in views of `side` px."""
-    return SMALL.get(name, name) if side <= SMALL_UP_TO_PX else name
+def default_policy(name: str, side: int, *, new_on_few: bool = False) -> str:
+    """What a method whose policy is `name` is shown in views of `side` px; `new_on_few`: by new
+    weights, of few images.
+    """
+    if side <= SMALL_UP_TO_PX:
+        return SMALL.get(name, name)
+    return NEW_ON_FEW.get(name, name) if new_on_few else name
 
 
 def named_policy(name: str, strength: float = 1.0) -> Policy:

@@ -243,6 +243,17 @@ def test_the_schedule_is_the_user_s_else_the_method_s():
     assert decided(train={"epochs": 50}, schedule={"warmup_epochs": 0}).pace.warmup_epochs == 0
 
 
+def test_new_weights_on_few_images_are_shown_weak_views(monkeypatch):
+    few = listing(side=64)
+    assert decided("supcon", few).views.name == "basic"
+    assert decided("supcon", few, views={"policy": "supcon"}).views.name == "supcon"
+    assert decided("supcon", listing(side=32)).views.name == "supcon"
+    given = {"name": "resnet18", "pretrained": True}
+    assert decided("supcon", few, encoder=given).views.name == "supcon"
+    monkeypatch.setattr(choices, "FEW_IMAGES", 1)
+    assert decided("supcon", few).views.name == "supcon"
+
+
 def test_views_are_the_user_s_else_the_source_s_else_the_method_s():
     assert decided("simclr", listing(side=64)).views.name == "simclr"
     assert decided("simclr", listing(side=32)).views.name == "simclr_cifar"

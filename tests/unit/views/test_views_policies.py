@@ -269,6 +269,12 @@ def test_up_to_40_px_the_default_is_without_blur_and_small_crops(name, small):
         assert each.count is None
 
 
+def test_labels_and_few_images_make_weak_views_the_default():
+    assert default_policy("supcon", 64, new_on_few=True) == "basic"
+    assert default_policy("supcon", 40, new_on_few=True) == "supcon"  # not measured
+    assert default_policy("simclr", 64, new_on_few=True) == "simclr"  # nothing else tells images
+
+
 @pytest.mark.parametrize(("n", "level"), [(1, 0), (3, 5), (2, 9), (8, 10), (2, 7.5)])
 def test_rand_augment_takes_its_numbers_by_name(n, level):
     (found,) = named_policy(f"rand_augment({n}, {level})").model_dump()["kinds"]
