@@ -4,7 +4,7 @@ import copy
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, final
 
@@ -16,9 +16,10 @@ from torch import nn
 from nearfar.core.errors import DataError, RunError
 from nearfar.data.center import CenterSquare
 from nearfar.data.datasets import rgb_pixels
-from nearfar.data.decoding import peek_size, pillow_is_quiet
+from nearfar.data.decoding import peek, pillow_is_quiet
 from nearfar.data.layout import printable
 from nearfar.data.listing import Raw
+from nearfar.data.rgb import White
 from nearfar.data.samples import EvaluationView
 from nearfar.evaluate.classifier import Classifier
 from nearfar.evaluate.stream import Represented, represent
@@ -148,10 +149,11 @@ class Model:
     def _stream(
         self, encoder: Encoder, images: Any, precision: Precision
     ) -> Generator[Represented, None, None]:
-        pictures = ((number, _raw(image, number)) for number, image in enumerate(images))
+        raw_of = partial(_raw, white=self.view.center.white)
+        pictures = ((number, raw_of(image, number)) for number, image in enumerate(images))
         with pillow_is_quiet():
-            size = peek_size(_raw(images[0], 0)) if len(images) else None
-        longest = max(size) if size is not None else 0
+            found = peek(raw_of(images[0], 0)) if len(images) else None
+        longest = max(found.width, found.height) if found is not None else 0
         return represent(
             encoder,
             self.view,
@@ -162,10 +164,10 @@ class Model:
         )
 
 
-def _raw(image: Any, number: int) -> Raw:
+def _raw(image: Any, number: int, white: White) -> Raw:
     """A file is left to be read; what is in memory is RGB from here on. DataError: no image."""
     is_file = isinstance(image, str | Path)
-    return Path(image) if is_file else rgb_pixels(image, _name(image, number))
+    return Path(image) if is_file else rgb_pixels(image, _name(image, number), white)
 
 
 def _name(image: Any, number: int) -> str:
@@ -183,7 +185,8 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
     folder = RunFolder(Path(run))
     about = folder.read_encoder_file()
     encoder = _network(about, module, folder)
-    center = CenterSquare(about.input_size, about.eval_crop, about.interpolation)
+    white = White(about.gray_white, about.float_white)
+    center = CenterSquare(about.input_size, about.eval_crop, about.interpolation, white)
     view = EvaluationView(center, about.mean, about.std)
     _fill(encoder, folder, names.ENCODER)
     found = read_classifier(folder, encoder.width, len(about.class_names))

@@ -48,8 +48,11 @@ class Wanted:
     precision: Precision = "float32"
 
 
+AS_THEY_ARE = Wanted()
+
+
 def predict(
-    run: Path, images: Sequence[Path], wanted: Wanted, *, quiet: bool = False
+    run: Path, images: Sequence[Path], wanted: Wanted = AS_THEY_ARE, *, quiet: bool = False
 ) -> dict[str, Any]:
     """Class, probability and the five likeliest of each image; folders are searched for images.
     `decided`: whether the classifier is sure enough (always, unless `sure` is wanted); `unlike`:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from PIL import Image
 
+from nearfar.data.rgb import OWN_WHITE, White
 from nearfar.run_folder.records import Interpolation
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -23,6 +24,7 @@ class CenterSquare:
     size: int
     crop: float = 1.0
     interpolation: Interpolation = "bilinear"
+    white: White = OWN_WHITE  # of deep gray
 
     @property
     def least_px(self) -> int:

@@ -144,8 +144,8 @@ def _nearly_empty_histograms(seen: Seen) -> Iterable[Finding]:
         return
     text = (
         f"{len(few):,} of {images(len(seen.rows))} use fewer than {_FEW_LEVELS} of 256 gray values"
-        " from the darkest to the lightest, so hardly anything is seen; if they are 10 or 12 bits"
-        " in a 16-bit file, save them spread over all 16 bits (12 bits: times 16)"
+        " from the darkest to the lightest, so hardly anything is seen; brighten them, or take them"
+        " out (of 16-bit gray the brightest of the set says what is white)"
     )
     severity: Literal["warning", "note"] = "warning" if len(few) > 0.1 * len(seen.rows) else "note"
     named = lines((seen.listing.paths[row] for row in few.tolist()), at_most=3)

@@ -9,7 +9,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import to_rgb, upright_rgb
+from nearfar.data.decoding import upright_rgb
 from nearfar.data.items import (
     Label,
     agreed_classes,
@@ -19,6 +19,7 @@ from nearfar.data.items import (
 )
 from nearfar.data.layout import SPLIT_NAMES
 from nearfar.data.listing import SPLITS, Broken, Listing, Raw
+from nearfar.data.rgb import OWN_WHITE, White, to_rgb
 from nearfar.data.splits import Uncut
 
 Pixels = UInt8[np.ndarray, "height width 3"]
@@ -122,10 +123,10 @@ def _by_split(data: Any) -> dict[str, Any]:
     return found
 
 
-def rgb_pixels(image: Any, where: str) -> Pixels:
+def rgb_pixels(image: Any, where: str, white: White = OWN_WHITE) -> Pixels:
     """uint8 (H, W, 3) of a PIL image, array or tensor; `where` heads the DataError."""
     if isinstance(image, Image.Image):
-        picture = upright_rgb(image)
+        picture = upright_rgb(image, white)
         if isinstance(picture, Broken):
             raise DataError(f"{where}: {picture.reason}")
         return np.asarray(picture)

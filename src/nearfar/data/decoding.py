@@ -1,7 +1,8 @@
 """From the bytes of an image file to the RGB squares of the store.
 
 What conversion means, so that nobody has to guess:
-- 1-bit and gray become three equal channels; 16-bit gray is scaled by 255/65535, not cut off.
+- 1-bit and gray become three equal channels; of gray in 16 bits or floats one value is white for
+  a whole set, see rgb.py.
 - Transparency (alpha, palettes, color keys) is laid over white.
 - CMYK, YCbCr and HSV go through Pillow's conversion; an embedded color profile is not applied.
 - Floating-point TIFF has to lie in [0, 1] or in [0, 255].
@@ -34,6 +35,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from nearfar.data.center import CenterSquare
 from nearfar.data.formats import HEAD_BYTES, named_format, slim_png
 from nearfar.data.listing import Broken, Raw
+from nearfar.data.rgb import OWN_WHITE, Deep, White, deep_of, is_deep, to_rgb
 
 T = TypeVar("T")
 PEEKS = 64  # files of a source whose sizes are read to describe it
@@ -122,17 +124,20 @@ def raw_bytes(raw: Raw) -> bytes:
     return repr(raw.shape).encode() + raw.tobytes()
 
 
-def decode(raw: Raw, side: int, center: CenterSquare | None = None) -> Decoded | Broken:
+def decode(
+    raw: Raw, side: int, center: CenterSquare | None = None, *, white: White = OWN_WHITE
+) -> Decoded | Broken:
     """The image squashed to `side` px and, where `center` is given, its evaluation view; or why
-    not. Runs in threads.
+    not. `white`: of deep gray, where there is no center that says it. Runs in threads.
     """
-    least_px = 2 * side if center is None else center.least_px
-    return _made(raw, least_px, lambda picture: _squares(picture, side, center))
+    if center is None:
+        return _made(raw, 2 * side, white, lambda picture: _squares(picture, side, None))
+    return _made(raw, center.least_px, center.white, lambda one: _squares(one, side, center))
 
 
 def evaluation_pixels(raw: Raw, center: CenterSquare) -> UInt8[np.ndarray, "size size 3"] | Broken:
     """The evaluation view alone, equal to what `decode` gives beside the square; or why not."""
-    return _made(raw, center.least_px, lambda picture: _evaluated(picture, center))
+    return _made(raw, center.least_px, center.white, lambda one: _evaluated(one, center))
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ class _Picture:
     origin: tuple[float, float] = (0.0, 0.0)  # where in `image` the picture begins
 
 
-def _made(raw: Raw, least_px: int, make: Callable[[_Picture], T]) -> T | Broken:
+def _made(raw: Raw, least_px: int, white: White, make: Callable[[_Picture], T]) -> T | Broken:
     """What is made of the picture, which may be read as small as `least_px`; or why not."""
     if isinstance(raw, Broken):
         return raw
@@ -158,12 +163,12 @@ def _made(raw: Raw, least_px: int, make: Callable[[_Picture], T]) -> T | Broken:
         content = raw_bytes(raw)
         head = content[:HEAD_BYTES]
         try:
-            return make(_open(content, least_px))
+            return make(_open(content, least_px, white))
         except ValueError:  # what Pillow says of texts and profiles beyond its limits
             slim = slim_png(content)
             if slim is None:
                 raise
-            return make(_open(slim, least_px))
+            return make(_open(slim, least_px, white))
     except _BROKEN as error:
         return Broken(_reason(error, head, is_file=isinstance(raw, Path)))
 
@@ -182,26 +187,36 @@ def _evaluated(read: _Picture, center: CenterSquare) -> UInt8[np.ndarray, "size 
     return np.asarray(square)
 
 
-def peek_size(raw: Raw) -> tuple[int, int] | None:
-    """Width and height from the header alone; None where there is no image."""
+@dataclass(frozen=True)
+class Peeked:
+    """What a header says, and of gray of more than 8 bits the brightest value."""
+
+    width: int  # px
+    height: int
+    deep: Deep | None = None
+
+
+def peek(raw: Raw) -> Peeked | None:
+    """Pixels are read of deep gray alone; None where there is no image."""
     try:
         if isinstance(raw, np.ndarray):
-            return raw.shape[1], raw.shape[0]
+            return Peeked(raw.shape[1], raw.shape[0])
         if isinstance(raw, Broken):
             return None
         file = raw if isinstance(raw, Path) else io.BytesIO(raw)
         try:
-            return _header_size(file)
+            return _peeked(file)
         except ValueError:
             slim = slim_png(raw_bytes(raw))
-            return None if slim is None else _header_size(io.BytesIO(slim))
+            return None if slim is None else _peeked(io.BytesIO(slim))
     except _BROKEN:
         return None
 
 
-def _header_size(file: Path | io.BytesIO) -> tuple[int, int]:
+def _peeked(file: Path | io.BytesIO) -> Peeked:
     with Image.open(file, formats=_formats()) as image:
-        return image.size
+        size = image.size
+        return Peeked(*size, deep_of(image) if is_deep(image.mode) else None)
 
 
 @cache
@@ -222,7 +237,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _READ if name in Image.OPEN)
 
 
-def _open(content: bytes, least_px: int) -> _Picture:
+def _open(content: bytes, least_px: int, white: White) -> _Picture:
     """The picture, read no smaller than so many px (JPEGs alone can be)."""
     image = Image.open(io.BytesIO(content), formats=_formats())
     width, height = image.size
@@ -234,7 +249,7 @@ def _open(content: bytes, least_px: int) -> _Picture:
     if scale == 1:
         width, height = image.size  # Pillow turns a TIFF upright while it loads
     turn = _turn(image)
-    picture = to_rgb(image)
+    picture = to_rgb(image, white)
     more = picture.width - width / scale, picture.height - height / scale
     if turn in _TURNS:
         picture = picture.transpose(_TURNS[turn])
@@ -252,40 +267,15 @@ def _turn(image: Image.Image) -> int:
         return 1  # damaged metadata is no reason to lose the picture
 
 
-def upright_rgb(image: Image.Image) -> Image.Image | Broken:
+def upright_rgb(image: Image.Image, white: White = OWN_WHITE) -> Image.Image | Broken:
     """What a file of this image would be read as: RGB and upright; or why not."""
     try:
         image.load()
         turn = _turn(image)
-        picture = to_rgb(image)
+        picture = to_rgb(image, white)
     except _BROKEN as error:
         return Broken(_reason(error, None, is_file=False))
     return picture.transpose(_TURNS[turn]) if turn in _TURNS else picture
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Colors, depth and transparency as the module says. Raises ValueError where there is no
-    faithful conversion.
-    """
-    if image.mode.startswith("I"):  # I;16, I;16B, and I, which older Pillows use for 16-bit PNG
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit values beyond 65535; save it as 8- or 16-bit")
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        floats = np.asarray(image)
-        if not (np.isfinite(floats).all() and floats.min() >= 0 and floats.max() <= 255):
-            raise ValueError(
-                "floating-point values outside [0, 1] and [0, 255]; save it as 8- or 16-bit"
-            )
-        scale = 255 if floats.max() <= 1 else 1
-        return Image.fromarray(np.rint(floats * scale).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        shown = image.convert("RGBA")
-        paper = Image.new("RGBA", shown.size, "white")
-        paper.alpha_composite(shown)
-        return paper.convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _reason(error: BaseException, head: bytes | None, *, is_file: bool) -> str:

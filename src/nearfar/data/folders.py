@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import final
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import PEEKS, peek_size
+from nearfar.data.decoding import PEEKS, Peeked, peek
 from nearfar.data.layout import is_litter, printable, split_in
 from nearfar.data.links import Linked, walk
 from nearfar.data.listing import Raw
@@ -57,8 +57,8 @@ def folder_files(root: Path) -> tuple[list[str], list[str], list[Linked]]:
     return pictures, sorted(set(found) - set(pictures)), linked
 
 
-def peek_folder(root: Path, paths: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Sizes of at most 64 images spread over the files."""
+def peek_folder(root: Path, paths: tuple[str, ...]) -> list[Peeked]:
+    """What at most 64 images spread over the files are."""
     count = min(PEEKS, len(paths))
     chosen = (paths[i * len(paths) // count] for i in range(count))
-    return [size for path in chosen if (size := peek_size(root / path)) is not None]
+    return [found for path in chosen if (found := peek(root / path)) is not None]

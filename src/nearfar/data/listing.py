@@ -14,6 +14,7 @@ from jaxtyping import Int64, Shaped, UInt8
 from torch import Tensor
 
 from nearfar.core.types import DataFacts
+from nearfar.data.rgb import OWN_WHITE, White
 from nearfar.data.splits import Uncut
 
 SPLITS = ("train", "val", "test", "unlabeled", "predict")
@@ -73,6 +74,7 @@ class Listing:
     ignored: tuple[str, ...] = ()  # files beside the images, such as a license
     linked: tuple[str, ...] = ()  # links to folders that are read elsewhere, in words
     uncut: Uncut | None = None  # what splits were cut from; None: nothing was
+    white: White = OWN_WHITE  # of gray in more than 8 bits
 
     def __len__(self) -> int:
         return len(self.paths)

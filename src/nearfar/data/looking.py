@@ -3,6 +3,7 @@ the others.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -14,6 +15,7 @@ from nearfar.data.groups import NEAR, Groups, digest, joined, named_in_paths, of
 from nearfar.data.listing import Broken, Listing, Raw, Unreadable, facts_of
 from nearfar.data.near import SIDE, NearCopies, gray_picture, near_copies
 from nearfar.data.reading import for_each_image
+from nearfar.data.rgb import White
 
 NEAR_UP_TO = 20_000  # images, among which near copies are looked for without being asked
 
@@ -113,7 +115,8 @@ def _pass(listing: Listing, progress: Progress) -> tuple[dict[int, _Looked], lis
     looked: dict[int, _Looked] = {}
     unreadable: list[Unreadable] = []
     with pillow_is_quiet():
-        for row, result in for_each_image(listing, _examine, progress, title="checking"):
+        work = partial(_examine, white=listing.white)
+        for row, result in for_each_image(listing, work, progress, title="checking"):
             if isinstance(result, Broken):
                 unreadable.append(Unreadable(listing.paths[row], result.reason))
             else:
@@ -121,8 +124,8 @@ def _pass(listing: Listing, progress: Progress) -> tuple[dict[int, _Looked], lis
     return looked, unreadable
 
 
-def _examine(raw: Raw) -> _Looked | Broken:
-    result = decode(raw, SIDE)
+def _examine(raw: Raw, white: White) -> _Looked | Broken:
+    result = decode(raw, SIDE, white=white)
     if isinstance(result, Broken):
         return result
     size, square = (result.width, result.height), result.square

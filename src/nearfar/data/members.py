@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import PEEKS
+from nearfar.data.decoding import PEEKS, Peeked
 from nearfar.data.layout import printable
 
 
@@ -45,17 +45,17 @@ class Peeks:
     def __init__(self) -> None:
         self._seen = -1
         self._stride = 1
-        self._taken: list[tuple[int, int] | None] = []
+        self._taken: list[Peeked | None] = []
 
     def wanted(self) -> bool:
         self._seen += 1
         return self._seen % self._stride == 0
 
-    def take(self, size: tuple[int, int] | None) -> None:
-        self._taken.append(size)
+    def take(self, found: Peeked | None) -> None:
+        self._taken.append(found)
         if len(self._taken) > PEEKS:
             self._taken = self._taken[::2]
             self._stride *= 2
 
-    def sizes(self) -> list[tuple[int, int]]:
-        return [size for size in self._taken if size is not None]
+    def images(self) -> list[Peeked]:
+        return [one for one in self._taken if one is not None]

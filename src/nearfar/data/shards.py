@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, final
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import PEEKS, peek_size
+from nearfar.data.decoding import PEEKS, Peeked, peek
 from nearfar.data.labeled import refuse_missing_classes
 from nearfar.data.layout import SPLIT_NAMES, Layout, Place, printable
 from nearfar.data.listing import SPLITS, Broken, Raw
@@ -78,13 +78,13 @@ def arrange_shards(shards: Shards) -> Layout:
     )
 
 
-def peek_shards(shards: Shards) -> list[tuple[int, int]]:
-    """Sizes of the first images, at most 64."""
-    sizes = []
+def peek_shards(shards: Shards) -> list[Peeked]:
+    """What the first images are, at most 64."""
+    every = []
     for (_, raw), _ in zip(ShardReader(shards).read(), range(PEEKS), strict=False):
-        if (size := peek_size(raw)) is not None:
-            sizes.append(size)
-    return sizes
+        if (found := peek(raw)) is not None:
+            every.append(found)
+    return every
 
 
 @final

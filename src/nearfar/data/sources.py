@@ -9,9 +9,10 @@ import numpy as np
 
 from nearfar.core.errors import DataError
 from nearfar.data import archives, arrays, datasets, folders, labeled, parquet, shards, tables
-from nearfar.data.decoding import decode, pillow_is_quiet
+from nearfar.data.decoding import Peeked, decode, pillow_is_quiet
 from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
+from nearfar.data.rgb import white_of
 from nearfar.data.splits import Uncut
 
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
@@ -63,8 +64,8 @@ def _folder(source: str, path: Path) -> Listing:
     if not paths:
         raise _nothing(source, layout, notes)
     with pillow_is_quiet():
-        sizes = folders.peek_folder(path, paths)
-        listing = _listing(path.resolve().name, source, layout, notes, reader, sizes)
+        peeked = folders.peek_folder(path, paths)
+        listing = _listing(path.resolve().name, source, layout, notes, reader, peeked)
     return replace(listing, linked=tuple(link.in_words() for link in linked))
 
 
@@ -89,20 +90,20 @@ def _table(source: str, table: Path, columns: tables.Columns | None) -> Listing:
 def _shards(name: str, source: str, inside: shards.Shards, notes: list[str]) -> Listing:
     layout = shards.arrange_shards(inside)
     with pillow_is_quiet():
-        sizes = shards.peek_shards(inside)
-    return _listing(name, source, layout, notes, shards.ShardReader(inside), sizes)
+        peeked = shards.peek_shards(inside)
+    return _listing(name, source, layout, notes, shards.ShardReader(inside), peeked)
 
 
 def _archive(source: str, path: Path, stem: str) -> Listing:
     kind = archives.kind_of(path)
     with pillow_is_quiet():
-        members, notes, sizes = kind.archive_members(path)
+        members, notes, peeked = kind.archive_members(path)
     by_path = {member.path: member for member in members}
     layout = arrange(by_path, source=source, stem=stem)
     if not layout.places:
         raise _nothing(source, layout, notes)
     reader = kind.ArchiveReader(path, tuple(by_path[place.path] for place in layout.places))
-    return _listing(stem, source, layout, notes, reader, sizes)
+    return _listing(stem, source, layout, notes, reader, peeked)
 
 
 def _listing(
@@ -111,10 +112,10 @@ def _listing(
     layout: Layout,
     notes: list[str],
     reader: Reader,
-    sizes: list[tuple[int, int]],
+    peeked: list[Peeked],
 ) -> Listing:
     paths = tuple(printable(place.path) for place in layout.places)
-    if not sizes:
+    if not peeked:
         raise _no_image(source, paths, reader)
     number = {class_name: number for number, class_name in enumerate(layout.class_names)}
     labels = np.array(
@@ -130,13 +131,14 @@ def _listing(
         splits=uncut.cut(),
         class_names=tuple(printable(class_name) for class_name in layout.class_names),
         given_splits=layout.given_splits,
-        side=int(np.median([min(size) for size in sizes])),
-        longest=int(np.median([max(size) for size in sizes])),
+        side=int(np.median([min(one.width, one.height) for one in peeked])),
+        longest=int(np.median([max(one.width, one.height) for one in peeked])),
         default_policy=None,
         reader=reader,
         strays=layout.strays,
         ignored=tuple(map(printable, notes)),
         uncut=uncut,
+        white=white_of(one.deep for one in peeked if one.deep is not None),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast, final
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import peek_size
+from nearfar.data.decoding import Peeked, peek
 from nearfar.data.layout import is_litter, printable
 from nearfar.data.listing import Raw
 from nearfar.data.members import Member, Peeks, refuse, refuse_name
@@ -56,9 +56,9 @@ def begins(head: bytes) -> bool:
     return head[_MAGIC] == b"ustar" or any(head.startswith(first) for first, _ in _OPENERS)
 
 
-def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int, int]]]:
-    """The pictures, the paths of the other files, and the sizes of at most 64 pictures spread over
-    them.
+def archive_members(path: Path) -> tuple[list[Member], list[str], list[Peeked]]:
+    """The pictures, the paths of the other files, and what at most 64 pictures, spread over them,
+    are.
 
     Raises DataError for members that could write outside a folder, and for an archive that is cut
     short.
@@ -81,7 +81,7 @@ def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int
                         continue
                     members[name] = Member(name, info.offset_data, info.size)
                     if peeks.wanted():
-                        peeks.take(peek_size(_content(archive, info)))
+                        peeks.take(peek(_content(archive, info)))
             if tail.last != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("its end mark is missing")
     except _CUT as error:
@@ -91,7 +91,7 @@ def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    return list(members.values()), sorted(notes - members.keys()), peeks.sizes()
+    return list(members.values()), sorted(notes - members.keys()), peeks.images()
 
 
 def _content(archive: tarfile.TarFile, info: tarfile.TarInfo, size: int = -1) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import final
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import peek_size
+from nearfar.data.decoding import Peeked, peek
 from nearfar.data.layout import is_litter
 from nearfar.data.listing import Broken, Raw
 from nearfar.data.members import Member, Peeks, refuse, refuse_name
@@ -51,9 +51,9 @@ class ArchiveReader:
                 yield row, _content(archive, by_offset[self._members[row].offset])
 
 
-def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int, int]]]:
-    """The pictures, the paths of the other files, and the sizes of at most 64 pictures spread over
-    them.
+def archive_members(path: Path) -> tuple[list[Member], list[str], list[Peeked]]:
+    """The pictures, the paths of the other files, and what at most 64 pictures, spread over them,
+    are.
 
     Raises DataError for members that could write outside a folder, that are encrypted, packed in a
     way that Python does not read or would fill the memory, and for an archive that is cut short.
@@ -76,7 +76,7 @@ def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int
                 members[name] = Member(name, info.header_offset, info.file_size)
                 if peeks.wanted():
                     content = _content(archive, info)
-                    peeks.take(None if isinstance(content, Broken) else peek_size(content))
+                    peeks.take(None if isinstance(content, Broken) else peek(content))
     except _DAMAGED as error:
         raise DataError(
             f"{path}: want a whole zip archive, got one that is cut short or damaged ({error}); "
@@ -84,7 +84,7 @@ def archive_members(path: Path) -> tuple[list[Member], list[str], list[tuple[int
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    return list(members.values()), sorted(notes - members.keys()), peeks.sizes()
+    return list(members.values()), sorted(notes - members.keys()), peeks.images()
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | Broken:

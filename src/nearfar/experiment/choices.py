@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from nearfar.config.classifier import AS_EVALUATED, ClassifierConfig
-from nearfar.config.models import EncoderConfig, RunConfig
+from nearfar.config.models import RunConfig
 from nearfar.config.training import OWN_KEYS, OptimizerConfig, ScheduleConfig
 from nearfar.core.errors import DataError
 from nearfar.core.types import DataFacts
 from nearfar.data.center import CenterSquare
+from nearfar.data.rgb import White
 from nearfar.experiment import given_weights
 from nearfar.experiment.refusals import refuse_batch
 from nearfar.experiment.setup import (
@@ -77,16 +78,15 @@ def choose_encoder(asked: str | None, size: int) -> str:
     return asked or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
 
 
-def choose_center(
-    asked: float | None, encoder: EncoderConfig, name: str, size: int
-) -> CenterSquare:
+def choose_center(config: RunConfig, name: str, size: int, white: White) -> CenterSquare:
     """What evaluations see of an image: the user's crop, else that of the given weights, else all
-    of the centered square; resampled as for those weights, else bilinear.
+    of the centered square; resampled as for those weights, else bilinear; the set's white.
     """
-    stated = published(name) if encoder.given else None
+    asked = config.data.eval_crop
+    stated = published(name) if config.encoder.given else None
     if stated is None:
-        return CenterSquare(size, or_usual(asked, 1.0), "bilinear")
-    return CenterSquare(size, or_usual(asked, stated.crop), stated.interpolation)
+        return CenterSquare(size, or_usual(asked, 1.0), "bilinear", white)
+    return CenterSquare(size, or_usual(asked, stated.crop), stated.interpolation, white)
 
 
 def choose_views(

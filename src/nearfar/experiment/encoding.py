@@ -140,6 +140,8 @@ def encoder_file(encoder: Encoder, view: EvaluationView, data: ImageData) -> Enc
         input_size=view.size,
         eval_crop=view.center.crop,
         interpolation=view.center.interpolation,
+        gray_white=view.center.white.integer,
+        float_white=view.center.white.real,
         mean=view.mean,
         std=view.std,
         class_names=data.class_names,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nearfar.data.rgb import OWN_WHITE
 from nearfar.experiment.setup import Setup
 
 
@@ -53,8 +54,15 @@ def _data_line(setup: Setup, store_side: int) -> str:
     classes = f"{facts.n_classes} classes" if facts.n_classes else "no labels"
     return (
         f"data       {facts.name}: {', '.join(parts)}; {classes}; stored at {store_side} px, shown"
-        f" at {setup.size} px"
+        f" at {setup.size} px{_white(setup)}"
     )
+
+
+def _white(setup: Setup) -> str:
+    """What is shown as white of deep gray, where that is said by the set."""
+    white = setup.center.white
+    integer = "" if white.integer == OWN_WHITE.integer else f"; 16-bit white at {white.integer:,}"
+    return integer if white.real is None else f"{integer}; floating-point white at {white.real:g}"
 
 
 def _encoder_line(setup: Setup, network: Network) -> str:

@@ -60,7 +60,7 @@ def resolve(
         method=method,
         facts=facts,
         encoder_name=name,
-        center=choices.choose_center(config.data.eval_crop, config.encoder, name, facts.side),
+        center=choices.choose_center(config, name, facts.side, listing.white),
         views=views,
         images=images,
         batch_size=batch,

@@ -231,6 +231,8 @@ class EncoderFile(Record):
     input_size: int
     eval_crop: float
     interpolation: Interpolation = "bilinear"
+    gray_white: int = 65535  # what is shown as white of gray in 16-bit integers
+    float_white: float | None = None  # and in floating-point numbers; None: 1 or 255, as they fit
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     class_names: tuple[str, ...]

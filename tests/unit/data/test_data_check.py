@@ -240,10 +240,18 @@ def saved_16_bits(number, highest):
 
 
 @pytest.mark.parametrize(
-    ("highest", "many", "severity"), [(4095, 40, "warning"), (4095, 3, "note"), (65535, 40, None)]
+    ("highest", "brightest", "many", "severity"),
+    [
+        (4095, 65535, 40, "warning"),
+        (4095, 65535, 3, "note"),
+        (4095, 4095, 40, None),  # 12 bits are what there is
+        (65535, 65535, 40, None),
+    ],
 )
-def test_pictures_of_which_hardly_anything_is_seen_are_named(write, highest, many, severity):
-    contents = class_folders({"a": 30, "b": 30})
+def test_pictures_of_which_hardly_anything_is_seen_are_named(
+    write, highest, brightest, many, severity
+):
+    contents = class_folders({"a": 30, "b": 30}) | {"b/029.png": saved_16_bits(99, brightest)}
     for number, path in enumerate(list(contents)[:many]):
         contents[path] = saved_16_bits(number, highest)
     found = findings(write(contents)).get("nearly_empty_histograms")

@@ -7,7 +7,7 @@ import pytest
 from data_pictures import picture, png
 from PIL import Image
 
-from nearfar.data.decoding import Broken, Decoded, decode, peek_size, pillow_is_quiet
+from nearfar.data.decoding import Broken, Decoded, Peeked, decode, peek, pillow_is_quiet
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -101,7 +101,7 @@ def test_orientation_is_applied_and_true_size_is_upright(kind, orientation):
 def test_large_jpegs_keep_their_true_size():
     result = decode(encoded(picture(1, 900, 600), "JPEG"), 16)
     assert (result.width, result.height) == (900, 600)
-    assert peek_size(encoded(picture(1, 900, 600), "JPEG")) == (900, 600)
+    assert peek(encoded(picture(1, 900, 600), "JPEG")) == Peeked(900, 600)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_what_cannot_be_read_says_why(content, said):
     assert isinstance(result, Broken)
     assert said in result.reason
     assert "0x" not in result.reason
-    assert peek_size(content[:20]) is None
+    assert peek(content[:20]) is None
 
 
 def test_a_file_that_vanished_says_why(tmp_path):
@@ -162,7 +162,7 @@ def test_damage_never_raises(kind):
             for _ in range(source.randrange(5)):
                 damaged[source.randrange(len(damaged))] = source.randrange(256)
             assert isinstance(decode(bytes(damaged), 8), Decoded | Broken)
-            peek_size(bytes(damaged))
+            peek(bytes(damaged))
 
 
 def test_a_huge_image_is_converted_and_an_enormous_one_is_named_without_warnings(monkeypatch):

@@ -13,7 +13,7 @@ from data_pictures import picture, png
 from PIL import Image, ImageFile, PngImagePlugin
 
 from nearfar.data import decoding
-from nearfar.data.decoding import Broken, Decoded, decode, peek_size, pillow_is_quiet
+from nearfar.data.decoding import Broken, Decoded, Peeked, decode, peek, pillow_is_quiet
 
 
 def with_chunk(kind: bytes, data: bytes, *, late: bool = False) -> bytes:
@@ -37,12 +37,12 @@ def test_a_picture_with_a_chunk_too_large_is_read_without_it(kind, data, late):
     result = decode(content, 6)
     assert isinstance(result, Decoded), result
     np.testing.assert_array_equal(result.square, decode(png(1), 6).square)
-    assert peek_size(content) == (12, 10)
+    assert peek(content) == Peeked(12, 10)
 
 
 def test_files_too(tmp_path):
     (tmp_path / "text.png").write_bytes(with_chunk(b"zTXt", LATIN))
-    assert peek_size(tmp_path / "text.png") == (12, 10)
+    assert peek(tmp_path / "text.png") == Peeked(12, 10)
     assert isinstance(decode(tmp_path / "text.png", 6), Decoded)
 
 

@@ -327,7 +327,10 @@ def test_a_set_tells_its_rows_in_a_file_that_people_can_read(write, tmp_path):
     assert place.name.startswith("pictures-")
     assert json.loads((place / "set.json").read_text()) == {
         "listed": 5, "rows": 5, "side": 8, "half": 4, "evaluated": 5,
-        "center": {"size": 4, "crop": 1.0, "interpolation": "bilinear"}, "unreadable": []
+        "center": {
+            "size": 4, "crop": 1.0, "interpolation": "bilinear",
+            "white": {"integer": 65535, "real": None},
+        }, "unreadable": []
     }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ WRITES: dict[str, Callable[[RunFolder], None]] = {
     "keep_metrics_until": lambda folder: folder.keep_metrics_until(0),
     "keep_classifier_metrics_until": lambda folder: folder.keep_classifier_metrics_until(0),
     "write_embeddings": lambda folder: folder.write_embeddings({"labels": np.arange(3)}),
+    "write_reference": lambda folder: folder.write_reference({"train": np.zeros((2, 3))}),
     "write_comparison": lambda folder: folder.write_comparison(COMPARISON),
     "write_trials": lambda folder: folder.write_trials(Tuning(method="supcon")),
 }
@@ -78,7 +79,7 @@ def test_who_does_not_write_touches_nothing(tmp_path, name):
     assert not (tmp_path / "none").exists()
     path = written(tmp_path / "run").path
     before = content(path)
-    assert len(before) == 14
+    assert len(before) == 15
     WRITES[name](RunFolder(path, writes=False))
     assert content(path) == before
 

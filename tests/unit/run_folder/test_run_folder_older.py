@@ -88,11 +88,13 @@ def test_old_results_written_anew_are_the_same_but_for_what_is_added():
     assert (by["name"], by["title"], by["encoder"]) == ("linear_probe", "linear probe", "frozen")
     assert (by["validation"], by["test"]) == (None, right)
     del results["shown"], results["judged_by"], results["verdicts"]
+    assert results["data"].pop("n_test_seen") == 0
     assert results["confusion"]["by"] == "linear probe"
     results["confusion"]["by"] = "linear_probe"
     assert json.dumps(results) == json.dumps(json.loads((RUN / names.RESULTS).read_text()))
     encoder = RunFolder(RUN).read_encoder_file().as_json()
     assert encoder.pop("interpolation") == "bilinear"
+    assert (encoder.pop("gray_white"), encoder.pop("float_white")) == (65535, None)
     assert encoder == json.loads((RUN / names.ENCODER_JSON).read_text())
 
 
