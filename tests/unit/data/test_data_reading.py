@@ -68,6 +68,15 @@ def test_what_is_left_early_begins_nothing_more() -> None:
     assert len(begun) <= 7
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where a test is started in the background, interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_threads_work_ends_them() -> None:
     def items() -> Iterator[int]:
         yield from range(20)
