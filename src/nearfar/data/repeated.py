@@ -82,7 +82,8 @@ def of_near_copies(seen: Seen) -> Iterable[Finding]:
             "near_copies_across_splits",
             "warning",
             f"{amount(int(across.sum()), 'pair', 'pairs')} of nearly equal images on two sides of"
-            f" the splits{of_test}: what is measured there was nearly seen in training{offer}"
+            f" the splits{of_test}: what is measured there was nearly seen in training{offer} (in"
+            f" plain drawings different ones may fit each other: look at the pairs)"
             f"{lines(np.array(named)[across].tolist())}",
         )
     if not across.all():
