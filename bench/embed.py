@@ -33,6 +33,7 @@ import tarfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -270,8 +271,8 @@ def memory(out: Path, count: int) -> None:
             print(f"{done + n} pictures: {resident[-1]:.0f} MB", file=sys.stderr, flush=True)
         done += n
 
-    Bar.advance = advance  # type: ignore[method-assign]
-    by_nearfar(out, folder, "memory", 0)
+    with patch.object(Bar, "advance", advance):
+        by_nearfar(out, folder, "memory", 0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     grown = {"resident_mb": resident, "grown_mb": max(resident) - resident[0], "peak_mb": peak}
     (out / "memory.json").write_text(json.dumps(grown, indent=1) + "\n", encoding="utf-8")

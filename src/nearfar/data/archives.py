@@ -2,11 +2,16 @@
 what they are.
 """
 
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import final
 
 from nearfar.core.errors import DataError
 from nearfar.data import tars, zips
+from nearfar.data.listing import Raw
+from nearfar.data.members import Found, Member
 from nearfar.data.recognition import head_of
 
 READS = ".zip, .tar, .tar.gz or .tar.xz"
@@ -38,10 +43,40 @@ def archive_stem(path: Path) -> str | None:
     return path.stem if tars.begins(head) or zips.begins(head) else None
 
 
-def kind_of(path: Path) -> ModuleType:
-    """What reads an archive: `zips` or `tars`, which have the same two names, `archive_members` and
-    `ArchiveReader`.
-    """
+@dataclass(frozen=True)
+class Kind:
+    """How archives of a kind are gone through, and how members are read in their order there."""
+
+    look_through: Callable[[Path], Found]
+    contents: Callable[[Path, Sequence[Member]], Iterator[Raw]]
+
+
+_TAR, _ZIP = Kind(tars.look_through, tars.contents), Kind(zips.look_through, zips.contents)
+
+
+def kind_of(path: Path) -> Kind:
+    """By its first bytes; what has those of no known kind goes by its name."""
     head = head_of(path, tars.HEAD_BYTES)
     by_name = path.name.lower().endswith(".zip") and not tars.begins(head)
-    return zips if zips.begins(head) or by_name else tars
+    return _ZIP if zips.begins(head) or by_name else _TAR
+
+
+@final
+class ArchiveReader:
+    """The members (one a row) of the archive at `path`."""
+
+    def __init__(self, path: Path, kind: Kind, members: tuple[Member, ...]) -> None:
+        self._path = path
+        self._kind = kind
+        self._members = members
+
+    def key(self) -> str:
+        """sha256 of the archive's bytes."""
+        with self._path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def read(self) -> Iterator[tuple[int, Raw]]:
+        """In the order of the archive."""
+        order = sorted(range(len(self._members)), key=lambda row: self._members[row].offset)
+        in_order = [self._members[row] for row in order]
+        yield from zip(order, self._kind.contents(self._path, in_order), strict=True)

@@ -1,13 +1,19 @@
-"""What the archives of all kinds have in common: their members, and which of them are refused."""
+"""What the archives of all kinds have in common: how they are gone through, and what is refused."""
 
+import posixpath
 import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, final
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import PEEKS, Peeked
-from nearfar.data.layout import printable
+from nearfar.data.decoding import PEEKS, Peeked, peek
+from nearfar.data.layout import is_litter, printable
+from nearfar.data.listing import Broken
+from nearfar.data.recognition import HEAD, is_picture
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,66 @@ class Member:
     path: str
     offset: int
     size: int
+
+
+class Entry(NamedTuple):
+    """A file as it is met, its path as the archive writes it, and what reads its first bytes, or
+    with -1 all.
+    """
+
+    member: Member
+    content: Callable[[int], bytes | Broken]
+
+
+class Found(NamedTuple):
+    """The pictures, the paths of the other files, and what at most 64 pictures, spread over them,
+    are.
+    """
+
+    pictures: list[Member]
+    notes: list[str]
+    peeked: list[Peeked]
+
+
+def gone_through(entries: Iterable[Entry]) -> Found:
+    """The files of an archive, without litter; a backslash separates folders. A later file of the
+    same name replaces the earlier one, as in tar.
+    """
+    pictures: dict[str, Member] = {}
+    notes: set[str] = set()
+    peeks = Peeks()
+    for member, content in entries:
+        name = posixpath.normpath(member.path.replace("\\", "/"))
+        if any(map(is_litter, name.split("/"))):
+            continue
+        if not is_picture(name, partial(_head, content)):
+            notes.add(name)
+            continue
+        pictures[name] = Member(name, member.offset, member.size)
+        if peeks.wanted():
+            peeks.take(peek(content(-1)))
+    return Found(list(pictures.values()), sorted(notes - pictures.keys()), peeks.images())
+
+
+def _head(content: Callable[[int], bytes | Broken]) -> bytes:
+    head = content(HEAD)
+    return b"" if isinstance(head, Broken) else head
+
+
+@contextmanager
+def wanted_whole(path: Path, kind: str, damage: tuple[type[Exception], ...]) -> Iterator[None]:
+    """DataError in place of what a cut or damaged archive raises, and a file that cannot be
+    read.
+    """
+    try:
+        yield
+    except damage as error:
+        raise DataError(
+            f"{path}: want a whole {kind} archive, got one that is cut short or damaged ({error});"
+            " fetch or pack it again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def refuse_name(name: str, path: Path) -> None:

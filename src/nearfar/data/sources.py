@@ -97,12 +97,14 @@ def _shards(name: str, source: str, inside: shards.Shards, notes: list[str]) -> 
 def _archive(source: str, path: Path, stem: str) -> Listing:
     kind = archives.kind_of(path)
     with pillow_is_quiet():
-        members, notes, peeked = kind.archive_members(path)
+        members, notes, peeked = kind.look_through(path)
     by_path = {member.path: member for member in members}
     layout = arrange(by_path, source=source, stem=stem)
     if not layout.places:
         raise _nothing(source, layout, notes)
-    reader = kind.ArchiveReader(path, tuple(by_path[place.path] for place in layout.places))
+    reader = archives.ArchiveReader(
+        path, kind, tuple(by_path[place.path] for place in layout.places)
+    )
     return _listing(stem, source, layout, notes, reader, peeked)
 
 

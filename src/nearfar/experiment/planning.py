@@ -50,8 +50,7 @@ def planned(
     estimate = estimate_line(forecast.left(), forecast.memory_bytes(), len(forecast.runs))
     side = store_side(listing, setup.size)
     lines = plan_lines(setup, network, estimate, store_side=side, where=where)
-    own_module = encoder.library == "user"
-    lines += advice_lines(setup, listing.side, own_module=own_module)
+    lines += advice_lines(setup, listing.side, own_module=encoder.is_users_own)
     if setup.trains and not any(parameter.requires_grad for parameter in encoder.parameters()):
         lines.append(
             f"warning    nothing of the encoder learns (no parameter requires a gradient): only"

@@ -46,6 +46,7 @@ class Encoder(nn.Module):
         self.net = net.to(memory_format=self.memory_format)
         self.architecture = architecture
         self.library = library
+        self.is_users_own = library == "user"  # a module of which nothing is known
         self.create = create or {}
         self.stem = stem
         self.example = example[:1].detach().cpu()
