@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,13 +56,11 @@ def main() -> None:
         range(chosen.seeds), chosen.sets.split(","), chosen.methods.split(",")
     )
     for seed, name, method in () if chosen.table else asked:
-        if not any(kind(chosen, name, method, seed).items() <= row.items() for row in rows(log)):
-            start(name, method, str(seed))
-    print(table(rows(log)))
-
-
-def rows(log: Path) -> list[Row]:
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        if not any(
+            kind(chosen, name, method, seed).items() <= row.items() for row in photographs.rows(log)
+        ):
+            photographs.start(__file__, sys.argv[1:], name, method, str(seed))
+    print(table(photographs.rows(log)))
 
 
 def kind(chosen: argparse.Namespace, name: str, method: str, seed: int) -> Row:
@@ -77,15 +74,6 @@ def kind(chosen: argparse.Namespace, name: str, method: str, seed: int) -> Row:
         "settings": chosen.settings,
         "split": "test" if chosen.test else "val",
     }
-
-
-def start(name: str, method: str, seed: str) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    options = ["--one", name, method, seed]
-    command = [sys.executable, __file__, *sys.argv[1:], *options]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
-    last = (done.stderr.decode().strip().splitlines() or ["died"])[-1]
-    print(name, method, seed, last if done.returncode else "done", file=sys.stderr, flush=True)
 
 
 def run(chosen: argparse.Namespace) -> Row:

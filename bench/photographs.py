@@ -66,7 +66,7 @@ def main() -> None:
     for seed, name, candidate in () if chosen.table else todo:
         same = {"set": name, "candidate": candidate, "seed": seed}
         if not any(same.items() <= row.items() for row in rows(log)):
-            start(chosen.out, name, candidate, str(seed))
+            start(__file__, [str(chosen.out)], name, candidate, str(seed))
     print(table(rows(log)))
 
 
@@ -74,9 +74,10 @@ def rows(log: Path) -> list[Row]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def start(out: Path, *one: str) -> None:
+def start(script: str, options: list[str], *one: str) -> None:
+    """A run in a process of its own, on one thread; how it ended is printed."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, str(out), "--one", *one]
+    command = [sys.executable, script, *options, "--one", *one]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     last = (done.stderr.decode().strip().splitlines() or ["died"])[-1]
     print(*one, last if done.returncode else "done", file=sys.stderr, flush=True)

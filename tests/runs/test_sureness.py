@@ -32,6 +32,13 @@ def album(tmp_path_factory) -> Path:
     return folder
 
 
+def trained(out: Path, **settings):
+    """A short run of supcon on the digits."""
+    quick = {"evaluate.selections": 0, "evaluate.map_rows": 20}
+    run = {"method": "supcon", "epochs": 1, "out": out, "quiet": True}
+    return nearfar.train("digits", **run, **quick, **settings)
+
+
 def test_the_threshold_and_the_shares_are_those_of_validation_and_test(
     tiny_run, album, nearfar_command
 ):
@@ -91,14 +98,7 @@ def test_what_is_left_to_a_person_is_said_sorted_and_marked(
 
 def test_where_no_threshold_is_good_enough_nothing_is_decided(tmp_path, nearfar_command):
     """The surest validation image is wrong."""
-    run = nearfar.train(
-        "digits",
-        method="supcon",
-        epochs=1,
-        out=tmp_path / "run",
-        quiet=True,
-        **{"evaluate.selections": 0, "evaluate.probes": ["linear"], "evaluate.map_rows": 20},
-    )
+    run = trained(tmp_path / "run", **{"evaluate.probes": ["linear"]})
     with np.load(run.path / "reference.npz") as file:
         arrays = dict(file)
     arrays["val_right"][:] = False
@@ -142,15 +142,8 @@ def test_an_older_run_says_what_to_do_and_probe_does_it(tiny_run, album, tmp_pat
 
 def test_a_fine_tuned_classifier_is_held_against_its_own_encoder(tmp_path, nearfar_command):
     stage = {"classifier.kind": "linear", "classifier.encoder": "finetuned"}
-    rest = {"evaluate.selections": 0, "evaluate.probes": ["knn"], "evaluate.map_rows": 20}
-    run = nearfar.train(
-        "digits",
-        method="supcon",
-        epochs=1,
-        out=tmp_path / "run",
-        quiet=True,
-        **{**stage, **rest, "classifier.epochs": 2, "classifier.init": "random"},
-    )
+    short = {"evaluate.probes": ["knn"], "classifier.epochs": 2, "classifier.init": "random"}
+    run = trained(tmp_path / "run", **stage, **short)
     folder = pictures(tmp_path / "val", "val", 400)
     told = json.loads(nearfar_command("predict", run.path, folder, "--sure", ".5", "--json").out)
     assert told["classifier"] == "stage"
