@@ -9,9 +9,10 @@ from nearfar.core.errors import DataError
 from nearfar.data.layout import SPLIT_NAMES, Layout, Place, printable
 from nearfar.data.listing import SPLITS, Unreadable
 from nearfar.data.recognition import IMAGE_SUFFIXES
-from nearfar.data.tables import ENDINGS, Row, class_titles, header_of, read_table, usual_columns
+from nearfar.data.tables import Row, class_titles, header_of, read_table, usual_columns
 
 _USUAL_TABLES = ("train.csv", "labels.csv", "train_labels.csv", "metadata.csv")
+_FOUND = (".csv", ".tsv")  # endings of tables that need not be named
 _HELD_OUT = ("val", "test")
 
 
@@ -21,16 +22,24 @@ def arrange_by_table_beside(
     """By the table in a folder that says the classes of its pictures, and the name of that: one
     called as usual, or the only one. None: there is none, its columns are called in no usual way,
     or it is about something else.
+
+    DataError: one called as usual contradicts itself (any other is left alone then).
     """
-    found = [note for note in notes if "/" not in note and note.lower().endswith(ENDINGS)]
+    found = [note for note in notes if "/" not in note and note.lower().endswith(_FOUND)]
     usual = [table for table in found if table.lower() in _USUAL_TABLES]
-    for name in usual[:1] or (found if len(found) == 1 else []):
-        table = root / name
-        if usual_columns(header_of(table)) is not None:
-            rows = read_table(table, None)
-            if any(map(_Finder(pictures), rows)):
-                return arrange_by_table(rows, pictures, table), name
-    return None
+    if usual:
+        return _by_table(root / usual[0], pictures)
+    try:
+        return _by_table(root / found[0], pictures) if len(found) == 1 else None
+    except DataError:
+        return None
+
+
+def _by_table(table: Path, pictures: Sequence[str]) -> tuple[Layout, str] | None:
+    rows = read_table(table, None) if usual_columns(header_of(table)) is not None else []
+    if not any(map(_Finder(pictures), rows)):
+        return None
+    return arrange_by_table(rows, pictures, table), table.name
 
 
 def arrange_by_table(rows: Sequence[Row], pictures: Sequence[str], table: Path) -> Layout:

@@ -88,8 +88,9 @@ def read_table(path: Path, asked: Columns | None) -> list[Row]:
 
 
 def class_titles(rows: Sequence[Row], folder: Path) -> Mapping[str, str]:
-    """What a .json file in the folder calls the classes (a map from each label of the table to its
-    name, as Kaggle has it); empty where there is none. In the order of the labels: numbers by size.
+    """The name of each label: what a .json file in the folder calls it (a map from every label of
+    the table, as Kaggle has it), else the label itself. In the order of the labels: numbers by
+    size.
     """
     labels = sorted({row.label for row in rows if row.label is not None}, key=_order)
     for path in sorted(folder.glob("*.json")):
@@ -122,7 +123,10 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         text = content.decode("latin-1")  # what spreadsheets wrote before
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)  # the comma where there is none of them
-    lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+    except csv.Error as error:
+        raise DataError(f"{path}: want a table, got something else ({error})") from error
     if not lines or not any(lines[0]):
         raise DataError(f"{path}: want a table with a line of column names, got an empty file")
     return [name.strip() for name in lines[0]], [line for line in lines[1:] if any(line)]

@@ -150,6 +150,28 @@ def test_a_table_that_does_not_say_what_its_columns_are_asks_for_them(write):
     assert "a table without rows" in refusal(root / "t.csv")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"image,label\n0.png,0.37\n",
+        b"image,label\n0.png,cat\n0.png,dog\n",
+        b'"' + b"x" * 140_000,
+    ],
+)
+def test_a_table_of_another_kind_is_left_alone_unless_its_name_says_labels(write, content):
+    root = write(FLAT | {"log.csv": content})
+    listing = open_source(root)
+    assert (listing.class_names, listing.ignored) == ((), ("log.csv",))
+    (root / "log.csv").rename(root / "labels.csv")
+    assert f"{root}/labels.csv: want" in refusal(root)
+
+
+def test_a_parquet_beside_pictures_is_left_alone(write):
+    listing = open_source(write(FLAT | {"embeddings.parquet": b"no parquet"}))
+    assert (listing.class_names, listing.ignored) == ((), ("embeddings.parquet",))
+
+
 def test_class_folders_count_more_than_a_table(write):
     contents = class_folders({"a": 6, "b": 6})
     listing = open_source(write(contents | {"train.csv": b"image,label\n000.png,x\n"}))
