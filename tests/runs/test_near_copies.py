@@ -171,3 +171,18 @@ def test_where_the_picture_cannot_be_written_the_findings_are_said(
     assert ended.code == 0, ended.err
     assert "pairs of nearly equal images" in ended.out
     assert "near-copies.png cannot be written (Permission denied)" in ended.out
+
+
+def test_gray_of_12_bits_is_drawn_as_bright_as_it_is(tmp_path, nearfar_command):
+    sheets = []
+    for bits in (8, 12):
+        folder = draw(tmp_path / str(bits) / "data", each=4)
+        cropped_copies(folder, folder / "daisy", range(4))
+        for path in folder.rglob("*.png"):
+            gray = np.asarray(Image.open(path).convert("L"))
+            deep = gray.astype(np.uint16) * 16 + gray // 16  # 0 to 4,095
+            Image.fromarray(gray if bits == 8 else deep).save(path)
+        assert nearfar_command("check", folder).code == 0
+        sheets.append(np.asarray(Image.open("near-copies.png")).astype(int))
+        Path("near-copies.png").unlink()
+    assert abs(sheets[0] - sheets[1]).max() <= 2

@@ -99,7 +99,7 @@ def _decoded(listing: Listing, rows: set[int]) -> dict[int, Image.Image]:
         for row, raw in listing.reader.read():
             if row not in rows:
                 continue
-            decoded = decode(raw, _DECODED_PX)
+            decoded = decode(raw, _DECODED_PX, white=listing.white)
             if isinstance(decoded, Broken):
                 found[row] = Image.new("RGB", (_DECODED_PX, _DECODED_PX))
                 continue
