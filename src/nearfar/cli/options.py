@@ -25,7 +25,8 @@ Data = Annotated[
             "the images: digits (built in), a folder with one subfolder per class, or a .zip, .tar,"
             " .tar.gz or .tar.xz archive of such a folder, a table of labels (.csv or"
             " .parquet, or with the names of its columns .csv@IMAGE,LABEL), parquet files with"
-            " images inside, or arrays (.npz)"
+            " images inside, arrays (.npz), or a published set by name, such as cifar10 (it is"
+            " downloaded) or cifar10@FOLDER; docs/data.md has them all"
         ),
     ),
 ]

@@ -2,7 +2,6 @@
 what they are.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,17 +62,16 @@ def kind_of(path: Path) -> Kind:
 
 @final
 class ArchiveReader:
-    """The members (one a row) of the archive at `path`."""
+    """The members (one a row) of the archive at `path`, whose bytes have the sha256 `digest`."""
 
-    def __init__(self, path: Path, kind: Kind, members: tuple[Member, ...]) -> None:
+    def __init__(self, path: Path, kind: Kind, members: tuple[Member, ...], digest: str) -> None:
         self._path = path
         self._kind = kind
         self._members = members
+        self._digest = digest
 
     def key(self) -> str:
-        """sha256 of the archive's bytes."""
-        with self._path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digest
 
     def read(self) -> Iterator[tuple[int, Raw]]:
         """In the order of the archive."""

@@ -1,7 +1,8 @@
 """Where decoded sets are kept between runs, and how they get there whole or not at all.
 
 A set is one folder: `images.u8`, `half.u8` and `evaluated.u8` (raw rows), `sizes.i64` (true width
-and height of each file listed, 0 for those left out), `set.json`.
+and height of each file listed, 0 for those left out), `copies.i64` (for each row the first one of
+the same content), `set.json` with what they are and their checksums.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import os
 import shutil
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,10 @@ from nearfar.data.center import CenterSquare
 from nearfar.data.listing import Listing
 
 PIXELS = ("images.u8", "half.u8", "evaluated.u8")
-_RULES = 2  # raise it when decoding or the files of a set change
+_NUMBERS = ("sizes.i64", "copies.i64")
+_BLOCK = 16 * 2**20  # bytes under one checksum
+_VERIFIED_AT_MOST = 64  # blocks of a file at each start; of more, so many spread evenly
+_RULES = 3  # raise it when decoding or the files of a set change
 _STALE_SECONDS = 24 * 3600.0
 
 
@@ -81,16 +86,43 @@ def written_whole(place: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_facts(place: Path) -> dict[str, object] | None:
-    """`set.json` of a complete set, else None."""
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """`set.json`, with the checksums of the files that are there."""
+    sums = {name: _checksums(folder / name) for name in (*PIXELS, *_NUMBERS)}
+    text = json.dumps({**facts, "crc32": sums})
+    (folder / "set.json").write_text(text, encoding="utf-8")
+
+
+def read_facts(place: Path) -> dict[str, Any] | None:
+    """`set.json` of a complete set whose files have their sizes and checksums, else None."""
     try:
-        facts = json.loads((place / "set.json").read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads((place / "set.json").read_text(encoding="utf-8"))
         wanted = {name: math.prod(shape) for name, shape in shapes(facts).items()}
-        wanted["sizes.i64"] = facts["listed"] * 16
-        whole = all((place / name).stat().st_size == size for name, size in wanted.items())
+        wanted |= {"sizes.i64": facts["listed"] * 16, "copies.i64": facts["rows"] * 8}
+        whole = all(
+            (place / name).stat().st_size == size and _is_as_written(place / name, facts["crc32"])
+            for name, size in wanted.items()
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return facts if whole else None
+
+
+def _checksums(file: Path) -> list[int]:
+    """CRC-32 of each block."""
+    with file.open("rb") as opened:
+        return [zlib.crc32(block) for block in iter(lambda: opened.read(_BLOCK), b"")]
+
+
+def _is_as_written(file: Path, sums: Mapping[str, list[int]]) -> bool:
+    blocks = sums[file.name]
+    count = min(len(blocks), _VERIFIED_AT_MOST)
+    with file.open("rb") as opened:
+        for at in (number * len(blocks) // count for number in range(count)):
+            opened.seek(at * _BLOCK)
+            if zlib.crc32(opened.read(_BLOCK)) != blocks[at]:
+                return False
+    return True
 
 
 def shapes(facts: Mapping[str, Any]) -> dict[str, tuple[int, int, int, int]]:

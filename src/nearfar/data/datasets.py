@@ -1,6 +1,7 @@
 """Sources whose images are in memory: the embedded digits, and torch data sets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -9,11 +10,12 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from nearfar.core.errors import DataError
-from nearfar.data.decoding import upright_rgb
+from nearfar.data.decoding import PEEKS, upright_rgb
 from nearfar.data.items import (
     Label,
     agreed_classes,
     image_and_label,
+    is_indexed,
     items_of,
     numbered_labels,
 )
@@ -23,20 +25,35 @@ from nearfar.data.rgb import OWN_WHITE, White, to_rgb
 from nearfar.data.splits import Uncut
 
 Pixels = UInt8[np.ndarray, "height width 3"]
+_KEPT_UP_TO = 256 * 256 * 3  # bytes of a picture; a larger one is asked for again
+
+
+@dataclass(frozen=True)
+class _Again:
+    """A picture that its data set makes whenever it is read."""
+
+    dataset: Any
+    row: int
+    where: str
+
+    def pixels(self) -> Pixels:
+        image, _ = image_and_label(self.dataset[self.row], self.where)
+        return rgb_pixels(image, self.where)
 
 
 @final
 class MemoryReader:
-    """Images that are there already."""
+    """Images that are there already, and large ones that a data set makes again."""
 
-    def __init__(self, images: list[Pixels]) -> None:
+    def __init__(self, images: Sequence[Pixels | _Again]) -> None:
         self._images = images
 
     def key(self) -> None:
         return None
 
     def read(self) -> Iterator[tuple[int, Raw]]:
-        yield from enumerate(self._images)
+        for row, image in enumerate(self._images):
+            yield row, image.pixels() if isinstance(image, _Again) else image
 
 
 def digits() -> Listing:
@@ -69,15 +86,17 @@ def digits() -> Listing:
 
 def from_dataset(data: Any) -> Listing:
     """A data set that yields images, (image, label, ...) or rows with an image and a label column;
-    or several under the names of their splits ({"train": ..., "test": ...}). Gone through once, and
-    kept in memory.
+    or several under the names of their splits ({"train": ..., "test": ...}). Gone through once;
+    pictures of up to 256 × 256 px are kept in memory, larger ones are asked for again when the
+    store takes what it needs of them.
 
     Images: PIL (turned and converted as a file of it is), uint8 arrays (H, W) or (H, W, C), tensors
     (C, H, W) or (H, W), uint8 or float in [0, 1]. Labels: integers (−1 or None: no label) or names.
     Class names come from `.classes`, or the label column's names, where there are any.
     """
     parts = _by_split(data)
-    images: list[Pixels] = []
+    images: list[Pixels | _Again] = []
+    sizes: list[tuple[int, int]] = []  # height and width, px
     labels: list[Label] = []
     paths: list[str] = []
     given: list[str] = []  # the split of each, "" where none is given
@@ -85,7 +104,10 @@ def from_dataset(data: Any) -> Listing:
         for row, item in enumerate(items_of(part)):
             where = f"{split or 'Dataset'}, item {row}"
             image, label = image_and_label(item, where)
-            images.append(rgb_pixels(image, where))
+            pixels = rgb_pixels(image, where)
+            again = pixels.nbytes > _KEPT_UP_TO and is_indexed(part)
+            images.append(_Again(part, row, where) if again else pixels)
+            sizes.append((pixels.shape[0], pixels.shape[1]))
             labels.append(label)
             paths.append(f"{split or 'dataset'}/{row:07d}")
             given.append(split)
@@ -95,7 +117,8 @@ def from_dataset(data: Any) -> Listing:
     unnamed: Shaped[np.ndarray, " n"] = np.where(numbers >= 0, "train", "unlabeled").astype("<U9")
     splits = np.where(np.array(given, dtype="<U9") == "", unnamed, given).astype("<U9")
     uncut = Uncut(numbers, splits, paths)
-    spread = [images[i * len(images) // 64] for i in range(64)] if len(images) > 64 else images
+    count = min(PEEKS, len(sizes))
+    spread = [sizes[i * len(sizes) // count] for i in range(count)]
     return Listing(
         name="dataset",
         source="<Dataset>",
@@ -104,8 +127,8 @@ def from_dataset(data: Any) -> Listing:
         splits=uncut.cut(),
         class_names=names,
         given_splits=tuple(split for split in SPLITS if split in given),
-        side=int(np.median([min(image.shape[:2]) for image in spread])),
-        longest=int(np.median([max(image.shape[:2]) for image in spread])),
+        side=int(np.median([min(size) for size in spread])),
+        longest=int(np.median([max(size) for size in spread])),
         default_policy=None,
         reader=MemoryReader(images),
         uncut=uncut,

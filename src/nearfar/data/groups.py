@@ -32,14 +32,16 @@ def cut_by_paths(listing: Listing, group_by: str | None) -> Listing:
 
 
 def grouped(
+    equal: Groups,
     images: UInt8[np.ndarray, "n side side 3"],
     sizes_px: Int64[np.ndarray, "n 2"],
     paths: Sequence[str],
     group_by: str | None,
     progress: Progress,
 ) -> Groups:
-    """What copies and `group_by` hold together: NEAR, or a regular expression for paths."""
-    equal = copies(images, sizes_px)
+    """What copies (`equal`) and `group_by` hold together: NEAR, or a regular expression for
+    paths.
+    """
     if group_by is None:
         return equal
     if group_by != NEAR:

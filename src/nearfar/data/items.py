@@ -18,9 +18,14 @@ _LABEL_KEYS = ("label", "labels", "target", "fine_label")
 Label = int | str | None
 
 
+def is_indexed(dataset: Any) -> bool:
+    """Whether its items can be asked for by number, more than once."""
+    return hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+
+
 def items_of(dataset: Any) -> Iterable[Any]:
     """The items in their order. DataError: this is no data set."""
-    if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
+    if is_indexed(dataset):
         return (dataset[row] for row in range(len(dataset)))
     if hasattr(dataset, "__iter__"):
         return (item for item in dataset)

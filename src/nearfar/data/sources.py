@@ -8,19 +8,35 @@ from typing import Any
 import numpy as np
 
 from nearfar.core.errors import DataError
-from nearfar.data import archives, arrays, datasets, folders, labeled, parquet, shards, tables
+from nearfar.data import (
+    archives,
+    arrays,
+    datasets,
+    folders,
+    labeled,
+    parquet,
+    published,
+    shards,
+    tables,
+)
 from nearfar.data.decoding import Peeked, decode, pillow_is_quiet
+from nearfar.data.index import indexed
 from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
 from nearfar.data.rgb import white_of
 from nearfar.data.splits import Uncut
+from nearfar.data.stacks import listing_of_stacks
 
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
-READS = f"a folder, a {archives.READS} of one, a table (.csv, .parquet), arrays (.npz), or digits"
+READS = (
+    f"a folder, a {archives.READS} of one, a table (.csv, .parquet), arrays (.npz), digits, or the"
+    " name of a published set such as cifar10"
+)
 
 
 def open_source(data: Any) -> Listing:
-    """The listing of `data`: "digits", the path of a folder or archive, or a torch Dataset.
+    """The listing of `data`: "digits", the name of a published set, the path of a folder or
+    archive, or a torch Dataset.
 
     Raises DataError for what is missing, empty, of an unknown type, unsafe, or without any image.
     """
@@ -28,10 +44,14 @@ def open_source(data: Any) -> Listing:
         return datasets.from_dataset(data)
     if data == "digits":
         return datasets.digits()
+    if (named := published.named(str(data))) is not None:
+        return _published(str(data), *named)
     path = Path(data).expanduser()
     table, _, columns = str(path).rpartition("@")
     if not path.exists() and table.lower().endswith(tables.ENDINGS) and Path(table).exists():
         return _table(str(data), Path(table), tables.columns_asked(columns))
+    if not path.exists() and table.lower().endswith(arrays.STACK_ENDING):
+        return _corrupted(str(data), Path(table), columns)
     if not str(data).strip() or not path.exists():
         raise _missing(str(data), path)
     if path.is_file() and path.suffix.lower() in tables.ENDINGS:
@@ -39,6 +59,8 @@ def open_source(data: Any) -> Listing:
     if path.is_file() and path.suffix.lower() == arrays.ENDING:
         listing = datasets.from_dataset(arrays.arrays_of(path))
         return replace(listing, name=safe_name(path.stem), source=str(data))
+    if path.is_file() and path.suffix.lower() == arrays.STACK_ENDING:
+        return _corrupted(str(data), path, "")
     if path.is_dir():
         return _folder(str(data), path)
     stem = archives.archive_stem(path)
@@ -87,6 +109,23 @@ def _table(source: str, table: Path, columns: tables.Columns | None) -> Listing:
         return _listing(table.stem, source, layout, [], reader, folders.peek_folder(root, paths))
 
 
+def _published(source: str, name: str, folder: Path | None) -> Listing:
+    found = published.read_published(name, folder)
+    if isinstance(found, published.StackSet):
+        return listing_of_stacks(name, source, found.stacks, found.class_names)
+    paths = tuple(place.path for place in found.layout.places)
+    reader = folders.FolderReader(found.root, paths)
+    with pillow_is_quiet():
+        peeked = folders.peek_folder(found.root, paths)
+        return _listing(name, source, found.layout, [], reader, peeked)
+
+
+def _corrupted(source: str, path: Path, severity: str) -> Listing:
+    stack = arrays.corrupted_images(path, severity)
+    names = tuple(map(str, range(int(stack.labels.max()) + 1)))
+    return listing_of_stacks(safe_name(path.stem), source, {"test": stack}, names)
+
+
 def _shards(name: str, source: str, inside: shards.Shards, notes: list[str]) -> Listing:
     layout = shards.arrange_shards(inside)
     with pillow_is_quiet():
@@ -97,13 +136,13 @@ def _shards(name: str, source: str, inside: shards.Shards, notes: list[str]) -> 
 def _archive(source: str, path: Path, stem: str) -> Listing:
     kind = archives.kind_of(path)
     with pillow_is_quiet():
-        members, notes, peeked = kind.look_through(path)
+        (members, notes, peeked), digest = indexed(path, kind.look_through)
     by_path = {member.path: member for member in members}
     layout = arrange(by_path, source=source, stem=stem)
     if not layout.places:
         raise _nothing(source, layout, notes)
     reader = archives.ArchiveReader(
-        path, kind, tuple(by_path[place.path] for place in layout.places)
+        path, kind, tuple(by_path[place.path] for place in layout.places), digest
     )
     return _listing(stem, source, layout, notes, reader, peeked)
 
@@ -154,7 +193,7 @@ def _missing(given: str, path: Path) -> DataError:
         return DataError(f"{given}: no such file or folder (the path is there up to {there})")
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     if str(folder) == ".":
-        names.append("digits")
+        names += ["digits", *published.NAMES]
     close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
     hint = f" (did you mean {' or '.join(printable(name) for name in close)}?)" if close else ""
     return DataError(f"{given}: no such file or folder{hint}; want {READS}")

@@ -6,13 +6,12 @@ n rows (readable images only), S side, half = S // 2.
 
 import errno
 import io
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from nearfar.data import cache
 from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import half_side
 from nearfar.data.filling import Files, decode_into
-from nearfar.data.groups import grouped, has_one_in
+from nearfar.data.groups import copies, grouped, has_one_in
 from nearfar.data.listing import Listing, Unreadable, facts_of, rows_of
 from nearfar.data.reading import skip_or_refuse
 
@@ -160,6 +159,7 @@ class _Decoded:
     half: _Pixels
     evaluated: _Pixels
     sizes: Int64[np.ndarray, "listed 2"]  # (0, 0): left out
+    copies: Int64[np.ndarray, " n"]  # the first image of the same content
     skipped: tuple[Unreadable, ...]
 
 
@@ -170,7 +170,8 @@ def _decoded(listing: Listing, center: CenterSquare, strict: bool, progress: Pro
         return _in_memory(listing, side, center, strict, progress)
     for attempt in (side, max(1, side // 2)):
         place = cache.set_folder(listing, content, attempt, center)
-        if cache.read_facts(place) is None:
+        facts = cache.read_facts(place)
+        if facts is None:
             try:
                 _make_set(listing, attempt, center, place, strict, progress)
             except OSError as error:
@@ -183,7 +184,10 @@ def _decoded(listing: Listing, center: CenterSquare, strict: bool, progress: Pro
                         f" {max(1, side // 2)} px"
                     )
                 continue
-        return _mapped(listing, place, strict)
+            facts = cache.read_facts(place)
+        if facts is None:
+            raise DataError(f"{place} vanished while it was read; run the command again")
+        return _mapped(listing, place, facts, strict)
     raise DataError(
         f"want {store_bytes(listing, max(1, side // 2), center) / 1e9:.3g} GB for decoded images in"
         f" {cache.cache_folder()}, got {cache.free_bytes() / 1e9:.3g} GB free; make room or set"
@@ -201,7 +205,8 @@ def _in_memory(
         for file, px in zip(files, (side, half_side(side), center.size), strict=True)
     )
     skipped = skip_or_refuse(listing, unreadable, strict=strict)
-    return _Decoded(images, half, evaluated, sizes, skipped)
+    equal = copies(images, sizes[sizes[:, 0] > 0])
+    return _Decoded(images, half, evaluated, sizes, equal, skipped)
 
 
 def _make_set(
@@ -222,7 +227,6 @@ def _make_set(
             )
             sizes, unreadable = decode_into(files, listing, side, center, progress)
         skip_or_refuse(listing, unreadable, strict=strict)
-        sizes.astype("<i8").tofile(folder / "sizes.i64")
         read = sizes[sizes[:, 0] > 0]
         facts = {
             "listed": len(listing),
@@ -233,25 +237,29 @@ def _make_set(
             "center": asdict(center),
             "unreadable": [[file.path, file.reason] for file in unreadable],
         }
-        (folder / "set.json").write_text(json.dumps(facts), encoding="utf-8")
+        images = _pixels(folder, facts)[0]
+        sizes.astype("<i8").tofile(folder / "sizes.i64")
+        copies(images, read).astype("<i8").tofile(folder / "copies.i64")
+        cache.write_facts(folder, facts)
 
 
-def _mapped(listing: Listing, place: Path, strict: bool) -> _Decoded:
-    facts = cache.read_facts(place)
-    if facts is None:
-        raise DataError(f"{place} vanished while it was read; run the command again")
-    unreadable = [
-        Unreadable(path, reason) for path, reason in cast(list[list[str]], facts["unreadable"])
-    ]
-    pixels = [
+def _mapped(listing: Listing, place: Path, facts: Mapping[str, Any], strict: bool) -> _Decoded:
+    unreadable = [Unreadable(path, reason) for path, reason in facts["unreadable"]]
+    images, half, evaluated = _pixels(place, facts)
+    sizes = np.fromfile(place / "sizes.i64", dtype="<i8").astype(np.int64).reshape(-1, 2)
+    equal = np.fromfile(place / "copies.i64", dtype="<i8").astype(np.int64)
+    skipped = skip_or_refuse(listing, unreadable, strict=strict)
+    return _Decoded(images, half, evaluated, sizes, equal, skipped)
+
+
+def _pixels(place: Path, facts: Mapping[str, Any]) -> list[_Pixels]:
+    """The arrays of a set, mapped."""
+    return [
         np.memmap(place / name, np.uint8, "r", shape=shape)
         if shape[0]
         else np.empty(shape, np.uint8)
         for name, shape in cache.shapes(facts).items()
     ]
-    sizes = np.fromfile(place / "sizes.i64", dtype="<i8").astype(np.int64).reshape(-1, 2)
-    skipped = skip_or_refuse(listing, unreadable, strict=strict)
-    return _Decoded(pixels[0], pixels[1], pixels[2], sizes, skipped)
 
 
 def _image_data(
@@ -264,7 +272,8 @@ def _image_data(
     """Cut around the groups of what could be read."""
     kept = np.flatnonzero(decoded.sizes[:, 0] > 0)
     paths = tuple(listing.paths[row] for row in kept)
-    groups = grouped(decoded.images, decoded.sizes[kept], paths, group_by, progress)
+    sizes = decoded.sizes[kept]
+    groups = grouped(decoded.copies, decoded.images, sizes, paths, group_by, progress)
     listed = np.arange(len(listing))
     listed[kept] = kept[groups]
     return ImageData(
@@ -273,7 +282,7 @@ def _image_data(
         half=decoded.half,
         evaluated=decoded.evaluated,
         center=center,
-        sizes_px=torch.from_numpy(decoded.sizes[kept]),
+        sizes_px=torch.from_numpy(sizes),
         labels=torch.from_numpy(listing.labels[kept]),
         splits=listing.cut_around(listed).splits[kept],
         paths=paths,

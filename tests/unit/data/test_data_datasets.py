@@ -159,3 +159,31 @@ def test_data_sets_by_split_are_given_splits():
     for wrong in ({"fold1": Made()}, {"val": Made(), "valid": Made()}, {}):
         with pytest.raises(DataError, match="want a data set"):
             from_dataset(wrong)
+
+
+def test_large_pictures_are_not_kept_but_asked_for_again():
+    asked = []
+
+    class Large:
+        classes = ("a", "b")
+
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, row: int) -> tuple[Image.Image, int]:
+            asked.append(row)
+            return photograph(row, 300 if row % 2 else 20, 260), row % 2
+
+    listing = from_dataset(Large())
+    assert (listing.side, listing.longest) == (140, 280)  # between 20 × 260 and 300 × 260
+    assert asked == [0, 1, 2, 3, 4, 5]
+    read = dict(listing.reader.read())
+    assert asked == [0, 1, 2, 3, 4, 5, 1, 3, 5]
+    for row, pixels in read.items():
+        np.testing.assert_array_equal(pixels, np.asarray(photograph(row, pixels.shape[1], 260)))
+
+
+def test_large_pictures_that_come_once_are_kept():
+    listing = from_dataset((photograph(row, 300, 260), row % 2) for row in range(4))
+    assert len(list(listing.reader.read())) == 4
+    assert len(list(listing.reader.read())) == 4

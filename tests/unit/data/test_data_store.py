@@ -2,6 +2,7 @@ import errno
 import io
 import json
 import shutil
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -325,7 +326,11 @@ def test_a_set_tells_its_rows_in_a_file_that_people_can_read(write, tmp_path):
     load(open_source(write(class_folders({"a": 5}))), CenterSquare(4))
     (place,) = sets(tmp_path)
     assert place.name.startswith("pictures-")
-    assert json.loads((place / "set.json").read_text()) == {
+    facts = json.loads((place / "set.json").read_text())
+    sums = facts.pop("crc32")
+    assert sums["images.u8"] == [zlib.crc32((place / "images.u8").read_bytes())]
+    assert sums.keys() == {file.name for file in place.iterdir()} - {"set.json"}
+    assert facts == {
         "listed": 5, "rows": 5, "side": 8, "half": 4, "evaluated": 5,
         "center": {
             "size": 4, "crop": 1.0, "interpolation": "bilinear",
@@ -339,3 +344,35 @@ def test_one_bit_images_are_black_and_white(write):
     Image.fromarray(np.asarray(picture(1, 16, 16).convert("1"))).save(out, "PNG")
     data = load(open_source(write({"a/x.png": out.getvalue()})), CenterSquare(8))
     assert set(np.unique(data.images)) == {0, 255}
+
+
+@pytest.mark.parametrize("name", ["images.u8", "half.u8", "evaluated.u8", "copies.i64"])
+def test_a_set_with_a_byte_that_went_bad_is_made_again(write, tmp_path, name):
+    listing = open_source(write(class_folders({"a": 4, "b": 4})))
+    whole = load(listing, CenterSquare(4))
+    wanted = whole.images.copy()
+    (place,) = sets(tmp_path)
+    content = bytearray((place / name).read_bytes())
+    content[-1] ^= 1
+    (place / name).write_bytes(content)
+    again = load(listing, CenterSquare(4))
+    np.testing.assert_array_equal(again.images, wanted)
+    assert cache.read_facts(place) is not None
+
+
+def test_of_large_files_evenly_spread_blocks_are_verified(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "_BLOCK", 10)
+    monkeypatch.setattr(cache, "_VERIFIED_AT_MOST", 4)
+    file = tmp_path / "images.u8"
+    file.write_bytes(bytes(range(80)))
+    sums = {file.name: cache._checksums(file)}
+    read = []
+    crc32 = zlib.crc32
+
+    def noted(block: bytes) -> int:
+        read.append(block[0])
+        return crc32(block)
+
+    monkeypatch.setattr(zlib, "crc32", noted)
+    assert cache._is_as_written(file, sums)
+    assert read == [0, 20, 40, 60]
