@@ -1,0 +1,157 @@
+"""From given weights: which settings are best on validation, thinned by successive halving.
+
+    NEARFAR_DATA=FOLDER python bench/search.py OUT --method supcon
+    NEARFAR_DATA=FOLDER python bench/search.py OUT --table
+
+Each setting of the method's grid trains tf_efficientnet_lite0 from its ImageNet weights on three
+sets: flowers5 (96 px, 5 epochs), signdigits10 (64 px, 10) and 200 images a class of cifar10 (64 px,
+5). All of them for two fifths of the epochs, the best third by the mean over the sets for all
+epochs; so is what nearfar does by default, whatever its rank. Judged by the linear probe of all
+training images on validation images; test images are never looked at. Each run is a process of its
+own on one thread, seed 0; OUT/search.jsonl has a line a run, and what is done is not done again.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+import from_scratch
+import photographs
+
+SETS = {  # source, px, epochs
+    "flowers5": ("flowers5.tar", 96, 5),
+    "signdigits10": ("signdigits10.tar", 64, 10),
+    "cifar10_2000": ("cifar10.tar.xz", 64, 5),
+}
+RATES, BATCHES = (3e-4, 1e-3, 3e-3), (32, 64)
+GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "cross_entropy": {"views.policy": ("basic", "trivial_augment")},
+    "supcon": {"views.policy": ("supcon", "basic")},
+    "simclr": {"method.temperature": (0.1, 0.5)},
+}
+SHARE, KEPT = 0.4, 3  # of the epochs in the first rung; one of so many goes on
+Row = dict[str, Any]
+Settings = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--method", choices=GRIDS, default="supcon")
+    parser.add_argument("--table", action="store_true", help="print what is done, and run nothing")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # set, settings, share of epochs
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    log = chosen.out / "search.jsonl"
+    if chosen.one:
+        row = run(chosen.out, chosen.method, *chosen.one)
+        with log.open("a") as lines:
+            lines.write(json.dumps(row) + "\n")
+        return
+    if not chosen.table:
+        search(log, chosen.method)
+    print(table(photographs.rows(log)))
+
+
+def search(log: Path, method: str) -> None:
+    everything = settings_of(method)
+    attempt(log, method, everything, SHARE)
+    ranked = sorted(everything, key=lambda one: -mean_of(photographs.rows(log), method, one, SHARE))
+    kept = ranked[: len(everything) // KEPT]
+    attempt(log, method, [{}] + [one for one in kept if one], 1.0)
+
+
+def settings_of(method: str) -> list[Settings]:
+    """The defaults ({}), and every other combination of the grid."""
+    grid = {"optimizer.lr": RATES, "train.batch_size": BATCHES, **GRIDS[method]}
+    combinations = [
+        dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
+    ]
+    return [{}, *combinations]
+
+
+def attempt(log: Path, method: str, settings: list[Settings], share: float) -> None:
+    for one, name in itertools.product(settings, SETS):
+        like = {"method": method, "set": name, "settings": one, "share": share}
+        if not any(like.items() <= row.items() for row in photographs.rows(log)):
+            text = json.dumps(one)
+            photographs.start(
+                __file__, [str(log.parent), "--method", method], name, text, str(share)
+            )
+
+
+def run(out: Path, method: str, name: str, text: str, share: str) -> Row:
+    import torch
+
+    import nearfar
+
+    torch.set_num_threads(1)
+    source, size, epochs = SETS[name]
+    data = Path(os.environ["NEARFAR_DATA"]) / source
+    if name == "cifar10_2000":
+        data = photographs.part(data, out / f"{name}.tar", images=200)
+    settings: Settings = json.loads(text)
+    folder = out / "runs" / f"{method}-{name}-{os.getpid()}"
+    done = nearfar.train(
+        data,
+        method=method,
+        encoder=photographs.ENCODER,
+        epochs=max(1, round(epochs * float(share))),
+        seed=0,
+        out=folder,
+        quiet=True,
+        **settings,
+        **{
+            "data.size": size,
+            "encoder.weights": str(Path(os.environ["NEARFAR_DATA"]) / photographs.WEIGHTS),
+            "encoder.mean": (photographs.MEAN,) * 3,
+            "encoder.std": (photographs.STD,) * 3,
+            "train.precision": "float32",
+            "evaluate.selections": 0,
+            "evaluate.probes": ["linear"],
+        },
+    )
+    return {
+        "method": method,
+        "set": name,
+        "settings": settings,
+        "share": float(share),
+        "accuracy": from_scratch.on_validation(folder, data),
+        "train_seconds": done.results["cost"]["train_seconds"],
+    }
+
+
+def mean_of(done: list[Row], method: str, settings: Settings, share: float) -> float:
+    """Over the sets; what died counts as nothing right."""
+    same = {"method": method, "settings": settings, "share": share}
+    return sum(row["accuracy"] for row in done if same.items() <= row.items()) / len(SETS)
+
+
+def table(done: list[Row]) -> str:
+    """Markdown, percent, the best of each method and length first."""
+    head = ["method", "share of the epochs", "settings", *SETS, "mean"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    kinds = {(row["method"], row["share"], json.dumps(row["settings"])) for row in done}
+
+    def rank(kind: tuple[str, float, str]) -> tuple[str, float, float]:
+        method, share, text = kind
+        return method, -share, -mean_of(done, method, json.loads(text), share)
+
+    for method, share, text in sorted(kinds, key=rank):
+        same = {"method": method, "share": share, "settings": json.loads(text)}
+        found = {row["set"]: 100 * row["accuracy"] for row in done if same.items() <= row.items()}
+        words = ", ".join(f"{key}={value}" for key, value in same["settings"].items()) or "defaults"
+        cells = [f"{found[name]:.1f}" if name in found else "" for name in SETS]
+        cells.append(f"{statistics.mean(found.values()):.1f}" if len(found) == len(SETS) else "")
+        lines.append(f"| {' | '.join([method, f'{share:g}', words, *cells])} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
