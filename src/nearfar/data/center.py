@@ -46,6 +46,10 @@ class CenterSquare:
         squares: Bool[np.ndarray, " row"] = np.all(sizes_px == side, axis=1)
         return squares & (side <= self.size)
 
+    def reads_picture(self, width: int, height: int, side: int) -> bool:
+        """`reads_square` of one picture."""
+        return width == height == side <= self.size
+
     def of(
         self,
         picture: Image.Image,

@@ -91,7 +91,7 @@ class Decoded:
 
     square: UInt8[np.ndarray, "side side 3"]
     half: UInt8[np.ndarray, "half half 3"]
-    evaluated: UInt8[np.ndarray, "size size 3"]  # of 0 px where it was not asked for
+    evaluated: UInt8[np.ndarray, "size size 3"]  # 0 px if the square is read
     width: int  # px, true
     height: int
 
@@ -178,7 +178,10 @@ def _squares(picture: _Picture, side: int, center: CenterSquare | None) -> Decod
     if square.size != (side, side):
         square = square.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
     half = square.resize((half_side(side),) * 2, Image.Resampling.BOX)
-    evaluated = np.empty((0, 0, 3), np.uint8) if center is None else _evaluated(picture, center)
+    if center is None or center.reads_picture(picture.width, picture.height, side):
+        evaluated = np.empty((0, 0, 3), np.uint8)
+    else:
+        evaluated = _evaluated(picture, center)
     return Decoded(np.asarray(square), np.asarray(half), evaluated, picture.width, picture.height)
 
 

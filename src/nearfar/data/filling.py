@@ -39,7 +39,7 @@ def decode_into(
             sizes[row] = result.width, result.height
             _put(files.images, row, result.square)
             _put(files.half, row, result.half)
-            if not center.reads_square(sizes[[row]], side)[0]:
+            if not center.reads_picture(result.width, result.height, side):
                 _put(files.evaluated, row, result.evaluated)
     read = sizes[:, 0] > 0
     kept = read & ~center.reads_square(sizes, side)

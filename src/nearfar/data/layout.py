@@ -14,7 +14,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from nearfar.core.errors import DataError
 from nearfar.data.listing import SPLITS, Unreadable
@@ -39,7 +38,7 @@ _LITTER = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where one file belongs. `inner` is its path without a wrapping top folder."""
 
@@ -128,7 +127,8 @@ def _parts(path: str) -> tuple[str, ...]:
     """Composed as most systems write them: a Mac takes "ä" apart, and both are one class. A
     backslash separates, too: it is what unpacking an archive made on Windows leaves in names.
     """
-    return PurePosixPath(unicodedata.normalize("NFC", path).replace("\\", "/")).parts
+    composed = path if path.isascii() else unicodedata.normalize("NFC", path)
+    return tuple(part for part in composed.replace("\\", "/").split("/") if part not in ("", "."))
 
 
 def _unwrap(found: list[Place], stem: str | None) -> list[Place]:
@@ -149,10 +149,10 @@ def _in_split_folders(place: Place, splits: set[str]) -> Place:
         return replace(place, stray=f"lies beside {_listed(splits)}")
     split = _split_of(top)
     if split == "unlabeled":
-        return replace(place, split=split)
+        return Place(place.path, place.inner, split)
     if len(place.inner) == 2:
         return replace(place, split=split, stray=f"lies in {top}/ but in no class folder")
-    return replace(place, split=split, class_name=place.inner[1])
+    return Place(place.path, place.inner, split, place.inner[1])
 
 
 def _flat_splits(places: list[Place]) -> list[Place]:
@@ -174,8 +174,8 @@ def _in_class_folder(place: Place, unlabeled: set[str]) -> Place:
     if len(place.inner) == 1:
         return replace(place, stray="lies beside the class folders, so it has no class")
     if place.inner[0] in unlabeled:
-        return replace(place, split="unlabeled")
-    return replace(place, split="train", class_name=place.inner[0])
+        return Place(place.path, place.inner, "unlabeled")
+    return Place(place.path, place.inner, "train", place.inner[0])
 
 
 def _class_names(places: Iterable[Place], source: str) -> tuple[str, ...]:

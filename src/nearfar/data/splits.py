@@ -101,16 +101,17 @@ class Uncut:
         """
         free = (splits == "train") & (self.labels >= 0)
         tied = set(groups[~free & (splits != "predict")].tolist())
+        rows = np.flatnonzero(free)
         members: dict[int, list[int]] = defaultdict(list)
-        for row in np.flatnonzero(free).tolist():
-            if groups[row] not in tied:
-                members[groups[row]].append(row)
+        for row, group in zip(rows.tolist(), groups[rows].tolist(), strict=True):
+            if group not in tied:
+                members[group].append(row)
         together = list(members.values())
-        keys = path_keys([min(self.paths[row] for row in rows) for rows in together], to)
+        keys = path_keys([min(self.paths[row] for row in its) for its in together], to)
         in_order = [together[number] for number in np.argsort(keys, kind="stable")]
         moved = splits.copy()
-        for rows in chosen_groups(in_order, self.labels, self.labels[free], total):
-            moved[rows] = to
+        for its in chosen_groups(in_order, self.labels, self.labels[free], total):
+            moved[its] = to
         return moved
 
 
@@ -128,8 +129,16 @@ def chosen_groups(
     missing = dict(zip(classes.tolist(), shares, strict=True))
     spare = dict(zip(classes.tolist(), (counts - KEPT).tolist(), strict=True))
     chosen = []
+    label_of = labels.tolist()
     for rows in groups:
-        parts = Counter(labels[rows].tolist())
+        if len(rows) == 1:  # as below, without counting
+            c = label_of[rows[0]]
+            if missing[c] > 0 and spare[c] > 0:
+                chosen.append(rows)
+                missing[c] -= 1
+                spare[c] -= 1
+            continue
+        parts = Counter(label_of[row] for row in rows)
         nearer = sum(abs(missing[c]) - abs(missing[c] - n) for c, n in parts.items())
         if nearer > 0 and all(n <= spare[c] for c, n in parts.items()):
             chosen.append(rows)
