@@ -11,6 +11,7 @@ WRAPPER/ is any number of single folders, one within the other.
 
 import difflib
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -48,6 +49,10 @@ class Place:
     class_name: str | None = None
     stray: str = ""  # why it belongs nowhere
 
+    def inner_path(self) -> str:
+        joined = "/".join(self.inner)
+        return self.path if joined == self.path else joined
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -64,7 +69,7 @@ def is_litter(name: str) -> bool:
 
 def printable(path: str) -> str:
     """`path` as it can be printed and stored, whatever bytes the file system used."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def split_in(path: str) -> str | None:
@@ -128,7 +133,11 @@ def _parts(path: str) -> tuple[str, ...]:
     backslash separates, too: it is what unpacking an archive made on Windows leaves in names.
     """
     composed = path if path.isascii() else unicodedata.normalize("NFC", path)
-    return tuple(part for part in composed.replace("\\", "/").split("/") if part not in ("", "."))
+    parts = [part for part in composed.replace("\\", "/").split("/") if part not in ("", ".")]
+    return (
+        *map(sys.intern, parts[:-1]),
+        *parts[-1:],
+    )  # one string for a folder, however many files
 
 
 def _unwrap(found: list[Place], stem: str | None) -> list[Place]:

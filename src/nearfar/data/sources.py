@@ -163,7 +163,7 @@ def _listing(
         [number.get(place.class_name or "", -1) for place in layout.places], dtype=np.int64
     )
     splits = np.array([place.split for place in layout.places], dtype="<U9")
-    uncut = Uncut(labels, splits, ["/".join(place.inner) for place in layout.places])
+    uncut = Uncut(labels, splits, [place.inner_path() for place in layout.places])
     return Listing(
         name=safe_name(name),
         source=source,
