@@ -17,8 +17,8 @@ from nearfar.api.request import Request
 from nearfar.config.loading import Sections, merge
 from nearfar.config.models import RunConfig
 from nearfar.core.progress import Progress
+from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
-from nearfar.data.store import ImageData
 from nearfar.experiment.budget import (
     LEAST_EPOCHS,
     Budget,

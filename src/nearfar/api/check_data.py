@@ -25,7 +25,7 @@ def look_at(
     """One pass over the images of `data`, and of those they are compared with. UserError: no data
     to be had.
     """
-    listing = cut_by_paths(open_source(data), group_by)
+    listing = cut_by_paths(open_source(data, progress), group_by)
     return look(listing, progress, group_by, None if against is None else open_source(against))
 
 

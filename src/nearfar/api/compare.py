@@ -128,7 +128,7 @@ class _Asked(NamedTuple):
 
 def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStack) -> Comparison:
     configs = checked_methods(request, asked.methods, asked.seeds)
-    listing = cut_by_paths(open_source(request.data), request.group_by)
+    listing = cut_by_paths(open_source(request.data, progress), request.group_by)
     configs, unbalanced = balanced_where_possible(configs, listing)
     fabric, refuse = make_fabric(), ALL not in asked.methods
     setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)

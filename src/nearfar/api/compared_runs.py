@@ -13,7 +13,7 @@ from nearfar.api.request import Request
 from nearfar.api.train import finished
 from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.progress import Progress
-from nearfar.data.store import ImageData
+from nearfar.data.images import ImageData
 from nearfar.experiment.encoding import make_encoder, same_start
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.run import execute

@@ -42,7 +42,7 @@ def embed(
     progress = Progress(quiet=quiet)
     say_if_emulated(precision, progress)
     model = load(run)
-    listing = open_source(data)
+    listing = open_source(data, progress)
     passing = Passing(listing, model.view.center)
     with spooled(out, model.encoder.width) as spool:
         parts = represent(

@@ -11,8 +11,8 @@ from nearfar.config.problems import nearest
 from nearfar.core.errors import ConfigError, DataError, UserError
 from nearfar.core.own import is_own
 from nearfar.core.progress import Progress
+from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
-from nearfar.data.store import ImageData
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.refusals import why_not_balanced
 from nearfar.experiment.resolve import refuse_unread, resolve

@@ -53,9 +53,15 @@ def probe(
     source = config["data"]["source"] if data is None else data
     if source == "<Dataset>":
         raise UserError(f"{run} was trained on a Dataset from Python; name images by --data")
-    listing = open_source(source)
-    group_by = config["data"].get("group_by") if data is None else None
-    stored = load_data(listing, model.view.center, group_by=group_by, progress=progress)
+    listing = open_source(source, progress)
+    asked = config["data"] if data is None else {}
+    stored = load_data(
+        listing,
+        model.view.center,
+        group_by=asked.get("group_by"),
+        streamed=asked.get("stream", False),
+        progress=progress,
+    )
     samples = ImageSamples(stored, model.view, torch.device("cpu"))
     with kept_memory(), progress.bar(len(stored), "features") as bar:
         splits = extract_splits(model.encoder, samples, bar)

@@ -113,7 +113,7 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     anything is written.
     """
     config = check_config(request.sections)
-    listing = cut_by_paths(open_source(request.data), request.group_by)
+    listing = cut_by_paths(open_source(request.data, progress), request.group_by)
     fabric, place = make_fabric(), request.place
     out = _chosen(place, listing.name, config.method_name)
     config = check_config(size_as_begun(request, out).sections)

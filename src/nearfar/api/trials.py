@@ -14,8 +14,8 @@ from nearfar.api.train import refuse_other_settings
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, DataError, RunError, UserError
 from nearfar.core.progress import Bar, Progress
+from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
-from nearfar.data.store import ImageData
 from nearfar.experiment import tuning as search
 from nearfar.experiment.encoding import make_encoder
 from nearfar.experiment.resolve import resolve

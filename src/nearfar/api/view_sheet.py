@@ -67,7 +67,7 @@ def write_check_sheet(data: Data, chosen: Chosen, progress: Progress) -> Path:
     Sizes are those that training would choose. DataError: nothing to train on, or training would
     refuse the data.
     """
-    listing = open_source(data)
+    listing = open_source(data, progress)
     size = choose_size(None, listing.side)
     stored = load(listing, CenterSquare(size), progress=progress)
     pool = torch.cat([stored.split("train"), stored.split("unlabeled")])

@@ -93,6 +93,14 @@ class DataConfig(Section):
             " group, or all that it finds (default: equal images alone)"
         ),
     )
+    stream: bool = Field(
+        False,
+        description=(
+            "true: images are read and decoded anew in every epoch, and nothing is stored; for"
+            " data whose decoded images do not fit the disk (false: decoded once, into"
+            " NEARFAR_CACHE)"
+        ),
+    )
     strict: bool = Field(
         False, description="true: stop if an image file cannot be read, instead of leaving it out"
     )

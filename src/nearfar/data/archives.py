@@ -44,13 +44,17 @@ def archive_stem(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Kind:
-    """How archives of a kind are gone through, and how members are read in their order there."""
+    """How archives of a kind are gone through, how members are read in their order there, and how
+    one is.
+    """
 
     look_through: Callable[[Path], Found]
     contents: Callable[[Path, Sequence[Member]], Iterator[Raw]]
+    content_at: Callable[[Path, Member], Raw]
 
 
-_TAR, _ZIP = Kind(tars.look_through, tars.contents), Kind(zips.look_through, zips.contents)
+_TAR = Kind(tars.look_through, tars.contents, tars.content_at)
+_ZIP = Kind(zips.look_through, zips.contents, zips.content_at)
 
 
 def kind_of(path: Path) -> Kind:
@@ -78,3 +82,15 @@ class ArchiveReader:
         order = sorted(range(len(self._members)), key=lambda row: self._members[row].offset)
         in_order = [self._members[row] for row in order]
         yield from zip(order, self._kind.contents(self._path, in_order), strict=True)
+
+    def at(self, row: int) -> Raw:
+        """DataError: the archive is packed as a whole."""
+        if self._kind is _TAR:
+            tars.refuse_packed(self._path)
+        return self._kind.content_at(self._path, self._members[row])
+
+    def shards(self) -> None:
+        return None
+
+    def expect(self, shard: int) -> None:
+        """Nothing has to be fetched."""

@@ -52,8 +52,17 @@ class MemoryReader:
         return None
 
     def read(self) -> Iterator[tuple[int, Raw]]:
-        for row, image in enumerate(self._images):
-            yield row, image.pixels() if isinstance(image, _Again) else image
+        yield from ((row, self.at(row)) for row in range(len(self._images)))
+
+    def at(self, row: int) -> Raw:
+        image = self._images[row]
+        return image.pixels() if isinstance(image, _Again) else image
+
+    def shards(self) -> None:
+        return None
+
+    def expect(self, shard: int) -> None:
+        """Nothing has to be fetched."""
 
 
 def digits() -> Listing:

@@ -135,6 +135,11 @@ def decode(
     return _made(raw, center.least_px, center.white, lambda one: _squares(one, side, center))
 
 
+def training_pixels(raw: Raw, side: int, center: CenterSquare) -> Decoded | Broken:
+    """What `decode` gives, without the evaluation view."""
+    return _made(raw, center.least_px, center.white, lambda one: _squares(one, side, None))
+
+
 def evaluation_pixels(raw: Raw, center: CenterSquare) -> UInt8[np.ndarray, "size size 3"] | Broken:
     """The evaluation view alone, equal to what `decode` gives beside the square; or why not."""
     return _made(raw, center.least_px, center.white, lambda one: _evaluated(one, center))

@@ -37,6 +37,15 @@ class FolderReader:
     def read(self) -> Iterator[tuple[int, Raw]]:
         yield from enumerate(self._root / path for path in self._paths)
 
+    def at(self, row: int) -> Raw:
+        return self._root / self._paths[row]
+
+    def shards(self) -> None:
+        return None
+
+    def expect(self, shard: int) -> None:
+        """Nothing has to be fetched."""
+
 
 def folder_files(root: Path) -> tuple[list[str], list[str], list[Linked]]:
     """Relative paths with / of the pictures below `root`, of the other files, and the links to

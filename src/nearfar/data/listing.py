@@ -47,6 +47,21 @@ class Reader(Protocol):
         """Every row once, in whatever order is fastest."""
 
 
+@runtime_checkable
+class RandomReader(Reader, Protocol):
+    """One whose images can be read in any order, by several threads."""
+
+    def at(self, row: int) -> Raw: ...
+
+    def shards(self) -> Int64[np.ndarray, " n"] | None:
+        """Number of the file that each row is fetched or unpacked with; None: each is as near as
+        any other.
+        """
+
+    def expect(self, shard: int) -> None:
+        """Rows of that file will be read soon."""
+
+
 @dataclass(frozen=True)
 class Unreadable:
     """A file that is left out, and why."""

@@ -73,6 +73,11 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
+def most_skipped(files: int) -> int:
+    """How many of so many files may be unreadable."""
+    return max(1, int(SKIPPED_AT_MOST * files))
+
+
 def skip_or_refuse(
     listing: Listing, unreadable: list[Unreadable], *, strict: bool
 ) -> tuple[Unreadable, ...]:
@@ -83,7 +88,7 @@ def skip_or_refuse(
     """
     skipped = tuple(sorted([*listing.strays, *unreadable], key=lambda file: file.path))
     files = len(listing) + len(listing.strays)
-    allowed = 0 if strict else max(1, int(SKIPPED_AT_MOST * files))
+    allowed = 0 if strict else most_skipped(files)
     if len(skipped) > allowed:
         most = f"at most {SKIPPED_AT_MOST * 100:g} % of the images unreadable, or one"
         rule = "every image readable (--strict)" if strict else most

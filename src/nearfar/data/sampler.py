@@ -4,14 +4,18 @@ An epoch is a function of (seed, epoch) alone. `draw` tells how often a sample w
 the same epoch, so that a sample drawn twice gets different views.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from nearfar.core.randomness import stream_seed, uniform
 
+SHARDS_AT_ONCE = 16
+"""Files among whose rows an epoch is shuffled at a time, where they are fetched as a whole."""
 Drawn = tuple[Int64[Tensor, " batch"], Int64[Tensor, " batch"]]
 
 
@@ -26,6 +30,7 @@ def epoch_batches(
     steps: int | None = None,
     rank: int = 0,
     world_size: int = 1,
+    shards: Int64[np.ndarray, " pool"] | None = None,
 ) -> Iterator[Drawn]:
     """(row numbers, draw) of each batch; `batch_size` is the global batch, of which a rank gets its
     slice.
@@ -34,8 +39,9 @@ def epoch_batches(
     over the pool; its last partial batch is dropped. With more `steps` the pool is shuffled anew
     for each pass, so that no batch holds a sample twice. `balanced`: each place of a batch falls to
     each class with the same probability, and within a class no sample is repeated before all were
-    drawn. (More parameters than most functions have: each is a fact of the run that decides the
-    order.)
+    drawn. `shards`: the file that each row of the pool is fetched with; a pass goes through 16 of
+    them at a time. (More parameters than most functions have: each is a fact of the run that
+    decides the order.)
 
     Raises ValueError where the batch does not divide by the ranks, is larger than the pool, or
     where `balanced` meets a sample without a label.
@@ -57,13 +63,32 @@ def epoch_batches(
     if balanced:
         batches = _balanced(labels, batch_size, count, stream_seed(seed, "class", epoch), generator)
     else:
-        batches = _passes(len(pool), batch_size, count, generator)
+        shuffle = partial(_shuffled, len(pool), shards)
+        batches = _passes(len(pool), batch_size, count, shuffle, generator)
     share = batch_size // world_size
     mine = slice(rank * share, (rank + 1) * share)
     return ((pool[position[mine]], draw[mine]) for position, draw in batches)
 
 
-def _passes(n: int, batch_size: int, steps: int, generator: torch.Generator) -> Iterator[Drawn]:
+def _shuffled(
+    n: int, shards: Int64[np.ndarray, " pool"] | None, generator: torch.Generator
+) -> Int64[Tensor, " pool"]:
+    """Positions in [0, n) in any order; of shards so many at a time, in any order among them."""
+    if shards is None:
+        return torch.randperm(n, generator=generator)
+    names, number = np.unique(shards, return_inverse=True)
+    turn = torch.randperm(len(names), generator=generator) // SHARDS_AT_ONCE
+    places = torch.randperm(n, generator=generator)
+    return places[torch.argsort(turn[torch.from_numpy(number)[places]], stable=True)]
+
+
+def _passes(
+    n: int,
+    batch_size: int,
+    steps: int,
+    shuffle: Callable[[torch.Generator], Int64[Tensor, " pool"]],
+    generator: torch.Generator,
+) -> Iterator[Drawn]:
     """`steps` batches of positions in [0, n), a shuffle for each pass."""
     per_pass = n // batch_size
     order = torch.empty(0, dtype=torch.int64)
@@ -72,7 +97,7 @@ def _passes(n: int, batch_size: int, steps: int, generator: torch.Generator) -> 
     for step in range(steps):
         place = step % per_pass
         if place == 0:
-            order = torch.randperm(n, generator=generator)
+            order = shuffle(generator)
         part = order[place * batch_size :][:batch_size]
         yield part, drawn[part]
         drawn[part] += 1

@@ -4,6 +4,7 @@ features.
 Letters: V views, B samples, S side of a view (px), E features of a row.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, final, runtime_checkable
 
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from nearfar.core.types import DataFacts
 from nearfar.data.center import CenterSquare
+from nearfar.data.images import ImageData
 from nearfar.data.listing import facts_of, rows_of
-from nearfar.data.store import ImageData
+from nearfar.data.sampler import Drawn
 from nearfar.views.kernels import PerChannel, used_again
 from nearfar.views.making import ViewPlan, make_views
 
@@ -57,6 +59,14 @@ class Samples(Protocol):
         """The views of these rows, a tensor (V, B, ...) for each view group, on the device. `draw`:
         how often each row was drawn before in this epoch. The same arguments give the same views.
         """
+
+    def shards(self) -> Int64[np.ndarray, " n"] | None:
+        """Number of the file that each row is fetched with, so that an epoch takes one after the
+        other; None: all are at hand.
+        """
+
+    def ahead(self, order: Iterator[Drawn]) -> Iterator[Drawn]:
+        """The same batches of an epoch, and what they need is got ready meanwhile."""
 
     def evaluation_input(self, index: Int64[Tensor, " batch"]) -> Float[Tensor, "batch ..."]:
         """These rows as a frozen encoder is shown them, on the device. No randomness."""
@@ -136,6 +146,12 @@ class ImageSamples:
         stored = self.data.rows(index).to(self.device)
         return make_views(stored, self.plan, seed=seed, epoch=epoch, index=index, draw=draw)
 
+    def shards(self) -> Int64[np.ndarray, " n"] | None:
+        return self.data.shards()
+
+    def ahead(self, order: Iterator[Drawn]) -> Iterator[Drawn]:
+        return self.data.ahead(order) if self.plan is not None else order
+
     def evaluation_input(self, index: Int64[Tensor, " batch"]) -> Float[Tensor, "batch 3 _ _"]:
         return self.view.normalized(self.data.evaluation_pixels(index).to(self.device))
 
@@ -170,6 +186,12 @@ class FeatureSamples:
     ) -> tuple[Float[Tensor, "1 batch embed"], ...]:
         del draw, seed, epoch  # a row is the same each time
         return (self.evaluation_input(index)[None],)
+
+    def shards(self) -> None:
+        return None
+
+    def ahead(self, order: Iterator[Drawn]) -> Iterator[Drawn]:
+        return order
 
     def evaluation_input(self, index: Int64[Tensor, " batch"]) -> Float[Tensor, "batch embed"]:
         return self.rows[index.to(self.rows.device)]

@@ -6,7 +6,6 @@ The files of a folder are read as one set; each one's name begins with its split
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,11 +17,10 @@ from nearfar.data.labeled import refuse_missing_classes
 from nearfar.data.layout import SPLIT_NAMES, Layout, Place, printable
 from nearfar.data.listing import SPLITS, Broken, Raw
 from nearfar.data.parquet import holds_files, opened
+from nearfar.data.sharded import UNLABELED, split_of
 from nearfar.data.tables import Columns, usual_label, usual_split
 
 _ROWS_A_READ = 256
-# where a row without a label belongs
-_UNLABELED = {"train": "unlabeled", "unlabeled": "unlabeled", "val": "predict", "test": "predict"}
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,16 @@ def arrange_shards(shards: Shards) -> Layout:
     names = _class_names(shards)
     places: list[Place] = []
     for file in shards.files:
-        of_file = _split_of(file)
+        of_file = split_of(file)
         for number, (label, split) in enumerate(_labels(shards, file)):
             path = f"{file}/{number:07d}"
             title = _title(label, names, shards.root / file)
             named = SPLIT_NAMES.get((split or "").lower(), of_file) or "train"
-            settled = named if title is not None else _UNLABELED[named]
+            settled = named if title is not None else UNLABELED[named]
             places.append(Place(path, PurePosixPath(path).parts, settled, title))
     refuse_missing_classes(places, shards.root / shards.files[0])
     used = {place.split for place in places}
-    given = shards.columns.split is not None or any(map(_split_of, shards.files))
+    given = shards.columns.split is not None or any(map(split_of, shards.files))
     present = {place.class_name for place in places if place.class_name is not None}
     return Layout(
         places=tuple(places),
@@ -154,9 +152,3 @@ def _title(label: Any, names: Sequence[str], file: Path) -> str | None:
             raise DataError(f"{file}: want a label of the {len(names)} classes, got {label}")
         return names[label]
     return str(label)
-
-
-def _split_of(file: str) -> str | None:
-    path = PurePosixPath(file)
-    words = [*path.parent.parts, re.split(r"[-_.]", path.stem)[0]]
-    return next((SPLIT_NAMES[w.lower()] for w in words if w.lower() in SPLIT_NAMES), None)

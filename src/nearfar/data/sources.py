@@ -2,12 +2,13 @@
 
 import difflib
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from nearfar.core.errors import DataError
+from nearfar.core.progress import Progress
 from nearfar.data import (
     archives,
     arrays,
@@ -16,8 +17,10 @@ from nearfar.data import (
     labeled,
     parquet,
     published,
+    sharded,
     shards,
     tables,
+    webdataset,
 )
 from nearfar.data.decoding import Peeked, decode, pillow_is_quiet
 from nearfar.data.index import indexed
@@ -28,15 +31,18 @@ from nearfar.data.splits import Uncut
 from nearfar.data.stacks import listing_of_stacks
 
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
+QUIET = Progress(quiet=True)
 READS = (
     f"a folder, a {archives.READS} of one, a table (.csv, .parquet), arrays (.npz), digits, or the"
     " name of a published set such as cifar10"
 )
 
 
-def open_source(data: Any) -> Listing:
+def open_source(data: Any, progress: Progress = QUIET) -> Listing:
     """The listing of `data`: "digits", the name of a published set, the path of a folder or
     archive, or a torch Dataset.
+
+    `progress` is of shards that are gone through for the first time.
 
     Raises DataError for what is missing, empty, of an unknown type, unsafe, or without any image.
     """
@@ -46,6 +52,8 @@ def open_source(data: Any) -> Listing:
         return datasets.digits()
     if (named := published.named(str(data))) is not None:
         return _published(str(data), *named)
+    if sharded.is_remote(str(data)) or (sharded.is_pattern(str(data)) and not Path(data).exists()):
+        return _sharded(str(data), sharded.files_named(str(data)), progress)
     path = Path(data).expanduser()
     table, _, columns = str(path).rpartition("@")
     if not path.exists() and table.lower().endswith(tables.ENDINGS) and Path(table).exists():
@@ -62,19 +70,22 @@ def open_source(data: Any) -> Listing:
     if path.is_file() and path.suffix.lower() == arrays.STACK_ENDING:
         return _corrupted(str(data), path, "")
     if path.is_dir():
-        return _folder(str(data), path)
+        return _folder(str(data), path, progress)
     stem = archives.archive_stem(path)
     if stem is None or not path.is_file():
         raise DataError(f"{data}: want {READS}, got a file of another type")
     return _archive(str(data), path, stem)
 
 
-def _folder(source: str, path: Path) -> Listing:
+def _folder(source: str, path: Path, progress: Progress) -> Listing:
     pictures, notes, linked = folders.folder_files(path)
     files = [note for note in notes if note.lower().endswith(parquet.ENDING)]
     if not pictures and files and (inside := shards.shards_with_images(path, files, None)):
         others = [note for note in notes if note not in files]
         return _shards(path.resolve().name, source, inside, others)
+    tars = [path / note for note in notes if note.lower().endswith(".tar")]
+    if not pictures and webdataset.begins(tars):
+        return _sharded(source, sharded.LocalFiles(tars), progress)
     layout = arrange(pictures, source=source)
     if len(layout.class_names) < 2:
         by_table = labeled.arrange_by_table_beside(path, pictures, notes)
@@ -124,6 +135,21 @@ def _corrupted(source: str, path: Path, severity: str) -> Listing:
     stack = arrays.corrupted_images(path, severity)
     names = tuple(map(str, range(int(stack.labels.max()) + 1)))
     return listing_of_stacks(safe_name(path.stem), source, {"test": stack}, names)
+
+
+def _sharded(source: str, files: sharded.Files, progress: Progress) -> Listing:
+    """Tar shards here or far away."""
+    shown = files.shown(0)
+    if not shown.lower().endswith(".tar"):
+        raise DataError(f"{source}: want .tar shards as WebDataset writes them, got {shown}")
+    data = webdataset.read_webdataset(files, progress)
+    peeked = [one for shard in data.shards for one in shard.peeked]
+    reader = webdataset.WebDatasetReader(data)
+    name = PurePosixPath(shown.replace("\\", "/")).parent.name
+    layout = webdataset.arrange_webdataset(data)
+    if not layout.places:
+        raise DataError(f"{source}: want images in the shards, got none")
+    return _listing(name, source, layout, [], reader, peeked)
 
 
 def _shards(name: str, source: str, inside: shards.Shards, notes: list[str]) -> Listing:

@@ -58,6 +58,19 @@ class StackReader:
                 yield row, rgb_pixels(stack.pixels(number), f"{split}, image {number}")
                 row += 1
 
+    def at(self, row: int) -> Raw:
+        for split, stack in self._stacks.items():
+            if row < len(stack):
+                return rgb_pixels(stack.pixels(row), f"{split}, image {row}")
+            row -= len(stack)
+        raise IndexError(row)
+
+    def shards(self) -> None:
+        return None
+
+    def expect(self, shard: int) -> None:
+        """Nothing has to be fetched."""
+
 
 def listing_of_stacks(
     name: str, source: str, stacks: Mapping[str, Stack], class_names: tuple[str, ...]

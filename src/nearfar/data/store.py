@@ -6,68 +6,54 @@ n rows (readable images only), S side, half = S // 2.
 
 import errno
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64, Shaped, UInt8
+from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
-from nearfar.core.types import DataFacts, StoredImages
+from nearfar.core.types import StoredImages
 from nearfar.data import cache
 from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import half_side
 from nearfar.data.filling import Files, decode_into
-from nearfar.data.groups import copies, grouped, has_one_in
-from nearfar.data.listing import Listing, Unreadable, facts_of, rows_of
+from nearfar.data.groups import copies, grouped
+from nearfar.data.images import ImageData
+from nearfar.data.listing import Listing, Unreadable
 from nearfar.data.reading import skip_or_refuse
+from nearfar.data.streamed import stream
 
 _MARGIN_BYTES = 64 * 2**20  # left free on the disk
-_LOOKED_AT = 2000  # images, for whether there are colors
 _Pixels = UInt8[np.ndarray, "_ _ _ 3"]
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-@dataclass(frozen=True, eq=False)
-class ImageData:
-    """What everything later reads. The pixels may be mapped from disk and cannot be written to.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KeptImages(ImageData):
+    """Decoded once. The pixels may be mapped from disk and cannot be written to.
 
     `evaluated` are the evaluation views of those pictures that `images` does not hold as they are.
     """
 
-    name: str
     images: UInt8[np.ndarray, "n side side 3"]
     half: UInt8[np.ndarray, "n half half 3"]
     evaluated: UInt8[np.ndarray, "kept size size 3"]
-    center: CenterSquare
     sizes_px: Int64[Tensor, "n 2"]  # true width and height
-    labels: Int64[Tensor, " n"]  # -1: none
-    splits: Shaped[np.ndarray, " n"]  # (n,)
-    paths: tuple[str, ...]
-    class_names: tuple[str, ...]
-    default_policy: str | None
-    skipped: tuple[Unreadable, ...]
-    source: str = ""
-    groups: Int64[np.ndarray, " n"] | None = None  # None: no image belongs to another
-
-    def __len__(self) -> int:
-        return len(self.paths)
 
     @property
     def side(self) -> int:
-        """S, px."""
         return int(self.images.shape[1])
 
     def rows(self, index: Int64[Tensor, " batch"]) -> StoredImages:
-        """Copies of these rows, from which views are made."""
         where = index.cpu().numpy()
         return StoredImages(
             torch.from_numpy(np.ascontiguousarray(self.images[where])),
@@ -76,7 +62,6 @@ class ImageData:
         )
 
     def evaluation_pixels(self, index: Int64[Tensor, " batch"]) -> UInt8[Tensor, "batch _ _ 3"]:
-        """The evaluation views of these rows, before normalization."""
         rows = index.cpu().numpy()
         kept = self._kept[rows]
         if (kept >= 0).all():
@@ -96,26 +81,6 @@ class ImageData:
     def _made(self, row: int) -> UInt8[np.ndarray, "size size 3"]:
         picture = Image.fromarray(self.images[row])
         return np.asarray(self.center.of(picture, *picture.size))
-
-    def split(self, name: str) -> Int64[Tensor, " rows"]:
-        """Row numbers of "train", "val", "test" or "unlabeled"."""
-        return rows_of(self.splits, name)
-
-    def seen(self, training: Sequence[str]) -> Bool[np.ndarray, " n"]:
-        """Which images have one of their group in a split of these."""
-        groups = np.arange(len(self)) if self.groups is None else self.groups
-        return has_one_in(groups, self.splits, training)
-
-    def facts(self, side: int) -> DataFacts:
-        """The facts with views of `side` px."""
-        facts = facts_of(self.name, self.class_names, self.labels.numpy(), self.splits, side)
-        return replace(facts, colored=self.colored)
-
-    @cached_property
-    def colored(self) -> bool:
-        """Whether a pixel of at most 2,000 images, spread evenly, is not gray."""
-        few = np.linspace(0, max(len(self) - 1, 0), min(len(self), _LOOKED_AT)).astype(np.int64)
-        return any(bool((self.images[row] != self.images[row, ..., :1]).any()) for row in few)
 
 
 def store_side(listing: Listing, view_size: int) -> int:
@@ -138,6 +103,7 @@ def load(
     *,
     strict: bool = False,
     group_by: str | None = None,
+    streamed: bool = False,
     progress: Progress | None = None,
 ) -> ImageData:
     """The listing decoded once, for views of `center.size` px and evaluations that see `center`;
@@ -145,10 +111,14 @@ def load(
     data.group_by) holds together.
 
     Files that cannot be decoded are left out and named in `skipped`. Raises DataError where they
-    are more than 1 % (any, with `strict`), and where the cache's disk has no room even for half the
-    side.
+    are more than 1 % (any, with `strict`). `streamed`: nothing is stored, images are decoded
+    whenever they are asked for. Else DataError, too, where the cache's disk has no room even for
+    half the side.
     """
     progress = progress or Progress(quiet=True)
+    if streamed:
+        side = store_side(listing, center.size)
+        return stream(listing, center, side, strict=strict, group_by=group_by)
     decoded = _decoded(listing, center, strict, progress)
     return _image_data(listing, decoded, center, group_by, progress)
 
@@ -190,8 +160,8 @@ def _decoded(listing: Listing, center: CenterSquare, strict: bool, progress: Pro
         return _mapped(listing, place, facts, strict)
     raise DataError(
         f"want {store_bytes(listing, max(1, side // 2), center) / 1e9:.3g} GB for decoded images in"
-        f" {cache.cache_folder()}, got {cache.free_bytes() / 1e9:.3g} GB free; make room or set"
-        " NEARFAR_CACHE"
+        f" {cache.cache_folder()}, got {cache.free_bytes() / 1e9:.3g} GB free; make room, set"
+        " NEARFAR_CACHE, or have them decoded anew in every epoch: --set data.stream=true"
     )
 
 
@@ -276,7 +246,7 @@ def _image_data(
     groups = grouped(decoded.copies, decoded.images, sizes, paths, group_by, progress)
     listed = np.arange(len(listing))
     listed[kept] = kept[groups]
-    return ImageData(
+    return KeptImages(
         name=listing.name,
         images=decoded.images,
         half=decoded.half,

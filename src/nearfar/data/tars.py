@@ -8,8 +8,9 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast, final
+from typing import IO, Any, TypeVar, cast, final
 
+from nearfar.core.errors import DataError
 from nearfar.data.layout import printable
 from nearfar.data.listing import Raw
 from nearfar.data.members import (
@@ -27,6 +28,7 @@ _OPENERS: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"\xfd7zXZ\0", lzma.open),
 )
+T = TypeVar("T")
 _MAGIC = slice(257, 262)  # where a tar says that it is one, unless it is older than 1988
 HEAD_BYTES = _MAGIC.stop
 _CUT = (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error)
@@ -39,10 +41,18 @@ def begins(head: bytes) -> bool:
 
 def look_through(path: Path) -> Found:
     """DataError: members that could write outside a folder, and an archive that is cut short."""
-    with wanted_whole(path, "tar", _CUT), _opened(path) as stream:
+    return whole(path, path, gone_through)
+
+
+def whole(path: Path, shown: Path, use: Callable[[Iterator[Entry]], T]) -> T:
+    """What `use` makes of all files of the archive at `path`, which people know as `shown`.
+
+    DataError: members that could write outside a folder, and an archive that is cut short.
+    """
+    with wanted_whole(shown, "tar", _CUT), _opened(path) as stream:
         tail = _Tail(stream)
         with tarfile.open(fileobj=cast(IO[bytes], tail), mode="r:") as archive:
-            found = gone_through(_entries(archive, path))
+            found = use(_entries(archive, shown))
         if tail.last != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("its end mark is missing")
     return found
@@ -54,6 +64,22 @@ def contents(path: Path, members: Sequence[Member]) -> Iterator[Raw]:
         for member in members:
             stream.seek(member.offset)
             yield stream.read(member.size)
+
+
+def refuse_packed(path: Path) -> None:
+    """DataError for an archive that can be read from its beginning alone."""
+    if any(head_of(path).startswith(first) for first, _ in _OPENERS):
+        raise DataError(
+            f"{path}: want a .tar as it is, or a .zip, where images are read in any order"
+            " (data.stream); unpack it, or pack its files so"
+        )
+
+
+def content_at(path: Path, member: Member) -> Raw:
+    """Of one member, wherever it stands, in an archive that is not packed."""
+    with path.open("rb") as file:
+        file.seek(member.offset)
+        return file.read(member.size)
 
 
 def _entries(archive: tarfile.TarFile, path: Path) -> Iterator[Entry]:

@@ -4,7 +4,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from nearfar.data.listing import Broken, Raw
@@ -45,6 +45,20 @@ def contents(path: Path, members: Sequence[Member]) -> Iterator[Raw]:
         by_offset = {info.header_offset: info for info in archive.infolist()}
         for member in members:
             yield _content(archive, by_offset[member.offset], -1)
+
+
+def content_at(path: Path, member: Member) -> Raw:
+    """Of one member, wherever it stands."""
+    archive, by_offset = _directory(path, path.stat().st_mtime_ns)
+    return _content(archive, by_offset[member.offset], -1)
+
+
+@lru_cache(maxsize=4)
+def _directory(path: Path, changed_ns: int) -> tuple[zipfile.ZipFile, dict[int, zipfile.ZipInfo]]:
+    """An archive that stays open, so that its directory is read once."""
+    del changed_ns
+    archive = zipfile.ZipFile(path)
+    return archive, {info.header_offset: info for info in archive.infolist()}
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> Iterator[Entry]:

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from nearfar.data.images import ImageData
 from nearfar.data.samples import ImageSamples
-from nearfar.data.store import ImageData
 from nearfar.evaluate.features import Features, extract, spread
 from nearfar.evaluate.maps import nearest_rows, tsne
 from nearfar.experiment.setup import Setup

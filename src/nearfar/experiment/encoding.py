@@ -15,9 +15,9 @@ from nearfar.core.errors import ConfigError, UserError
 from nearfar.core.randomness import seeded, stream_seed
 from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import evaluation_pixels, pillow_is_quiet
+from nearfar.data.images import ImageData
 from nearfar.data.listing import Broken, Listing
 from nearfar.data.samples import EvaluationView
-from nearfar.data.store import ImageData
 from nearfar.experiment.setup import Setup
 from nearfar.nn.building import build_encoder, load_weights, own_encoder, published
 from nearfar.nn.encoders import Encoder
@@ -118,7 +118,7 @@ def channel_statistics(data: ImageData) -> tuple[tuple[float, ...], tuple[float,
     evenly.
     """
     rows = torch.cat([data.split("train"), data.split("unlabeled")])
-    few = rows[torch.linspace(0, len(rows) - 1, min(len(rows), STATISTICS_ROWS)).long()]
+    few = data.few(rows, STATISTICS_ROWS)
     counts = np.zeros((3, 256))  # of each level, so that no image is held as numbers of 8 bytes
     for part in torch.split(few, ROWS_COUNTED):
         pixels = data.rows(part).images.numpy().reshape(-1, 3)

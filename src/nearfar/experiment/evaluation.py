@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from nearfar.core.progress import Progress
+from nearfar.data.images import ImageData
 from nearfar.data.samples import EvaluationView, ImageSamples
-from nearfar.data.store import ImageData
 from nearfar.evaluate.base import Classified, Context
 from nearfar.evaluate.classifier import Classifier, Trained
 from nearfar.evaluate.features import SPLITS, Features, extract_splits

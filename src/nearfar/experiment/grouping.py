@@ -6,8 +6,9 @@ import numpy as np
 
 from nearfar.core.progress import Progress
 from nearfar.data.groups import NEAR
+from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
-from nearfar.data.store import ImageData, load
+from nearfar.data.store import load
 from nearfar.evaluate.accuracy import UNSEEN
 from nearfar.experiment.setup import Setup
 from nearfar.report.formats import plural, quantity
@@ -20,7 +21,12 @@ def load_images(listing: Listing, setup: Setup, progress: Progress) -> ImageData
     """
     asked = setup.config.data
     data = load(
-        listing, setup.center, strict=asked.strict, group_by=asked.group_by, progress=progress
+        listing,
+        setup.center,
+        strict=asked.strict,
+        group_by=asked.group_by,
+        streamed=asked.stream,
+        progress=progress,
     )
     for line in grouping_lines(data, listing, setup):
         progress.say(f"  {line}")

@@ -122,7 +122,7 @@ def _data(evaluation: Evaluation) -> DataSummary:
         n_test=facts.n_test,
         n_test_seen=n_test_seen(data, evaluation.setup),
         side=facts.side,
-        skipped=tuple({"path": bad.path, "reason": bad.reason} for bad in data.skipped),
+        skipped=tuple({"path": bad.path, "reason": bad.reason} for bad in data.unreadable),
     )
 
 

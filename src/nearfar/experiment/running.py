@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from nearfar.core.progress import Progress
 from nearfar.core.randomness import seeded, stream_seed
 from nearfar.core.threads import threads_for
+from nearfar.data.images import ImageData
 from nearfar.data.samples import ImageSamples
-from nearfar.data.store import ImageData
 from nearfar.experiment.assembly import make_batches, make_online_probe, make_view_plan
 from nearfar.experiment.encoding import encoder_file, make_evaluation_view
 from nearfar.experiment.evaluation import Evaluated, Evaluation

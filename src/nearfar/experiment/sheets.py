@@ -7,7 +7,7 @@ from jaxtyping import Int64
 from PIL import Image
 from torch import Tensor
 
-from nearfar.data.store import ImageData
+from nearfar.data.images import ImageData
 from nearfar.experiment.running import Running
 from nearfar.views.sheet import IMAGES, VIEWS, Shown, contact_sheet
 

@@ -45,8 +45,9 @@ class Batches:
             steps=self.steps_per_epoch,
             rank=self.rank,
             world_size=self.world_size,
+            shards=None if (shards := self.samples.shards()) is None else shards[self.pool.numpy()],
         )
-        for step, (index, draw) in enumerate(order):
+        for step, (index, draw) in enumerate(self.samples.ahead(order)):
             at = (epoch * self.steps_per_epoch + step) / self.total_steps
             yield self._batch(index, draw, labels[index], epoch, at)
 

@@ -6,7 +6,7 @@ import torch
 
 from nearfar.data.center import CenterSquare
 from nearfar.data.samples import EvaluationView, FeatureSamples, ImageSamples, Samples
-from nearfar.data.store import ImageData
+from nearfar.data.store import KeptImages
 from nearfar.views.making import ViewPlan, make_views
 from nearfar.views.policies import named_policy
 
@@ -18,9 +18,9 @@ LABELS = torch.tensor([0, 1, 1, -1, 0, -1])
 INDEX, DRAW = torch.tensor([3, 0, 5, 3]), torch.tensor([0, 2, 1, 1])
 
 
-def images() -> ImageData:
+def images() -> KeptImages:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
-    return ImageData(
+    return KeptImages(
         name="six",
         images=pixels,
         half=pixels[:, ::2, ::2],

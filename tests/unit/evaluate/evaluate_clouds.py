@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from nearfar.data.center import CenterSquare
-from nearfar.data.store import ImageData
+from nearfar.data.store import KeptImages
 from nearfar.evaluate.base import Context
 from nearfar.evaluate.features import Features
 
@@ -41,7 +41,7 @@ def context(**change: Any) -> Context:
     return Context(**{**given, **change})
 
 
-def stored_images(n: int = 30, side: int = 16) -> ImageData:
+def stored_images(n: int = 30, side: int = 16) -> KeptImages:
     """Random images: even rows train, the rest val and test in turn; the last row of each split has
     no label.
     """
@@ -53,7 +53,7 @@ def stored_images(n: int = 30, side: int = 16) -> ImageData:
     labels = torch.arange(n) % 3
     for name in ("train", "val", "test"):
         labels[int(np.flatnonzero(splits == name)[-1])] = -1
-    return ImageData(
+    return KeptImages(
         name="random",
         images=images,
         half=images[:, ::2, ::2],

@@ -13,7 +13,7 @@ from nearfar.core.progress import Bar
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.data.center import CenterSquare
 from nearfar.data.samples import EvaluationView, ImageSamples
-from nearfar.data.store import ImageData
+from nearfar.data.store import KeptImages
 from nearfar.methods.base import Method, OptimizerDefaults
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.training.batches import Batches
@@ -28,10 +28,10 @@ SIZE = 8
 FACTS = DataFacts("tiny", SIZE, ("a", "b"), (8, 8), 16)
 
 
-def tiny_data(n: int = 16) -> ImageData:
+def tiny_data(n: int = 16) -> KeptImages:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
-    return ImageData(
+    return KeptImages(
         name="tiny",
         images=images,
         half=images[:, ::2, ::2],
