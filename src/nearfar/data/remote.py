@@ -39,6 +39,7 @@ class RemoteFiles:
         self._addresses = tuple(addresses)
         self._system, self._places = _file_system(self._addresses)
         self._guard = threading.Lock()
+        self._told: dict[int, dict[str, Any]] = {}
         self._coming: dict[int, Future[Path]] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch")
 
@@ -83,7 +84,11 @@ class RemoteFiles:
         return copy
 
     def _facts(self, number: int) -> dict[str, Any]:
-        return self._attempted(number, lambda: dict(self._system.info(self._places[number])))
+        """What the server says, asked once."""
+        if number not in self._told:
+            told = self._attempted(number, lambda: dict(self._system.info(self._places[number])))
+            self._told[number] = told
+        return self._told[number]
 
     def _copy(self, number: int, size: int | None, copy: Path) -> None:
         with whole(copy) as partial:

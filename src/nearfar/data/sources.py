@@ -80,7 +80,7 @@ def open_source(data: Any, progress: Progress = QUIET) -> Listing:
 def _folder(source: str, path: Path, progress: Progress) -> Listing:
     pictures, notes, linked = folders.folder_files(path)
     files = [note for note in notes if note.lower().endswith(parquet.ENDING)]
-    if not pictures and files and (inside := shards.shards_with_images(path, files, None)):
+    if not pictures and files and (inside := shards.shards_in(path, files, None)):
         others = [note for note in notes if note not in files]
         return _shards(path.resolve().name, source, inside, others)
     tars = [path / note for note in notes if note.lower().endswith(".tar")]
@@ -105,7 +105,7 @@ def _folder(source: str, path: Path, progress: Progress) -> Listing:
 def _table(source: str, table: Path, columns: tables.Columns | None) -> Listing:
     """The pictures that a table names, which lie beside it or below, or are inside."""
     if table.suffix.lower() == parquet.ENDING:
-        inside = shards.shards_with_images(table.parent, [table.name], columns)
+        inside = shards.shards_in(table.parent, [table.name], columns)
         if inside is not None:
             return _shards(table.stem, source, inside, [])
     rows = tables.read_table(table, columns)
@@ -140,16 +140,23 @@ def _corrupted(source: str, path: Path, severity: str) -> Listing:
 def _sharded(source: str, files: sharded.Files, progress: Progress) -> Listing:
     """Tar shards here or far away."""
     shown = files.shown(0)
+    parent = PurePosixPath(shown.replace("\\", "/")).parent.name
+    if shown.lower().endswith(parquet.ENDING):
+        called = [PurePosixPath(files.shown(number)).name for number in range(len(files))]
+        inside = shards.shards_with_images(files, called, None)
+        if inside is None:
+            raise DataError(f"{source}: want images inside the .parquet files, got none")
+        return _shards(parent, source, inside, [])
     if not shown.lower().endswith(".tar"):
-        raise DataError(f"{source}: want .tar shards as WebDataset writes them, got {shown}")
+        wanted = ".tar shards as WebDataset writes them, or .parquet files with images inside"
+        raise DataError(f"{source}: want {wanted}, got {shown}")
     data = webdataset.read_webdataset(files, progress)
     peeked = [one for shard in data.shards for one in shard.peeked]
     reader = webdataset.WebDatasetReader(data)
-    name = PurePosixPath(shown.replace("\\", "/")).parent.name
     layout = webdataset.arrange_webdataset(data)
     if not layout.places:
         raise DataError(f"{source}: want images in the shards, got none")
-    return _listing(name, source, layout, [], reader, peeked)
+    return _listing(parent, source, layout, [], reader, peeked)
 
 
 def _shards(name: str, source: str, inside: shards.Shards, notes: list[str]) -> Listing:

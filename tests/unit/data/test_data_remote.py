@@ -58,9 +58,9 @@ def test_what_fails_is_tried_again(folder, fault):
 
 @pytest.mark.parametrize("fault", [500, "half", "stall"])
 def test_in_the_end_the_shard_is_named(folder, fault):
-    with served(folder, {"train-02.tar": [fault] * 9}) as server:
-        with pytest.raises(DataError, match=r"http.*/train-02\.tar: cannot be fetched, tried 3"):
-            open_source(f"{server.address}/train-{{00..03}}.tar")
+    named = pytest.raises(DataError, match=r"http.*/train-02\.tar: cannot be fetched, tried 3")
+    with served(folder, {"train-02.tar": [fault] * 9}) as server, named:
+        open_source(f"{server.address}/train-{{00..03}}.tar")
     assert [copy for copy in copies() if copy.name.endswith("train-02.tar")] == []
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from data_pictures import png
+from shard_files import served
 
 from nearfar.core.errors import DataError
-from nearfar.data import CenterSquare, load, open_source
+from nearfar.data import CenterSquare, load, open_source, shards
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -109,3 +111,50 @@ def test_damage_and_wrong_labels_are_named(tmp_path):
     shard(tmp_path / "d/test.parquet", range(6, 9), label=lambda _: 1)
     with pytest.raises(DataError, match="only in others: dog"):
         open_source(tmp_path / "d")
+
+
+def test_rows_are_read_in_any_order_by_their_groups(tmp_path):
+    numbers = [*range(20), *range(50, 73)]
+    shard(tmp_path / "train-00000.parquet", numbers[:20])
+    shard(tmp_path / "train-00001.parquet", numbers[20:])
+    listing = open_source(tmp_path)
+    reader = listing.reader
+    groups = reader.shards()
+    counts = [7, 7, 6, 7, 7, 7, 2]  # row groups of 7
+    assert groups.tolist() == np.repeat(range(7), counts).tolist()
+    for row in np.random.default_rng(0).permutation(43).tolist():
+        assert reader.at(row) == png(numbers[row])
+    stored, streamed = (load(listing, CenterSquare(8), streamed=flag) for flag in (False, True))
+    rows = torch.randperm(43)
+    assert torch.equal(streamed.rows(rows).images, stored.rows(rows).images)
+
+
+def test_of_the_row_groups_the_last_ones_are_held(tmp_path, monkeypatch):
+    listing = open_source(shard(tmp_path / "birds.parquet", range(40)))
+    monkeypatch.setattr(shards, "_GROUPS_HELD", 2)
+    read = []
+    cells = shards._RowGroups._cells
+
+    def noted(groups, group):
+        read.append(group)
+        return cells(groups, group)
+
+    monkeypatch.setattr(shards._RowGroups, "_cells", noted)
+    for row in (0, 1, 8, 2, 15, 0, 9):  # groups 0 0 1 0 2 0 1
+        listing.reader.at(row)
+    assert read == [0, 1, 2, 1]
+
+
+def test_parquet_files_at_an_address_are_those_of_the_folder(tmp_path):
+    pytest.importorskip("aiohttp")
+    folder = tmp_path / "data"
+    for part in range(2):
+        shard(folder / f"train-0000{part}-of-00002.parquet", range(20 * part, 20 * part + 20))
+    here = open_source(folder)
+    with served(folder) as server:
+        there = open_source(f"{server.address}/train-{{00000..00001}}-of-00002.parquet")
+        assert there.class_names == ("cat", "dog")
+        assert (there.labels == here.labels).all()
+        assert dict(there.reader.read()) == dict(here.reader.read())
+        assert there.reader.at(33) == png(33)
+        assert len(server.asked) == 2
