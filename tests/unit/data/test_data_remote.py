@@ -98,6 +98,7 @@ def test_what_was_used_last_stays(folder, monkeypatch):
 
 def test_the_next_shards_are_fetched_before_they_are_read(folder, monkeypatch):
     monkeypatch.setattr("nearfar.data.streamed.SHARDS_AT_ONCE", 1)
+    monkeypatch.setattr("nearfar.data.streamed._BATCHES_AHEAD", 0)
     with served(folder) as server:
         listing = open_source(f"{server.address}/train-{{00..03}}.tar")
         for copy in copies():

@@ -26,6 +26,9 @@ MIXED = {
     **class_folders({"a": 5, "b": 5}),
     "a/large.jpg": jpeg(0, 900, 700),
     "b/wide.jpg": jpeg(1, 300, 40),
+    "b/twice.jpg": jpeg(
+        2, 200, 200
+    ),  # read at half its size or a quarter, as a square or a view asks
     "b/square.png": png(3, 16, 16),
 }
 
@@ -50,8 +53,8 @@ def test_streamed_pixels_are_the_stored_ones(source):
     assert isinstance(streamed, StreamedImages)
     assert (streamed.side, streamed.paths) == (stored.side, stored.paths)
     assert (streamed.splits == stored.splits).all()
-    order = torch.tensor([3, 0, 12, 7, 11, 1])
-    for rows in (order, torch.arange(13)):
+    order = torch.tensor([3, 0, 12, 7, 13, 11, 1])
+    for rows in (order, torch.arange(14)):
         ours, theirs = streamed.rows(rows), stored.rows(rows)
         assert torch.equal(ours.images, theirs.images)
         assert torch.equal(ours.half, theirs.half)
@@ -64,7 +67,7 @@ def test_streamed_pixels_are_the_stored_ones(source):
 def test_what_is_read_ahead_is_what_is_asked_for(source):
     listing = open_source(source)
     streamed, stored = (load(listing, CENTER, streamed=flag) for flag in (True, False))
-    batches = [(torch.randperm(13)[:4], torch.zeros(4, dtype=torch.int64)) for _ in range(9)]
+    batches = [(torch.randperm(14)[:4], torch.zeros(4, dtype=torch.int64)) for _ in range(9)]
     shown = []
     for index, draw in streamed.ahead(iter(batches)):
         assert draw.tolist() == [0] * 4
