@@ -52,8 +52,10 @@ def _data_line(setup: Setup, store_side: int) -> str:
     if facts.n_predict:
         parts.append(f"{facts.n_predict:,} left to predict and embed")
     classes = f"{facts.n_classes} classes" if facts.n_classes else "no labels"
+    streamed = setup.config.data.stream
+    kept = "decoded anew in every epoch" if streamed else f"stored at {store_side} px"
     return (
-        f"data       {facts.name}: {', '.join(parts)}; {classes}; stored at {store_side} px, shown"
+        f"data       {facts.name}: {', '.join(parts)}; {classes}; {kept}, shown"
         f" at {setup.size} px{_white(setup)}"
     )
 
