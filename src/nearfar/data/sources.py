@@ -32,6 +32,10 @@ from nearfar.data.stacks import listing_of_stacks
 
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
 QUIET = Progress(quiet=True)
+_TFRECORDS = (
+    "TFRecords are not read: Kaggle's sets hold the same images as files, give the folder of"
+    " train.csv and train_images/; or write the images out as files, or as tar shards"
+)
 READS = (
     f"a folder, a {archives.READS} of one, a table (.csv, .parquet), arrays (.npz), digits, or the"
     " name of a published set such as cifar10"
@@ -73,7 +77,8 @@ def open_source(data: Any, progress: Progress = QUIET) -> Listing:
         return _folder(str(data), path, progress)
     stem = archives.archive_stem(path)
     if stem is None or not path.is_file():
-        raise DataError(f"{data}: want {READS}, got a file of another type")
+        got = _TFRECORDS if _is_tfrecord(path.name) else "a file of another type"
+        raise DataError(f"{data}: want {READS}, got {got}")
     return _archive(str(data), path, stem)
 
 
@@ -232,6 +237,10 @@ def _missing(given: str, path: Path) -> DataError:
     return DataError(f"{given}: no such file or folder{hint}; want {READS}")
 
 
+def _is_tfrecord(name: str) -> bool:
+    return name.lower().endswith((".tfrec", ".tfrecord", ".tfrecords"))
+
+
 def _nothing(source: str, layout: Layout, notes: list[str]) -> DataError:
     if layout.strays:
         first = layout.strays[0]
@@ -245,6 +254,8 @@ def _nothing(source: str, layout: Layout, notes: list[str]) -> DataError:
         if inside is not None and Path(source).is_dir():
             archives.archive_stem(Path(source) / inside)  # says so where it is not read
             got += f"; give the archive itself: {Path(source) / inside}"
+        if any(map(_is_tfrecord, notes)):
+            got += f"; {_TFRECORDS}"
         return DataError(f"{source}: want images, got {got}")
     return DataError(
         f"{source}: want images in class folders (or in one flat folder), got an empty source"

@@ -426,3 +426,14 @@ def test_real_archives_are_read_whole(archive, n, side):
     assert data.side == side
     assert data.skipped == ()
     assert 20 < data.images[:: n // 200].mean() < 250
+
+
+def test_tfrecords_are_refused_with_the_way_out(write):
+    records = write({"train_tfrecords/ld_train00-1338.tfrec": b"records", "train.csv": b"id"})
+    for data in (
+        records,
+        records / "train_tfrecords",
+        records / "train_tfrecords/ld_train00-1338.tfrec",
+    ):
+        with pytest.raises(DataError, match=r"TFRecords are not read: .*train_images/"):
+            open_source(data)
