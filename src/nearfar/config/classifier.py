@@ -37,6 +37,9 @@ class ClassifierConfig(Section):
             " if that is less)"
         ),
     )
+    batch_size: int | None = Field(
+        None, ge=1, description="images per step (default: train.batch_size)"
+    )
     policy: str | None = Field(
         None,
         description=(

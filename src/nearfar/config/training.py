@@ -17,8 +17,8 @@ class OptimizerConfig(Section):
     name: OptimizerName | None = Field(
         None,
         description=(
-            "the optimizer: sgd (with Nesterov momentum), adamw, adam, lars or rmsprop (default:"
-            " the method's; adamw from given weights)"
+            "the optimizer: sgd, adamw, adam, lars or rmsprop (default: the method's; adamw from"
+            " given weights)"
         ),
     )
     lr: float | None = Field(
@@ -40,6 +40,13 @@ class OptimizerConfig(Section):
     )
     momentum: float = Field(
         0.9, ge=0, lt=1, description="momentum of sgd, lars and rmsprop; beta1 of adam and adamw"
+    )
+    nesterov: bool | None = Field(
+        None,
+        description=(
+            "SGD: Nesterov momentum, which looks a step ahead; false: classical momentum, as in"
+            " torch where nothing is said (default: true)"
+        ),
     )
     decay_norms_and_biases: bool | None = Field(
         None,
@@ -176,6 +183,7 @@ class TrainConfig(Section):
 # What one optimizer or decay alone reads: (section, key, its value) with the other keys and what
 # they are by default.
 OWN_KEYS: Mapping[tuple[str, str, str], Mapping[str, Any]] = MappingProxyType({
+    ("optimizer", "name", "sgd"): {"nesterov": True},
     ("optimizer", "name", "lars"): {
         "trust_coefficient": 0.001, "trust_ratio": "norm_of_sum", "trust_clip": False,
     },

@@ -189,7 +189,7 @@ def choose_classifier(
         return None
     filled: dict[str, Any] = stage.model_dump()
     of_features = stage.policy == AS_EVALUATED
-    batch = min(batch, facts.n_train)
+    batch = min(stage.batch_size or batch, facts.n_train)
     # as for pretraining, what one optimizer or decay alone reads; here always the default
     schedule = Schedule(stage.decay, **OWN_KEYS.get(("schedule", "decay", stage.decay), {}))
     return ClassifierSetup(

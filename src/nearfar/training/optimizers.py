@@ -46,12 +46,12 @@ def parameter_groups(
 def build_optimizer(
     name: str, parameters: Groups, *, lr: float, weight_decay: float, momentum: float, **own: Any
 ) -> Optimizer:
-    """`sgd` with Nesterov momentum; `adamw` or `adam` (beta1 = momentum); `lars`, to which `own`
-    goes; `rmsprop`, as the published recipes ran it, with `own` of `epsilon`. KeyError for another
-    name.
+    """`sgd`, with Nesterov momentum unless `own` has `nesterov` false; `adamw` or `adam` (beta1 =
+    momentum); `lars`, to which `own` goes; `rmsprop`, as the published recipes ran it, with `own`
+    of `epsilon`. KeyError for another name.
     """
     if name == "sgd":
-        nesterov = momentum > 0
+        nesterov = own.get("nesterov", True) and momentum > 0
         return SGD(
             parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
         )

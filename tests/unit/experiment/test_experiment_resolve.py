@@ -36,6 +36,7 @@ ABSENT = {
     "evaluate.settings",
     "classifier.kind",
     "classifier.epochs",
+    "classifier.batch_size",
     "classifier.policy",
     "classifier.init",
     "classifier.lr",

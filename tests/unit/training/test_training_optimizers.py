@@ -83,6 +83,13 @@ def test_sgd_without_momentum_is_without_nesterov() -> None:
     assert (group["momentum"], group["nesterov"]) == (0.0, False)
 
 
+def test_sgd_has_classical_momentum_where_that_is_asked_for() -> None:
+    asked = {"lr": 0.1, "weight_decay": 0.0, "momentum": 0.9, "nesterov": False}
+    optimizer = build_optimizer("sgd", nn.Linear(2, 2).parameters(), **asked)
+    for group in optimizer.param_groups:
+        assert (group["momentum"], group["nesterov"]) == (0.9, False)
+
+
 def test_another_name_is_a_key_error() -> None:
     with pytest.raises(KeyError, match="lion"):
         build_optimizer("lion", weights(), lr=0.1, weight_decay=0.0, momentum=0.9)
