@@ -1,8 +1,8 @@
 """Writes what the docs say of the code: `python docs/generate.py`, from anywhere; with `--check` it
 only says which files are not current, and exits 1 if there are any.
 
-docs/config.md, docs/methods.md and docs/gradients.svg as a whole, the table of policies in
-docs/views.md, and in docs/losses.md that of gradients.
+docs/config.md, docs/methods.md, docs/recipes.md and docs/gradients.svg as a whole, the table of
+policies in docs/views.md, and in docs/losses.md that of gradients.
 """
 
 import sys
@@ -11,6 +11,7 @@ from pathlib import Path
 import gradients
 from method_page import keys_table, markdown_table
 from method_page import page as methods_page
+from recipe_page import page as recipes_page
 
 from nearfar.config.models import SECTIONS, Section
 from nearfar.methods import METHODS, method_class
@@ -20,8 +21,8 @@ DOCS = Path(__file__).parent
 CONFIG_HEAD = """# Configuration
 
 All settings of a run; this page is generated from the code. Type a setting as `--set SECTION.KEY=VALUE`, for example
-`--set train.epochs=50`, or write sections into a TOML file and give it with `--recipe FILE.toml`; flags and `--set`
-override the file. A list is typed as `--set encoder.mean=[0.5,0.5,0.5]`, with or without the brackets. Where a default
+`--set train.epochs=50`, or write sections into a TOML file and give it with `--recipe FILE.toml` (or a name of
+[recipes.md](recipes.md)); flags and `--set` override the file. A list is typed as `--set encoder.mean=[0.5,0.5,0.5]`, with or without the brackets. Where a default
 is "unset", nearfar chooses a value for your data, or does without; what it chose is printed before training starts and
 written to `run.toml`. A key that does not exist is an error.
 
@@ -33,6 +34,7 @@ def generated() -> dict[Path, str]:
     return {
         DOCS / "config.md": config_page(),
         DOCS / "methods.md": methods_page(),
+        DOCS / "recipes.md": recipes_page(),
         DOCS / "views.md": with_table("views.md", "policies", policies_table()),
         DOCS / "losses.md": with_table(
             "losses.md", "gradients", markdown_table(*gradients.table())

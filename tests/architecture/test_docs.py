@@ -15,6 +15,7 @@ def test_the_generated_pages_are_current():
     assert {path.name for path in generate.generated()} == {
         "config.md",
         "methods.md",
+        "recipes.md",
         "views.md",
         "losses.md",
         "gradients.svg",
@@ -34,7 +35,7 @@ def test_the_generator_sees_every_policy_and_keeps_what_is_written_by_hand(tmp_p
 
 
 def test_a_page_that_is_not_current_is_named_and_written_anew(tmp_path, monkeypatch, capsys):
-    for page in ("config.md", "views.md", "losses.md", "gradients.svg"):
+    for page in ("config.md", "recipes.md", "views.md", "losses.md", "gradients.svg"):
         (tmp_path / page).write_text((ROOT / "docs" / page).read_text(encoding="utf-8"))
     monkeypatch.setattr(generate, "DOCS", tmp_path)  # methods.md is not there
     monkeypatch.setattr(generate, "methods_page", lambda: "# Methods\n")

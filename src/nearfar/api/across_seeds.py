@@ -25,6 +25,7 @@ from nearfar.run_folder.comparison import (
 from nearfar.run_folder.records import (
     UNTRAINED,
     Better,
+    EncoderSummary,
     JudgedBy,
     Measurement,
     Results,
@@ -67,7 +68,7 @@ def summarize(
         data=first.data,
         methods=tuple(methods),
         seeds=seeds,
-        images={r.method: r.train.images for r in results if r.train.epochs != 0},
+        images={r.label: r.train.images for r in results if r.train.epochs != 0},
         table=build_table(results),
         shown=tuple(dict.fromkeys(name for result in results for name in result.shown)),
         judged_by=first.judged_by,
@@ -76,7 +77,7 @@ def summarize(
         predicting=tuple(
             found
             for method in methods
-            if (found := predicting(method, [r for r in results if r.method == method]))
+            if (found := predicting(method, [r for r in results if r.label == method]))
         ),
         left_out=tuple(left_out),
         runs=tuple(runs),
@@ -89,29 +90,29 @@ def build_table(results: Sequence[Results]) -> tuple[TableEntry, ...]:
     """A line for each method, name, split and selection: mean and sd (n-1) over seeds; sd None for
     one seed.
 
-    The untrained encoder is a line of its own; its seeds are counted once, not once a method. What
+    The untrained encoder is a line of its own; each start is counted once, not once a method. What
     `probe` measured on other data has no place here.
     """
     values: dict[_Place, list[float | None]] = defaultdict(list)
-    seen: set[int] = set()
+    seen: list[tuple[EncoderSummary, int]] = []
     for result in results:
-        entries = [(result.method, m) for m in result.own]
-        if result.seed not in seen and result.untrained:
-            seen.add(result.seed)
+        entries = [(result.label, m) for m in result.own]
+        if (start := (result.encoder, result.seed)) not in seen and result.untrained:
+            seen.append(start)
             entries = [(UNTRAINED, m) for m in result.untrained] + entries
         for method, m in entries:
             if not isinstance(m.value, tuple):
                 values[_place(method, m)].append(m.value)
         for name, (title, unit) in COSTS.items():
             cost = getattr(result.cost, name.removeprefix("cost."))
-            place = _Place(result.method, name, title, None, None, unit, "lower")
+            place = _Place(result.label, name, title, None, None, unit, "lower")
             values[place].append(cost)
     ordered = sorted(values.items(), key=lambda item: item[0].method != UNTRAINED)
     return tuple(_entry(place, found) for place, found in ordered)
 
 
 def _start(results: Sequence[Results]) -> Start:
-    return common_start(result.encoder.start for result in results)
+    return common_start(result.encoder for result in results)
 
 
 def _place(method: str, m: Measurement) -> _Place:
@@ -133,41 +134,42 @@ def compare_pairs(results: Sequence[Results], methods: Sequence[str]) -> tuple[D
     number that runs are judged by, by Welch's 95 % interval over seeds. Two methods are not told
     apart where one of them has not learned.
     """
-    still = {result.method for result in results if result.train.epochs == 0}
-    called = {UNTRAINED: _start(results).spoken}
+    still = {result.label for result in results if result.train.epochs == 0}
     by = results[0].judged_by
     scores: dict[str, list[float]] = {method: [] for method in methods}
-    floors: dict[int, float] = {}
+    floors: dict[str, list[float]] = {method: [] for method in methods}
     unit: Unit = "fraction"
     for result in results:
         for m in result.own:
             asked = (m.name, m.split, m.selection) == (by.name, by.split, by.selection)
-            if asked and result.method in scores:
+            if asked and result.label in scores:
                 unit = m.unit
-                scores[result.method] += [m.number] if m.number is not None else []
+                scores[result.label] += [m.number] if m.number is not None else []
         for m in result.untrained:
-            if m.name == by.name and m.number is not None:
-                floors[result.seed] = m.number
-    scores[UNTRAINED] = list(floors.values())
-    trained = [method for method in methods if method not in still]
-    pairs = [*combinations(methods, 2), *((method, UNTRAINED) for method in trained)]
-    found = [(a, b, f"{a} minus {called.get(b, b)}") for a, b in pairs if scores[a] and scores[b]]
+            if m.name == by.name and m.number is not None and result.label in floors:
+                floors[result.label].append(m.number)
     ill = {method: _unlearned(results, method) for method in methods}
-    return tuple(
-        _difference(
-            pair,
-            (scores[pair[0]], scores[pair[1]]),
-            by,
-            unit,
-            [ill[name] for name in pair[:2] if pair[1] != UNTRAINED and ill[name]],
-        )
-        for pair in found
-    )
+    between = [
+        _difference((a, b, b), (scores[a], scores[b]), by, unit, [i for i in (ill[a], ill[b]) if i])
+        for a, b in combinations(methods, 2)
+        if scores[a] and scores[b]
+    ]
+    gained = [
+        _difference((a, UNTRAINED, _spoken(results, a)), (scores[a], floors[a]), by, unit, [])
+        for a in methods
+        if a not in still and scores[a] and floors[a]
+    ]
+    return (*between, *gained)
+
+
+def _spoken(results: Sequence[Results], method: str) -> str:
+    """What a method's runs began from, in a sentence."""
+    return _start([result for result in results if result.label == method]).spoken
 
 
 def _unlearned(results: Sequence[Results], method: str) -> str:
     """ "supcon has hardly learned", or ""."""
-    verdict = unlearned([result for result in results if result.method == method])
+    verdict = unlearned([result for result in results if result.label == method])
     return have([method], UNLEARNED[verdict.code]) if verdict is not None else ""
 
 
@@ -178,12 +180,14 @@ def _difference(
     unit: Unit,
     ill: Sequence[str],
 ) -> Difference:
-    """`ill`: why the two are not to be told apart."""
-    (a, b, said), (of_a, of_b) = pair, scores
+    """`pair`: the two, and the second as it is called in a sentence. `ill`: why they are not to be
+    told apart.
+    """
+    (a, b, called), (of_a, of_b) = pair, scores
     difference = float(np.mean(of_a) - np.mean(of_b))
     interval = welch_interval(of_a, of_b)
     larger = None if ill or interval is None else bool(interval[0] > 0 or interval[1] < 0)
-    points = f"{said}: {difference_text(difference, unit)}"
+    points = f"{a} minus {called}: {difference_text(difference, unit)}"
     needed = FEWEST_SEEDS if min(len(of_a), len(of_b)) < FEWEST_SEEDS else None
     if ill:
         text = f"{points}; no finding, for {' and '.join(ill)}"

@@ -40,10 +40,12 @@ from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.report.formats import plural
 from nearfar.run_folder import names
+from nearfar.run_folder.choosing import part_of
 from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import Measurement
 
-Setups = Mapping[str, Setup]  # by method
+ALONE = ""  # the part of a run that is no comparison's
+Setups = Mapping[str, Setup]  # by method or recipe
 Floors = dict[str, tuple[Measurement, ...]]  # by start
 Configs = Mapping[str, RunConfig]
 
@@ -70,8 +72,9 @@ class Ahead:
         device, module = self.fabric.device, self.request.module
         found = {}
         for name, config in self.configs_at(length).items():
-            decided = resolve(config, self.listing, device, module=module)
-            found[name] = decided.with_facts(self.setups[name].facts)
+            before = self.setups[name]
+            decided = resolve(config, self.listing, device, module=module, recipe=before.recipe)
+            found[name] = decided.with_facts(before.facts)
         return found
 
     def all_work(self, setups: Setups) -> list[Setup]:
@@ -116,7 +119,7 @@ def size_as_begun(request: Request, out: Path) -> Request:
     begun = _begun(request, out)
     if not begun or request.sections.get("data", {}).get("size") is not None:
         return request
-    size = begun[0]["data"]["size"]
+    size = next(iter(begun.values()))["data"]["size"]
     return replace(request, sections=merge(request.sections, [("data", "size", size)]))
 
 
@@ -128,8 +131,14 @@ def lengths_as_begun(
 
     A method that has not begun gets the same epochs, shortened alike.
     """
-    begun = {run["method"]["name"]: run["train"] for run in _begun(request, out)}
-    known = [name for name in setups if name in begun]
+    runs = _begun(request, out)
+    begun = {
+        name: runs[part]["train"]
+        for name in setups
+        for part in (part_of(name), ALONE)
+        if part in runs
+    }
+    known = list(begun)
     if not known:
         return None
     found, steps = begun[known[0]], setups[known[0]].steps_per_epoch
@@ -144,11 +153,17 @@ def lengths_as_begun(
     }
 
 
-def _begun(request: Request, out: Path) -> list[Sections]:
-    """The configurations of the runs in the folder, where a budget decided on their lengths."""
+def _begun(request: Request, out: Path) -> dict[str, Sections]:
+    """The configurations of the runs in the folder, where a budget decided on their lengths: by the
+    folder that a method or recipe has in a comparison's.
+    """
     if request.budget is None or not request.place.resume:
-        return []
-    return [RunFolder(path.parent).read_config() for path in sorted(out.rglob(names.RUN_TOML))]
+        return {}
+    found = {path.relative_to(out): path.parent for path in sorted(out.rglob(names.RUN_TOML))}
+    return {
+        place.parts[0] if len(place.parts) > 1 else ALONE: RunFolder(folder).read_config()
+        for place, folder in found.items()
+    }
 
 
 def smaller_views(request: Request, forecast: Forecast, progress: Progress) -> Request | None:

@@ -15,7 +15,7 @@ from nearfar.api.compared_runs import ComparedRuns, in_order, summary_of, train_
 from nearfar.api.fitting import (
     ALL,
     balanced_where_possible,
-    checked_methods,
+    checked,
     fitting,
     left_line,
     shared_settings,
@@ -47,7 +47,7 @@ from nearfar.experiment.precision import as_begun, measured
 from nearfar.experiment.setup import Setup, in_precision
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
-from nearfar.report.formats import batches_of_each, images_of_each
+from nearfar.report.formats import batches_of_each, epochs_of_each, images_of_each
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import check_free, free_folder, latest_folder
 from nearfar.run_folder.comparison import ComparisonResults, LeftOut, Tuning
@@ -69,7 +69,8 @@ class Comparison:
 def compare(
     data: Data,
     *,
-    methods: str | Sequence[str | type[Method]],
+    methods: str | Sequence[str | type[Method]] = (),
+    recipes: str | Sequence[str | Path] = (),
     seeds: int = 3,
     encoder: str | nn.Module | None = None,
     epochs: int | None = None,
@@ -86,7 +87,8 @@ def compare(
     **settings: Any,
 ) -> Comparison:
     """Trains each of `methods` with the seeds 0 ... seeds-1 at equal epochs; "a,b" or ["a", "b"];
-    "all" that fit. `minutes` are for all runs together. An interrupt loses no complete run.
+    "all" that fit. Or each of `recipes`, whose own settings stay as they are, but for those given
+    here. `minutes` are for all runs together. An interrupt loses no complete run.
 
     `tune`: before, each method gets the same number of short trials on validation, and its runs
     have what was best: rate, strength of the views, temperature, but for what `settings` fix.
@@ -95,18 +97,22 @@ def compare(
     asked = methods.split(",") if isinstance(methods, str) else methods
     named = [str(name_of_method(method)).strip() for method in asked]
     chosen = [name for name in named if name]
-    called = f"nearfar.compare({shown(data)}, methods={chosen!r}, seeds={seeds}, ...)"
+    listed = recipes.split(",") if isinstance(recipes, str) else recipes
+    whole = [str(name).strip() for name in listed if str(name).strip()]
+    of = f"recipes={whole!r}" if whole else f"methods={chosen!r}"
+    called = f"nearfar.compare({shown(data)}, {of}, seeds={seeds}, ...)"
     request = make_request(
         data,
         {"train.epochs": epochs, **settings},
         place=Place(Path(out) if out is not None else None, resume, force),
         recipe=recipe,
+        recipes=whole,
         encoder=encoder,
         smoke=smoke,
         budget=Budget.of(minutes, began),
         command=command or called,
     )
-    with ExitStack() as held:
+    with ExitStack() as held, request.locating():
         return _compare(request, _Asked(chosen, seeds, tune), Progress(quiet=quiet), held)
 
 
@@ -127,7 +133,7 @@ class _Asked(NamedTuple):
 
 
 def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStack) -> Comparison:
-    configs = checked_methods(request, asked.methods, asked.seeds)
+    configs = checked(request, asked.methods, asked.seeds)
     listing = cut_by_paths(open_source(request.data, progress), request.group_by)
     configs, unbalanced = balanced_where_possible(configs, listing)
     fabric, refuse = make_fabric(), ALL not in asked.methods
@@ -148,7 +154,7 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
     if (smaller := smaller_views(request, forecast, progress)) is not None:
         return _compare(smaller, asked, progress, held)
     held.enter_context(in_use(out))
-    progress.say(f"nearfar compare on {listing.name}")
+    request.say_beginning(f"nearfar compare on {listing.name}", progress)
     begun = [RunFolder(path) for path in sorted(out.glob("*/seed*")) if request.place.resume]
     chosen = measured(as_begun(widest, begun), encoder, fabric.device, progress).precision
     setups = {name: setup.with_precision(chosen) for name, setup in setups.items()}
@@ -162,7 +168,7 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
     whole = RunFolder(out, writes=fabric.is_global_zero)
     if request.place.force:
         whole.clear()
-    ready = {widest.method_name: encoder}
+    ready = {widest.label: encoder}
     runs = ComparedRuns(setups, asked.seeds, images, out, request, fabric, example, ready, forecast)
     if request.budget is not None:
         runs, configs = _lengthened(runs, asked.tunes, request.budget, configs, listing, progress)
@@ -194,7 +200,9 @@ def _say_left_out(
 
 def _widest(setups: Mapping[str, Setup]) -> Setup:
     """The one that the plan is of."""
-    return max(setups.values(), key=lambda setup: (setup.trains, setup.views.count))
+    return max(
+        setups.values(), key=lambda setup: (setup.trains, setup.views.count * setup.multiply_adds)
+    )
 
 
 @dataclass(frozen=True)
@@ -215,7 +223,7 @@ class _Plan:
             self.progress.say(f"  goes on in {self.out}; what is complete there stays")
             return
         widest = _widest(setups)
-        lines = f"the lines above are {widest.method_name}'s"
+        lines = f"the lines above are {widest.label}'s"
         where = f"runs       {_who(setups, self.seeds)}; {lines}; folder {self.out}"
         said = planned(widest, self.listing, self.encoder, forecast, where)
         if self.tunes:
@@ -233,14 +241,14 @@ def _chosen(place: Place, listing: Listing) -> Path:
 
 
 def _who(setups: Mapping[str, Setup], seeds: int) -> str:
-    """Who is trained; on which images and in which batches, where methods differ in that."""
+    """Who is trained; on which images, in which batches and how long, where they differ in that."""
     trained = {name: setup for name, setup in setups.items() if setup.trains}
     images = images_of_each({name: setup.images for name, setup in trained.items()})
     sizes = {name: setup.batch_size for name, setup in trained.items()}
     batches = batches_of_each(sizes) if len(set(sizes.values())) > 1 else ""
-    return ", ".join(
-        part for part in (f"{', '.join(setups)} x {seeds} seed(s)", images, batches) if part
-    )
+    epochs = epochs_of_each({name: setup.epochs for name, setup in trained.items()})
+    parts = (f"{', '.join(setups)} x {seeds} seed(s)", images, batches, epochs)
+    return ", ".join(part for part in parts if part)
 
 
 def _lengthened(

@@ -29,7 +29,7 @@ from nearfar.run_folder.records import Results
 
 @dataclass(frozen=True)
 class ComparedRuns:
-    """Every method with every seed, in the order in which they are trained."""
+    """Every method, or recipe, with every seed, in the order in which they are trained."""
 
     setups: Mapping[str, Setup]
     seeds: int
@@ -44,13 +44,13 @@ class ComparedRuns:
 
     def __iter__(self) -> Iterator[tuple[Setup, RunFolder]]:
         for setup in in_order(self.setups, self.seeds):
-            out = self.out / part_of(setup.method_name) / f"seed{setup.seed}"
+            out = self.out / part_of(setup.label) / f"seed{setup.seed}"
             yield setup, RunFolder(out, writes=self.fabric.is_global_zero)
 
     def encoder(self, setup: Setup) -> Encoder:
         """Before training; what it returns once is the caller's alone."""
-        if setup.seed == 0 and setup.method_name in self.planned:
-            return self.planned.pop(setup.method_name)
+        if setup.seed == 0 and setup.label in self.planned:
+            return self.planned.pop(setup.label)
         return make_encoder(setup, self.example, self.request.module)
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ def summary_of(
     """compare.json: the complete runs, which failed, and which methods and settings were left
     out.
     """
-    complete = {result.method for result in trained.results}
+    complete = {result.label for result in trained.results}
     results = summarize(
         trained.results,
         methods=[method for method in runs.setups if method in complete],
@@ -106,7 +106,7 @@ def train_all(runs: ComparedRuns, progress: Progress) -> Trained:
         start = same_start(setup)
         runs.forecast.begin(setup)
         progress.say(
-            f"run {number} of {len(runs)}: {setup.method_name}, seed {setup.seed};"
+            f"run {number} of {len(runs)}: {setup.label}, seed {setup.seed};"
             f" {runs.forecast.words()}"
         )
         job = Job(
@@ -129,7 +129,7 @@ def train_all(runs: ComparedRuns, progress: Progress) -> Trained:
             last = number == len(runs) and not trained.results
             if last or isinstance(stop.__cause__, OSError):  # of which the next run would die too
                 raise TrainingStoppedError(f"{stop}; {_how_to_continue(runs, trained)}") from stop
-            failed = Failed(method=setup.method_name, seed=setup.seed, reason=str(stop))
+            failed = Failed(method=setup.label, seed=setup.seed, reason=str(stop))
             trained.failed.append(failed)
             progress.say(f"  failed: {failed.reason}")
             continue

@@ -21,9 +21,39 @@ from nearfar.methods import FROZEN, METHODS, method_class
 from nearfar.run_folder.comparison import LeftOut
 
 ALL = "all"
+SEEDS = "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by --seeds"
 
 
-def checked_methods(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
+def checked(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
+    """A checked configuration of each method, or of each recipe. ConfigError with all that is
+    wrong.
+    """
+    if request.recipes:
+        return _checked_recipes(request, methods, seeds)
+    return _checked_methods(request, methods, seeds)
+
+
+def _checked_recipes(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
+    """What was asked for goes over each of them."""
+    problems = _misasked(request, seeds)
+    if methods or request.recipe is not None:
+        other = "--methods" if methods else "--recipe"
+        problems.append(f"--recipes: want either --recipes or {other}, got both")
+    configs = {}
+    for name, recipe in request.recipes.items():
+        if "seed" in recipe.sections.get("train", {}):
+            problems.append(recipe.located(SEEDS))
+        try:
+            with request.locating(name):
+                configs[name] = check_config(request.sections_of(name))
+        except ConfigError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    if problems:
+        raise ConfigError(problems)
+    return configs
+
+
+def _checked_methods(request: Request, methods: Sequence[str], seeds: int) -> dict[str, RunConfig]:
     """A checked configuration of each method; `method.KEY` settings reach the methods that have
     that key. With all methods there is frozen too, where weights are given. ConfigError with all
     that is wrong.
@@ -33,7 +63,7 @@ def checked_methods(request: Request, methods: Sequence[str], seeds: int) -> dic
     asked = dict.fromkeys([*METHODS, *frozen, *methods] if ALL in methods else methods)
     names = [name for name in asked if name in (*METHODS, FROZEN) or is_own(name)]
     shared = {k: v for k, v in request.sections.get("method", {}).items() if k != "name"}
-    problems = _misasked(request, methods, seeds)
+    problems = _unknown(methods) + _misasked(request, seeds)
     fields, faulty = {}, None
     for name in names:
         try:
@@ -59,8 +89,8 @@ def checked_methods(request: Request, methods: Sequence[str], seeds: int) -> dic
     return configs
 
 
-def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]:
-    """What is wrong with the methods and seeds, and settings that a comparison would pass over."""
+def _unknown(methods: Sequence[str]) -> list[str]:
+    """What is wrong with the names of methods."""
     unknown = [name for name in methods if name not in (*METHODS, FROZEN, ALL) and not is_own(name)]
     own = "; want a name that `nearfar methods` lists, or MODULE:CLASS of yours"
     problems = [
@@ -69,15 +99,21 @@ def _misasked(request: Request, methods: Sequence[str], seeds: int) -> list[str]
     ]
     if not methods:
         problems.append(f"--methods: want at least one of {', '.join(METHODS)}, or {ALL}; got none")
+    return problems
+
+
+def _misasked(request: Request, seeds: int) -> list[str]:
+    """What is wrong with the seeds, and settings that a comparison would pass over."""
+    problems = []
     if seeds < 1:
         problems.append(f"--seeds: want at least 1, got {seeds}")
     if "seed" in request.sections.get("train", {}):
-        problems.append(
-            "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by"
-            " --seeds"
-        )
+        problems.append(SEEDS)
     if "name" in request.sections.get("method", {}):
-        problems.append("method.name: a comparison's methods are given by --methods; leave it out")
+        problems.append(
+            "method.name: a comparison's methods are given by --methods; leave it out, or compare"
+            " whole recipes by --recipes A,B"
+        )
     return problems
 
 
@@ -111,19 +147,36 @@ def fitting(
     refuse: bool,
 ) -> tuple[dict[str, Setup], list[LeftOut]]:
     """Decided runs, and the methods that do not fit with their reason. DataError: none fits, or one
-    does not and that is refused.
+    does not and that is refused. UserError: recipes that show different images.
     """
     setups, left_out = {}, []
     for name, config in configs.items():
+        recipe = name if request.recipes else None
         try:
-            setups[name] = resolve(config, listing, device, module=request.module)
+            with request.locating(name):
+                setups[name] = resolve(
+                    config, listing, device, module=request.module, recipe=recipe
+                )
         except DataError as error:
             if refuse:
                 raise
             left_out.append(LeftOut(method=name, reason=_reason(name, error)))
     if not setups:
         raise DataError(f"no method fits {listing.source}: {left_line(left_out[0])}")
+    _refuse_other_images(setups)
     return setups, left_out
+
+
+def _refuse_other_images(setups: Mapping[str, Setup]) -> None:
+    """UserError: recipes that show different images, where one comparison shows all the same."""
+    shown = {name: (setup.center, setup.config.data.strict) for name, setup in setups.items()}
+    if len(set(shown.values())) < 2:
+        return
+    told = ", ".join(f"{name} {setup.size} px" for name, setup in setups.items())
+    raise UserError(
+        f"data: a comparison shows all encoders the same images, and these differ ({told}); give"
+        " --size, --set data.eval_crop or --strict for all"
+    )
 
 
 def still_fitting(

@@ -83,16 +83,19 @@ def train(
     `data`: a name ("digits"), a folder, an archive, or a torch `Dataset` of (image, label).
     `method` (default "supcon"): a name that `nearfar methods` lists, or your own: a subclass of
     `nearfar.Method` at the top of a module, or "module:Class". `encoder`: "conv4", a timm name, or
-    an `nn.Module` from (R, 3, size, size) to (R, E), which is copied. `recipe`: a TOML file of
-    settings; what is given here goes over it. `minutes`, in place of `epochs`: as many as
-    end in this time, with evaluation and report. Other settings go by their place in the
-    configuration: `**{"method.temperature": 0.1}`. `out`, `resume`, `force`, `smoke`, `quiet` are
-    the command's; `command` is what results.json says the run was asked by, `began` when
-    (`time.perf_counter()`; else now). Raises NearfarError
+    an `nn.Module` from (R, 3, size, size) to (R, E), which is copied. `recipe`: a name that
+    `nearfar recipes` lists, or a TOML file of settings; what is given here goes over it. `minutes`,
+    in place of `epochs`: as many as end in this time, with evaluation and report. Other
+    settings go by their place in the configuration: `**{"method.temperature": 0.1}`. `out`,
+    `resume`, `force`, `smoke`, `quiet` are the command's; `command` is what results.json says the
+    run was asked by, `began` when (`time.perf_counter()`; else now). Raises NearfarError
     (`UserError` for what the caller can mend), KeyboardInterrupt with a usable run left behind.
     """
     name = name_of_method(method)
-    by = f"method={name or DEFAULT_METHOD!r}, seed={seed or 0}"
+    what = (
+        f"recipe={str(recipe)!r}" if recipe and not name else f"method={name or DEFAULT_METHOD!r}"
+    )
+    by = f"{what}, seed={seed or 0}"
     request = make_request(
         data,
         {"method.name": name, "train.epochs": epochs, "train.seed": seed, **settings},
@@ -104,7 +107,7 @@ def train(
         budget=Budget.of(minutes, began),
         command=command or f"nearfar.train({shown(data)}, {by}, ...)",
     )
-    with ExitStack() as held:
+    with ExitStack() as held, request.locating():
         return _train(request, Progress(quiet=quiet), held)
 
 
@@ -117,10 +120,11 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     fabric, place = make_fabric(), request.place
     out = _chosen(place, listing.name, config.method_name)
     config = check_config(size_as_begun(request, out).sections)
-    setup = resolve(config, listing, fabric.device, module=request.module)
-    name = setup.method_name
+    recipe = request.recipe_of(config.method_name)
+    setup = resolve(config, listing, fabric.device, module=request.module, recipe=recipe)
+    name = setup.label
     if (begun := lengths_as_begun(request, out, {name: config}, {name: setup})) is not None:
-        setup = resolve(begun[name], listing, fabric.device, module=request.module)
+        setup = resolve(begun[name], listing, fabric.device, module=request.module, recipe=recipe)
         request = replace(request, budget=None)
     folder = RunFolder(out, writes=fabric.is_global_zero)
     check_free(folder.path, resume=place.resume, force=place.force, comparison=False)
@@ -138,7 +142,7 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     if (smaller := smaller_views(request, forecast, progress)) is not None:
         return _train(smaller, progress, held)
     held.enter_context(in_use(folder.path))
-    progress.say(f"nearfar {name} on {listing.name}")
+    request.say_beginning(f"nearfar {name} on {listing.name}", progress)
     if request.budget is None or not setup.trains:
         _say_plan(setup, listing, encoder, forecast, folder, place, progress)
     images = load_images(listing, setup, progress)
@@ -185,7 +189,7 @@ def _lengthened(
 ) -> tuple[Job, tuple[Measurement, ...]]:
     """The run with as many epochs as the budget has room for; its start's measurements."""
     setup, example = job.setup, job.encoder.example
-    name, seeds = setup.method_name, [setup.seed]
+    name, seeds = setup.label, [setup.seed]
     ahead = Ahead(
         request, {name: config}, {name: setup}, seeds, listing, job.data, job.fabric, example
     )

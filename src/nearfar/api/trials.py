@@ -43,10 +43,10 @@ class Trials:
     fabric: Fabric
     example: Tensor  # of what encoders are shown
 
-    def setup(self, config: RunConfig) -> Setup:
+    def setup(self, config: RunConfig, recipe: str | None) -> Setup:
         """The run of such a configuration on the images that could be read."""
         device, module = self.fabric.device, self.request.module
-        decided = resolve(config, self.listing, device, module=module)
+        decided = resolve(config, self.listing, device, module=module, recipe=recipe)
         return decided.with_facts(self.images.facts(decided.size))
 
     def folder(self, method: str) -> RunFolder:
@@ -118,7 +118,7 @@ def tune(
         found.append(done)
         settings = search.moved(done.chosen, search.knobs(setup, trials.request.given))
         config = search.with_settings(trials.configs[name], settings)
-        chosen[name] = trials.setup(config) if settings else setup
+        chosen[name] = trials.setup(config, setup.recipe) if settings else setup
     return chosen, tuple(found)
 
 
@@ -140,7 +140,7 @@ def with_tuning(results: ComparisonResults, found: Sequence[Tuning]) -> Comparis
 
 def _tune(trials: Trials, setup: Setup, progress: Progress) -> Tuning:
     """All trials of a method; those that an earlier call finished are taken from its folder."""
-    name, tuned = setup.method_name, search.knobs(setup, trials.request.given)
+    name, tuned = setup.label, search.knobs(setup, trials.request.given)
     judged_by = f"linear probe on {sum(setup.facts.val_counts):,} validation images"
     folder = trials.folder(name)
     known = _begin(folder, setup, resume=trials.request.place.resume)
@@ -167,16 +167,17 @@ def _tune(trials: Trials, setup: Setup, progress: Progress) -> Tuning:
 def _try(trials: Trials, setup: Setup, settings: dict[str, float], epochs: int, bar: Bar) -> Trial:
     """One trial, by seed 0; settings that the method refuses lose."""
     tuned = search.knobs(setup, trials.request.given)
-    config = trials.configs[setup.method_name]
+    config = trials.configs[setup.label]
     try:
         changes = search.moved(settings, tuned)
-        short = trials.setup(search.trial_config(config, changes, epochs, whole=setup.epochs))
+        trial = search.trial_config(config, changes, epochs, whole=setup.epochs)
+        short = trials.setup(trial, setup.recipe)
     except ConfigError as error:
         return Trial(settings=settings, epochs=epochs, lost=str(error))
     job = Job(
         short,
         trials.images,
-        RunFolder(trials.folder(setup.method_name).path, writes=False),
+        RunFolder(trials.folder(setup.label).path, writes=False),
         trials.request.command,
         trials.fabric,
         make_encoder(short, trials.example, trials.request.module),

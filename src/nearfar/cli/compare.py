@@ -14,12 +14,22 @@ if TYPE_CHECKING:
     from nearfar.api.compare import Comparison
 
 Methods = Annotated[
-    str,
+    str | None,
     typer.Option(
         help=(
             "names that nearfar methods lists, or MODULE:CLASS of your own, separated by commas;"
-            " or all"
+            " or all (default: cross_entropy,supcon,simclr)"
         )
+    ),
+]
+Recipes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE,...",
+        help=(
+            "whole recipes side by side instead of methods: names that nearfar recipes lists, or"
+            " TOML files, separated by commas; flags and --set override each of them"
+        ),
     ),
 ]
 Tune = Annotated[
@@ -39,7 +49,8 @@ DEMO_METHODS = "cross_entropy,supcon,simclr"
 
 def compare(
     data: opt.Data,
-    methods: Methods = DEMO_METHODS,
+    methods: Methods = None,
+    recipes: Recipes = None,
     seeds: Seeds = 3,
     tune: Tune = False,
     recipe: opt.Recipe = None,
@@ -61,7 +72,8 @@ def compare(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Train several methods on the same data, for equally many epochs and with several seeds each.
+    """Train several methods on the same data, for equally many epochs and with several seeds each;
+    or several recipes, each as long as it says.
 
     The result is one table and one report, which says of each difference whether it may be chance.
     """
@@ -77,10 +89,12 @@ def compare(
         group_by=group_by,
         strict=strict,
     )
-    with opt.own_code(chosen, recipe, methods):
+    methods = methods or (None if recipes else DEMO_METHODS)
+    with opt.own_code(chosen, recipes or recipe, methods):
         done = api.compare(
             data,
-            methods=methods,
+            methods=methods or (),
+            recipes=recipes or (),
             seeds=seeds,
             encoder=encoder,
             epochs=epochs,
@@ -101,7 +115,7 @@ def compare(
 
 
 def demo(
-    methods: Methods = DEMO_METHODS,
+    methods: Methods = None,
     seeds: Seeds = 3,
     recipe: opt.Recipe = None,
     encoder: opt.EncoderName = None,
@@ -126,6 +140,7 @@ def demo(
     chosen = opt.asked(
         settings, size=size, batch_size=batch_size, pretrained=pretrained, strict=strict
     )
+    methods = methods or DEMO_METHODS
     with opt.own_code(chosen, recipe, methods):
         done = api.demo(
             methods=methods,

@@ -1,4 +1,4 @@
-"""`nearfar methods` and `nearfar encoders`: lists, generated from the code."""
+"""`nearfar methods`, `nearfar encoders` and `nearfar recipes`: lists, generated from the code."""
 
 from typing import Annotated, Any
 
@@ -65,3 +65,25 @@ def encoders(
         opt.print_json([{"name": name} for name in found])
     else:
         print("\n".join(found))
+
+
+def recipes(
+    search: Search = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """List the recipes: published experiments, with the command that repeats each and its result.
+
+    Train one with nearfar train DATA --recipe NAME, or set several side by side with nearfar
+    compare DATA --recipes A,B.
+    """
+    from nearfar.config.recipes import list_recipes
+
+    found = [row for row in list_recipes() if not search or search in row["name"]]
+    if as_json:
+        opt.print_json(found)
+        return
+    for row in found:
+        lines = [row["source"], row["command"], f"expected: {row['expected']}"]
+        print("\n    ".join([row["name"], *lines]))

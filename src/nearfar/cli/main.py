@@ -16,7 +16,7 @@ import typer
 from nearfar.cli.check import check
 from nearfar.cli.compare import compare, demo
 from nearfar.cli.embed import embed
-from nearfar.cli.lists import encoders, methods
+from nearfar.cli.lists import encoders, methods, recipes
 from nearfar.cli.predict import predict
 from nearfar.cli.probe import probe
 from nearfar.cli.report import report
@@ -64,7 +64,8 @@ def options(
 
 
 WITH_SETTINGS = (train, compare)
-for command in (demo, train, compare, check, report, predict, embed, probe, methods, encoders):
+LISTS = (methods, encoders, recipes)
+for command in (demo, train, compare, check, report, predict, embed, probe, *LISTS):
     app.command(
         cls=CommandWithSettings if command in WITH_SETTINGS else None,
         help=one_line_each(command.__doc__),

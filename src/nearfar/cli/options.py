@@ -31,9 +31,13 @@ Data = Annotated[
     ),
 ]
 Recipe = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        help=f"TOML file with settings, such as a run's {RUN_TOML}; flags and --set override it"
+        metavar="NAME|FILE",
+        help=(
+            "settings of a whole experiment: a name that nearfar recipes lists, or a TOML file such"
+            f" as a run's {RUN_TOML}; flags and --set override it"
+        ),
     ),
 ]
 EncoderName = Annotated[
@@ -124,7 +128,14 @@ Precision = Annotated[
     ),
 ]
 Smoke = Annotated[
-    bool, typer.Option("--smoke", help="train two steps only, to test that everything works")
+    bool,
+    typer.Option(
+        "--smoke",
+        help=(
+            "only test that everything works: two steps an epoch, one epoch, batches of at most 8,"
+            " views of at most 64 pixels"
+        ),
+    ),
 ]
 Strict = Annotated[
     bool,
@@ -141,13 +152,13 @@ RunFolder = Annotated[
 
 
 @contextmanager
-def own_code(settings: dict[str, Any], recipe: Path | None, methods: str | None) -> Iterator[None]:
+def own_code(settings: dict[str, Any], recipes: str | None, methods: str | None) -> Iterator[None]:
     """Methods and evaluators of the user's own, `module:Class`, may stand in the current folder, as
-    with python itself. `methods`: names with commas between.
+    with python itself. `recipes` and `methods`: names with commas between.
 
     OwnMethodError: an unforeseen error while there is one.
     """
-    own = [name for name in _named(settings, recipe, methods) if ":" in name]
+    own = [name for name in _named(settings, recipes, methods) if ":" in name]
     if own:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -162,19 +173,27 @@ def own_code(settings: dict[str, Any], recipe: Path | None, methods: str | None)
         ) from error
 
 
-def _named(settings: dict[str, Any], recipe: Path | None, methods: str | None) -> list[str]:
+def _named(settings: dict[str, Any], recipes: str | None, methods: str | None) -> list[str]:
     """Every method and evaluator that is asked for; what is wrong with a recipe is said where it is
     read.
     """
-    from nearfar.config.loading import Sections, read_toml
+    from nearfar.config.loading import Sections
+    from nearfar.config.recipes import find_recipe
 
-    base: Sections = {}
+    bases: list[Sections] = []
     with suppress(UserError):
-        base = read_toml(recipe) if recipe is not None else {}
-    asked = settings.get("method.name") or methods or base.get("method", {}).get("name") or ""
-    probes = settings.get("evaluate.probes") or base.get("evaluate", {}).get("probes") or ()
-    names = [*str(asked).split(","), *(probes if isinstance(probes, list | tuple) else ())]
+        bases = [find_recipe(name.strip()).sections for name in (recipes or "").split(",") if name]
+    asked = settings.get("method.name") or methods
+    methods_named = str(asked).split(",") if asked else _values(bases, "method", "name")
+    probes = settings.get("evaluate.probes") or [
+        name for found in _values(bases, "evaluate", "probes") if found for name in found
+    ]
+    names = [*methods_named, *(probes if isinstance(probes, list | tuple) else ())]
     return [name.strip() for name in names if isinstance(name, str)]
+
+
+def _values(bases: list[dict[str, dict[str, Any]]], section: str, key: str) -> list[Any]:
+    return [base.get(section, {}).get(key) for base in bases]
 
 
 def say_starting(*, quiet: bool) -> float:

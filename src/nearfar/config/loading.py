@@ -40,17 +40,29 @@ def read_toml(path: Path) -> Sections:
     """The sections of a TOML file. UserError: missing, unreadable, not TOML, a key outside a
     section.
     """
+    return parse_toml(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Of a TOML file. UserError: missing, unreadable, no text."""
     try:
-        with path.open("rb") as file:
-            values = tomllib.load(file)
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); want a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not TOML: {error}") from error
+
+
+def parse_toml(text: str, where: str) -> Sections:
+    """The sections of a TOML text. UserError: not TOML, a key outside a section."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where}: is not TOML: {error}") from error
     loose = [key for key, value in values.items() if not isinstance(value, dict)]
     if loose:
         raise ConfigError(
-            [f"{key}: stands outside a section such as [train]" for key in loose], str(path)
+            [f"{key}: stands outside a section such as [train]" for key in loose], where
         )
     return values
 

@@ -52,15 +52,15 @@ class Forecast:
 
     def begin(self, setup: Setup) -> None:
         """The run of this method and seed is the one under way; those before it are complete."""
-        names = [(run.method_name, run.seed) for run in self.runs]
-        if (which := (setup.method_name, setup.seed)) in names:
+        names = [(run.label, run.seed) for run in self.runs]
+        if (which := (setup.label, setup.seed)) in names:
             self.at = names.index(which)
         self.steps = 0
 
     def see(self, setup: Setup, part: str, seconds: float) -> None:
         """What a part took, each."""
-        self.measured[setup.method_name, part] = seconds
-        cost = self.costs.get(setup.method_name)
+        self.measured[setup.label, part] = seconds
+        cost = self.costs.get(setup.label)
         if cost is not None and (expected := getattr(cost.parts, part)) > 0:
             self.factors[part] = seconds / expected
 
@@ -86,7 +86,7 @@ class Forecast:
             return 0.0
         total, seen, steps = report_seconds(len(self.runs)), set(self.starts), self.steps
         for run in self.runs[self.at :]:
-            parts, start = adjusted(self.parts(run.method_name)), same_start(run)
+            parts, start = adjusted(self.parts(run.label)), same_start(run)
             total += seconds_of(run, parts, floor=start not in seen, steps=steps)
             seen.add(start)
             steps = 0
@@ -104,7 +104,7 @@ class Forecast:
 
     def title(self, setup: Setup) -> str:
         """What stands beside a bar."""
-        words = f"{setup.method_name}, seed {setup.seed}"
+        words = f"{setup.label}, seed {setup.seed}"
         if len(self.runs) > 1:
             words = f"run {self.at + 1} of {len(self.runs)}: {words}, {self.words()}"
         return words

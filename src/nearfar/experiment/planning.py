@@ -30,8 +30,7 @@ def foreseen(
     with threads_for(first.multiply_adds_at_once, device):
         row = row_cost(encoder, device=device)
     costs = {
-        setup.method_name: modelled(setup, row, width=encoder.width, held_bytes=held)
-        for setup in runs
+        setup.label: modelled(setup, row, width=encoder.width, held_bytes=held) for setup in runs
     }
     return Forecast(runs, costs)
 

@@ -34,10 +34,10 @@ def resolve(
     device: torch.device,
     *,
     module: nn.Module | None = None,
+    recipe: str | None = None,
 ) -> Setup:
-    """Every default chosen for these data. DataError or ConfigError: the two do not fit.
-
-    `module` is the user's own encoder, where one is given.
+    """Every default chosen for these data, for the user's own encoder `module`, as a run of
+    `recipe`, where there are such. DataError or ConfigError: the two do not fit.
     """
     refuse_nothing_given(config, own_module=module is not None)
     config = given_weights.with_its_defaults(config)
@@ -75,6 +75,7 @@ def resolve(
         ),
         online_probe=online_probe,
         probes=choices.or_usual(config.evaluate.probes, tuple(measured_by_default())),
+        recipe=recipe,
     )
     return replace(setup, config=_filled(setup, stage))
 

@@ -45,6 +45,7 @@ def make_results(
     return Results(
         nearfar=__version__,
         method=setup.method_name,
+        recipe=setup.recipe,
         seed=setup.seed,
         complete=evaluated is not None,
         command=process.command,

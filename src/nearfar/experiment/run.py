@@ -155,10 +155,10 @@ def _train(run: Running) -> None:
 def _say_measured(run: Running) -> None:
     """The estimate, once the first steps of a method were measured."""
     forecast, setup = run.job.forecast, run.setup
-    if not forecast.runs or setup.method_name in forecast.told:
+    if not forecast.runs or setup.label in forecast.told:
         return
-    forecast.told.add(setup.method_name)
-    step = forecast.parts(setup.method_name).step
+    forecast.told.add(setup.label)
+    step = forecast.parts(setup.label).step
     used = peak_memory_bytes(run.job.fabric.device, alone=True)
     memory = f"; {gigabytes(used)} so far" if used is not None else ""
     run.progress.say(f"  measured   {1000 * step:.3g} ms a step, {forecast.words()}{memory}")

@@ -91,6 +91,7 @@ class Setup:
     precision: Precision
     online_probe: bool
     probes: tuple[str, ...]  # the evaluators of the frozen encoder
+    recipe: str | None = None  # that it is of
 
     @property
     def size(self) -> int:
@@ -105,6 +106,11 @@ class Setup:
     @property
     def method_name(self) -> str:
         return self.config.method_name
+
+    @property
+    def label(self) -> str:
+        """What it is called: by its recipe, else by its method."""
+        return self.recipe or self.method_name
 
     @property
     def trains(self) -> bool:
@@ -159,7 +165,7 @@ class Setup:
         images, asked = images_for(self.method, facts), self.config.train.steps_per_epoch
         stage = self.classifier
         if stage is not None:
-            batch = min(self.batch_size, facts.n_train)
+            batch = min(self.config.classifier.batch_size or self.batch_size, facts.n_train)
             steps = steps_for(asked, facts.n_train, batch)
             stage = replace(stage, images=facts.n_train, batch_size=batch, steps_per_epoch=steps)
         return replace(

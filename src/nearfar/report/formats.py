@@ -143,6 +143,12 @@ def batches_of_each(batches: Mapping[str, int]) -> str:
     return f"batches of {', '.join(found) if len(found) > 1 else next(iter(batches.values()))}"
 
 
+def epochs_of_each(epochs: Mapping[str, int]) -> str:
+    """ "10 epochs (supcon-cassava), 20 epochs (ce-cassava)"; nothing where all are equal."""
+    found = _of_each({name: plural(n, "epoch") for name, n in epochs.items()})
+    return ", ".join(found) if len(found) > 1 else ""
+
+
 def _of_each(texts: Mapping[str, str]) -> list[str]:
     """ "38 images (cross_entropy)", "68 images (supcon, simclr)": what methods share, with them."""
     methods: dict[str, list[str]] = {}

@@ -24,8 +24,8 @@ from nearfar.run_folder.records import UNTRAINED, JudgedBy, Measurement, Start, 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method (and one configuration) over the seeds; `label` is what the page calls
-    it.
+    """The runs of one method or recipe (and one configuration) over the seeds; `label` is what the
+    page calls it.
     """
 
     label: str
@@ -68,9 +68,7 @@ class Findings:
     @property
     def start(self) -> Start:
         """What to call the encoder before training."""
-        return common_start(
-            run.results.encoder.start for group in self.groups for run in group.runs
-        )
+        return common_start(run.results.encoder for group in self.groups for run in group.runs)
 
     def entry(
         self, method: str, name: str, split: str | None, selection: str | None
@@ -122,7 +120,7 @@ def findings(source: Source) -> Findings:
     """Of a comparison: what compare.json says. Of loose runs: the same numbers, gathered here."""
     same_data = len({data_key(run) for run in source.runs}) <= 1
     if source.compare is not None:
-        groups = _by_method(source.runs)
+        groups = _by_label(source.runs)
         compare = source.compare
         return Findings(
             groups,
@@ -154,26 +152,24 @@ def data_key(run: Run) -> tuple[str, int, tuple[str, ...]]:
     return data.name, data.n_test, data.classes
 
 
-def _by_method(runs: Sequence[Run]) -> tuple[Group, ...]:
+def _by_label(runs: Sequence[Run]) -> tuple[Group, ...]:
     by: dict[str, list[Run]] = {}
     for run in runs:
-        by.setdefault(run.method, []).append(run)
-    return tuple(Group(method, tuple(sorted(of, key=_seed))) for method, of in by.items())
+        by.setdefault(run.label, []).append(run)
+    return tuple(Group(label, tuple(sorted(of, key=_seed))) for label, of in by.items())
 
 
 def _by_configuration(runs: Sequence[Run]) -> tuple[Group, ...]:
-    """Equal but for the seed → one group. Where a method has several groups, the folder tells them
-    apart.
+    """Equal but for the seed → one group. Where a method or recipe has several groups, the folder
+    tells them apart.
     """
     by: dict[str, list[Run]] = {}
     for run in runs:
-        by.setdefault(repr((run.method, data_key(run), _without_seed(run.config))), []).append(run)
-    methods = [of[0].method for of in by.values()]
+        by.setdefault(repr((run.label, data_key(run), _without_seed(run.config))), []).append(run)
+    labels = [of[0].label for of in by.values()]
     return tuple(
         Group(
-            of[0].method
-            if methods.count(of[0].method) == 1
-            else f"{of[0].method} ({of[0].path.name})",
+            of[0].label if labels.count(of[0].label) == 1 else f"{of[0].label} ({of[0].path.name})",
             tuple(sorted(of, key=_seed)),
         )
         for of in by.values()

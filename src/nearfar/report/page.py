@@ -157,6 +157,9 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
             formats.plural(len(data.classes), "class", "classes") if data.classes else "no labels"
         )
         facts.append(("Data", f"{data.name}: {classes}; {images} images{seen}"))
+    of = {group.label: group.first.results.method for group in found.groups}
+    if any(group.first.results.recipe for group in found.groups):
+        facts.append(("Method", formats.spoken_list([f"{m} ({label})" for label, m in of.items()])))
     names = {run.results.encoder.name for group in found.groups for run in group.runs}
     if len(names) == 1:
         parameters = (
@@ -177,6 +180,9 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
         batches = {label: batch for label, batch in known.items() if batch is not None}
         said = f", {formats.batches_of_each(batches)}" if batches else ""
         facts.append(("Training", f"{formats.plural(train.epochs, 'epoch')}{said}"))
+    elif None not in epochs:
+        lengths = {g.label: g.first.results.train.epochs or 0 for g in found.groups if g.trained}
+        facts.append(("Training", formats.epochs_of_each(lengths)))
     return facts
 
 

@@ -32,8 +32,8 @@ class Run:
     views: Picture | None = None  # views.png
 
     @property
-    def method(self) -> str:
-        return self.results.method
+    def label(self) -> str:
+        return self.results.label
 
 
 @dataclass(frozen=True)

@@ -89,12 +89,6 @@ GIVEN = Start("given weights, frozen", "the given weights")
 MIXED = Start("before training", "the encoder before training")  # of runs with different starts
 
 
-def common_start(starts: Iterable[Start]) -> Start:
-    """What to call the starts of several runs in one word."""
-    found = set(starts)
-    return found.pop() if len(found) == 1 else MIXED
-
-
 class EncoderSummary(Record):
     name: str = "encoder"
     width: int | None = None
@@ -109,6 +103,12 @@ class EncoderSummary(Record):
     def start(self) -> "Start":
         """What it was before training, in words."""
         return NEW if self.weights is None else GIVEN
+
+
+def common_start(encoders: Iterable[EncoderSummary]) -> Start:
+    """What to call the starts of several runs in one word."""
+    found = {(encoder.name, encoder.start) for encoder in encoders}
+    return found.pop()[1] if len(found) == 1 else MIXED
 
 
 class ViewsSummary(Record):
@@ -180,6 +180,7 @@ class Results(Record):
 
     nearfar: str = ""
     method: str
+    recipe: str | None = None  # that the run is of
     seed: int = 0
     complete: bool = True
     command: str = ""
@@ -197,6 +198,11 @@ class Results(Record):
     cost: Cost = Cost()
     verdicts: tuple[Verdict, ...] = ()  # of the doctor, the gravest first
     diagnosis: tuple[str, ...] = ()  # in words, with what else is to be said of the run
+
+    @property
+    def label(self) -> str:
+        """What tables and reports call the run: by its recipe, else by its method."""
+        return self.recipe or self.method
 
     @property
     def judged(self) -> tuple[Measurement | None, Measurement | None]:
