@@ -27,7 +27,7 @@ def draw(path: Path, side: int, seed: int) -> None:
 
 def kaggle(root: Path) -> Path:
     """train.csv beside train_images/, numbers for classes, and images without a label."""
-    rows = [(f"{number}.jpg", number % len(CLASSES)) for number in range(36)]
+    rows = [(f"{number}.jpg", number % len(CLASSES)) for number in range(24)]
     for name, _ in rows:
         draw(root / "train_images" / name, 80, int(name.removesuffix(".jpg")))
     draw(root / "test_images" / "x.jpg", 80, 99)
@@ -39,9 +39,9 @@ def kaggle(root: Path) -> Path:
 
 
 def folders(root: Path, side: int, *, splits: tuple[str, ...] = (), unlabeled: int = 0) -> Path:
-    for seed in range(36):
+    for seed in range(24):
         split = splits[seed % len(splits)] if splits else ""
-        draw(root / split / CLASSES[seed // 12] / f"{seed}.png", side, seed)
+        draw(root / split / CLASSES[seed // 8] / f"{seed}.png", side, seed)
     for seed in range(unlabeled):
         draw(root / "unlabeled" / f"{seed}.png", side, 100 + seed)
     return root

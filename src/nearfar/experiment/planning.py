@@ -17,6 +17,7 @@ from nearfar.nn.encoders import Encoder
 from nearfar.training.estimate import row_cost
 
 LIBRARIES_BYTES = 350e6  # of those that are imported and compiled after the plan
+TIMED_MULTIPLY_ADDS = 20_000_000_000  # of a forward
 
 
 def foreseen(
@@ -28,11 +29,19 @@ def foreseen(
         held = (peak_memory_bytes(device, alone=True) or 0) + LIBRARIES_BYTES
         held += store_bytes(listing, store_side(listing, first.size), first.center)
     with threads_for(first.multiply_adds_at_once, device):
-        row = row_cost(encoder, device=device)
+        row = row_cost(encoder, device=device, most_rows=rows_to_time(runs, device))
     costs = {
         setup.label: modelled(setup, row, width=encoder.width, held_bytes=held) for setup in runs
     }
     return Forecast(runs, costs)
+
+
+def rows_to_time(runs: Sequence[Setup], device: torch.device) -> int:
+    """No more than a step has; on a CPU, of a large network, no more than take a moment."""
+    rows = max(run.views_a_step for run in runs)
+    if device.type != "cpu":
+        return rows
+    return min(rows, TIMED_MULTIPLY_ADDS // max(run.multiply_adds for run in runs))
 
 
 def planned(

@@ -11,7 +11,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from nearfar.nn.encoders import Encoder
 
-NUMBERS = 3 * 2**18  # of a timed step's rows together
+MOST_ROWS = 256  # of a timed step
+NUMBERS = 3 * 2**18  # of them together
 TRIALS = 3
 
 
@@ -23,13 +24,13 @@ class RowCost(NamedTuple):
     widest_bytes: int  # the largest tensor that is kept for the backward
 
 
-def row_cost(encoder: Encoder, *, device: torch.device) -> RowCost:
+def row_cost(encoder: Encoder, *, device: torch.device, most_rows: int = MOST_ROWS) -> RowCost:
     """Times steps of a copy of the encoder on a few rows, in training and frozen: one to warm up,
     then the fastest of three.
     """
     probe = copy.deepcopy(encoder).to(device).train()
     row = encoder.example.to(device)
-    n = max(2, min(256, NUMBERS // row.numel()))
+    n = max(2, min(most_rows, MOST_ROWS, NUMBERS // row.numel()))
     rows = row.expand(n, *row.shape[1:])
     saved: dict[int, int] = {}
 
