@@ -13,6 +13,18 @@ from nearfar.config.recipes import find_recipe, recipe_names
 
 CLASSES = ("ash", "birch", "cedar")
 SMALL = ("quick-cpu-supcon", "quick-cpu-swav", "quick-cpu-dino", "relational-stl10-conv4")
+
+
+def networks() -> dict[tuple[str, int], str]:
+    """Each network at each side of its views, and the first recipe that has it."""
+    found: dict[tuple[str, int], str] = {}
+    for name in recipe_names():
+        sections = find_recipe(name).sections
+        found.setdefault((sections["encoder"]["name"], min(64, sections["data"]["size"])), name)
+    return found
+
+
+WITH_ITS_NETWORK = {*networks().values(), *SMALL}
 RECIPES = [
     pytest.param(name, marks=[] if name in SMALL else [pytest.mark.ci]) for name in recipe_names()
 ]
@@ -59,8 +71,10 @@ def layout(name: str, root: Path) -> Path:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_runs_shrunk_on_data_of_its_layout(name, tmp_path, nearfar_command):
+    """Of a network that several have only the first trains it, the others conv4: a second each."""
     data, out = layout(name, tmp_path / "data"), tmp_path / "run"
-    ended = nearfar_command("train", data, "--recipe", name, "--smoke", "--out", out)
+    network = () if name in WITH_ITS_NETWORK else ("--encoder", "conv4")
+    ended = nearfar_command("train", data, "--recipe", name, "--smoke", "--out", out, *network)
     assert ended.code == 0, ended.err
     results = json.loads((out / "results.json").read_text())
     recipe, train = find_recipe(name), results["train"]
@@ -73,6 +87,19 @@ def test_every_recipe_runs_shrunk_on_data_of_its_layout(name, tmp_path, nearfar_
         assert results["classifier"]["kind"] == stage["kind"]
     said = f"new weights for {name} instead of those that would be downloaded"
     assert (said in ended.err) == bool(recipe.sections["encoder"].get("pretrained"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted(set(recipe_names()) - WITH_ITS_NETWORK))
+def test_every_recipe_runs_shrunk_with_its_network(name, tmp_path, nearfar_command):
+    data, out = layout(name, tmp_path / "data"), tmp_path / "run"
+    ended = nearfar_command("train", data, "--recipe", name, "--smoke", "--out", out)
+    assert ended.code == 0, ended.err
+
+
+def test_the_walk_over_networks_sees_all():
+    assert {"resnet50", "resnet200", "vit_base_patch16_224", "conv4"} <= {n for n, _ in networks()}
+    assert len(WITH_ITS_NETWORK) >= 10
 
 
 def test_recipes_are_listed_with_what_to_type_and_what_to_expect(nearfar_command):
@@ -219,4 +246,5 @@ def test_what_is_typed_goes_over_a_recipe(tmp_path):
         smoke=True,
         quiet=True,
     )
-    assert (other.results["recipe"], other.results["method"]) == (None, "cross_entropy")
+    assert "recipe" not in other.results
+    assert other.results["method"] == "cross_entropy"

@@ -214,6 +214,10 @@ class Results(Record):
         """What was measured on the run's own data."""
         return tuple(m for m in self.measurements if m.data is None)
 
+    @model_serializer(mode="wrap")
+    def _absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without(handler(self), "recipe")
+
     @model_validator(mode="after")
     def _confusion_is_square(self) -> "Results":
         n = len(self.data.classes)

@@ -57,4 +57,4 @@ def test_the_table_marks_the_cell_of_what_predict_uses(tmp_path, title, marked):
     assert table is not None
     cells = [cell for row in table.rows for cell in row.cells if cell.mark]
     assert len(cells) == marked
-    assert table.predicting == (f"{read_run(run).method}: {title}, 90.0 % on test",)
+    assert table.predicting == (f"{read_run(run).label}: {title}, 90.0 % on test",)
