@@ -10,6 +10,7 @@ from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
 from nearfar.data.store import load
 from nearfar.evaluate.accuracy import UNSEEN
+from nearfar.experiment.labeling import images_of
 from nearfar.experiment.setup import Setup
 from nearfar.report.formats import plural, quantity
 from nearfar.run_folder.records import Measurement
@@ -48,7 +49,7 @@ def grouping_lines(data: ImageData, listing: Listing, setup: Setup) -> list[str]
                 f"warning    no images for {' and '.join(empty)}, so nothing is measured there:"
                 f" {plural(large, 'set')} of images kept together would have to be torn apart"
             )
-    seen = seen_lines(data, setup)
+    seen = seen_lines(images_of(setup, data), setup)
     return [*lines, *(f"warning    {text}; measured with and without them" for text in seen)]
 
 

@@ -262,7 +262,8 @@ def test_a_key_of_an_earlier_version_is_an_error_that_names_the_new_one() -> Non
         with pytest.raises(ConfigError) as caught:
             build_config(sections, known)
         assert caught.value.problems == (f"method.{key}: is called method.{new} now",)
-    assert len(KEYS) == 5
+    assert problems_of("data.balanced=true") == ("data.balanced: is called data.sampling now",)
+    assert len(KEYS) == 6
     unknown = problems_of("method.grey=0.5")
     assert unknown[0].startswith("method.grey: unknown key")
 
