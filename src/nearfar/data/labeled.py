@@ -62,7 +62,7 @@ def arrange_by_table(rows: Sequence[Row], pictures: Sequence[str], table: Path) 
             continue
         title = None if row.label is None else titles[row.label]
         split = row.split or ("unlabeled" if title is None else "train")
-        places[path] = Place(path, PurePosixPath(path).parts, split, title)
+        places[path] = Place(path, PurePosixPath(path).parts, split, title, group=row.group)
     if not places:
         first = strays[0].path
         raise DataError(

@@ -48,6 +48,7 @@ class Place:
     split: str = ""
     class_name: str | None = None
     stray: str = ""  # why it belongs nowhere
+    group: str | None = None  # by a table: what else belongs together with it
 
     def inner_path(self) -> str:
         joined = "/".join(self.inner)

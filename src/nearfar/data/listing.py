@@ -89,6 +89,7 @@ class Listing:
     ignored: tuple[str, ...] = ()  # files beside the images, such as a license
     linked: tuple[str, ...] = ()  # links to folders that are read elsewhere, in words
     uncut: Uncut | None = None  # what splits were cut from; None: nothing was
+    groups: Int64[np.ndarray, " n"] | None = None  # that a table names (groups.py); None: none
     white: White = OWN_WHITE  # of gray in more than 8 bits
 
     def __len__(self) -> int:

@@ -23,6 +23,7 @@ from nearfar.data import (
     webdataset,
 )
 from nearfar.data.decoding import Peeked, decode, pillow_is_quiet
+from nearfar.data.groups import of_equal
 from nearfar.data.index import indexed
 from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
@@ -202,12 +203,17 @@ def _listing(
     )
     splits = np.array([place.split for place in layout.places], dtype="<U9")
     uncut = Uncut(labels, splits, [place.inner_path() for place in layout.places])
+    together = None
+    if any(place.group is not None for place in layout.places):
+        named = (("", row) if p.group is None else p.group for row, p in enumerate(layout.places))
+        together = of_equal(named)
     return Listing(
         name=safe_name(name),
         source=source,
         paths=paths,
         labels=labels,
-        splits=uncut.cut(),
+        splits=uncut.cut(together),
+        groups=together,
         class_names=tuple(printable(class_name) for class_name in layout.class_names),
         given_splits=layout.given_splits,
         side=int(np.median([min(one.width, one.height) for one in peeked])),

@@ -29,6 +29,11 @@ class Columns:
     image: str
     label: str | None
     split: str | None = None
+    group: str | None = None  # what belongs together, as data.group_by has it
+
+    def named(self) -> list[str]:
+        """All that there are."""
+        return [name for name in (self.image, self.label, self.split, self.group) if name]
 
 
 @dataclass(frozen=True)
@@ -38,16 +43,31 @@ class Row:
     image: str
     label: str | None
     split: str | None  # one of SPLITS
+    group: str | None = None
 
 
 def columns_asked(text: str) -> Columns:
-    """Of "image,label" or "image,label,split=fold", as it stands behind the @ of a source."""
+    """Of "image,label" or "image,label,split=fold,group=plant", as it stands behind the @ of a
+    source.
+    """
     names = [name.strip() for name in text.split(",")]
     named = dict(name.split("=", 1) for name in names if "=" in name)
     plain = [name for name in names if "=" not in name]
-    if not 1 <= len(plain) <= 2 or not all(plain) or set(named) - {"split"}:
-        raise DataError(f"want @IMAGE,LABEL or @IMAGE,LABEL,split=COLUMN, got @{text}")
-    return Columns(plain[0], plain[1] if len(plain) > 1 else None, named.get("split"))
+    known = set(named) <= {"split", "group"} and all(named.values())
+    if not (known and 1 <= len(plain) <= 2 and all(plain)):
+        raise DataError(
+            f"want @IMAGE,LABEL, and perhaps ,split=COLUMN and ,group=COLUMN, got @{text}"
+        )
+    label = plain[1] if len(plain) > 1 else None
+    return Columns(plain[0], label, named.get("split"), named.get("group"))
+
+
+def group_column(source: str) -> str | None:
+    """The column of groups that a source names."""
+    table, _, columns = source.rpartition("@")
+    if not table.lower().endswith(ENDINGS) or "=" not in columns:
+        return None
+    return columns_asked(columns).group
 
 
 def read_table(path: Path, asked: Columns | None) -> list[Row]:
@@ -64,8 +84,8 @@ def read_table(path: Path, asked: Columns | None) -> list[Row]:
             f"{path}: which columns name image and class? It has {', '.join(header)}; give"
             f" {path}@IMAGE,LABEL"
         )
-    for name in (columns.image, columns.label, columns.split):
-        if name is not None and name not in header:
+    for name in columns.named():
+        if name not in header:
             raise DataError(f"{path}: want a column {name}, got {', '.join(header)}")
     at = {name: header.index(name) for name in header}
     found: dict[str, Row] = {}
@@ -76,13 +96,15 @@ def read_table(path: Path, asked: Columns | None) -> list[Row]:
         if not image:
             continue
         label = _class_of(cells.get(columns.label or "", ""), path)
-        row = Row(image, label, _split_of(cells.get(columns.split or "", ""), path))
+        split = _split_of(cells.get(columns.split or "", ""), path)
+        row = Row(image, label, split, cells.get(columns.group or "") or None)
         if found.setdefault(image, row) != row:
             twice.append(image)
     if twice:
         shown = ", ".join(map(printable, twice[:_SHOWN]))
         raise DataError(
-            f"{path}: want one class and split of each image, got two of {len(twice)}: {shown}"
+            f"{path}: want one class, split and group of each image, got two of {len(twice)}:"
+            f" {shown}"
         )
     return list(found.values())
 
