@@ -20,11 +20,11 @@ from jaxtyping import Int64
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, Peeked, peek
 from nearfar.data.labeled import refuse_missing_classes
-from nearfar.data.layout import SPLIT_NAMES, Layout, Place, printable
+from nearfar.data.layout import Layout, Place, printable
 from nearfar.data.listing import SPLITS, Broken, Raw
 from nearfar.data.parquet import holds_files, opened
 from nearfar.data.sharded import UNLABELED, Files, LocalFiles, split_of
-from nearfar.data.tables import Columns, usual_label, usual_split
+from nearfar.data.tables import Columns, class_named, split_named, usual_label, usual_split
 
 _ROWS_A_READ = 256
 _GROUPS_HELD = 32  # twice as many as an epoch goes through at a time
@@ -77,7 +77,8 @@ def arrange_shards(shards: Shards) -> Layout:
         for number, (label, split, group) in enumerate(_said(shards, file)):
             path = f"{called}/{number:07d}"
             title = _title(label, names, shown)
-            named = SPLIT_NAMES.get((split or "").lower(), of_file) or "train"
+            cell = "" if split is None else str(split)
+            named = split_named(cell, Path(shown)) or of_file or "train"
             settled = named if title is not None else UNLABELED[named]
             together = None if group is None else str(group)
             places.append(Place(path, PurePosixPath(path).parts, settled, title, group=together))
@@ -219,10 +220,13 @@ def _class_names(shards: Shards) -> tuple[str, ...]:
 
 
 def _title(label: Any, names: Sequence[str], file: str) -> str | None:
+    if isinstance(label, float):
+        label = class_named(repr(label), Path(file))
+        label = None if label is None else int(label)
     if label is None or label == "" or (isinstance(label, int) and label < 0):
         return None
-    if isinstance(label, float):
-        raise DataError(f"{file}: want classes, got the number {label:g} as one")
+    if isinstance(label, list | dict):
+        raise DataError(f"{file}: want one class of each image, got {label} as one")
     if isinstance(label, int) and names:
         if label >= len(names):
             raise DataError(f"{file}: want a label of the {len(names)} classes, got {label}")
