@@ -284,10 +284,12 @@ def test_balanced_batches_where_they_cannot_be(tmp_path, refused, method, why):
     pictures(tmp_path / "data" / "rose", 10)
     pictures(tmp_path / "data" / "tulip", 10, color=200)
     pictures(tmp_path / "data" / "unlabeled", 5, color=30)
-    message = refused(tmp_path / "data", "--method", method, "--set", "data.balanced=true", *QUICK)
-    assert "data.balanced: " in message
+    message = refused(
+        tmp_path / "data", "--method", method, "--set", "data.sampling=balanced", *QUICK
+    )
+    assert "data.sampling: " in message
     assert why in message
-    assert "leave data.balanced out" in message
+    assert "leave data.sampling out" in message
 
 
 def test_chunks_of_one_row_for_batch_norm(refused):

@@ -463,7 +463,7 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
         "--epochs",
         "1",
         "--set",
-        "data.balanced=true",
+        "data.sampling=balanced",
     )
     assert ended.code == 0, ended.err
     said = json.loads(ended.out)
@@ -477,7 +477,7 @@ def test_balanced_batches_are_left_out_where_they_cannot_be_and_advised_where_th
     assert left["supcon"].startswith("wants a class for each image")
     for name in set(METHODS) - CUT_UP:
         config = tomllib.loads((tmp_path / "out" / name / "seed0" / "run.toml").read_text())
-        assert config["data"].get("balanced", False) == (name not in left)
+        assert (config["data"]["sampling"] == "balanced") == (name not in left)
 
     def advice() -> str:
         found = json.loads(nearfar_command("check", partly_labeled, "--json").out)["findings"]

@@ -93,7 +93,7 @@ def test_a_comparison_has_it_beside_what_is_trained_from_the_same_weights(
 ):
     ended = nearfar_command(
         "compare", "digits", "--methods", "frozen,cross_entropy", "--seeds", "2", "--epochs", "1",
-        "--out", tmp_path / "c", "--set", "evaluate.probes=knn", "--set", "data.balanced=true",
+        "--out", tmp_path / "c", "--set", "evaluate.probes=knn", "--set", "data.sampling=balanced",
         "--set", f"encoder.weights={tiny_run / 'encoder.safetensors'}",
     )  # fmt: skip
     assert ended.code == 0, ended.err

@@ -81,7 +81,7 @@ def test_batches_without_a_pair_are_left_out_and_the_results_say_how_many(
     assert ended.err.count("steps were left out") == 1
     left, steps = said.split(" steps")[0].split(" of ")
     assert 0 < int(left) < int(steps) == results["cost"]["steps"]
-    assert "data.balanced=true" in said and "train.batch_size" in said
+    assert "data.sampling=balanced" in said and "train.batch_size" in said
 
 
 def test_one_view_of_few_images_of_many_classes(tmp_path, nearfar_command):
@@ -100,17 +100,17 @@ def test_one_view_of_few_images_of_many_classes(tmp_path, nearfar_command):
 def test_a_comparison_balances_what_can_be_balanced_and_says_for_whom_not(
     imbalanced, tmp_path, nearfar_command
 ):
-    asked = ("compare", imbalanced, "--seeds", "1", "--epochs", "1", "--set", "data.balanced=true")
+    asked = ("compare", imbalanced, "--seeds", "1", "--epochs", "1", "--set", "data.sampling=sqrt")
     both = ("--methods", "cross_entropy,simclr", "--out", tmp_path / "both")
     ended = nearfar_command(*asked, *both, *QUICK[:-1])
     assert ended.code == 0, ended.err
-    assert ended.err.count("data.balanced is left out for simclr: learns without labels") == 1
-    assert "without data.balanced: simclr: learns" in ended.out
-    for method, balanced in (("cross_entropy", "true"), ("simclr", "false")):
+    assert ended.err.count("data.sampling is left out for simclr: learns without labels") == 1
+    assert "without data.sampling: simclr: learns" in ended.out
+    for method, sampling in (("cross_entropy", "sqrt"), ("simclr", "uniform")):
         config = (tmp_path / "both" / method / "seed0" / "run.toml").read_text()
-        assert f"balanced = {balanced}" in config
+        assert f'sampling = "{sampling}"' in config
     none = nearfar_command(*asked, "--methods", "simclr", "--out", tmp_path / "none", *QUICK)
-    assert none.code == 2 and "leave data.balanced out" in none.err
+    assert none.code == 2 and "leave data.sampling out" in none.err
 
 
 @pytest.mark.parametrize("command", [("train", "--method"), ("compare", "--seeds=1", "--methods")])

@@ -627,7 +627,7 @@ def test_balanced_batches_hold_each_class_equally_likely(tmp_path, photographs, 
 
     monkeypatch.setattr(kind, "step", watch)
     options = {
-        "data.balanced": True,
+        "data.sampling": "balanced",
         "train.steps_per_epoch": 40,
         "train.batch_size": 12,
         "encoder.name": "conv4",

@@ -43,9 +43,9 @@ def check_data(seen: Seen) -> list[dict[str, Any]]:
     return [asdict(finding) for finding in in_order(found)]
 
 
-def _refusal(method: str, facts: DataFacts, source: str, *, balanced: bool = False) -> str | None:
+def _refusal(method: str, facts: DataFacts, source: str, *, by_class: bool = False) -> str | None:
     try:
-        refuse_unfit(method, method_class(method), facts, source, balanced=balanced)
+        refuse_unfit(method, method_class(method), facts, source, by_class=by_class)
     except DataError as error:
         return str(error)
     return None
@@ -53,7 +53,7 @@ def _refusal(method: str, facts: DataFacts, source: str, *, balanced: bool = Fal
 
 def _possible(found: list[Finding], facts: DataFacts, source: str) -> Iterator[Finding]:
     """Balanced batches are advised to methods that can have them."""
-    takers = [name for name in METHODS if _refusal(name, facts, source, balanced=True) is None]
+    takers = [name for name in METHODS if _refusal(name, facts, source, by_class=True) is None]
     for finding in found:
         if finding.code != "balanced_advised":
             yield finding

@@ -11,6 +11,7 @@ import numpy as np
 from nearfar.core.errors import UserError
 from nearfar.core.progress import Progress
 from nearfar.data.groups import NEAR, has_one_in
+from nearfar.data.labels import LabelDraw
 from nearfar.data.looking import groups_by, look
 from nearfar.data.sources import open_source
 from nearfar.report.formats import percent, plural
@@ -59,7 +60,9 @@ def without_seen(path: str | Path, group_by: str, progress: Progress) -> Without
     )
     takes_unlabeled = (results.train.images or 0) > results.data.n_train
     training = ["train", "unlabeled"] if takes_unlabeled else ["train"]
-    shown = has_one_in(seen.groups, listing.splits, training)
+    draw = LabelDraw.asked(section, results.seed)
+    given = draw.of(listing.labels, listing.splits, listing.paths, len(listing.class_names))
+    shown = has_one_in(seen.groups, given.splits, training)
     of_test = {listing.paths[row] for row in np.flatnonzero(shown & (listing.splits == "test"))}
     right = rows["predictions"][known] == rows["labels"][known]
     left_out = np.isin(rows["paths"][known], list(of_test))

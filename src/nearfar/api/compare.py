@@ -14,7 +14,7 @@ from nearfar.api.budgeting import Ahead, lengthened, lengths_as_begun, size_as_b
 from nearfar.api.compared_runs import ComparedRuns, in_order, summary_of, train_all
 from nearfar.api.fitting import (
     ALL,
-    balanced_where_possible,
+    by_class_where_possible,
     checked,
     fitting,
     left_line,
@@ -135,7 +135,7 @@ class _Asked(NamedTuple):
 def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStack) -> Comparison:
     configs = checked(request, asked.methods, asked.seeds)
     listing = cut_by_paths(open_source(request.data, progress), request.group_by)
-    configs, unbalanced = balanced_where_possible(configs, listing)
+    configs, unbalanced = by_class_where_possible(configs, listing)
     fabric, refuse = make_fabric(), ALL not in asked.methods
     setups, left_out = fitting(configs, listing, fabric.device, request, refuse=refuse)
     if asked.tunes:
@@ -195,7 +195,7 @@ def _say_left_out(
     for left in left_out:
         progress.say(f"  left out   {left_line(left)}")
     for left in unbalanced:
-        progress.say(f"  warning    data.balanced is left out for {left_line(left)}")
+        progress.say(f"  warning    data.sampling is left out for {left_line(left)}")
 
 
 def _widest(setups: Mapping[str, Setup]) -> Setup:

@@ -12,11 +12,13 @@ from nearfar.core.errors import ConfigError, DataError, UserError
 from nearfar.core.own import is_own
 from nearfar.core.progress import Progress
 from nearfar.data.images import ImageData
+from nearfar.data.labels import listed_facts
 from nearfar.data.listing import Listing
 from nearfar.experiment.configuration import check_config
-from nearfar.experiment.refusals import why_not_balanced
+from nearfar.experiment.labeling import facts_of, label_draw
+from nearfar.experiment.refusals import why_not_by_class
 from nearfar.experiment.resolve import refuse_unread, resolve
-from nearfar.experiment.setup import Setup
+from nearfar.experiment.setup import Setup, sampling_of
 from nearfar.methods import FROZEN, METHODS, method_class
 from nearfar.run_folder.comparison import LeftOut
 
@@ -117,23 +119,22 @@ def _misasked(request: Request, seeds: int) -> list[str]:
     return problems
 
 
-def balanced_where_possible(
+def by_class_where_possible(
     configs: Mapping[str, RunConfig], listing: Listing
 ) -> tuple[dict[str, RunConfig], list[LeftOut]]:
-    """Without data.balanced where a method cannot have it, and why; unchanged where none can."""
-    facts = listing.facts(listing.side)
-    reasons = {
-        name: reason
-        for name, config in configs.items()
-        if config.data.balanced
-        and (reason := why_not_balanced(method_class(name), facts)) is not None
-    }
+    """Without data.sampling where a method cannot have it, and why; unchanged where none can."""
+    reasons = {}
+    for name, config in configs.items():
+        facts = listed_facts(listing, label_draw(config), listing.side)
+        reason = why_not_by_class(method_class(name), facts)
+        if sampling_of(config).by_class and reason is not None:
+            reasons[name] = reason
     trained = {name for name, config in configs.items() if config.method.trains}
     if trained <= reasons.keys():
         return dict(configs), []
     found = dict(configs)
     for name in reasons:
-        data = configs[name].data.model_copy(update={"balanced": False})
+        data = configs[name].data.model_copy(update={"sampling": "uniform", "per_class": None})
         found[name] = configs[name].model_copy(update={"data": data})
     return found, [LeftOut(method=name, reason=reason) for name, reason in reasons.items()]
 
@@ -192,7 +193,7 @@ def still_fitting(
     """
     found = {}
     for name, setup in setups.items():
-        facts = images.facts(setup.size)
+        facts = facts_of(setup, images)
         try:
             refuse_unread(setup, facts)
         except DataError as error:

@@ -189,7 +189,7 @@ def _rows(paths: Sequence[Path], found: Predictions) -> list[dict[str, Any]]:
 def _files_of(path: Path) -> list[Path]:
     """A file itself; of a folder all that training looks at: ending or content say what is one."""
     if path.is_dir():
-        pictures, _, _ = folder_files(path)
+        pictures = folder_files(path).pictures
         found = [path / name for name in pictures]
         if not found:
             raise DataError(f"{path}: want images, got none in this folder")

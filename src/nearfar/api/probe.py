@@ -14,6 +14,7 @@ from nearfar.core.errors import DataError, UserError
 from nearfar.core.memory import kept_memory
 from nearfar.core.own import is_own
 from nearfar.core.progress import Progress
+from nearfar.data.labels import LabelDraw, with_labels
 from nearfar.data.samples import ImageSamples, Samples
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
@@ -62,6 +63,8 @@ def probe(
         streamed=asked.get("stream", False),
         progress=progress,
     )
+    if data is None:
+        stored = with_labels(stored, LabelDraw.asked(config["data"], config["train"]["seed"]))
     samples = ImageSamples(stored, model.view, torch.device("cpu"))
     with kept_memory(), progress.bar(len(stored), "features") as bar:
         splits = extract_splits(model.encoder, samples, bar)

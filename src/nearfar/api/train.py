@@ -30,6 +30,7 @@ from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import example_of, make_encoder, same_start
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.grouping import load_images
+from nearfar.experiment.labeling import facts_of
 from nearfar.experiment.page import saying_what_is_finished, write_page
 from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
@@ -146,7 +147,7 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     if request.budget is None or not setup.trains:
         _say_plan(setup, listing, encoder, forecast, folder, place, progress)
     images = load_images(listing, setup, progress)
-    facts = images.facts(setup.size)
+    facts = facts_of(setup, images)
     refuse_unread(setup, facts)
     if place.force:
         folder.clear()

@@ -18,6 +18,7 @@ from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
 from nearfar.experiment import tuning as search
 from nearfar.experiment.encoding import make_encoder
+from nearfar.experiment.labeling import facts_of
 from nearfar.experiment.resolve import resolve
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
@@ -47,7 +48,7 @@ class Trials:
         """The run of such a configuration on the images that could be read."""
         device, module = self.fabric.device, self.request.module
         decided = resolve(config, self.listing, device, module=module, recipe=recipe)
-        return decided.with_facts(self.images.facts(decided.size))
+        return decided.with_facts(facts_of(decided, self.images))
 
     def folder(self, method: str) -> RunFolder:
         path = self.out / part_of(method) / names.TUNING

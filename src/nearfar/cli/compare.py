@@ -62,6 +62,9 @@ def compare(
     batch_size: opt.BatchSize = None,
     classifier: opt.Classifier = None,
     group_by: opt.GroupBy = None,
+    labels_per_class: opt.LabelsPerClass = None,
+    label_fraction: opt.LabelFraction = None,
+    label_noise: opt.LabelNoise = None,
     settings: opt.Settings = None,
     out: opt.Out = None,
     resume: opt.Resume = False,
@@ -80,7 +83,7 @@ def compare(
     began = opt.say_starting(quiet=quiet)
     from nearfar.api import compare as api
 
-    chosen = opt.asked(
+    chosen = opt.labels_asked(labels_per_class, label_fraction, label_noise) | opt.asked(
         settings,
         size=size,
         batch_size=batch_size,
@@ -196,7 +199,7 @@ def _text(results: dict[str, Any], out: Path) -> str:
         *_tuned(results),
         *(f"left out: {left['method']}: {left['reason']}" for left in results["left_out"]),
         *(
-            f"without data.balanced: {left['method']}: {left['reason']}"
+            f"without data.sampling: {left['method']}: {left['reason']}"
             for left in results["unbalanced"]
         ),
         *(

@@ -89,6 +89,29 @@ GroupBy = Annotated[
         ),
     ),
 ]
+LabelsPerClass = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help=(
+            "for experiments: train with the labels of N images of each class; the others become"
+            " unlabeled images (validation and test keep theirs)"
+        ),
+    ),
+]
+LabelFraction = Annotated[
+    float | None,
+    typer.Option(
+        metavar="F", help="for experiments: train with this fraction of each class's labels"
+    ),
+]
+LabelNoise = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="for experiments: give each training image a wrong label with this probability",
+    ),
+]
 Against = Annotated[
     str | None,
     typer.Option(
@@ -253,6 +276,20 @@ def asked(
         section, key, value = parse_override(text)
         found[f"{section}.{key}"] = value
     return found
+
+
+def labels_asked(
+    per_class: int | None, fraction: float | None, noise: float | None
+) -> dict[str, Any]:
+    """Flags on labels by their place in the configuration; those that were not typed are left
+    out.
+    """
+    flags = {
+        "data.labels_per_class": per_class,
+        "data.label_fraction": fraction,
+        "data.label_noise": noise,
+    }
+    return {path: value for path, value in flags.items() if value is not None}
 
 
 def say_left_out(files: Sequence[dict[str, str]]) -> None:

@@ -31,6 +31,9 @@ def train(
     ] = None,
     classifier: opt.Classifier = None,
     group_by: opt.GroupBy = None,
+    labels_per_class: opt.LabelsPerClass = None,
+    label_fraction: opt.LabelFraction = None,
+    label_noise: opt.LabelNoise = None,
     settings: opt.Settings = None,
     out: opt.Out = None,
     resume: opt.Resume = False,
@@ -50,7 +53,7 @@ def train(
     began = opt.say_starting(quiet=quiet)
     from nearfar.api import train as api
 
-    chosen = opt.asked(
+    chosen = opt.labels_asked(labels_per_class, label_fraction, label_noise) | opt.asked(
         settings,
         size=size,
         batch_size=batch_size,

@@ -3,13 +3,13 @@ run.toml".
 """
 
 import inspect
-import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
 from nearfar.config.classifier import ClassifierConfig
+from nearfar.config.data import DataConfig
 from nearfar.config.section import Section
 from nearfar.config.training import (
     OptimizerConfig,
@@ -45,75 +45,6 @@ class MethodConfig(Section):
         image: the field, what was wanted, what came.
         """
         return []
-
-
-class DataConfig(Section):
-    source: str = Field(
-        description=(
-            "the images: digits (built in), a folder with one subfolder per class, or a .zip, .tar,"
-            " .tar.gz or .tar.xz archive of such a folder, a table of labels (.csv or"
-            " .parquet, or with the names of its columns .csv@IMAGE,LABEL), parquet files with"
-            " images inside, arrays (.npz), or a published set by name, such as cifar10 (it is"
-            " downloaded) or cifar10@FOLDER; docs/data.md has them all"
-        )
-    )
-    size: int | None = Field(
-        None,
-        ge=4,
-        le=4096,
-        description=(
-            "side length of the square views, in pixels (default: 64, from given weights the"
-            " network's own, at most 128 on a CPU; or the usual short side of the images if that"
-            " is smaller)"
-        ),
-    )
-    eval_crop: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description=(
-            "evaluation: how much of the largest centered square is used, as a fraction of its"
-            " side; 1.0 is all of it (default: 1.0; with given weights what their network is"
-            " published with, where timm knows it)"
-        ),
-    )
-    balanced: bool = Field(
-        False,
-        description=(
-            "true: every class is equally likely in every batch; useful when classes differ much"
-            " in size (methods that need labels only)"
-        ),
-    )
-    group_by: str | None = Field(
-        None,
-        description=(
-            "what is kept on one side of a cut that nearfar makes, beside equal images: near"
-            " (cropped, turned, recolored or re-saved copies of a picture), or a regular expression"
-            " that finds in each path what the image shows, such as a person or a day: its first"
-            " group, or all that it finds (default: equal images alone)"
-        ),
-    )
-    stream: bool = Field(
-        False,
-        description=(
-            "true: images are read and decoded anew in every epoch, and nothing is stored; for"
-            " data whose decoded images do not fit the disk (false: decoded once, into"
-            " NEARFAR_CACHE)"
-        ),
-    )
-    strict: bool = Field(
-        False, description="true: stop if an image file cannot be read, instead of leaving it out"
-    )
-
-    @model_validator(mode="after")
-    def _groups_by_an_expression(self) -> Self:
-        try:
-            re.compile(self.group_by or "")
-        except re.error as error:
-            raise ValueError(
-                f'group_by: want near or a regular expression, got "{self.group_by}" ({error})'
-            ) from error
-        return self
 
 
 def _name_or_table(value: object) -> object:

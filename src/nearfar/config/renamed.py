@@ -8,6 +8,7 @@ from types import MappingProxyType
 # Of 0.1.0, by section.
 KEYS: Mapping[tuple[str, str], str] = MappingProxyType(
     {
+        ("data", "balanced"): "sampling",
         ("method", "normalise_representation"): "normalize_representation",
         ("method", "centre_momentum"): "center_momentum",
         ("method", "grey"): "gray",

@@ -26,7 +26,7 @@ def class_weight() -> Any:
         "none",
         description=(
             "weight of each class in the cross-entropy: none (every image counts the same) or"
-            " balanced (every class counts the same, however many images it has; data.balanced"
-            " does it by drawing instead, use one of them)"
+            " balanced (every class counts the same, however many images it has;"
+            " data.sampling=balanced does it by drawing instead, use one of them)"
         ),
     )

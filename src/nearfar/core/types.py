@@ -34,6 +34,8 @@ class DataFacts:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     colored: bool = True  # some pixel is not gray; True also where nothing is decoded yet
     n_predict: int = 0  # left to predict and embed
+    n_withheld: int = 0  # of the unlabeled: training images whose label the run is not given
+    n_mislabeled: int = 0  # training images whose label was made a wrong one
 
     @property
     def n_classes(self) -> int:

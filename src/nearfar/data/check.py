@@ -11,6 +11,7 @@ import numpy as np
 from nearfar.core.errors import DataError
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
+from nearfar.data.bars import class_bars
 from nearfar.data.findings import Finding, amount, files, images, lines, of_listing
 from nearfar.data.listing import Listing
 from nearfar.data.looking import Seen, look
@@ -96,12 +97,15 @@ def _classes(seen: Seen) -> Iterable[Finding]:
             f"({large[1]:,} against {small[1]:,}); look at the balanced accuracy, too"
         )
         yield Finding("imbalance", "warning" if ratio >= _BALANCE else "note", text)
+        bars = class_bars([name for name, _ in counts], [count for _, count in counts])
+        text = "images of each class in an epoch, as they are and by data.sampling"
+        yield Finding("class_sizes", "note", text + "".join(f"\n  {line}" for line in bars))
     if ratio >= _BALANCE:
         text = (
             f"class-balanced batches are advised, with classes {ratio:.1f} times as large as"
             " others: "
         )
-        yield Finding("balanced_advised", "note", text + "--set data.balanced=true")
+        yield Finding("balanced_advised", "note", text + "--set data.sampling=balanced")
 
 
 def thin_splits(facts: DataFacts) -> Iterable[Finding]:

@@ -26,6 +26,7 @@ def of_listing(listing: Listing) -> Iterable[Finding]:
     yield from _not_measured(listing)
     yield from _to_predict(listing)
     yield from _linked(listing)
+    yield from _hidden(listing)
     yield from _ignored(listing)
 
 
@@ -103,6 +104,15 @@ def _linked(listing: Listing) -> Iterable[Finding]:
         many = amount(len(linked), "folder is", "folders are")
         text = f"{many} reached twice; each is read where it lies, and the link left out"
         yield Finding("reached_twice", "warning", text + lines(linked))
+
+
+def _hidden(listing: Listing) -> Iterable[Finding]:
+    if hidden := listing.hidden:
+        text = (
+            f"{amount(len(hidden), 'folder', 'folders')} with images not looked at, since the name"
+            f" begins with a dot; rename what is a class of its own{lines(hidden)}"
+        )
+        yield Finding("hidden_folders", "note", text)
 
 
 def _ignored(listing: Listing) -> Iterable[Finding]:

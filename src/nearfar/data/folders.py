@@ -4,14 +4,14 @@ import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, final
 
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, Peeked, peek
-from nearfar.data.layout import is_litter, printable, split_in
+from nearfar.data.layout import is_hidden, is_litter, printable, split_in
 from nearfar.data.links import Linked, walk
 from nearfar.data.listing import Raw
-from nearfar.data.recognition import head_of, is_picture
+from nearfar.data.recognition import IMAGE_SUFFIXES, head_of, is_picture
 
 
 @final
@@ -47,13 +47,21 @@ class FolderReader:
         """Nothing has to be fetched."""
 
 
-def folder_files(root: Path) -> tuple[list[str], list[str], list[Linked]]:
-    """Relative paths with / of the pictures below `root`, of the other files, and the links to
-    folders that are read elsewhere. Litter is left out.
+class FolderFiles(NamedTuple):
+    """Relative paths with /."""
+
+    pictures: list[str]
+    notes: list[str]  # the other files
+    linked: list[Linked]  # links to folders that are read elsewhere
+    hidden: list[str]  # folders with pictures that are not looked at, for their names
+
+
+def folder_files(root: Path) -> FolderFiles:
+    """What lies below `root`. Litter is left out.
 
     Raises DataError where two splits are one folder.
     """
-    found, linked = walk(root, is_litter)
+    found, linked, skipped = walk(root, is_litter)
     for link in linked:
         link_split, target_split = split_in(link.path), split_in(link.target)
         if link_split and target_split and link_split != target_split:
@@ -63,7 +71,18 @@ def folder_files(root: Path) -> tuple[list[str], list[str], list[Linked]]:
                 " or give it other images (where no val or test is given, nearfar cuts one)"
             )
     pictures = [path for path in found if is_picture(path, partial(head_of, root / path))]
-    return pictures, sorted(set(found) - set(pictures)), linked
+    notes = sorted(set(found) - set(pictures))
+    hidden = [path for path in skipped if is_hidden(path) and _has_pictures(root / path)]
+    return FolderFiles(pictures, notes, linked, hidden)
+
+
+def _has_pictures(folder: Path) -> bool:
+    """By the names of the files in it and in its folders."""
+    try:
+        inside = [*folder.glob("*"), *folder.glob("*/*")]
+    except OSError:
+        return False
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside if not is_litter(path.name))
 
 
 def peek_folder(root: Path, paths: tuple[str, ...]) -> list[Peeked]:

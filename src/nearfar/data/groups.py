@@ -28,7 +28,12 @@ def cut_by_paths(listing: Listing, group_by: str | None) -> Listing:
     """
     if group_by is None or group_by == NEAR:
         return listing
-    return listing.cut_around(named_in_paths(listing.paths, group_by))
+    return listing.cut_around(with_named(named_in_paths(listing.paths, group_by), listing))
+
+
+def with_named(groups: Groups, listing: Listing) -> Groups:
+    """Joined with those that a table names."""
+    return groups if listing.groups is None else joined(groups, listing.groups)
 
 
 def grouped(

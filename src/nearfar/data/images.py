@@ -33,6 +33,8 @@ class ImageData(ABC):
     skipped: tuple[Unreadable, ...]
     source: str = ""
     groups: Int64[np.ndarray, " n"] | None = None  # None: no image belongs to another
+    n_withheld: int = 0  # labels of training images (labels.py)
+    n_mislabeled: int = 0
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -79,7 +81,12 @@ class ImageData(ABC):
     def facts(self, side: int) -> DataFacts:
         """The facts with views of `side` px."""
         facts = facts_of(self.name, self.class_names, self.labels.numpy(), self.splits, side)
-        return replace(facts, colored=self.colored)
+        return replace(
+            facts,
+            colored=self.colored,
+            n_withheld=self.n_withheld,
+            n_mislabeled=self.n_mislabeled,
+        )
 
     @cached_property
     def colored(self) -> bool:

@@ -18,7 +18,7 @@ from nearfar.data.members import Found, Member
 from nearfar.data.rgb import Deep
 
 T = TypeVar("T")
-_RULES = 1  # raise it when members are found or described in another way
+_RULES = 2  # raise it when members are found or described in another way
 _SETTLED_SECONDS = 2.0  # a file changed since may change again within one tick of its clock
 
 
@@ -88,19 +88,20 @@ def read_peeked(kept: list[Any]) -> Peeked:
 
 
 def _written(archive: Indexed) -> dict[str, Any]:
-    pictures, notes, peeked = archive.found
+    pictures, notes, peeked, hidden = archive.found
     return {
         "digest": archive.digest,
         "pictures": [astuple(member) for member in pictures],
         "notes": notes,
         "peeked": [peeked_form(one) for one in peeked],
+        "hidden": hidden,
     }
 
 
 def _read(kept: dict[str, Any]) -> Indexed:
     pictures = [Member(path, offset, size) for path, offset, size in kept["pictures"]]
     peeked = [read_peeked(one) for one in kept["peeked"]]
-    return Indexed(Found(pictures, kept["notes"], peeked), kept["digest"])
+    return Indexed(Found(pictures, kept["notes"], peeked, kept["hidden"]), kept["digest"])
 
 
 _ARCHIVE = Form(_written, _read)

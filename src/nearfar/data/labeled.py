@@ -62,7 +62,12 @@ def arrange_by_table(rows: Sequence[Row], pictures: Sequence[str], table: Path) 
             continue
         title = None if row.label is None else titles[row.label]
         split = row.split or ("unlabeled" if title is None else "train")
-        places[path] = Place(path, PurePosixPath(path).parts, split, title)
+        place = Place(path, PurePosixPath(path).parts, split, title, group=row.group)
+        if places.setdefault(path, place) != place:
+            raise DataError(
+                f"{table}: want one class, split and group of each image, got several of:"
+                f" {printable(path)}"
+            )
     if not places:
         first = strays[0].path
         raise DataError(

@@ -39,6 +39,9 @@ _LITTER = frozenset(
 )
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one file belongs. `inner` is its path without a wrapping top folder."""
@@ -48,6 +51,7 @@ class Place:
     split: str = ""
     class_name: str | None = None
     stray: str = ""  # why it belongs nowhere
+    group: str | None = None  # by a table: what else belongs together with it
 
     def inner_path(self) -> str:
         joined = "/".join(self.inner)
@@ -67,9 +71,19 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
+def is_hidden(path: str) -> bool:
+    """Whether the last part of a path with / is a name that systems do not show."""
+    return path.rpartition("/")[2].startswith(".")
+
+
 def printable(path: str) -> str:
-    """`path` as it can be printed and stored, whatever bytes the file system used."""
-    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode("utf-8")
+    """`path` as it can be printed and stored, whatever bytes the file system used: without the
+    control characters that would write elsewhere on a terminal.
+    """
+    if path.isascii() and path.isprintable():
+        return path
+    text = path.encode("utf-8", "backslashreplace").decode("utf-8")
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def split_in(path: str) -> str | None:

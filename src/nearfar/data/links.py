@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from nearfar.core.errors import DataError
 from nearfar.data.layout import printable
@@ -21,15 +22,23 @@ class Linked:
         return f"{printable(self.path)} is a link to {target}"
 
 
-def walk(root: Path, skip: Callable[[str], bool]) -> tuple[list[str], list[Linked]]:
-    """Relative paths with / of all files below `root`, and the links to folders that are read
-    elsewhere. Names that `skip` knows are left out.
+class Walked(NamedTuple):
+    """Relative paths with /."""
+
+    files: list[str]  # sorted
+    linked: list[Linked]  # links to folders that are read elsewhere
+    skipped: list[str]  # folders
+
+
+def walk(root: Path, skip: Callable[[str], bool]) -> Walked:
+    """All files below `root`; names that `skip` knows are left out.
 
     Real folders come first, so that a link never takes the place of its folder; links then in the
     order of their paths.
     """
     files: list[str] = []
     linked: list[Linked] = []
+    skipped: list[str] = []
     seen: dict[tuple[int, int], str] = {}
     waiting = [""]
 
@@ -44,14 +53,16 @@ def walk(root: Path, skip: Callable[[str], bool]) -> tuple[list[str], list[Linke
             for entry in sorted(entries, key=lambda entry: entry.name):
                 inner = f"{path}/{entry.name}" if path else entry.name
                 if skip(entry.name):
+                    if _is_folder(entry):
+                        skipped.append(inner)
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     if entry.is_symlink():
                         waiting.append(inner)
                     else:
                         yield from real(inner)
-                # a dangling link is reported when it is read
-                elif entry.is_file() or entry.is_symlink():
+                # a link that leads nowhere, or to itself, is reported when it is read
+                elif entry.is_symlink() or entry.is_file():
                     yield inner
 
     try:
@@ -59,4 +70,11 @@ def walk(root: Path, skip: Callable[[str], bool]) -> tuple[list[str], list[Linke
             files += real(waiting.pop(waiting.index(min(waiting))))
     except OSError as error:
         raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
-    return sorted(files), linked
+    return Walked(sorted(files), linked, skipped)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False

@@ -87,8 +87,10 @@ class Listing:
     reader: Reader
     strays: tuple[Unreadable, ...] = ()  # images in a place that gives them neither class nor split
     ignored: tuple[str, ...] = ()  # files beside the images, such as a license
+    hidden: tuple[str, ...] = ()  # folders with images that are not looked at, for their names
     linked: tuple[str, ...] = ()  # links to folders that are read elsewhere, in words
     uncut: Uncut | None = None  # what splits were cut from; None: nothing was
+    groups: Int64[np.ndarray, " n"] | None = None  # that a table names (groups.py); None: none
     white: White = OWN_WHITE  # of gray in more than 8 bits
 
     def __len__(self) -> int:

@@ -11,7 +11,16 @@ from jaxtyping import Int64, UInt8
 from nearfar.core.progress import Progress
 from nearfar.core.types import DataFacts
 from nearfar.data.decoding import decode, pillow_is_quiet
-from nearfar.data.groups import NEAR, Groups, digest, joined, named_in_paths, of_equal, of_pairs
+from nearfar.data.groups import (
+    NEAR,
+    Groups,
+    digest,
+    joined,
+    named_in_paths,
+    of_equal,
+    of_pairs,
+    with_named,
+)
 from nearfar.data.listing import Broken, Listing, Raw, Unreadable, facts_of
 from nearfar.data.near import SIDE, NearCopies, gray_picture, near_copies
 from nearfar.data.reading import for_each_image
@@ -63,7 +72,8 @@ class Seen:
 def groups_by(
     listing: Listing, copies: Groups, near: NearCopies | None, group_by: str | None
 ) -> Groups:
-    """Copies, and what `group_by` holds together."""
+    """Copies, what a table and what `group_by` holds together."""
+    copies = with_named(copies, listing)
     if group_by is None or (group_by == NEAR and near is None):
         return copies
     if group_by == NEAR and near is not None:

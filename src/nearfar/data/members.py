@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, final
 
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, Peeked, peek
-from nearfar.data.layout import is_litter, printable
+from nearfar.data.layout import is_hidden, is_litter, printable
 from nearfar.data.listing import Broken
-from nearfar.data.recognition import HEAD, is_picture
+from nearfar.data.recognition import HEAD, IMAGE_SUFFIXES, is_picture
+
+# no photograph is packed to a hundredth: more than this, and so small, is made to fill a memory
+_LARGEST, _SMALLEST_SHARE = 100_000_000, 0.01
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,14 @@ class Entry(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The pictures, the paths of the other files, and what at most 64 pictures, spread over them,
-    are.
+    """The pictures, the paths of the other files, what at most 64 pictures, spread over them, are,
+    and folders with pictures that are not looked at, for their names.
     """
 
     pictures: list[Member]
     notes: list[str]
     peeked: list[Peeked]
+    hidden: list[str]
 
 
 def gone_through(entries: Iterable[Entry]) -> Found:
@@ -52,10 +56,14 @@ def gone_through(entries: Iterable[Entry]) -> Found:
     """
     pictures: dict[str, Member] = {}
     notes: set[str] = set()
+    hidden: dict[str, None] = {}
     peeks = Peeks()
     for member, content in entries:
         name = posixpath.normpath(member.path.replace("\\", "/"))
-        if any(map(is_litter, name.split("/"))):
+        *folders, file = name.split("/")
+        if is_litter(file) or any(map(is_litter, folders)):
+            if (folder := _hidden_with_picture(folders, file)) is not None:
+                hidden[folder] = None
             continue
         if not is_picture(name, partial(_head, content)):
             notes.add(name)
@@ -63,7 +71,19 @@ def gone_through(entries: Iterable[Entry]) -> Found:
         pictures[name] = Member(name, member.offset, member.size)
         if peeks.wanted():
             peeks.take(peek(content(-1)))
-    return Found(list(pictures.values()), sorted(notes - pictures.keys()), peeks.images())
+    left = sorted(notes - pictures.keys())
+    return Found(list(pictures.values()), left, peeks.images(), list(hidden))
+
+
+def _hidden_with_picture(folders: list[str], file: str) -> str | None:
+    """The first hidden folder on the way to a picture; None: there is none, or another system's
+    litter is on the way.
+    """
+    litter = [place for place, name in enumerate(folders) if is_litter(name)]
+    is_one = not is_litter(file) and PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES
+    if not litter or not is_one or not is_hidden(folders[litter[0]]):
+        return None
+    return "/".join(folders[: litter[0] + 1])
 
 
 def _head(content: Callable[[int], bytes | Broken]) -> bytes:
@@ -95,6 +115,12 @@ def refuse_name(name: str, path: Path) -> None:
         refuse(name, "an absolute path", path)
     if ".." in re.split(r"[\\/]", name):
         refuse(name, "a path with ..", path)
+
+
+def refuse_bomb(name: str, size: int, packed: int, path: Path) -> None:
+    """DataError for a member of so many bytes that is packed into next to nothing."""
+    if size > _LARGEST and packed < _SMALLEST_SHARE * size:
+        refuse(name, f"{size / 1e9:.1f} GB packed into next to nothing", path)
 
 
 def refuse(name: str, what: str, path: Path) -> None:

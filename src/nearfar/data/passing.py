@@ -7,7 +7,7 @@ from jaxtyping import Shaped, UInt8
 
 from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import decode, evaluation_pixels
-from nearfar.data.groups import digest, of_equal
+from nearfar.data.groups import digest, of_equal, with_named
 from nearfar.data.listing import Broken, Listing, Raw
 from nearfar.data.store import store_side
 
@@ -45,4 +45,4 @@ class Passing:
         groups = np.arange(len(self._listing))
         rows = np.array(sorted(self._digests))
         groups[rows] = rows[of_equal(self._digests[row] for row in rows.tolist())]
-        return self._listing.cut_around(groups).splits
+        return self._listing.cut_around(with_named(groups, self._listing)).splits

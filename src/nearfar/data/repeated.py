@@ -11,6 +11,7 @@ from jaxtyping import Bool, Shaped
 from nearfar.data.findings import Finding, amount, images, lines
 from nearfar.data.groups import NEAR, Groups, has_one_in
 from nearfar.data.looking import NEAR_UP_TO, Seen
+from nearfar.data.tables import group_column
 
 _MEASURED = ("val", "test")
 
@@ -107,10 +108,11 @@ def on_two_sides(seen: Seen) -> Bool[np.ndarray, " pair"]:
 
 def of_groups(seen: Seen) -> Iterable[Finding]:
     """How many groups there are, and whether given splits tear one apart."""
-    if seen.group_by is None:
+    if seen.group_by is None and seen.listing.groups is None:
         return
+    by = " and ".join(filter(None, (group_column(seen.listing.source), seen.group_by)))
     together = int((np.unique(seen.groups[seen.rows], return_counts=True)[1] > 1).sum())
-    text = f"{amount(together, 'set', 'sets')} of 2 or more images kept together by {seen.group_by}"
+    text = f"{amount(together, 'set', 'sets')} of 2 or more images kept together by {by}"
     yield Finding("groups", "note", f"{text}, none on two sides of a cut that nearfar makes")
     if of_test := _of_test(seen, seen.groups, "have others of their group in train"):
         text = f"groups in more than one split{of_test}: what is measured on them is too high"

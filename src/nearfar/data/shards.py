@@ -20,11 +20,11 @@ from jaxtyping import Int64
 from nearfar.core.errors import DataError
 from nearfar.data.decoding import PEEKS, Peeked, peek
 from nearfar.data.labeled import refuse_missing_classes
-from nearfar.data.layout import SPLIT_NAMES, Layout, Place, printable
+from nearfar.data.layout import Layout, Place, printable
 from nearfar.data.listing import SPLITS, Broken, Raw
 from nearfar.data.parquet import holds_files, opened
 from nearfar.data.sharded import UNLABELED, Files, LocalFiles, split_of
-from nearfar.data.tables import Columns, usual_label, usual_split
+from nearfar.data.tables import Columns, class_named, split_named, usual_label, usual_split
 
 _ROWS_A_READ = 256
 _GROUPS_HELD = 32  # twice as many as an epoch goes through at a time
@@ -60,8 +60,8 @@ def shards_with_images(files: Files, names: Sequence[str], asked: Columns | None
         columns = Columns(inside[0], usual_label(others), usual_split(others))
     if columns is None or columns.image not in inside:
         return None
-    for name in (columns.label, columns.split):
-        if name is not None and name not in schema.names:
+    for name in columns.named():
+        if name not in schema.names:
             got = ", ".join(schema.names)
             raise DataError(f"{files.shown(0)}: want a column {name}, got {got}")
     return Shards(files, tuple(names), columns)
@@ -74,12 +74,14 @@ def arrange_shards(shards: Shards) -> Layout:
     for file, called in enumerate(shards.names):
         of_file = split_of(called)
         shown = shards.files.shown(file)
-        for number, (label, split) in enumerate(_labels(shards, file)):
+        for number, (label, split, group) in enumerate(_said(shards, file)):
             path = f"{called}/{number:07d}"
             title = _title(label, names, shown)
-            named = SPLIT_NAMES.get((split or "").lower(), of_file) or "train"
+            cell = "" if split is None else str(split)
+            named = split_named(cell, Path(shown)) or of_file or "train"
             settled = named if title is not None else UNLABELED[named]
-            places.append(Place(path, PurePosixPath(path).parts, settled, title))
+            together = None if group is None else str(group)
+            places.append(Place(path, PurePosixPath(path).parts, settled, title, group=together))
     refuse_missing_classes(places, Path(shards.files.shown(0)))
     used = {place.split for place in places}
     given = shards.columns.split is not None or any(map(split_of, shards.names))
@@ -198,18 +200,13 @@ def _raw(cell: Any, file: Path) -> Raw:
     return cell if isinstance(cell, bytes) else Broken("no image in this row")
 
 
-def _labels(shards: Shards, file: int) -> Iterator[tuple[Any, str | None]]:
-    """Label and split of each row; None: it has none."""
-    columns = shards.columns
-    wanted = [name for name in (columns.label, columns.split) if name is not None]
+def _said(shards: Shards, file: int) -> Iterator[tuple[Any, Any, Any]]:
+    """Label, split and group of each row; None: it has none."""
+    wanted = (shards.columns.label, shards.columns.split, shards.columns.group)
     source = opened(shards.files.path(file))
-    if not wanted:
-        yield from [(None, None)] * source.metadata.num_rows
-        return
-    table = source.read(columns=wanted).to_pydict()
+    table = source.read(columns=[name for name in wanted if name is not None]).to_pydict()
     nothing = [None] * source.metadata.num_rows
-    of_label = table.get(columns.label, nothing)
-    yield from zip(of_label, table.get(columns.split, nothing), strict=True)
+    yield from zip(*(table.get(name, nothing) for name in wanted), strict=True)
 
 
 def _class_names(shards: Shards) -> tuple[str, ...]:
@@ -223,10 +220,13 @@ def _class_names(shards: Shards) -> tuple[str, ...]:
 
 
 def _title(label: Any, names: Sequence[str], file: str) -> str | None:
+    if isinstance(label, float):
+        label = class_named(repr(label), Path(file))
+        label = None if label is None else int(label)
     if label is None or label == "" or (isinstance(label, int) and label < 0):
         return None
-    if isinstance(label, float):
-        raise DataError(f"{file}: want classes, got the number {label:g} as one")
+    if isinstance(label, list | dict):
+        raise DataError(f"{file}: want one class of each image, got {label} as one")
     if isinstance(label, int) and names:
         if label >= len(names):
             raise DataError(f"{file}: want a label of the {len(names)} classes, got {label}")

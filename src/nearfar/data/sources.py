@@ -23,6 +23,7 @@ from nearfar.data import (
     webdataset,
 )
 from nearfar.data.decoding import Peeked, decode, pillow_is_quiet
+from nearfar.data.groups import of_equal
 from nearfar.data.index import indexed
 from nearfar.data.layout import Layout, arrange, printable, safe_name
 from nearfar.data.listing import Listing, Reader
@@ -30,6 +31,7 @@ from nearfar.data.rgb import white_of
 from nearfar.data.splits import Uncut
 from nearfar.data.stacks import listing_of_stacks
 
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
 _ARCHIVES = (".tar", ".gz", ".tgz", ".xz", ".txz", ".zip")
 QUIET = Progress(quiet=True)
 _TFRECORDS = (
@@ -75,6 +77,8 @@ def open_source(data: Any, progress: Progress = QUIET) -> Listing:
         return _corrupted(str(data), path, "")
     if path.is_dir():
         return _folder(str(data), path, progress)
+    if path.suffix.lower() in _SPREADSHEETS:
+        raise DataError(f"{data}: want {READS}, got a spreadsheet; save the sheet as .csv")
     stem = archives.archive_stem(path)
     if stem is None or not path.is_file():
         got = _TFRECORDS if _is_tfrecord(path.name) else "a file of another type"
@@ -83,7 +87,7 @@ def open_source(data: Any, progress: Progress = QUIET) -> Listing:
 
 
 def _folder(source: str, path: Path, progress: Progress) -> Listing:
-    pictures, notes, linked = folders.folder_files(path)
+    pictures, notes, linked, hidden = folders.folder_files(path)
     files = [note for note in notes if note.lower().endswith(parquet.ENDING)]
     if not pictures and files and (inside := shards.shards_in(path, files, None)):
         others = [note for note in notes if note not in files]
@@ -100,11 +104,12 @@ def _folder(source: str, path: Path, progress: Progress) -> Listing:
     paths = tuple(place.path for place in layout.places)
     reader = folders.FolderReader(path, paths)
     if not paths:
-        raise _nothing(source, layout, notes)
+        raise _nothing(source, layout, notes, hidden)
     with pillow_is_quiet():
         peeked = folders.peek_folder(path, paths)
         listing = _listing(path.resolve().name, source, layout, notes, reader, peeked)
-    return replace(listing, linked=tuple(link.in_words() for link in linked))
+    words = tuple(link.in_words() for link in linked)
+    return replace(listing, linked=words, hidden=tuple(map(printable, hidden)))
 
 
 def _table(source: str, table: Path, columns: tables.Columns | None) -> Listing:
@@ -117,7 +122,7 @@ def _table(source: str, table: Path, columns: tables.Columns | None) -> Listing:
     root = table.parent
     pictures = [row.image for row in rows if (root / row.image).is_file()]
     if len(pictures) < len(rows):
-        pictures, _, _ = folders.folder_files(root)
+        pictures = folders.folder_files(root).pictures
     layout = labeled.arrange_by_table(rows, pictures, table)
     paths = tuple(place.path for place in layout.places)
     reader = folders.FolderReader(root, paths)
@@ -174,15 +179,16 @@ def _shards(name: str, source: str, inside: shards.Shards, notes: list[str]) -> 
 def _archive(source: str, path: Path, stem: str) -> Listing:
     kind = archives.kind_of(path)
     with pillow_is_quiet():
-        (members, notes, peeked), digest = indexed(path, kind.look_through)
+        (members, notes, peeked, hidden), digest = indexed(path, kind.look_through)
     by_path = {member.path: member for member in members}
     layout = arrange(by_path, source=source, stem=stem)
     if not layout.places:
-        raise _nothing(source, layout, notes)
+        raise _nothing(source, layout, notes, hidden)
     reader = archives.ArchiveReader(
         path, kind, tuple(by_path[place.path] for place in layout.places), digest
     )
-    return _listing(stem, source, layout, notes, reader, peeked)
+    listing = _listing(stem, source, layout, notes, reader, peeked)
+    return replace(listing, hidden=tuple(map(printable, hidden)))
 
 
 def _listing(
@@ -202,12 +208,17 @@ def _listing(
     )
     splits = np.array([place.split for place in layout.places], dtype="<U9")
     uncut = Uncut(labels, splits, [place.inner_path() for place in layout.places])
+    together = None
+    if any(place.group is not None for place in layout.places):
+        named = (("", row) if p.group is None else p.group for row, p in enumerate(layout.places))
+        together = of_equal(named)
     return Listing(
         name=safe_name(name),
         source=source,
         paths=paths,
         labels=labels,
-        splits=uncut.cut(),
+        splits=uncut.cut(together),
+        groups=together,
         class_names=tuple(printable(class_name) for class_name in layout.class_names),
         given_splits=layout.given_splits,
         side=int(np.median([min(one.width, one.height) for one in peeked])),
@@ -241,7 +252,10 @@ def _is_tfrecord(name: str) -> bool:
     return name.lower().endswith((".tfrec", ".tfrecord", ".tfrecords"))
 
 
-def _nothing(source: str, layout: Layout, notes: list[str]) -> DataError:
+def _nothing(source: str, layout: Layout, notes: list[str], hidden: list[str]) -> DataError:
+    if hidden:
+        got = f"some in folders whose names begin with a dot alone, such as {printable(hidden[0])}/"
+        return DataError(f"{source}: want images, got {got}; rename them")
     if layout.strays:
         first = layout.strays[0]
         got = f"{len(layout.strays)} elsewhere, such as {first.path} ({first.reason})"

@@ -50,12 +50,12 @@ def apportion(counts: Sequence[int], total: int) -> list[int]:
     return shares
 
 
-def path_keys(paths: Sequence[str], stream: str) -> Int64[np.ndarray, " n"]:
+def path_keys(paths: Sequence[str], stream: str, seed: int = SPLIT_SEED) -> Int64[np.ndarray, " n"]:
     """A hash of each path in [0, 2**32): the order in which files leave the training set for
     `stream`.
     """
     sums = torch.tensor([zlib.crc32(os.fsencode(path)) for path in paths], dtype=torch.int64)
-    keys: Int64[np.ndarray, " n"] = fold(sums, stream_seed(SPLIT_SEED, f"split {stream}")).numpy()
+    keys: Int64[np.ndarray, " n"] = fold(sums, stream_seed(seed, f"split {stream}")).numpy()
     return keys
 
 

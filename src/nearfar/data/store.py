@@ -26,7 +26,7 @@ from nearfar.data import cache
 from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import half_side
 from nearfar.data.filling import Files, decode_into
-from nearfar.data.groups import copies, grouped
+from nearfar.data.groups import copies, grouped, joined, of_equal
 from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing, Unreadable
 from nearfar.data.reading import skip_or_refuse
@@ -244,6 +244,8 @@ def _image_data(
     paths = tuple(listing.paths[row] for row in kept)
     sizes = decoded.sizes[kept]
     groups = grouped(decoded.copies, decoded.images, sizes, paths, group_by, progress)
+    if listing.groups is not None:
+        groups = joined(groups, of_equal(listing.groups[kept].tolist()))
     listed = np.arange(len(listing))
     listed[kept] = kept[groups]
     return KeptImages(

@@ -24,7 +24,7 @@ from nearfar.data.decoding import (
     pillow_is_quiet,
     training_pixels,
 )
-from nearfar.data.groups import NEAR, named_in_paths
+from nearfar.data.groups import NEAR, named_in_paths, with_named
 from nearfar.data.images import ImageData
 from nearfar.data.listing import Broken, Listing, RandomReader, Unreadable
 from nearfar.data.reading import in_order, most_skipped, workers_for
@@ -188,7 +188,9 @@ def stream(
     if group_by == NEAR:
         raise DataError(f"--group-by {NEAR}: wants decoded images (data.stream=false)")
     reader.at(0)  # whether it can
-    groups = None if group_by is None else named_in_paths(listing.paths, group_by)
+    groups = listing.groups
+    if group_by is not None:
+        groups = with_named(named_in_paths(listing.paths, group_by), listing)
     return StreamedImages(
         name=listing.name,
         center=center,

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ ENDINGS = (".csv", ".tsv", parquet.ENDING)
 _IMAGE = "image image_id image_path filename file_name file filepath path id"
 _LABEL = "label class class_name target category species labels"
 _BYTE_ORDER = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
-_SHOWN = 5
+_SEPARATOR_LINE = re.compile(r"sep=(.)\s*\n")  # before the names of the columns, by spreadsheets
+_SHOWN, _MOST_SHOWN = 5, 20
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Columns:
     image: str
     label: str | None
     split: str | None = None
+    group: str | None = None  # what belongs together, as data.group_by has it
+
+    def named(self) -> list[str]:
+        """All that there are."""
+        return [name for name in (self.image, self.label, self.split, self.group) if name]
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,31 @@ class Row:
     image: str
     label: str | None
     split: str | None  # one of SPLITS
+    group: str | None = None
 
 
 def columns_asked(text: str) -> Columns:
-    """Of "image,label" or "image,label,split=fold", as it stands behind the @ of a source."""
+    """Of "image,label" or "image,label,split=fold,group=plant", as it stands behind the @ of a
+    source.
+    """
     names = [name.strip() for name in text.split(",")]
     named = dict(name.split("=", 1) for name in names if "=" in name)
     plain = [name for name in names if "=" not in name]
-    if not 1 <= len(plain) <= 2 or not all(plain) or set(named) - {"split"}:
-        raise DataError(f"want @IMAGE,LABEL or @IMAGE,LABEL,split=COLUMN, got @{text}")
-    return Columns(plain[0], plain[1] if len(plain) > 1 else None, named.get("split"))
+    known = set(named) <= {"split", "group"} and all(named.values())
+    if not (known and 1 <= len(plain) <= 2 and all(plain)):
+        raise DataError(
+            f"want @IMAGE,LABEL, and perhaps ,split=COLUMN and ,group=COLUMN, got @{text}"
+        )
+    label = plain[1] if len(plain) > 1 else None
+    return Columns(plain[0], label, named.get("split"), named.get("group"))
+
+
+def group_column(source: str) -> str | None:
+    """The column of groups that a source names."""
+    table, _, columns = source.rpartition("@")
+    if not table.lower().endswith(ENDINGS) or "=" not in columns:
+        return None
+    return columns_asked(columns).group
 
 
 def read_table(path: Path, asked: Columns | None) -> list[Row]:
@@ -61,12 +83,12 @@ def read_table(path: Path, asked: Columns | None) -> list[Row]:
     columns = asked or usual_columns(header)
     if columns is None:
         raise DataError(
-            f"{path}: which columns name image and class? It has {', '.join(header)}; give"
+            f"{path}: which columns name image and class? It has {_listed(header)}; give"
             f" {path}@IMAGE,LABEL"
         )
-    for name in (columns.image, columns.label, columns.split):
-        if name is not None and name not in header:
-            raise DataError(f"{path}: want a column {name}, got {', '.join(header)}")
+    for name in columns.named():
+        if name not in header:
+            raise DataError(f"{path}: want a column {name}, got {_listed(header)}")
     at = {name: header.index(name) for name in header}
     found: dict[str, Row] = {}
     twice: list[str] = []
@@ -75,14 +97,15 @@ def read_table(path: Path, asked: Columns | None) -> list[Row]:
         image = cells.get(columns.image, "")
         if not image:
             continue
-        label = _class_of(cells.get(columns.label or "", ""), path)
-        row = Row(image, label, _split_of(cells.get(columns.split or "", ""), path))
+        label = class_named(cells.get(columns.label or "", ""), path)
+        split = split_named(cells.get(columns.split or "", ""), path)
+        row = Row(image, label, split, cells.get(columns.group or "") or None)
         if found.setdefault(image, row) != row:
             twice.append(image)
     if twice:
         shown = ", ".join(map(printable, twice[:_SHOWN]))
         raise DataError(
-            f"{path}: want one class and split of each image, got two of {len(twice)}: {shown}"
+            f"{path}: want one class, split and group of each image, got several of: {shown}"
         )
     return list(found.values())
 
@@ -116,13 +139,18 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    if b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: want a table as text, got something else; save it as CSV (UTF-8)")
     encoding = next((e for mark, e in _BYTE_ORDER.items() if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
         text = content.decode("latin-1")  # what spreadsheets wrote before
+    if (said := _SEPARATOR_LINE.match(text)) is not None:
+        text = text[said.end() :]
     first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)  # the comma where there is none of them
+    # the comma where there is none of them
+    separator = said[1] if said is not None else max(",;\t", key=first.count)
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error as error:
@@ -130,6 +158,12 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     if not lines or not any(lines[0]):
         raise DataError(f"{path}: want a table with a line of column names, got an empty file")
     return [name.strip() for name in lines[0]], [line for line in lines[1:] if any(line)]
+
+
+def _listed(header: Sequence[str]) -> str:
+    return ", ".join(map(printable, header[:_MOST_SHOWN])) + (
+        f" and {len(header) - _MOST_SHOWN} more" if len(header) > _MOST_SHOWN else ""
+    )
 
 
 def header_of(path: Path) -> list[str]:
@@ -158,18 +192,23 @@ def _first_of(words: str, header: Sequence[str]) -> str | None:
     return next((lower[word] for word in words.split() if word in lower), None)
 
 
-def _class_of(cell: str, path: Path) -> str | None:
-    """None where the cell is empty. A spreadsheet's 3.0 is 3."""
+def class_named(cell: str, path: Path) -> str | None:
+    """None where the cell is empty, or NaN. A spreadsheet's 3.0 is 3."""
     try:
         number = float(cell)
     except ValueError:
         return cell or None
+    if math.isnan(number):
+        return None
     if not number.is_integer():
-        raise DataError(f"{path}: want classes, got the number {cell} as one")
+        raise DataError(
+            f"{path}: want classes, got the number {cell} as one; name the column of classes,"
+            f" {path}@IMAGE,LABEL"
+        )
     return str(int(number)) if "." in cell else cell
 
 
-def _split_of(cell: str, path: Path) -> str | None:
+def split_named(cell: str, path: Path) -> str | None:
     if not cell:
         return None
     if cell.lower() not in SPLIT_NAMES:

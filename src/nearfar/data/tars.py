@@ -19,6 +19,7 @@ from nearfar.data.members import (
     Member,
     gone_through,
     refuse,
+    refuse_bomb,
     refuse_name,
     wanted_whole,
 )
@@ -40,19 +41,20 @@ def begins(head: bytes) -> bool:
 
 
 def look_through(path: Path) -> Found:
-    """DataError: members that could write outside a folder, and an archive that is cut short."""
+    """DataError: as `whole`."""
     return whole(path, path, gone_through)
 
 
 def whole(path: Path, shown: Path, use: Callable[[Iterator[Entry]], T]) -> T:
     """What `use` makes of all files of the archive at `path`, which people know as `shown`.
 
-    DataError: members that could write outside a folder, and an archive that is cut short.
+    DataError: members that could write outside a folder or would fill the memory, and an archive
+    that is cut short.
     """
     with wanted_whole(shown, "tar", _CUT), _opened(path) as stream:
         tail = _Tail(stream)
         with tarfile.open(fileobj=cast(IO[bytes], tail), mode="r:") as archive:
-            found = use(_entries(archive, shown))
+            found = use(_entries(archive, shown, path.stat().st_size))
         if tail.last != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("its end mark is missing")
     return found
@@ -82,13 +84,14 @@ def content_at(path: Path, member: Member) -> Raw:
         return file.read(member.size)
 
 
-def _entries(archive: tarfile.TarFile, path: Path) -> Iterator[Entry]:
+def _entries(archive: tarfile.TarFile, path: Path, packed: int) -> Iterator[Entry]:
     for info in archive:
         refuse_name(info.name, path)
         if info.issym() or info.islnk():
             refuse(info.name, f"a link to {printable(info.linkname)}", path)
         if not (info.isfile() or info.isdir()) or info.issparse():
             refuse(info.name, "neither file nor folder", path)
+        refuse_bomb(info.name, info.size, packed, path)
         if info.isreg():
             member = Member(info.name, info.offset_data, info.size)
             yield Entry(member, partial(_content, archive, info))

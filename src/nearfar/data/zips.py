@@ -14,6 +14,7 @@ from nearfar.data.members import (
     Member,
     gone_through,
     refuse,
+    refuse_bomb,
     refuse_name,
     wanted_whole,
 )
@@ -21,8 +22,6 @@ from nearfar.data.members import (
 _FIRST_BYTES = (b"PK\3\4", b"PK\5\6")  # the second of an empty one
 _ENCRYPTED = 1  # bit of a member's flags
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-# no photograph is packed to a hundredth: more than this, and so small, is made to fill a memory
-_LARGEST, _SMALLEST_SHARE = 100_000_000, 0.01
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
 
 
@@ -85,5 +84,4 @@ def _refuse_unreadable(info: zipfile.ZipInfo, path: Path) -> None:
         refuse(info.filename, "which is encrypted", path)
     if info.compress_type not in _METHODS:
         refuse(info.filename, f"packed by method {info.compress_type}, which is not read", path)
-    if info.file_size > _LARGEST and info.compress_size < _SMALLEST_SHARE * info.file_size:
-        refuse(info.filename, f"{info.file_size / 1e9:.1f} GB packed into next to nothing", path)
+    refuse_bomb(info.filename, info.file_size, info.compress_size, path)

@@ -111,7 +111,9 @@ def _without_positives(case: Case) -> Iterator[Verdict]:
             f"no positives: {alone:.0%} of a batch's rows have no other row of their class since"
             f" epoch {since} and teach nothing"
         )
-        advice = "Try --set views.count=2, a larger train.batch_size, or --set data.balanced=true."
+        advice = (
+            "Try --set views.count=2, a larger train.batch_size, or --set data.sampling=balanced."
+        )
         severity: Severity = "ill" if alone > NEARLY_ALL_ALONE else "watch"
         yield verdict("no_positives", severity, since, text, advice)
 

@@ -45,7 +45,7 @@ def make_batches(setup: Setup, samples: Samples, fabric: Fabric) -> Batches:
         steps_per_epoch=setup.steps_per_epoch,
         epochs=setup.epochs,
         seed=setup.seed,
-        balanced=setup.config.data.balanced,
+        sampling=setup.sampling,
         with_labels=setup.method.needs_labels,
         device=fabric.device,
         rank=fabric.global_rank,

@@ -74,6 +74,16 @@ def choose_batch(asked: int | None, images: int, largest: int = LARGEST_DEFAULT_
     return int(2 ** (largest.bit_length() - 1))
 
 
+def choose_batch_of_groups(config: RunConfig, facts: DataFacts, images: int, largest: int) -> int:
+    """The same; a default batch is of whole groups where each class has one of data.per_class."""
+    asked, m = config.train.batch_size, config.data.per_class
+    batch = choose_batch(asked, images, largest)
+    if asked is not None or m is None:
+        return batch
+    present = sum(count > 0 for count in facts.class_counts)
+    return max(m, min(batch, m * present) // m * m)
+
+
 def choose_encoder(asked: str | None, size: int) -> str:
     return asked or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
 

@@ -9,7 +9,9 @@ from nearfar.data.groups import NEAR
 from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
 from nearfar.data.store import load
+from nearfar.data.tables import group_column
 from nearfar.evaluate.accuracy import UNSEEN
+from nearfar.experiment.labeling import images_of
 from nearfar.experiment.setup import Setup
 from nearfar.report.formats import plural, quantity
 from nearfar.run_folder.records import Measurement
@@ -42,13 +44,13 @@ def grouping_lines(data: ImageData, listing: Listing, setup: Setup) -> list[str]
     lines = []
     if large := _large(data):
         if len(empty) < len(wanted):
-            lines.append(_cut_line(data, setup.config.data.group_by))
+            lines.append(_cut_line(data, _grouped_by(setup)))
         if empty and len(data.class_names):
             lines.append(
                 f"warning    no images for {' and '.join(empty)}, so nothing is measured there:"
                 f" {plural(large, 'set')} of images kept together would have to be torn apart"
             )
-    seen = seen_lines(data, setup)
+    seen = seen_lines(images_of(setup, data), setup)
     return [*lines, *(f"warning    {text}; measured with and without them" for text in seen)]
 
 
@@ -57,7 +59,7 @@ def seen_lines(data: ImageData, setup: Setup) -> list[str]:
     if not (seen := n_test_seen(data, setup)):
         return []
     what = {None: "copies of them", NEAR: "copies or near copies of them"}.get(
-        by := setup.config.data.group_by, f"others of their group ({by})"
+        by := _grouped_by(setup), f"others of their group ({by})"
     )
     test = plural(len(data.split("test")), "test image")
     return [f"{seen:,} of {test} {'was' if seen == 1 else 'were'} seen in training: it has {what}"]
@@ -77,6 +79,12 @@ def without_seen(measurements: Sequence[Measurement]) -> list[str]:
         for name, m in last.items()
         if (left := last.get(f"{name}{UNSEEN}")) is not None
     ]
+
+
+def _grouped_by(setup: Setup) -> str | None:
+    """What holds images together, beside their being equal: data.group_by, or a table's column."""
+    by = (group_column(setup.source), setup.config.data.group_by)
+    return " and ".join(filter(None, by)) or None
 
 
 def _large(data: ImageData) -> int:

@@ -33,7 +33,9 @@ def plan_lines(
 def _training_lines(setup: Setup) -> list[str]:
     if not setup.trains:
         return [f"training   none: the given weights are measured as they are{_then(setup)}"]
-    balanced = " balanced" if setup.config.data.balanced else ""
+    data = setup.config.data
+    named = f"{data.per_class} per class" if data.per_class is not None else data.sampling
+    balanced = f" ({named})" if setup.sampling.by_class else ""
     return [
         (
             f"views      {setup.views.name} x {setup.views.shown}; batch"
@@ -48,7 +50,10 @@ def _data_line(setup: Setup, store_side: int) -> str:
     facts = setup.facts
     parts = [f"{facts.n_train:,} train", f"{facts.n_val:,} val", f"{facts.n_test:,} test"]
     if facts.n_unlabeled:
-        parts.append(f"{facts.n_unlabeled:,} unlabeled")
+        withheld = f" ({facts.n_withheld:,} labels withheld)" if facts.n_withheld else ""
+        parts.append(f"{facts.n_unlabeled:,} unlabeled{withheld}")
+    if facts.n_mislabeled:
+        parts.append(f"{facts.n_mislabeled:,} of the train labels made wrong")
     if facts.n_predict:
         parts.append(f"{facts.n_predict:,} left to predict and embed")
     classes = f"{facts.n_classes} classes" if facts.n_classes else "no labels"

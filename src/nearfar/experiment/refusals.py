@@ -4,21 +4,23 @@ from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError, DataError
 from nearfar.core.types import DataFacts
 from nearfar.data.pairs import share_with_pairs
+from nearfar.data.sampler import Sampling
+from nearfar.experiment.setup import sampling_of
 from nearfar.methods.base import Method
 
 FEWEST_WITH_PAIRS = 0.1  # of a run's batches
 
 
 def refuse_unfit(
-    name: str, method: type[Method], facts: DataFacts, source: str, *, balanced: bool
+    name: str, method: type[Method], facts: DataFacts, source: str, *, by_class: bool
 ) -> None:
-    """DataError where the method, or balanced batches, cannot work with these data."""
+    """DataError where the method, or batches composed by class, cannot work with these data."""
     if (reason := method.why_not(facts)) is not None:
         raise DataError(f"{name} {reason}")
     if facts.n_train + facts.n_unlabeled == 0:
         raise DataError(f"{source}: want images to train on, got none (only val and test)")
-    if balanced and (reason := why_not_balanced(method, facts)) is not None:
-        raise DataError(f"data.balanced: {name} {reason}; leave data.balanced out")
+    if by_class and (reason := why_not_by_class(method, facts)) is not None:
+        raise DataError(f"data.sampling: {name} {reason}; leave data.sampling out")
     learnt = zip(facts.class_names, facts.class_counts, facts.val_counts, strict=True)
     alone = [name for name, train, val in learnt if train + val < 2]
     if alone and facts.n_classes > 1 and method.needs_labels:
@@ -44,7 +46,7 @@ def refuse_nothing_given(config: RunConfig, *, own_module: bool) -> None:
     )
 
 
-def why_not_balanced(method: type[Method], facts: DataFacts) -> str | None:
+def why_not_by_class(method: type[Method], facts: DataFacts) -> str | None:
     """Why batches cannot be composed by class, or would show labels to a method without need: the
     rest of a sentence that begins with its name. None: they can, or nothing is trained.
     """
@@ -69,23 +71,26 @@ def refuse_batches(
     of them would hold a pair for the loss. Both say what helps.
     """
     unlabeled = facts.n_unlabeled if method.takes_unlabeled else 0
-    images, balanced = facts.n_train + unlabeled, config.data.balanced
+    images, sampling = facts.n_train + unlabeled, sampling_of(config)
     if problems := config.method.misfits(images, batch_size, views):
         raise ConfigError(problems)
+    refuse_groups(config, facts, batch_size)
     needs = method.batch_needs(config.method, views)
 
-    def share(size: int, *, balanced: bool) -> float:
+    def share(size: int, sampling: Sampling) -> float:
         return share_with_pairs(
-            needs, facts.class_counts, unlabeled=unlabeled, batch_size=size, balanced=balanced
+            needs, facts.class_counts, unlabeled=unlabeled, batch_size=size, sampling=sampling
         )
 
-    if (found := share(batch_size, balanced=balanced)) >= FEWEST_WITH_PAIRS:
+    if (found := share(batch_size, sampling)) >= FEWEST_WITH_PAIRS:
         return
     ways = []
-    if not balanced and why_not_balanced(method, facts) is None:
-        ways += ["data.balanced=true"] * (share(batch_size, balanced=True) >= FEWEST_WITH_PAIRS)
+    if not sampling.by_class and why_not_by_class(method, facts) is None:
+        enough_so = share(batch_size, Sampling("balanced")) >= FEWEST_WITH_PAIRS
+        ways += ["data.sampling=balanced"] * enough_so
     sizes = [2**k for k in range(images.bit_length()) if batch_size < 2**k <= images]
-    enough = (size for size in sizes if share(size, balanced=balanced) >= FEWEST_WITH_PAIRS)
+    sizes = [size for size in sizes if sampling.misfit(size, _present(facts)) is None]
+    enough = (size for size in sizes if share(size, sampling) >= FEWEST_WITH_PAIRS)
     if (size := next(enough, None)) is not None:
         ways.append(f"train.batch_size={size}")
     if views == 1 and not method.batch_needs(config.method, 2).equals and needs.equals:
@@ -97,8 +102,25 @@ def refuse_batches(
     )
 
 
+def refuse_groups(config: RunConfig, facts: DataFacts, batch_size: int) -> None:
+    """ConfigError: a batch cannot be of whole groups of data.per_class."""
+    if (misfit := sampling_of(config).misfit(batch_size, _present(facts))) is not None:
+        raise ConfigError([f"train.batch_size: {misfit}"])
+
+
+def _present(facts: DataFacts) -> int:
+    """Classes with labeled training images."""
+    return sum(count > 0 for count in facts.class_counts)
+
+
 def refuse_labels_missing(config: RunConfig, facts: DataFacts, *, online_probe: bool) -> None:
-    """DataError where the classifier stage or the online probe have no labels to learn from."""
+    """DataError where the classifier stage, the online probe or experiments on labels have none."""
+    data = config.data
+    for key in ("labels_per_class", "label_fraction", "label_noise"):
+        if getattr(data, key) is not None and (n := facts.n_classes) < 1 + (key == "label_noise"):
+            wanted = "labels of at least 2 classes" if key == "label_noise" else "labels"
+            got = f"1 class ({facts.class_names[0]})" if n else "none"
+            raise DataError(f"data.{key}: wants {wanted}, and {facts.name} has {got}; leave it out")
     if config.classifier.kind is not None and sum(count > 0 for count in facts.class_counts) < 2:
         got = f"1 ({facts.class_names[0]})" if facts.n_classes else "none"
         raise DataError(

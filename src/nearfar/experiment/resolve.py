@@ -12,17 +12,20 @@ from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import ConfigError, UserError
 from nearfar.core.hardware import choose_precision
 from nearfar.core.types import DataFacts
+from nearfar.data.labels import listed_facts
 from nearfar.data.listing import Listing
 from nearfar.evaluate import measured_by_default
 from nearfar.experiment import choices, given_weights
+from nearfar.experiment.labeling import label_draw
 from nearfar.experiment.refusals import (
     refuse_batch,
     refuse_batches,
+    refuse_groups,
     refuse_labels_missing,
     refuse_nothing_given,
     refuse_unfit,
 )
-from nearfar.experiment.setup import Setup, images_for, steps_for
+from nearfar.experiment.setup import Setup, images_for, sampling_of, steps_for
 from nearfar.methods import method_class
 from nearfar.nn.arithmetic import Arithmetic, arithmetic_by_name, arithmetic_of, smallest_side
 from nearfar.nn.building import own_encoder
@@ -43,13 +46,14 @@ def resolve(
     config = given_weights.with_its_defaults(config)
     method = method_class(config.method_name)
     size, most = choices.largest_defaults(config, device)
-    facts = listing.facts(choices.choose_size(config.data.size, listing.side, size))
-    refuse_unfit(config.method_name, method, facts, listing.source, balanced=config.data.balanced)
+    side = choices.choose_size(config.data.size, listing.side, size)
+    facts = listed_facts(listing, label_draw(config), side)
+    by_class = sampling_of(config).by_class
+    refuse_unfit(config.method_name, method, facts, listing.source, by_class=by_class)
     images, steps = images_for(method, facts), config.train.steps_per_epoch
-    batch = choices.choose_batch(config.train.batch_size, images, most)
+    batch = choices.choose_batch_of_groups(config, facts, images, most)
     views = choices.choose_views(config, method, listing.default_policy, facts)
-    made = views.policy.made(views.count)
-    refuse_batches(config, method, facts, batch_size=batch, views=made)
+    refuse_batches(config, method, facts, batch_size=batch, views=views.policy.made(views.count))
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
     name, arithmetic = _encoder(config, facts.side, module)
@@ -103,9 +107,9 @@ def _encoder(config: RunConfig, side: int, module: nn.Module | None) -> tuple[st
 def refuse_unread(setup: Setup, facts: DataFacts) -> None:
     """DataError where what could be decoded no longer fits the decided run."""
     config = setup.config
-    refuse_unfit(
-        setup.method_name, setup.method, facts, setup.source, balanced=config.data.balanced
-    )
+    by_class = setup.sampling.by_class
+    refuse_unfit(setup.method_name, setup.method, facts, setup.source, by_class=by_class)
+    refuse_groups(config, facts, setup.batch_size)
     refuse_labels_missing(config, facts, online_probe=setup.online_probe)
     refuse_batch(setup.batch_size, images_for(setup.method, facts))
 

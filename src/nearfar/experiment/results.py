@@ -6,7 +6,8 @@ from nearfar.core.version import __version__
 from nearfar.data.check import thin_splits
 from nearfar.experiment.evaluation import Evaluated, Evaluation
 from nearfar.experiment.grouping import n_test_seen, seen_lines, without_seen
-from nearfar.experiment.refusals import why_not_balanced
+from nearfar.experiment.labeling import selection_line
+from nearfar.experiment.refusals import why_not_by_class
 from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
 from nearfar.run_folder.records import (
@@ -81,8 +82,8 @@ def make_results(
 
 def steps_left_out(setup: Setup, counters: Counters) -> str:
     """How many steps taught nothing, and what to do about it."""
-    takes_balanced = not why_not_balanced(setup.method, setup.facts)
-    offer = " or data.balanced=true" if takes_balanced and not setup.config.data.balanced else ""
+    by_class = setup.sampling.by_class or why_not_by_class(setup.method, setup.facts) is not None
+    offer = "" if by_class else " or data.sampling=balanced"
     return (
         f"{counters.steps_without_pair:,} of {counters.step:,} steps were left out: their batches"
         f" of {setup.batch_size} held no pair that {setup.method_name} could learn from; a larger"
@@ -105,6 +106,8 @@ def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) ->
             "evaluate.probes is empty: no probe measured; add one with `nearfar probe RUN`"
         )
     found += [finding.text for finding in thin_splits(setup.facts)]
+    if (chosen := selection_line(setup.facts)) is not None:
+        found.append(chosen)
     if not complete:
         done = f"interrupted after epoch {counters.epoch} of {setup.epochs}"
         found.append(f"{done}; --resume continues")
@@ -113,10 +116,17 @@ def _diagnosis(evaluation: Evaluation, counters: Counters, *, complete: bool) ->
 
 def _data(evaluation: Evaluation) -> DataSummary:
     facts, data = evaluation.setup.facts, evaluation.data
+    asked = evaluation.setup.config.data
     return DataSummary(
         name=facts.name,
         source=evaluation.setup.source,
         classes=facts.class_names,
+        class_counts=facts.class_counts,
+        labels_per_class=asked.labels_per_class,
+        label_fraction=asked.label_fraction,
+        label_noise=asked.label_noise,
+        n_withheld=facts.n_withheld,
+        n_mislabeled=facts.n_mislabeled,
         n_train=facts.n_train,
         n_unlabeled=facts.n_unlabeled,
         n_val=facts.n_val,
@@ -155,6 +165,7 @@ def _train(setup: Setup) -> TrainSummary:
         epochs=setup.epochs,
         batch_size=setup.batch_size,
         steps_per_epoch=setup.steps_per_epoch,
+        class_draws=_class_draws(setup),
         images=setup.images,
         optimizer=setup.optimizer.name,
         lr=setup.optimizer.lr,
@@ -162,3 +173,11 @@ def _train(setup: Setup) -> TrainSummary:
         precision=setup.precision,
         needs_labels=setup.method.needs_labels,
     )
+
+
+def _class_draws(setup: Setup) -> tuple[float, ...]:
+    """How often an epoch draws each class, on average, where it does not pass over all images."""
+    if not setup.sampling.by_class:
+        return ()
+    places = setup.steps_per_epoch * setup.batch_size
+    return tuple(places * share for share in setup.sampling.shares(setup.facts.class_counts))

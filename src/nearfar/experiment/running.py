@@ -2,7 +2,7 @@
 
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from lightning_fabric import Fabric
@@ -16,6 +16,7 @@ from nearfar.experiment.assembly import make_batches, make_online_probe, make_vi
 from nearfar.experiment.encoding import encoder_file, make_evaluation_view
 from nearfar.experiment.evaluation import Evaluated, Evaluation
 from nearfar.experiment.forecast import Forecast
+from nearfar.experiment.labeling import images_of
 from nearfar.experiment.optimizing import make_optimizer
 from nearfar.experiment.process_memory import peak_memory_bytes
 from nearfar.experiment.results import Process, make_results
@@ -36,7 +37,7 @@ from nearfar.views.making import ViewPlan
 class Job:
     """Everything that one run is made of. `alone`: whether it has the process, its memory and its
     --out, for itself. `encoder` is the one that is trained. `forecast` is of all runs, and learns
-    from this one.
+    from this one. `data` have all their labels, of which the run takes its own.
     """
 
     setup: Setup
@@ -116,7 +117,9 @@ def prepare(job: Job, progress: Progress) -> Running:
     device = job.fabric.device
     compile_kernels(progress, device)
     started = time.perf_counter()
-    setup, data = job.setup, job.data
+    data = images_of(job.setup, job.data)
+    setup = replace(job.setup, facts=data.facts(job.setup.size))
+    job = replace(job, data=data, setup=setup)
     encoder = job.encoder.to(device)
     view = make_evaluation_view(setup, data)
     plan = make_view_plan(setup, view, encoder)

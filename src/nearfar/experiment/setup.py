@@ -10,6 +10,7 @@ from typing import Any, Literal, final
 from nearfar.config.models import RunConfig
 from nearfar.core.types import DataFacts
 from nearfar.data.center import CenterSquare
+from nearfar.data.sampler import Sampling
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Precision
 from nearfar.training.loop import Pace
@@ -123,6 +124,10 @@ class Setup:
         return ("train", "unlabeled") if self.method.takes_unlabeled else ("train",)
 
     @property
+    def sampling(self) -> Sampling:
+        return sampling_of(self.config)
+
+    @property
     def epochs(self) -> int:
         return self.config.train.epochs if self.trains else 0
 
@@ -175,6 +180,11 @@ class Setup:
             steps_per_epoch=steps_for(asked, images, self.batch_size),
             classifier=stage,
         )
+
+
+def sampling_of(config: RunConfig) -> Sampling:
+    """How its batches are composed."""
+    return Sampling(config.data.sampling, config.data.per_class)
 
 
 def in_precision(config: RunConfig, precision: Precision) -> RunConfig:

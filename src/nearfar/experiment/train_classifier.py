@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from nearfar.core.errors import DivergedError, RunError
 from nearfar.core.randomness import seeded, stream_seed
 from nearfar.core.types import DataFacts
+from nearfar.data.sampler import Sampling
 from nearfar.data.samples import EvaluationView, FeatureSamples, Samples
 from nearfar.evaluate.classifier import Classifier, Trained, classifier_of
 from nearfar.evaluate.features import Features, extract, spread
@@ -27,7 +28,7 @@ from nearfar.evaluate.logistic import fit_probe
 from nearfar.experiment.best_epoch import JUDGED, BestEpoch
 from nearfar.experiment.evaluation import Evaluation
 from nearfar.experiment.optimizing import optimizer_of
-from nearfar.experiment.setup import SELECTION_BANK, ClassifierSetup
+from nearfar.experiment.setup import SELECTION_BANK, ClassifierSetup, Setup
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.heads import classifier_head
 from nearfar.run_folder import names
@@ -221,12 +222,17 @@ def _batches(stage: _Stage, samples: Samples) -> Batches:
         steps_per_epoch=chosen.steps_per_epoch,
         epochs=chosen.epochs,
         seed=stage.seed,
-        balanced=stage.run.setup.config.data.balanced,
+        sampling=_sampling(stage.run.setup),
         with_labels=True,
         device=fabric.device,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
+
+
+def _sampling(setup: Setup) -> Sampling:
+    """The run's; groups, which are for pairs, are balanced classes to a classifier."""
+    return Sampling("balanced") if setup.sampling.per_class is not None else setup.sampling
 
 
 class _Judge:

@@ -51,6 +51,8 @@ class Method(nn.Module):
     Config: ClassVar[type[MethodConfig]]
     needs_labels: ClassVar[bool]
     takes_unlabeled: ClassVar[bool] = True  # images without a label join its training
+    # an anchor's positives are the batch's images of its class
+    positives_by_class: ClassVar[bool] = False
     default_views: ClassVar[str]  # the policy of its paper
     default_count: ClassVar[int] = 2  # views of each image
     fewest_views: ClassVar[int] = 1

@@ -76,6 +76,7 @@ class JointConfig(MethodConfig):
 class Joint(Method):
     Config = JointConfig
     needs_labels = True
+    positives_by_class = True
     takes_unlabeled = False
     default_views = "basic"
     fewest_views = 2

@@ -51,6 +51,7 @@ class MarginConfig(MethodConfig):
 class Margin(Method):
     Config = MarginConfig
     needs_labels = True
+    positives_by_class = True
     default_views = "supcon"
     optimizer = OptimizerDefaults("adam", lr_per_256=2e-3, weight_decay=0.0, scaling="sqrt")
     paper = "Hadsell, Chopra & LeCun 2006, CVPR"

@@ -80,6 +80,7 @@ class NPairsConfig(MethodConfig):
 class NPairs(Method):
     Config = NPairsConfig
     needs_labels = True
+    positives_by_class = True
     default_views = "supcon"
     optimizer = OptimizerDefaults("adam", lr_per_256=2e-3, weight_decay=0.0, scaling="sqrt")
     paper = "Sohn 2016, NeurIPS"

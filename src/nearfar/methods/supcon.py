@@ -99,6 +99,7 @@ class SupConConfig(MethodConfig):
 class SupCon(Method):
     Config = SupConConfig
     needs_labels = True
+    positives_by_class = True
     default_views = "supcon"
     optimizer = OptimizerDefaults("sgd", lr_per_256=0.18, weight_decay=1e-4)
     paper = "Khosla et al. 2020, arXiv:2004.11362"

@@ -2,7 +2,7 @@
 
 Deviations: triplets are formed within a batch, all of them or a mined part (FaceNet mines over
 1,800 images); batches are drawn at random instead of as P classes with K images each
-(data.balanced=true comes nearest to that). Optimizer and learning rate are nearfar's own.
+(data.sampling=m_per_class comes nearest to that). Optimizer and learning rate are nearfar's own.
 
 With mining=hard, a new encoder can collapse onto one point, where the loss equals the margin. Its
 authors' soft margin, or mining=semi_hard, makes this less likely. Measured on the digits (Conv4, 30
@@ -73,6 +73,7 @@ class TripletConfig(MethodConfig):
 class Triplet(Method):
     Config = TripletConfig
     needs_labels = True
+    positives_by_class = True
     default_views = "supcon"
     optimizer = OptimizerDefaults("adam", lr_per_256=2e-3, weight_decay=0.0, scaling="sqrt")
     paper = (

@@ -222,7 +222,10 @@ def _start(run: Run) -> tuple[Any, ...]:
     config = settings(run.config)
     data = config.get("data", {})
     encoder = (run.results.encoder, config.get("encoder"))
-    return (data_key(run), data.get("size"), data.get("eval_crop"), encoder, run.results.seed)
+    # what probes learn from, too
+    labels = [data.get(key) for key in ("labels_per_class", "label_fraction", "label_noise")]
+    shown = (data.get("size"), data.get("eval_crop"))
+    return (data_key(run), shown, labels, encoder, run.results.seed)
 
 
 def _entries(label: str, runs: Sequence[Sequence[Measurement]]) -> list[TableEntry]:

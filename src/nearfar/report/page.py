@@ -21,6 +21,7 @@ from nearfar.core.errors import RunError
 from nearfar.core.writing import whole
 from nearfar.report import formats, words
 from nearfar.report.charts import learning_curves
+from nearfar.report.class_sizes import class_sizes
 from nearfar.report.confusion import confusion_matrices
 from nearfar.report.differences import differences
 from nearfar.report.groups import Findings, Group, findings
@@ -37,6 +38,7 @@ from nearfar.report.using import using
 from nearfar.report.verdicts import next_steps
 from nearfar.report.views import view_sheets
 from nearfar.run_folder.names import ENCODER
+from nearfar.run_folder.records import DataSummary
 
 
 def ending(paths: Sequence[Path]) -> list[str]:
@@ -98,6 +100,7 @@ def render(source: Source, *, base: Path) -> str:
         missing=[line for group in found.groups for line in words.missing(group)],
         diagnosis=words.diagnosis(found),
         next_steps=next_steps(found),
+        sizes=class_sizes(found),
         curves=curves,
         curve_meanings=of_curves(drawn for curve in curves for drawn in curve.drawn),
         views=view_sheets(found.groups),
@@ -157,6 +160,11 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
             formats.plural(len(data.classes), "class", "classes") if data.classes else "no labels"
         )
         facts.append(("Data", f"{data.name}: {classes}; {images} images{seen}"))
+    if (
+        len(labels := {_labels(run.results.data) for group in found.groups for run in group.runs})
+        == 1
+    ):
+        facts += [("Labels", line) for line in labels if line]
     of = {group.label: group.first.results.method for group in found.groups}
     if any(group.first.results.recipe for group in found.groups):
         facts.append(("Method", formats.spoken_list([f"{m} ({label})" for label, m in of.items()])))
@@ -184,6 +192,18 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
         lengths = {g.label: g.first.results.train.epochs or 0 for g in found.groups if g.trained}
         facts.append(("Training", formats.epochs_of_each(lengths)))
     return facts
+
+
+def _labels(data: DataSummary) -> str:
+    """Which labels of the training images were withheld or made wrong; "" for none."""
+    parts = []
+    if data.n_withheld:
+        share = f"{100 * (data.label_fraction or 0):g} % of each class"
+        some = f"{data.labels_per_class} a class" if data.labels_per_class is not None else share
+        parts.append(f"{some} for training, the labels of {data.n_withheld:,} images withheld")
+    if data.label_noise:
+        parts.append(f"{100 * data.label_noise:g} % of the training labels made wrong")
+    return f"{', '.join(parts)}; drawn anew by each seed" if parts else ""
 
 
 def _start(run: Run) -> str:

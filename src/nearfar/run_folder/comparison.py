@@ -130,7 +130,7 @@ class ComparisonResults(Record):
     comparisons: tuple[Difference, ...] = ()
     predicting: tuple[Predicting, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
-    unbalanced: tuple[LeftOut, ...] = ()  # methods that data.balanced was left out for
+    unbalanced: tuple[LeftOut, ...] = ()  # methods that data.sampling was left out for
     failed: tuple[Failed, ...] = ()
     tuning: tuple[Tuning, ...] = ()
     runs: tuple[str, ...] = ()  # their folders, seen from the comparison's

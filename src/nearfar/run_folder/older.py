@@ -42,6 +42,9 @@ def config(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
         for section, values in sections.items()
         if isinstance(values, Mapping)
     }
+    balanced = found.get("data", {}).get("sampling")
+    if isinstance(balanced, bool):
+        found["data"]["sampling"] = "balanced" if balanced else "uniform"
     norm = found.get("method", {}).get("projector_batch_norm")
     if isinstance(norm, bool):  # dino's "batch_norm"
         found["method"]["projector_batch_norm"] = "hidden" if norm else "none"

@@ -67,7 +67,14 @@ class DataSummary(Record):
     name: str
     source: str = ""
     classes: tuple[str, ...] = ()
-    n_train: int = 0
+    class_counts: tuple[int, ...] = ()  # labeled training images of each
+    # of the labels of training images what was asked for, by the run's seed; None: all, as they are
+    labels_per_class: int | None = None
+    label_fraction: float | None = None
+    label_noise: float | None = None
+    n_withheld: int = 0
+    n_mislabeled: int = 0
+    n_train: int = 0  # with a label
     n_unlabeled: int = 0
     n_val: int = 0
     n_test: int = 0
@@ -121,6 +128,8 @@ class TrainSummary(Record):
     epochs: int | None = None
     batch_size: int | None = None
     steps_per_epoch: int | None = None
+    # of images of each class in an epoch, on average; () where it passes over all images
+    class_draws: tuple[float, ...] = ()
     images: int | None = None
     optimizer: str | None = None
     lr: float | None = None

@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from nearfar.core.types import Batch
-from nearfar.data.sampler import epoch_batches
+from nearfar.data.sampler import Sampling, epoch_batches
 from nearfar.data.samples import Samples
 
 
@@ -22,7 +22,7 @@ class Batches:
     steps_per_epoch: int
     epochs: int
     seed: int
-    balanced: bool
+    sampling: Sampling
     with_labels: bool
     device: torch.device
     rank: int = 0
@@ -41,7 +41,7 @@ class Batches:
             batch_size=self.batch_size,
             seed=self.seed,
             epoch=epoch,
-            balanced=self.balanced,
+            sampling=self.sampling,
             steps=self.steps_per_epoch,
             rank=self.rank,
             world_size=self.world_size,

@@ -80,7 +80,8 @@ def refuse_nothing_learnt(method: str, counters: Counters, batches: Batches) -> 
     """TrainingStoppedError: not one batch so far held a pair."""
     if counters.steps_without_pair < counters.step:
         return
-    balanced = ", or data.balanced=true" if batches.with_labels and not batches.balanced else ""
+    by_class = not batches.with_labels or batches.sampling.by_class
+    balanced = "" if by_class else ", or data.sampling=balanced"
     raise TrainingStoppedError(
         f"training stopped after {counters.step} steps: {method} found no pair to learn from in any"
         f" batch of {batches.batch_size} images. Set a larger train.batch_size{balanced}"

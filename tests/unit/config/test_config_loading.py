@@ -262,7 +262,8 @@ def test_a_key_of_an_earlier_version_is_an_error_that_names_the_new_one() -> Non
         with pytest.raises(ConfigError) as caught:
             build_config(sections, known)
         assert caught.value.problems == (f"method.{key}: is called method.{new} now",)
-    assert len(KEYS) == 5
+    assert problems_of("data.balanced=true") == ("data.balanced: is called data.sampling now",)
+    assert len(KEYS) == 6
     unknown = problems_of("method.grey=0.5")
     assert unknown[0].startswith("method.grey: unknown key")
 
@@ -539,7 +540,7 @@ def test_every_field_of_every_section_is_documented() -> None:
         for name, model in SECTIONS.items()
         for key, field in model.model_fields.items()
     ]
-    assert len(fields) == 58
+    assert len(fields) == 62
     assert [f"{name}.{key}" for name, key, field in fields if not field.description] == []
 
 

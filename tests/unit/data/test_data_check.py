@@ -133,7 +133,7 @@ def test_balanced_batches_are_advised_from_three_to_one(write, large, advised):
     assert ("balanced_advised" in found) == advised
     assert ("imbalance" in found) == (large >= 15)
     if advised:
-        assert "data.balanced" in found["balanced_advised"].text
+        assert "data.sampling=balanced" in found["balanced_advised"].text
         assert "4.0 times" in found["imbalance"].text
 
 

@@ -27,9 +27,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     gone_through: list[Path] = []
     entries = tars._entries
 
-    def noted(archive, path):
+    def noted(archive, path, packed):
         gone_through.append(path)
-        return entries(archive, path)
+        return entries(archive, path, packed)
 
     monkeypatch.setattr(tars, "_entries", noted)
     return gone_through
@@ -38,12 +38,12 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def told(listing: Listing) -> tuple[object, ...]:
     content = [(row, bytes(raw)) for row, raw in listing.reader.read()]
     facts = (listing.paths, listing.side, listing.longest, listing.ignored, listing.white)
-    return (*facts, listing.labels.tolist(), listing.reader.key(), content)
+    return (*facts, listing.hidden, listing.labels.tolist(), listing.reader.key(), content)
 
 
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz"])
 def test_the_second_time_an_archive_is_known(tmp_path, passes, kind):
-    contents = {**class_folders({"a": 3, "b": 3}), "LICENSE": b"free"}
+    contents = {**class_folders({"a": 3, "b": 3, ".c": 1}), "LICENSE": b"free"}
     archive = settled(pack(tmp_path / "pictures.tar", contents, kind))
     first = told(open_source(archive))
     assert told(open_source(archive)) == first

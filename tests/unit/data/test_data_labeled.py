@@ -7,7 +7,7 @@ import pytest
 from data_pictures import class_folders, png
 
 from nearfar.core.errors import DataError
-from nearfar.data import CenterSquare, load, open_source
+from nearfar.data import CenterSquare, check, load, open_source
 
 NAMES = [f"{number}.png" for number in range(20)]
 FLAT = {name: png(number) for number, name in enumerate(NAMES)}
@@ -112,7 +112,7 @@ def test_an_image_of_two_classes_is_refused_and_a_row_that_is_there_twice_counts
     root = write(FLAT | {"t.csv": (table("image,label") + "0.png,cat\n").encode()})
     assert len(open_source(root / "t.csv")) == 20
     (root / "t.csv").write_text(table("image,label") + "0.png,dog\n")
-    assert "got two of 1: 0.png" in refusal(root / "t.csv")
+    assert "got several of: 0.png" in refusal(root / "t.csv")
 
 
 def test_two_images_of_one_name_are_told_apart_by_their_split_or_refused(write):
@@ -188,3 +188,61 @@ def test_a_class_only_in_test_is_named(write):
     rows = "0.png,cat,train\n1.png,dog,test\n"
     root = write(FLAT | {"t.csv": ("image,label,split\n" + rows).encode()})
     assert "got 1 only in others: dog" in refusal(root / "t.csv")
+
+
+def grouped_table(write, **splits):
+    """200 pictures of two classes, of 40 plants with five each."""
+    names = [f"{number}.png" for number in range(200)]
+    rows = [
+        ",".join(
+            [name, "ab"[n // 5 % 2], f"plant {n // 5}", *(part[n] for part in splits.values())]
+        )
+        for n, name in enumerate(names)
+    ]
+    head = ",".join(["image", "label", "plant", *splits])
+    pictures = {name: png(number) for number, name in enumerate(names)}
+    return write(pictures | {"t.csv": "\n".join([head, *rows]).encode()})
+
+
+def sides(listing_or_data):
+    """The splits that each plant lies in."""
+    found = {}
+    for path, split in zip(listing_or_data.paths, listing_or_data.splits, strict=True):
+        found.setdefault(int(path.removesuffix(".png")) // 5, set()).add(str(split))
+    return found
+
+
+def test_what_a_column_holds_together_is_on_one_side_of_a_cut(write):
+    root = grouped_table(write)
+    apart = open_source(f"{root}/t.csv@image,label")
+    assert any(len(of) > 1 for of in sides(apart).values())
+    listing = open_source(f"{root}/t.csv@image,label,group=plant")
+    data = load(listing, CenterSquare(8), strict=True)
+    for found in (listing, data):
+        assert {len(of) for of in sides(found).values()} == {1}
+        assert Counter(found.splits.tolist()) == {"train": 130, "test": 40, "val": 30}
+    assert not data.seen(["train"])[data.splits == "test"].any()
+    (said,) = [f.text for f in check(listing) if f.code == "groups"]
+    assert said.startswith("40 sets of 2 or more images kept together by plant")
+
+
+def test_given_splits_that_tear_a_group_of_the_column_apart_are_said(write):
+    fold = ["train", "train", "train", "val", "test"] * 40
+    root = grouped_table(write, fold=fold)
+    listing = open_source(f"{root}/t.csv@image,label,group=plant,split=fold")
+    assert "groups_across_splits" in {finding.code for finding in check(listing)}
+    data = load(listing, CenterSquare(8), strict=True)
+    assert data.seen(["train"])[data.splits == "test"].all()
+
+
+@pytest.mark.parametrize("columns", ["image,label,group=", "image,label,fold=x", "image,,split=x"])
+def test_what_is_no_form_of_columns_is_said(write, columns):
+    root = grouped_table(write)
+    said = refusal(f"{root}/t.csv@{columns}")
+    assert "want @IMAGE,LABEL, and perhaps ,split=COLUMN and ,group=COLUMN, got" in said
+
+
+def test_a_group_column_that_is_not_there_is_named(write):
+    assert "want a column leaf, got" in refusal(
+        f"{grouped_table(write)}/t.csv@image,label,group=leaf"
+    )

@@ -158,3 +158,16 @@ def test_parquet_files_at_an_address_are_those_of_the_folder(tmp_path):
         assert dict(there.reader.read()) == dict(here.reader.read())
         assert there.reader.at(33) == png(33)
         assert len(server.asked) == 2
+
+
+def test_a_column_of_groups_is_kept_on_one_side(tmp_path):
+    plants = [f"plant {number // 5}" for number in range(100)]
+    path = shard(
+        tmp_path / "d.parquet", range(100), label=lambda number: number // 5 % 2, plant=plants
+    )
+    listing = open_source(f"{path}@image,label,group=plant")
+    of = {}
+    for plant, split in zip(plants, listing.splits.tolist(), strict=True):
+        of.setdefault(plant, set()).add(split)
+    assert {len(splits) for splits in of.values()} == {1}
+    assert {"train", "val", "test"} == set(listing.splits.tolist())

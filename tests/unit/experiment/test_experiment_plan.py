@@ -47,7 +47,9 @@ def test_given_weights_chunks_and_a_small_stem_are_said():
     encoder = lines(decided(**asked), network)[1]
     assert "(small-image stem, w.pt)" in encoder
     assert encoder.endswith("; chunks of 32 rows; each chunk is a BatchNorm group")
-    assert "balanced" in lines(decided(data={"balanced": True}))[2]
+    assert "(balanced), " in lines(decided(data={"sampling": "balanced"}))[2]
+    groups = {"sampling": "m_per_class", "per_class": 4}
+    assert "batch 12 (4 per class), 15 steps" in lines(decided(data=groups))[2]
 
 
 @pytest.mark.parametrize(

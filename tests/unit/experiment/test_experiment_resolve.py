@@ -2,6 +2,7 @@
 the user asked.
 """
 
+import re
 from typing import get_args
 
 import pytest
@@ -36,6 +37,10 @@ ABSENT = {
     "evaluate.settings",
     "classifier.kind",
     "classifier.epochs",
+    "data.per_class",
+    "data.labels_per_class",
+    "data.label_fraction",
+    "data.label_noise",
     "classifier.batch_size",
     "classifier.policy",
     "classifier.init",
@@ -379,7 +384,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_read():
     with pytest.raises(DataError, match="needs labels"):
         decided("supcon", listing((), unlabeled=50))
     with pytest.raises(DataError, match="learns without labels"):
-        decided("simclr", data={"balanced": True})
+        decided("simclr", data={"sampling": "balanced"})
     with pytest.raises(DataError, match=r"classifier.kind: wants labeled"):
         decided("simclr", listing((), unlabeled=50), classifier={"kind": "linear"})
     with pytest.raises(DataError, match=r"online_probe: wants labels"):
@@ -396,12 +401,12 @@ def test_batches_that_hardly_ever_hold_a_pair_are_refused_with_the_way_out():
     with pytest.raises(
         DataError,
         match=r"^triplet learns from batches that hold images of two classes, which 1.6% of the"
-        r" batches of 4 would; try --set data.balanced=true, or train.batch_size=32$",
+        r" batches of 4 would; try --set data.sampling=balanced, or train.batch_size=32$",
     ):
         decided("triplet", lopsided, **tiny)
     with pytest.raises(DataError, match="n_pairs learns from"):
         decided("n_pairs", lopsided, settings={"form": "pairs"}, **tiny)
-    decided("triplet", lopsided, data={"balanced": True}, **tiny)
+    decided("triplet", lopsided, data={"sampling": "balanced"}, **tiny)
     decided("triplet", listing((250, 20)), **tiny)  # a quarter of the batches hold one
     for method in ("n_pairs", "supcon", "margin", "cross_entropy"):
         decided(method, lopsided, **tiny)
@@ -436,3 +441,23 @@ def test_a_run_that_no_longer_fits_what_could_be_read_is_refused():
     with pytest.raises(DataError, match="needs at least 2 classes"):
         refuse_unread(setup, listing((30,)).facts(setup.size))
     refuse_unread(setup, listing((40, 40, 40)).facts(setup.size))
+
+
+def test_a_default_batch_is_of_whole_groups_and_one_of_the_users_own_has_to_be():
+    groups = {"sampling": "m_per_class", "per_class": 3}
+    assert decided("supcon", listing((300,) * 5), data=groups).batch_size == 15
+    assert decided("supcon", listing((300,) * 50), data=groups).batch_size == 150
+    assert decided("supcon", listing((300,) * 500), data=groups).batch_size == 255
+    for asked, wanted in ((8, "want a multiple of 3 (data.per_class), got 8"), (18, "at most 15")):
+        with pytest.raises(ConfigError, match=re.escape(wanted)):
+            decided("supcon", listing((300,) * 5), data=groups, train={"batch_size": asked})
+
+
+def test_labels_that_are_withheld_leave_the_counts():
+    few = decided("simclr", listing((60, 40)), data={"labels_per_class": 5})
+    assert (few.facts.n_train, few.facts.n_withheld, few.images) == (10, 90, 100)
+    assert decided("cross_entropy", listing((60, 40)), data={"label_fraction": 0.1}).images == 10
+    with pytest.raises(DataError, match=r"data.label_noise: wants labels of at least 2 classes"):
+        decided("simclr", listing((60,)), data={"label_noise": 0.2})
+    with pytest.raises(DataError, match="wants a class for each image"):
+        decided("supcon", data={"labels_per_class": 5, "sampling": "balanced"})

@@ -47,6 +47,9 @@ def test_old_keys_and_values_of_run_toml_are_read_as_those_of_today():
     assert policy["outside"] == "gray"
     assert policy["operations"][2]["among"][0][0] == {"op": "gray", "probability": 0.5}
     assert read_policy(policy).describe(2, 8) == "2"
+    assert RunFolder(RUN).read_config()["data"]["sampling"] == "uniform"
+    balanced = {"data": {"balanced": True}}
+    assert older.config(balanced) == {"data": {"sampling": "balanced"}}
     sections = {"views": {"policy": "grey"}, "method": {"name": "grey"}, "data": {"source": "grey"}}
     assert older.config(sections) == sections
     for norm, now in ((True, "hidden"), (False, "none")):
@@ -88,7 +91,10 @@ def test_old_results_written_anew_are_the_same_but_for_what_is_added():
     assert (by["name"], by["title"], by["encoder"]) == ("linear_probe", "linear probe", "frozen")
     assert (by["validation"], by["test"]) == (None, right)
     del results["shown"], results["judged_by"], results["verdicts"]
-    assert results["data"].pop("n_test_seen") == 0
+    added = {"n_test_seen": 0, "n_withheld": 0, "n_mislabeled": 0, "class_counts": []}
+    added |= dict.fromkeys(("labels_per_class", "label_fraction", "label_noise"))
+    assert {key: results["data"].pop(key) for key in added} == added
+    assert results["train"].pop("class_draws") == []
     assert results["confusion"]["by"] == "linear probe"
     results["confusion"]["by"] = "linear_probe"
     assert json.dumps(results) == json.dumps(json.loads((RUN / names.RESULTS).read_text()))

@@ -1,5 +1,7 @@
 """What stops a step: the whole message of each failure."""
 
+from typing import Any
+
 import pytest
 import torch
 from train_tiny import tiny_batches
@@ -10,6 +12,7 @@ from nearfar.core.errors import (
     TrainingStoppedError,
 )
 from nearfar.core.types import StepResult
+from nearfar.data.sampler import Sampling
 from nearfar.training.checkpoint import Counters
 from nearfar.training.failures import (
     Place,
@@ -85,14 +88,12 @@ def test_a_loss_that_refuses_rows_is_the_cause_of_the_error() -> None:
 @pytest.mark.parametrize(
     ("batches", "advice"),
     [
-        ({}, "Set a larger train.batch_size, or data.balanced=true"),
-        ({"balanced": True}, "Set a larger train.batch_size"),
+        ({}, "Set a larger train.batch_size, or data.sampling=balanced"),
+        ({"sampling": Sampling("balanced")}, "Set a larger train.batch_size"),
         ({"with_labels": False}, "Set a larger train.batch_size"),
     ],
 )
-def test_a_run_without_a_single_pair_says_what_to_set(
-    batches: dict[str, bool], advice: str
-) -> None:
+def test_a_run_without_a_single_pair_says_what_to_set(batches: dict[str, Any], advice: str) -> None:
     with pytest.raises(TrainingStoppedError) as caught:
         refuse_nothing_learnt(
             "Mine", Counters(step=3, steps_without_pair=3), tiny_batches(**batches)

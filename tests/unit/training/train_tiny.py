@@ -12,6 +12,7 @@ from nearfar.config.models import MethodConfig
 from nearfar.core.progress import Bar
 from nearfar.core.types import Batch, DataFacts, StepResult
 from nearfar.data.center import CenterSquare
+from nearfar.data.sampler import Sampling
 from nearfar.data.samples import EvaluationView, ImageSamples
 from nearfar.data.store import KeptImages
 from nearfar.methods.base import Method, OptimizerDefaults
@@ -62,7 +63,7 @@ def tiny_batches(**changed: Any) -> Batches:
         "steps_per_epoch": 3,
         "epochs": 2,
         "seed": 0,
-        "balanced": False,
+        "sampling": Sampling(),
         "with_labels": True,
         "device": torch.device("cpu"),
     }
