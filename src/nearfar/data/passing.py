@@ -4,6 +4,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
+from PIL import Image
 
 from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import decode, evaluation_pixels
@@ -36,7 +37,10 @@ class Passing:
             return made
         size_px = np.array([made.width, made.height], dtype=np.int64)
         self._digests[row] = digest(size_px, made.square)
-        return made.evaluated
+        if not self._center.reads_picture(made.width, made.height, self._side):
+            return made.evaluated
+        picture = Image.fromarray(made.square)  # it is the picture, and its view is made of it
+        return np.asarray(self._center.of(picture, *picture.size))
 
     def splits(self) -> Shaped[np.ndarray, " n"]:
         """Once all have passed: cut around the copies among those that could be read."""

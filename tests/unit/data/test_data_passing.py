@@ -63,3 +63,17 @@ def test_views_are_the_same_and_nothing_is_noted_where_nothing_is_cut(
         assert (passing.look(row, raw) == evaluation_pixels(raw, CENTER)).all()
     if flat:
         assert passing.splits() is listing.splits
+
+
+@pytest.mark.parametrize("size", [12, 6, 20])
+def test_the_view_is_that_of_evaluation_whether_or_not_a_store_would_keep_it(
+    write: Callable[..., Path], size: int
+) -> None:
+    """Of square pictures no larger than the view a store keeps the picture alone."""
+    folder = write(
+        {f"{name}/{i}.png": png(10 * i + (name == "b"), 12, 12) for i in range(9) for name in "ab"}
+    )
+    listing, center = open_source(folder), CenterSquare(size)
+    passing = Passing(listing, center)
+    for row, raw in listing.reader.read():
+        np.testing.assert_array_equal(passing.look(row, raw), evaluation_pixels(raw, center))
