@@ -36,7 +36,8 @@ class Passing:
             return made
         size_px = np.array([made.width, made.height], dtype=np.int64)
         self._digests[row] = digest(size_px, made.square)
-        return made.evaluated
+        # none is made where the square is read in its place
+        return made.evaluated if made.evaluated.size else evaluation_pixels(raw, self._center)
 
     def splits(self) -> Shaped[np.ndarray, " n"]:
         """Once all have passed: cut around the copies among those that could be read."""
