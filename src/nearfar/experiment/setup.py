@@ -10,6 +10,7 @@ from typing import Any, Literal, final
 from nearfar.config.models import RunConfig
 from nearfar.core.types import DataFacts
 from nearfar.data.center import CenterSquare
+from nearfar.experiment.given_weights import Origin
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Precision
 from nearfar.training.loop import Pace
@@ -78,6 +79,7 @@ class Setup:
     method: type[Method]
     facts: DataFacts
     encoder_name: str
+    origin: Origin  # of the encoder
     center: CenterSquare  # what evaluations see of an image
     views: ViewSetup
     images: int  # that the method trains on
