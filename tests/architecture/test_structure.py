@@ -42,7 +42,7 @@ RATCHETS = {  # how often each may stand in the package
 NOT_NONE = r"\bassert .+ is not None"
 NOT_NONE_IN_EXPERIMENT = 0
 NOT_NONE_ELSEWHERE = 19  # three of them where an evaluator's `needs` has promised it
-MOST_PARAMETERS, FUNCTIONS_WITH_MORE = 7, 25  # kernels, commands, and forms of a published loss
+MOST_PARAMETERS, FUNCTIONS_WITH_MORE = 7, 26  # kernels, commands, and forms of a published loss
 LONGEST_FUNCTION, FUNCTIONS_THAT_ARE_LONGER = 50, 16
 DEEPEST_CLASS_CHAIN = 2  # below Method and Section
 LONGEST_FILE = 320
@@ -212,7 +212,7 @@ def test_the_flags_of_the_commands_are_those_of_the_snapshot():
     for name, command in [("nearfar", whole), *sorted(whole.commands.items())]:
         options = [" ".join(parameter.opts) or parameter.name for parameter in command.params]
         lines.append(f"{name}: {', '.join(options)}")
-    assert len(lines) == 11
+    assert len(lines) == 12
     _compare(HERE / "cli_flags.txt", lines)
 
 
