@@ -168,12 +168,10 @@ def by_timm(out: Path, folder: Path, name: str, batch: int) -> int:
 
     from nearfar.report.loading import loading_lines
 
-    lines = loading_lines(json.loads((out / "run" / "encoder.json").read_text()))
+    folder = out / "run" / "encoder"
+    about = json.loads((folder / "config.json").read_text())["nearfar"]
     names: Row = {}
-    exec(
-        lines.replace('"encoder.safetensors"', repr(str(out / "run" / "encoder.safetensors"))),
-        names,
-    )
+    exec(loading_lines(about, folder / "model.safetensors"), names)
     encoder = names["encoder"].to(memory_format=torch.channels_last)
     paths = sorted(folder.glob("*.jpg"))
 

@@ -29,7 +29,9 @@ from nearfar.data.center import CenterSquare
 from nearfar.data.decoding import Decoded, decode, raw_bytes
 from nearfar.data.samples import EvaluationView
 from nearfar.data.sources import open_source
-from nearfar.nn.building import build_encoder, load_weights, published
+from nearfar.nn.building import build_encoder
+from nearfar.nn.published import published
+from nearfar.nn.weights import load_weights
 from nearfar.views.making import ViewPlan, make_views
 from nearfar.views.policies import named_policy
 

@@ -19,12 +19,13 @@ BROUGHT = {  # modules imported and not declared, with the reason
     "align": "a user's own method, which tests/runs/test_own_method.py writes and imports",
 }
 NEVER_IMPORTED = {
+    "onnxscript": "torch.onnx writes by it",
     "beartype": "named in a text that tests/conftest.py gives to jaxtyping",
 }
 # which extras a folder may use, beside the dependencies of the package
 EXTRAS = {
-    "src": ["parquet", "remote", "heic"],
-    "tests": ["test", "parquet", "remote"],
+    "src": ["parquet", "remote", "export", "heic"],
+    "tests": ["test", "parquet", "remote", "export"],
     "bench": ["bench", "parquet"],
     "docs": [],
 }
@@ -88,7 +89,10 @@ def test_what_is_imported_is_declared(folder):
 @pytest.mark.parametrize(
     ("folder", "wanted"),
     [
-        ("src", names_of(PROJECT["dependencies"]) | declared("parquet", "remote", "heic")),
+        (
+            "src",
+            names_of(PROJECT["dependencies"]) | declared("parquet", "remote", "export", "heic"),
+        ),
         ("tests", declared("test")),
         ("bench", declared("bench")),
     ],
@@ -101,7 +105,7 @@ def test_what_is_declared_is_imported(folder, wanted):
 def test_every_extra_is_looked_at_and_dev_holds_what_the_tests_want():
     extras = set(PROJECT["optional-dependencies"])
     assert extras == {extra for some in EXTRAS.values() for extra in some} | COMMANDS
-    assert "nearfar[test,parquet,remote]" in PROJECT["optional-dependencies"]["dev"]
+    assert "nearfar[test,parquet,remote,export]" in PROJECT["optional-dependencies"]["dev"]
 
 
 def test_everybody_formats_with_the_same_ruff():

@@ -84,7 +84,7 @@ def test_every_problem_of_the_configuration_at_once(refused):
     ("option", "wrong", "right"),
     [
         ("--method", "supcom", "supcon"),
-        ("--encoder", "resnet81", "resnet18"),
+        ("--encoder", "resnet19", "resnet18"),
         ("--set", "view.policy=simclr", "views"),
     ],
 )
@@ -344,13 +344,13 @@ def test_an_output_folder_that_cannot_be_written(tmp_path, nearfar_command, monk
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("encoder.json", "missing"),
-        ("encoder.json", "cut"),
-        ("encoder.safetensors", "missing"),
-        ("encoder.safetensors", "cut"),
+        ("encoder/config.json", "missing"),
+        ("encoder/config.json", "cut"),
+        ("encoder/model.safetensors", "missing"),
+        ("encoder/model.safetensors", "cut"),
         ("classifier.safetensors", "cut"),
         ("classifier.safetensors", "missing"),
-        ("encoder.json", "wrong"),
+        ("encoder/config.json", "wrong"),
     ],
 )
 def test_a_run_folder_with_a_file_missing_or_cut_short(
@@ -366,7 +366,9 @@ def test_a_run_folder_with_a_file_missing_or_cut_short(
     elif damage == "cut":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     else:
-        path.write_text(json.dumps({**json.loads(path.read_text()), "input_size": "big"}))
+        content = json.loads(path.read_text())
+        content["nearfar"]["input_size"] = "big"
+        path.write_text(json.dumps(content))
     pictures(tmp_path / "look", 1)
     ended = nearfar_command("predict", run, tmp_path / "look")
     assert ended.code == 2, ended.err
@@ -391,7 +393,7 @@ def test_predict_says_which_run_was_meant(tiny_run, tmp_path, nearfar_command):
     shutil.copytree(tiny_run, inside)
     for arguments, said in (
         (
-            (tiny_run / "encoder.safetensors", tmp_path / "look"),
+            (tiny_run / "encoder/model.safetensors", tmp_path / "look"),
             f"give the run's folder, {tiny_run}",
         ),
         ((tmp_path / "comparison", tmp_path / "look"), f"give one of its runs, such as {inside}"),

@@ -120,7 +120,7 @@ def test_pretraining_and_what_embed_gives_are_those_of_a_run_without_the_stage(
     plain, staged, test_images, form
 ):
     run = staged[form]
-    assert same_bits(plain / "encoder.safetensors", run / "encoder.safetensors")
+    assert same_bits(plain / "encoder/model.safetensors", run / "encoder/model.safetensors")
     images = test_images[0][:50]
     np.testing.assert_array_equal(
         nearfar.load(plain).embed(images), nearfar.load(run).embed(images)
@@ -133,7 +133,9 @@ def test_pretraining_and_what_embed_gives_are_those_of_a_run_without_the_stage(
     assert without == read(plain / "results.json")["measurements"]
     assert (run / "encoder_finetuned.safetensors").exists() is (form[1] == "finetuned")
     if form[1] == "finetuned":
-        assert not same_bits(run / "encoder.safetensors", run / "encoder_finetuned.safetensors")
+        assert not same_bits(
+            run / "encoder/model.safetensors", run / "encoder_finetuned.safetensors"
+        )
         with pytest.raises(RunError, match=r"reads the fine-tuned encoder"):
             nearfar.load(run).classify(np.zeros((1, 64), np.float32))
 
@@ -154,7 +156,7 @@ def test_the_stage_s_epochs_stand_in_a_file_of_their_own(staged):
 def test_a_frozen_encoder_can_be_shown_views_too(tmp_path, plain):
     options = {"classifier.kind": "linear", "classifier.policy": "basic", "classifier.epochs": 1}
     run = trained(tmp_path / "run", **options)
-    assert same_bits(plain / "encoder.safetensors", run.path / "encoder.safetensors")
+    assert same_bits(plain / "encoder/model.safetensors", run.path / "encoder/model.safetensors")
     protocol = next(
         m["protocol"] for m in run.results["measurements"] if m["name"] == "classifier.top1"
     )
@@ -181,7 +183,7 @@ def test_the_second_stage_of_the_cassava_article_can_be_typed(tmp_path, plain):
         "epochs": 2,
     }
     run = trained(tmp_path / "run", **{f"classifier.{key}": value for key, value in asked.items()})
-    assert same_bits(plain / "encoder.safetensors", run.path / "encoder.safetensors")
+    assert same_bits(plain / "encoder/model.safetensors", run.path / "encoder/model.safetensors")
     written = tomllib.loads((run.path / "run.toml").read_text())["classifier"]
     decided = {"encoder": "frozen", "init": "random", "hidden_dim": 1000, "dropout": 0.5}
     assert written.items() >= {**asked, **decided, "momentum": 0.9}.items()
@@ -301,7 +303,7 @@ def test_an_interrupted_stage_leaves_a_usable_encoder_and_resumes_to_the_same_bi
     ended = nearfar_command(*command)
     assert ended.code == 130
     assert "stopped after epoch 2 of 2, in the classifier stage; continue" in ended.err
-    assert same_bits(straight / "encoder.safetensors", out / "encoder.safetensors")
+    assert same_bits(straight / "encoder/model.safetensors", out / "encoder/model.safetensors")
     assert read(out / "results.json")["complete"] is False
     with pytest.raises(RunError, match="has no classifier"):
         nearfar.load(out).predict(np.zeros((1, 8, 8, 3), np.uint8))
@@ -372,7 +374,7 @@ def test_a_stage_that_diverges_stops_by_name_and_the_encoder_stays(
     assert ended.code == 3, ended.err
     assert "--set classifier.lr=1e+29" in ended.err
     assert "Traceback" not in ended.err
-    assert same_bits(plain / "encoder.safetensors", out / "encoder.safetensors")
+    assert same_bits(plain / "encoder/model.safetensors", out / "encoder/model.safetensors")
     assert not (out / "classifier.safetensors").exists()
 
 
@@ -509,7 +511,7 @@ def test_a_module_of_ones_own_is_finetuned_as_a_copy(tmp_path):
     model = nearfar.load(run.path, module=own)
     images = np.zeros((2, 8, 8, 3), np.uint8)
     assert model.predict(images).probabilities.shape == (2, 10)
-    expected = load_file(run.path / "encoder.safetensors")["0.weight"]
+    expected = load_file(run.path / "encoder/model.safetensors")["0.weight"]
     assert torch.equal(model.encoder.net[0].weight, expected)
 
 
@@ -517,7 +519,7 @@ def test_a_module_of_ones_own_is_finetuned_as_a_copy(tmp_path):
 def test_the_online_probe_changes_no_bit_of_training(tmp_path, method):
     with_it = trained(tmp_path / "with", method=method, **{"evaluate.online_probe": True}).path
     without = trained(tmp_path / "without", method=method, **{"evaluate.online_probe": False}).path
-    assert same_bits(with_it / "encoder.safetensors", without / "encoder.safetensors")
+    assert same_bits(with_it / "encoder/model.safetensors", without / "encoder/model.safetensors")
     rows, plain = (
         [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         for run in (with_it, without)
@@ -565,7 +567,7 @@ def test_labels_reach_neither_a_method_without_them_nor_its_encoder(tmp_path, mo
     assert len(seen) == 2 * 8
     assert all((labels == -1).all() for labels in seen)
     true, other = (shown[name].path for name in ("true", "shuffled"))
-    assert same_bits(true / "encoder.safetensors", other / "encoder.safetensors")
+    assert same_bits(true / "encoder/model.safetensors", other / "encoder/model.safetensors")
     assert not same_bits(true / "classifier.safetensors", other / "classifier.safetensors")
     online = [
         json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])[NAME]

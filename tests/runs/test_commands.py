@@ -130,7 +130,7 @@ def test_a_comparison_resumes_without_training_again(comparison):
 
 
 def test_a_comparison_whose_run_lost_its_encoder_gets_it_back_by_resume(comparison):
-    encoder = comparison / "simclr" / "seed1" / "encoder.safetensors"
+    encoder = comparison / "simclr" / "seed1" / "encoder/model.safetensors"
     before = encoder.read_bytes()
     encoder.unlink()
     (comparison / "report.html").unlink()
@@ -746,10 +746,39 @@ def test_embed_writes_parquet_or_says_which_extra_is_missing(
     assert nearfar_command("embed", tiny_run, photographs, "--out", out).code == 0
     assert nearfar_command("embed", tiny_run, photographs, "--out", tmp_path / "e.npz").code == 0
     table = parquet.read_table(out)
-    assert table.column_names == ["path", "label", "split", *(f"e{i}" for i in range(64))]
+    assert {
+        name: str(kind) for name, kind in zip(table.schema.names, table.schema.types, strict=True)
+    } == {
+        "id": "int64",
+        "path": "string",
+        "label": "string",
+        "split": "string",
+        "prediction": "string",
+        "probability": "float",
+        "vector": "list<element: float>",
+        "projection_x": "float",
+        "projection_y": "float",
+        "neighbors": "struct<ids: list<element: int64>, distances: list<element: float>>",
+    }
+    assert table["id"].to_pylist() == list(range(60))
     with np.load(tmp_path / "e.npz") as file:
+        x, labels = file["embeddings"], file["class_names"][file["labels"]]
         assert table["path"].to_pylist() == file["paths"].tolist()
-        assert table["e3"].to_pylist() == pytest.approx(file["embeddings"][:, 3].tolist())
+    assert table["label"].to_pylist() == labels.tolist()
+    assert np.array_equal(np.array(table["vector"].to_pylist(), np.float32), x)
+    predicted = nearfar.load(tiny_run).classify(x)
+    names = [predicted.class_names[number] for number in predicted.classes]
+    assert table["prediction"].to_pylist() == names
+    assert table["probability"].to_pylist() == pytest.approx(predicted.probabilities.max(axis=1))
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    similarity = unit @ unit.T - 2 * np.eye(60)
+    for row, near in enumerate(table["neighbors"].to_pylist()):
+        assert len(near["ids"]) == 10 and row not in near["ids"]
+        assert near["distances"] == sorted(near["distances"])
+        assert near["distances"] == pytest.approx(1 - np.sort(similarity[row])[:-11:-1], abs=1e-5)
+        assert near["distances"] == pytest.approx(1 - similarity[row][near["ids"]], abs=1e-5)
+    placed = np.array([table["projection_x"].to_pylist(), table["projection_y"].to_pylist()])
+    assert np.isfinite(placed).all() and placed.std() > 0
 
 
 def test_report_writes_the_page_again(tiny_run, tmp_path, nearfar_command):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
@@ -80,7 +81,7 @@ def by_pillow(image: Image.Image, about: dict[str, Any]) -> np.ndarray:
 
 
 def test_a_run_records_how_it_looks_at_an_image(run: Path) -> None:
-    about = json.loads((run / "encoder.json").read_text())
+    about = json.loads((run / "encoder/config.json").read_text())["nearfar"]
     given = about["architecture"] != "conv4"
     assert about["input_size"] == 48
     assert (about["eval_crop"], about["interpolation"]) == (
@@ -96,7 +97,10 @@ def test_the_run_its_model_its_commands_and_its_printed_lines_see_what_pillow_sh
     nearfar_command: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, about = nearfar.load(run), json.loads((run / "encoder.json").read_text())
+    model, about = (
+        nearfar.load(run),
+        json.loads((run / "encoder/config.json").read_text())["nearfar"],
+    )
     with np.load(run / "embeddings.npz") as file:
         then, paths = file["embeddings"], [pictures / path for path in file["paths"]]
     images = [opened(path) for path in paths]
@@ -114,6 +118,10 @@ def test_the_run_its_model_its_commands_and_its_printed_lines_see_what_pillow_sh
         row = {path: at for at, path in enumerate(file["paths"].tolist())}
         found = file["embeddings"][[row[str(path.relative_to(pictures))] for path in paths]]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    if about["library"] == "timm":
+        theirs = timm.create_model(f"local-dir:{run / 'encoder'}", pretrained=True).eval()
+        with torch.no_grad():
+            assert torch.equal(theirs(shown), model.encoder(shown))
     monkeypatch.chdir(run)
     names: dict[str, Any] = {}
     exec(loading_lines(about), names)

@@ -21,7 +21,7 @@ def read(path: Path) -> dict:
 @pytest.fixture(scope="module")
 def frozen_run(tiny_run, tmp_path_factory, nearfar_session) -> Path:
     out = tmp_path_factory.mktemp("frozen") / "run"
-    weights = f"encoder.weights={tiny_run / 'encoder.safetensors'}"
+    weights = f"encoder.weights={tiny_run / 'encoder/model.safetensors'}"
     ended = nearfar_session("train", "digits", "--method", "frozen", "--set", weights, "--out", out)
     assert ended.code == 0, ended.err
     assert "training   none: the given weights are measured as they are" in ended.err
@@ -42,7 +42,7 @@ def test_its_results_are_those_of_the_given_weights(frozen_run, tiny_run):
     assert [m["value"] for m in results["untrained"]] == list(found.values())
     assert {m["selection"] for m in results["untrained"]} == {None}
     assert results["diagnosis"][0].startswith("nothing was trained")
-    before, after = (load_file(run / "encoder.safetensors") for run in (tiny_run, frozen_run))
+    before, after = (load_file(run / "encoder/model.safetensors") for run in (tiny_run, frozen_run))
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
@@ -94,7 +94,7 @@ def test_a_comparison_has_it_beside_what_is_trained_from_the_same_weights(
     ended = nearfar_command(
         "compare", "digits", "--methods", "frozen,cross_entropy", "--seeds", "2", "--epochs", "1",
         "--out", tmp_path / "c", "--set", "evaluate.probes=knn", "--set", "data.sampling=balanced",
-        "--set", f"encoder.weights={tiny_run / 'encoder.safetensors'}",
+        "--set", f"encoder.weights={tiny_run / 'encoder/model.safetensors'}",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     results = read(tmp_path / "c" / "compare.json")

@@ -43,9 +43,9 @@ FILES = (
     "environment.json",
     "metrics.jsonl",
     "results.json",
-    "encoder.safetensors",
+    "encoder/model.safetensors",
     "encoder_selected.safetensors",
-    "encoder.json",
+    "encoder/config.json",
     "classifier.safetensors",
     "checkpoint/last.pt",
     "embeddings.npz",
@@ -124,7 +124,7 @@ def test_a_loaded_run_embeds_and_predicts_what_the_run_measured(tiny_run):
 
 
 def test_the_lines_of_the_report_load_the_encoder_without_nearfar(tiny_run, monkeypatch):
-    facts = read(tiny_run / "encoder.json")
+    facts = read(tiny_run / "encoder/config.json")["nearfar"]
     monkeypatch.chdir(tiny_run)
     names: dict[str, object] = {}
     lines = loading_lines(facts)
@@ -141,7 +141,7 @@ def test_the_lines_of_the_report_load_the_encoder_without_nearfar(tiny_run, monk
 def test_a_run_repeats_bit_for_bit(tiny_run, tmp_path, nearfar_command):
     again = tmp_path / "again"
     assert nearfar_command("train", "digits", "--method", "supcon", "--out", again, *TINY).code == 0
-    for name in ("encoder.safetensors", "classifier.safetensors"):
+    for name in ("encoder/model.safetensors", "classifier.safetensors"):
         first, second = load_file(tiny_run / name), load_file(again / name)
         assert all(torch.equal(first[key], second[key]) for key in first)
     first, second = read(tiny_run / "results.json"), read(again / "results.json")
@@ -152,8 +152,8 @@ def test_another_seed_is_another_run(tiny_run, tmp_path, nearfar_command):
     other = tmp_path / "other"
     nearfar_command("train", "digits", "--method", "supcon", "--seed", "1", "--out", other, *QUICK)
     first, second = (
-        load_file(tiny_run / "encoder.safetensors"),
-        load_file(other / "encoder.safetensors"),
+        load_file(tiny_run / "encoder/model.safetensors"),
+        load_file(other / "encoder/model.safetensors"),
     )
     assert not torch.equal(first["0.weight"], second["0.weight"])
 
@@ -205,16 +205,18 @@ def test_an_interrupt_before_anything_is_written_leaves_no_folder(
 
 
 def test_a_complete_run_is_not_trained_again(tiny_run, nearfar_command):
-    before = (tiny_run / "encoder.safetensors").stat().st_mtime_ns
+    before = (tiny_run / "encoder/model.safetensors").stat().st_mtime_ns
     ended = nearfar_command(
         "train", "digits", "--method", "supcon", "--out", tiny_run, "--resume", *TINY
     )
     assert ended.code == 0
     assert "complete already" in ended.err
-    assert (tiny_run / "encoder.safetensors").stat().st_mtime_ns == before
+    assert (tiny_run / "encoder/model.safetensors").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("name", ["encoder.safetensors", "encoder.json", "classifier.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["encoder/model.safetensors", "encoder/config.json", "classifier.safetensors"]
+)
 def test_a_complete_run_without_one_of_its_files_gets_it_back_by_resume(
     tiny_run, tmp_path, nearfar_command, name
 ):
@@ -289,8 +291,8 @@ def test_an_interrupted_run_is_usable_and_resumes_to_the_same_end(
         > 1000 + stopped["cost"]["total_seconds"]
     )
     straight, resumed = (
-        load_file(tiny_run / "encoder.safetensors"),
-        load_file(out / "encoder.safetensors"),
+        load_file(tiny_run / "encoder/model.safetensors"),
+        load_file(out / "encoder/model.safetensors"),
     )
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
@@ -357,7 +359,7 @@ def test_a_signal_to_a_real_process_leaves_a_usable_run(tmp_path, how):
     assert process.returncode == 130, err
     assert b"Traceback" not in err
     assert read(out / "results.json")["complete"] is False
-    assert (out / "encoder.safetensors").exists()
+    assert (out / "encoder/model.safetensors").exists()
 
 
 @pytest.mark.ci
@@ -526,7 +528,7 @@ def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypat
         )
     assert len(seen) == 4
     assert all(bool((labels == -1).all()) for labels in seen)
-    first, second = (load_file(run.path / "encoder.safetensors") for run in runs)
+    first, second = (load_file(run.path / "encoder/model.safetensors") for run in runs)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert runs[0].results["measurements"] != runs[1].results["measurements"]

@@ -45,7 +45,7 @@ def check_run(path: str | Path) -> Checked:
     if method == FROZEN and not folder.has(names.STOPPED):
         return Checked([], "nothing was trained, so there is nothing to judge")
     labeled = _labeled(folder, method)
-    width = folder.read_encoder_file().width if folder.has(names.ENCODER_JSON) else None
+    width = folder.read_encoder_file().width if folder.has(folder.encoder_config) else None
     known = known_of(sections, width, folder.read_stopped(), labeled=labeled)
     if folder.has(names.RESULTS):
         start, end = folder.read_results().judged

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from nearfar.api.embedding_files import Spool, refuse_format, spooled, write
-from nearfar.api.model import load
+from nearfar.api.atlas import Described, write_atlas
+from nearfar.api.embedding_files import Columns, Spool, refuse_format, spooled, write
+from nearfar.api.model import Model, Predictions, load
 from nearfar.api.request import Data
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.hardware import has_native_bf16
 from nearfar.core.progress import Bar, Progress
-from nearfar.data.listing import Unreadable
+from nearfar.data.listing import Listing, Unreadable
 from nearfar.data.passing import Passing
 from nearfar.data.reading import skip_or_refuse
 from nearfar.data.sources import open_source
@@ -61,14 +63,54 @@ def embed(
         rows = np.array([row for row in range(len(listing)) if row not in broken], dtype=np.int64)
         if not len(rows):
             raise DataError(f"{listing.source}: {unreadable[0].path}: {unreadable[0].reason}")
-        columns = {
-            "labels": listing.labels[rows],
-            "split": passing.splits()[rows].astype(str),
-            "paths": np.asarray(listing.paths, dtype=str)[rows],
-        }
-        write(out, spool.parts(rows), spool.width, columns, listing.class_names)
+        columns = _columns(listing, passing, rows)
+        if out.suffix != ".parquet":
+            write(out, spool.parts(rows), spool.width, columns, listing.class_names)
+        else:
+            x = np.concatenate(list(spool.parts(rows)))
+            predictions = _predictions(model, listing, x, rows, progress)
+            write_atlas(out, Described(x, columns, listing.class_names, predictions), progress)
     left_out = [{"path": file.path, "reason": file.reason} for file in skipped]
     return {"out": str(out), "rows": len(rows), "width": spool.width, "unreadable": left_out}
+
+
+def _columns(listing: Listing, passing: Passing, rows: NDArray[np.int64]) -> Columns:
+    return {
+        "labels": listing.labels[rows],
+        "split": passing.splits()[rows].astype(str),
+        "paths": np.asarray(listing.paths, dtype=str)[rows],
+    }
+
+
+def _predictions(
+    model: Model,
+    listing: Listing,
+    x: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    progress: Progress,
+) -> Predictions | None:
+    """By the run's classifier; None without one. One with an encoder of its own sees the images
+    anew.
+    """
+    if not model.has_classifier:
+        return None
+    encoder, classifier = model.classifying
+    if encoder is not model.encoder:
+        x = np.zeros((len(listing), encoder.width), np.float32)
+        parts = represent(
+            encoder,
+            model.view,
+            listing.reader.read(),
+            count=len(listing),
+            longest_px=listing.longest,
+        )
+        with progress.bar(len(listing), "predicting") as bar, closing(parts):
+            for part in parts:
+                x[list(part.numbers)] = part.x
+                bar.advance(len(part))
+        x = x[rows]
+    shares = classifier.probabilities(x)
+    return Predictions(shares.argmax(axis=1), shares, model.class_names)
 
 
 def refuse_existing(out: Path, *, force: bool) -> None:

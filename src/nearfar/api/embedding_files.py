@@ -49,7 +49,7 @@ class Spool:
 
     def put(self, numbers: Sequence[int], x: Float32[np.ndarray, "row embed"]) -> None:
         """UserError: the disk is full."""
-        with _told(self._out):
+        with told(self._out):
             for number, row in zip(numbers, x, strict=True):
                 self._file.seek(number * row.nbytes)
                 self._file.write(row.tobytes())
@@ -71,7 +71,7 @@ def spooled(out: Path, width: int) -> Iterator[Spool]:
     place forbids it.
     """
     with ExitStack() as stack:
-        with _told(out):
+        with told(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(tempfile.TemporaryFile(dir=out.parent))
         yield Spool(file, width, out)
@@ -81,18 +81,17 @@ def write(
     out: Path, parts: Parts, width: int, columns: Columns, class_names: Sequence[str]
 ) -> None:
     """The whole file or none of it. UserError: no room, or the place forbids it."""
-    with _told(out), whole(out) as partial:
+    with told(out), whole(out) as partial:
         match out.suffix:
             case ".npz":
                 _write_npz(partial, parts, width, columns, class_names)
-            case ".csv":
-                _write_csv(partial, parts, width, columns)
             case _:
-                _write_parquet(partial, parts, width, columns)
+                _write_csv(partial, parts, width, columns)
 
 
 @contextmanager
-def _told(out: Path) -> Iterator[None]:
+def told(out: Path) -> Iterator[None]:
+    """UserError for a place that forbids it, or has no room."""
     try:
         yield
     except OSError as error:
@@ -128,19 +127,3 @@ def _write_csv(target: Path, parts: Parts, width: int, columns: Columns) -> None
         for part in parts:
             for row, (path, label, split) in zip(part.tolist(), about, strict=False):
                 writer.writerow([path, int(label), split, *(f"{value:.7g}" for value in row)])
-
-
-def _write_parquet(target: Path, parts: Parts, width: int, columns: Columns) -> None:
-    """The same columns."""
-    import pyarrow
-    from pyarrow import parquet
-
-    texts = [("path", pyarrow.string()), ("label", pyarrow.int64()), ("split", pyarrow.string())]
-    numbers = [(f"e{i}", pyarrow.float32()) for i in range(width)]
-    schema, start = pyarrow.schema([*texts, *numbers]), 0
-    with parquet.ParquetWriter(target, schema) as writer:
-        for part in parts:
-            stop = start + len(part)
-            about = [columns[name][start:stop] for name in ("paths", "labels", "split")]
-            writer.write_table(pyarrow.table([*about, *part.T], schema=schema))
-            start = stop

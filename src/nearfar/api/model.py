@@ -27,7 +27,7 @@ from nearfar.evaluate.sureness import Reference
 from nearfar.experiment.encoding import example_of
 from nearfar.experiment.referring import read_reference
 from nearfar.experiment.train_classifier import read_classifier
-from nearfar.nn.building import build_encoder, encoder_names
+from nearfar.nn.building import Stem, build_encoder, encoder_names, only_builds
 from nearfar.nn.encoders import Encoder, Precision
 from nearfar.run_folder import names
 from nearfar.run_folder.choosing import is_run
@@ -91,6 +91,10 @@ class Model:
                 " use predict(images)"
             )
         return self._classified(embeddings)
+
+    @property
+    def has_classifier(self) -> bool:
+        return self._classifier is not None
 
     @property
     def classifying(self) -> tuple[Encoder, Classifier]:
@@ -188,7 +192,8 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
     white = White(about.gray_white, about.float_white)
     center = CenterSquare(about.input_size, about.eval_crop, about.interpolation, white)
     view = EvaluationView(center, about.mean, about.std)
-    _fill(encoder, folder, names.ENCODER)
+    _fill(encoder, folder, folder.encoder_weights)
+    encoder.in_format(None)  # the bits that timm's network gives
     found = read_classifier(folder, encoder.width, len(about.class_names))
     classifier, is_finetuned = found if found is not None else (None, False)
     finetuned = None
@@ -210,14 +215,20 @@ def _network(about: EncoderFile, module: nn.Module | None, folder: RunFolder) ->
     # a folder from someone else may name anything
     if name.partition(".")[0] not in encoder_names():
         raise RunError(
-            f"{folder.path / names.ENCODER_JSON}: no encoder is called {name!r}; train again with"
-            " --force"
+            f"{folder.path / folder.encoder_config}: no encoder is called {name!r}; train again"
+            " with --force"
+        )
+    if foreign := [key for key in about.create if not only_builds(key)]:
+        raise RunError(
+            f"{folder.path / folder.encoder_config}: create: nearfar writes no {foreign[0]!r};"
+            " train again with --force"
         )
     with torch.random.fork_rng(devices=[]):
-        return build_encoder(name, example=example, stem="small" if about.stem else "own")
+        stem: Stem = "small" if about.stem else "own"
+        return build_encoder(name, example=example, stem=stem, create=about.create)
 
 
-def _fill(encoder: Encoder, folder: RunFolder, name: str) -> None:
+def _fill(encoder: Encoder, folder: RunFolder, name: str | Path) -> None:
     state = folder.read_tensors(name)
     try:
         encoder.net.load_state_dict(state)

@@ -216,12 +216,12 @@ def finished(folder: RunFolder, setup: Setup) -> Results | None:
     if not folder.has(names.RESULTS):
         return None
     results = folder.read_results()
-    needed = [names.ENCODER, names.ENCODER_JSON]
+    needed = [folder.encoder_weights, folder.encoder_config]
     by = results.predicted_by
     if by is not None or results.confusion is not None:
-        needed.append(names.CLASSIFIER)
+        needed.append(Path(names.CLASSIFIER))
     if by is not None and by.encoder == "finetuned":
-        needed.append(names.ENCODER_FINETUNED)
+        needed.append(Path(names.ENCODER_FINETUNED))
     return results if results.complete and all(folder.has(name) for name in needed) else None
 
 

@@ -57,7 +57,7 @@ def encoders(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """List the networks that can be trained: conv4 and all networks of timm."""
+    """List the networks that can be trained: conv4, three small ResNets and all of timm's."""
     from nearfar.nn.building import encoder_names
 
     found = [name for name in encoder_names() if not search or search in name]

@@ -16,6 +16,7 @@ import typer
 from nearfar.cli.check import check
 from nearfar.cli.compare import compare, demo
 from nearfar.cli.embed import embed
+from nearfar.cli.export import export
 from nearfar.cli.lists import encoders, methods, recipes
 from nearfar.cli.predict import predict
 from nearfar.cli.probe import probe
@@ -64,8 +65,9 @@ def options(
 
 
 WITH_SETTINGS = (train, compare)
+MEASURING = (check, report, predict, embed, export, probe)
 LISTS = (methods, encoders, recipes)
-for command in (demo, train, compare, check, report, predict, embed, probe, *LISTS):
+for command in (demo, train, compare, *MEASURING, *LISTS):
     app.command(
         cls=CommandWithSettings if command in WITH_SETTINGS else None,
         help=one_line_each(command.__doc__),

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nearfar.config.classifier import AS_EVALUATED, ClassifierConfig
+from nearfar.config.encoder import EncoderConfig
 from nearfar.config.models import SECTIONS, MethodConfig, RunConfig
 from nearfar.config.problems import nearest, problem, typed, with_lists
 from nearfar.config.section import Section
@@ -155,30 +156,8 @@ def _across(built: Mapping[str, Section], known: Known) -> list[str]:
         problems.append(
             f"schedule.warmup_epochs: want at most {epochs} (train.epochs), got {warmup:g}"
         )
-    encoder = built.get("encoder")
-    name = getattr(encoder, "name", None)
-    if (
-        name is not None
-        and name != "conv4"
-        and name.partition(".")[0] not in (names := known.encoders())
-    ):
-        problems.append(
-            f'encoder.name: no encoder "{name}"{nearest(name, names)}; `nearfar encoders` lists'
-            " them"
-        )
-    if getattr(encoder, "pretrained", False) and getattr(encoder, "weights", None) is not None:
-        problems.append("encoder.weights: want either weights or pretrained, got both")
-    if getattr(encoder, "pretrained", False) and name in (None, "conv4"):
-        problems.append(
-            "encoder.pretrained: want the name of a timm encoder beside it, got none with weights"
-        )
-    if (getattr(encoder, "mean", None) is None) != (getattr(encoder, "std", None) is None):
-        problems.append("encoder.mean: want mean and std together, got one")
-    mean, std = getattr(encoder, "mean", None), getattr(encoder, "std", None)
-    if mean is not None and not (min(mean) >= 0 and max(mean) <= 1):
-        problems.append(f"encoder.mean: want values in [0, 1], got {list(mean)}")
-    if std is not None and min(std) <= 0:
-        problems.append(f"encoder.std: want more than 0 in each channel, got {list(std)}")
+    if isinstance(encoder := built.get("encoder"), EncoderConfig):
+        problems += encoder.problems(known.encoders)
     problems += _of_evaluators(built.get("evaluate"), known)
     problems += _of_classifier(built.get("classifier"), known)
     return problems + _unread(built) + _milestones(schedule, epochs, warmup)

@@ -3,21 +3,20 @@ run.toml".
 """
 
 import inspect
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
 from nearfar.config.classifier import ClassifierConfig
 from nearfar.config.data import DataConfig
+from nearfar.config.encoder import EncoderConfig
 from nearfar.config.section import Section
 from nearfar.config.training import (
     OptimizerConfig,
     ScheduleConfig,
     TrainConfig,
 )
-
-PerChannel = tuple[float, float, float]
 
 
 class MethodConfig(Section):
@@ -78,59 +77,6 @@ class ViewsConfig(Section):
         le=64,
         description="number of views made of each image in a step (default: the method's)",
     )
-
-
-class EncoderConfig(Section):
-    name: str | None = Field(
-        None,
-        description=(
-            "the network: conv4, or a timm network that nearfar encoders lists (default: conv4"
-            " for views up to 16 px, else resnet18)"
-        ),
-    )
-    pretrained: bool = Field(
-        False,
-        description=(
-            "true: start from the weights that timm publishes for this network (downloaded from"
-            " its model hub)"
-        ),
-    )
-    weights: str | None = Field(
-        None,
-        description=(
-            "file of weights to start from: .safetensors, or a PyTorch file that"
-            " torch.load(weights_only=True) reads"
-        ),
-    )
-    stem: Literal["auto", "own", "small"] = Field(
-        "auto",
-        description=(
-            "first layers of the network: own (as published), small (3x3 convolution with stride"
-            " 1, no max-pooling), auto (small for views up to 40 px, else own)"
-        ),
-    )
-    mean: PerChannel | None = Field(
-        None,
-        strict=False,
-        description=(
-            "mean of each color channel, for normalizing images; in [0, 1], typed as"
-            " [0.5,0.5,0.5] (default: measured on the training images; with given weights as"
-            " published for that network)"
-        ),
-    )
-    std: PerChannel | None = Field(
-        None,
-        strict=False,
-        description=(
-            "standard deviation of each color channel, for normalizing images; typed as"
-            " [0.25,0.25,0.25] (default: as for encoder.mean)"
-        ),
-    )
-
-    @property
-    def given(self) -> bool:
-        """Whether it starts from weights that were given."""
-        return self.pretrained or self.weights is not None
 
 
 class EvaluateConfig(Section):

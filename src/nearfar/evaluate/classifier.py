@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -42,6 +43,19 @@ class Classifier:
         if self.hidden_weight is not None and self.hidden_bias is not None:
             found |= {"hidden.weight": self.hidden_weight, "hidden.bias": self.hidden_bias}
         return found
+
+    def layers(self) -> nn.Sequential:
+        """The same as layers: representations (n, E) to scores (n, C)."""
+        arrays = [(self.weight, self.bias)]
+        if self.hidden_weight is not None and self.hidden_bias is not None:
+            arrays.insert(0, (self.hidden_weight, self.hidden_bias))
+        found: list[nn.Module] = []
+        for weight, bias in arrays:
+            linear = nn.Linear(*reversed(weight.shape))
+            state = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+            linear.load_state_dict(state)
+            found += [linear, nn.ReLU()]
+        return nn.Sequential(*found[:-1]).requires_grad_(False).eval()
 
     def accuracy(self, x: Array, y: NDArray[np.int64]) -> float:
         """The share of the rows whose class it finds."""

@@ -24,7 +24,7 @@ from nearfar.experiment.setup import (
     steps_for,
 )
 from nearfar.methods.base import Method
-from nearfar.nn.building import published
+from nearfar.nn.published import Published
 from nearfar.training.loop import Pace
 from nearfar.training.schedules import Schedule
 from nearfar.views.policies import default_policy
@@ -46,11 +46,13 @@ FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 CLASSIFIER_HIDDEN_DIM, CLASSIFIER_DROPOUT = 1000, 0.5  # of an mlp
 
 
-def largest_defaults(config: RunConfig, device: torch.device) -> tuple[int, int]:
+def largest_defaults(
+    config: RunConfig, seen: Published | None, device: torch.device
+) -> tuple[int, int]:
     """Side of the views, px, and images a step: no default is larger."""
     if config.encoder.given:
         return (
-            given_weights.largest_size(config.encoder.name, device),
+            given_weights.largest_size(seen, device),
             given_weights.largest_batch(config.method_name),
         )
     return DEFAULT_SIZE_PX, LARGEST_DEFAULT_BATCH
@@ -88,15 +90,16 @@ def choose_encoder(asked: str | None, size: int) -> str:
     return asked or ("conv4" if size <= CONV4_UP_TO_PX else "resnet18")
 
 
-def choose_center(config: RunConfig, name: str, size: int, white: White) -> CenterSquare:
+def choose_center(
+    config: RunConfig, seen: Published | None, size: int, white: White
+) -> CenterSquare:
     """What evaluations see of an image: the user's crop, else that of the given weights, else all
     of the centered square; resampled as for those weights, else bilinear; the set's white.
     """
     asked = config.data.eval_crop
-    stated = published(name) if config.encoder.given else None
-    if stated is None:
+    if seen is None:
         return CenterSquare(size, or_usual(asked, 1.0), "bilinear", white)
-    return CenterSquare(size, or_usual(asked, stated.crop), stated.interpolation, white)
+    return CenterSquare(size, or_usual(asked, seen.crop), seen.interpolation, white)
 
 
 def choose_views(

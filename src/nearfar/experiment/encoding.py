@@ -1,10 +1,8 @@
-"""From a decided run to an encoder, its evaluation view, and what encoder.json says of
-both.
-"""
+"""From a decided run to an encoder, its evaluation view, and what a run folder says of both."""
 
 import hashlib
 import itertools
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +17,12 @@ from nearfar.data.images import ImageData
 from nearfar.data.listing import Broken, Listing
 from nearfar.data.samples import EvaluationView
 from nearfar.experiment.setup import Setup
-from nearfar.nn.building import build_encoder, load_weights, own_encoder, published
+from nearfar.nn.building import build_encoder, own_encoder
 from nearfar.nn.encoders import Encoder
+from nearfar.nn.given import GivenWeights
+from nearfar.nn.published import Published
+from nearfar.nn.stages import freeze, recompute_blocks
+from nearfar.nn.timm_config import timm_config
 from nearfar.run_folder.records import EncoderFile
 from nearfar.views.kernels import PerChannel
 
@@ -63,11 +65,13 @@ def make_encoder(setup: Setup, example: Tensor, module: nn.Module | None = None)
         if module is not None:
             encoder = own_encoder(module, example)
         else:
+            stem, arguments = setup.origin.network(config.encoder)
             encoder = build_encoder(
                 setup.encoder_name,
                 example=example,
-                stem=config.encoder.stem,
+                stem=stem,
                 pretrained=config.encoder.pretrained,
+                create=arguments,
             )
     if config.train.micro_batch_size == 1 and encoder.has_batch_norm:
         raise UserError(
@@ -76,13 +80,28 @@ def make_encoder(setup: Setup, example: Tensor, module: nn.Module | None = None)
         )
     if config.encoder.pretrained:
         encoder.origin = "hub's weights"
-    if (weights := config.encoder.weights) is not None:
-        dropped = load_weights(encoder, Path(weights).expanduser()).dropped
-        encoder.origin = f"{weights}{', its classifier left out' if dropped else ''}"
+    if setup.origin.given is not None:
+        _load(setup.origin.given, encoder)
+    if config.encoder.frozen is not None:
+        freeze(encoder, config.encoder.frozen)
+    if config.encoder.gradient_checkpointing:
+        recompute_blocks(encoder)
     _refuse_views(setup, encoder)
     encoder.precision = setup.precision
     encoder.micro_batch_size = config.train.micro_batch_size
     return encoder
+
+
+def _load(given: GivenWeights, encoder: Encoder) -> None:
+    """The encoder knows afterwards what it starts from, and what did not match."""
+    loaded = given.load(encoder)
+    encoder.left, encoder.unused = loaded.left, loaded.unused
+    said = [given.where]
+    if loaded.dropped:
+        said.append("its classifier left out")
+    if loaded.resampled:
+        said.append(f"{' and '.join(loaded.resampled)} resampled")
+    encoder.origin = ", ".join(said)
 
 
 def _refuse_views(setup: Setup, encoder: Encoder) -> None:
@@ -107,8 +126,8 @@ def make_evaluation_view(setup: Setup, data: ImageData) -> EvaluationView:
     config = setup.config.encoder
     mean, std = config.mean, config.std
     if mean is None or std is None:
-        stated = published(setup.encoder_name) if config.given else None
-        found = channel_statistics(data) if stated is None else (stated.mean, stated.std)
+        seen = setup.origin.seen(setup.encoder_name)
+        found = channel_statistics(data) if seen is None else (seen.mean, seen.std)
         mean, std = _three(found[0]), _three(found[1])
     return EvaluationView(setup.center, mean, std)
 
@@ -130,7 +149,7 @@ def channel_statistics(data: ImageData) -> tuple[tuple[float, ...], tuple[float,
 
 
 def encoder_file(encoder: Encoder, view: EvaluationView, data: ImageData) -> EncoderFile:
-    """What encoder.json holds."""
+    """What it takes to build it again."""
     return EncoderFile(
         architecture=encoder.architecture,
         library=encoder.library,
@@ -146,6 +165,13 @@ def encoder_file(encoder: Encoder, view: EvaluationView, data: ImageData) -> Enc
         std=view.std,
         class_names=data.class_names,
     )
+
+
+def timm_file(encoder: Encoder, view: EvaluationView) -> dict[str, Any]:
+    """What it takes for timm."""
+    center = view.center
+    seen = Published(center.size, center.crop, center.interpolation, view.mean, view.std)
+    return timm_config(encoder, seen)
 
 
 def same_start(setup: Setup) -> str:

@@ -6,13 +6,18 @@ tenth of it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from nearfar.config.encoder import EncoderConfig
 from nearfar.config.models import RunConfig
-from nearfar.nn.building import published
+from nearfar.core.errors import ConfigError
+from nearfar.nn.building import Stem
+from nearfar.nn.given import GivenWeights, weights_named
+from nearfar.nn.published import Published, published
 
 ORIGIN = "usual from given weights"
 OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 1e-3, 0.01
@@ -59,8 +64,45 @@ def largest_batch(method: str) -> int:
     return BATCH_OF.get(method, LARGEST_BATCH)
 
 
-def largest_size(encoder: str | None, device: torch.device) -> int:
+@dataclass(frozen=True)
+class Origin:
+    """What an encoder starts from. `given`: by encoder.weights; `name`: of the network, where that
+    was asked for, or is said by the weights.
+    """
+
+    given: GivenWeights | None
+    name: str | None
+    are_given: bool  # by name or as the hub's
+
+    def seen(self, name: str | None) -> Published | None:
+        """How given weights of the network of that name look at an image: as they say, else as is
+        published of it; None where neither is known, and for new weights.
+        """
+        if self.given is not None and self.given.seen is not None:
+            return self.given.seen
+        return published(name) if self.are_given and name is not None else None
+
+    def network(self, config: EncoderConfig) -> tuple[Stem, dict[str, Any]]:
+        """Stem and arguments to build it with: the user's, else those of the given weights."""
+        if self.given is None:
+            return config.stem, config.arguments
+        stem = self.given.stem if config.stem == "auto" else config.stem
+        return stem, {**self.given.arguments, **config.arguments}
+
+
+def origin_of(config: EncoderConfig) -> Origin:
+    """ConfigError: the weights are of another network than encoder.name."""
+    if config.weights is None:
+        return Origin(None, config.name, config.given)
+    given = weights_named(config.weights)
+    if None not in (given.name, config.name) and given.name != config.name:
+        raise ConfigError(
+            [f"encoder.name: want {given.name}, of which {given.where} is, got {config.name}"]
+        )
+    return Origin(given, config.name or given.name, are_given=True)
+
+
+def largest_size(stated: Published | None, device: torch.device) -> int:
     """The largest default side of the views, px: the network's own, on a CPU at most 128."""
-    stated = published(encoder) if encoder is not None else None
     own = USUAL_SIZE if stated is None else stated.size
     return own if device.type != "cpu" else min(own, LARGEST_SIZE_ON_A_CPU)

@@ -13,7 +13,8 @@ class Network:
     width: int
     origin: str  # what it starts from
     parameters: int
-    has_small_stem: bool
+    stem: str  # in words
+    frozen: int  # parameters that do not learn
     has_batch_norm: bool
 
 
@@ -74,14 +75,15 @@ def _white(setup: Setup) -> str:
 
 def _encoder_line(setup: Setup, network: Network) -> str:
     rows = setup.config.train.micro_batch_size
-    stem = "small-image stem" if network.has_small_stem else "own stem"
+    frozen = f" ({network.frozen / 1e6:.3g} M frozen)" if network.frozen else ""
     chunks = ""
     if rows is not None:
         together = "; each chunk is a BatchNorm group" if network.has_batch_norm else ""
         chunks = f"; chunks of {rows} rows{together}"
     return (
-        f"encoder    {setup.encoder_name} ({stem}, {network.origin}), width {network.width}, "
-        f"{network.parameters / 1e6:.3g} M parameters, {setup.precision}{chunks}"
+        f"encoder    {setup.encoder_name} ({network.stem}, {network.origin}), width"
+        f" {network.width}, {network.parameters / 1e6:.3g} M parameters{frozen}, {setup.precision}"
+        f"{chunks}"
     )
 
 

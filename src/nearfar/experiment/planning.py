@@ -16,6 +16,7 @@ from nearfar.experiment.setup import Setup
 from nearfar.nn.encoders import Encoder
 from nearfar.training.estimate import row_cost
 
+NAMED = 8  # tensors, in the plan; results.json names all
 LIBRARIES_BYTES = 350e6  # of those that are imported and compiled after the plan
 TIMED_MULTIPLY_ADDS = 20_000_000_000  # of a forward
 
@@ -52,12 +53,14 @@ def planned(
         width=encoder.width,
         origin=encoder.origin,
         parameters=sum(parameter.numel() for parameter in encoder.parameters()),
-        has_small_stem=bool(encoder.stem),
+        stem=_stem(encoder),
+        frozen=sum(p.numel() for p in encoder.parameters() if not p.requires_grad),
         has_batch_norm=encoder.has_batch_norm,
     )
     estimate = estimate_line(forecast.left(), forecast.memory_bytes(), len(forecast.runs))
     side = store_side(listing, setup.size)
     lines = plan_lines(setup, network, estimate, store_side=side, where=where)
+    lines += _unmatched(encoder)
     lines += advice_lines(setup, listing.side, own_module=encoder.is_users_own)
     if setup.trains and not any(parameter.requires_grad for parameter in encoder.parameters()):
         lines.append(
@@ -65,3 +68,24 @@ def planned(
             f" {setup.method_name}'s own layers are trained"
         )
     return lines
+
+
+def _stem(encoder: Encoder) -> str:
+    if encoder.stem:
+        return "small-image stem"
+    patch = encoder.create.get("patch_size")
+    return "own stem" if patch is None else f"patches of {patch} px"
+
+
+def _unmatched(encoder: Encoder) -> list[str]:
+    """What of the given weights and of the encoder did not meet, by name."""
+    told = [
+        ("new, because the given weights have none", encoder.left),
+        ("not used of the given weights", encoder.unused),
+    ]
+    return [f"weights    {what}: {_some(names)}" for what, names in told if names]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f", ... ({more} more)" if more > 0 else "")

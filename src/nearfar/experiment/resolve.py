@@ -1,5 +1,6 @@
 """From a checked configuration and a listing to a decided run."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from nearfar.config.classifier import ClassifierConfig
+from nearfar.config.encoder import ARGUMENTS, EncoderConfig
 from nearfar.config.models import RunConfig
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import ConfigError, UserError
@@ -16,6 +18,7 @@ from nearfar.data.labels import listed_facts
 from nearfar.data.listing import Listing
 from nearfar.evaluate import measured_by_default
 from nearfar.experiment import choices, given_weights
+from nearfar.experiment.given_weights import Origin
 from nearfar.experiment.labeling import label_draw
 from nearfar.experiment.refusals import (
     refuse_batch,
@@ -28,7 +31,7 @@ from nearfar.experiment.refusals import (
 from nearfar.experiment.setup import Setup, images_for, sampling_of, steps_for
 from nearfar.methods import method_class
 from nearfar.nn.arithmetic import Arithmetic, arithmetic_by_name, arithmetic_of, smallest_side
-from nearfar.nn.building import own_encoder
+from nearfar.nn.building import Stem, own_encoder
 
 
 def resolve(
@@ -45,7 +48,8 @@ def resolve(
     refuse_nothing_given(config, own_module=module is not None)
     config = given_weights.with_its_defaults(config)
     method = method_class(config.method_name)
-    size, most = choices.largest_defaults(config, device)
+    origin = given_weights.origin_of(config.encoder)
+    size, most = choices.largest_defaults(config, origin.seen(origin.name), device)
     side = choices.choose_size(config.data.size, listing.side, size)
     facts = listed_facts(listing, label_draw(config), side)
     by_class = sampling_of(config).by_class
@@ -56,7 +60,7 @@ def resolve(
     refuse_batches(config, method, facts, batch_size=batch, views=views.policy.made(views.count))
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
-    name, arithmetic = _encoder(config, facts.side, module)
+    name, arithmetic = _encoder(config.encoder, origin, facts.side, module)
     optimizer = choices.choose_optimizer(config, method, batch)
     stage = choices.fill_classifier(config, listing.default_policy, facts)
     setup = Setup(
@@ -64,7 +68,8 @@ def resolve(
         method=method,
         facts=facts,
         encoder_name=name,
-        center=choices.choose_center(config, name, facts.side, listing.white),
+        origin=origin,
+        center=choices.choose_center(config, origin.seen(name), facts.side, listing.white),
         views=views,
         images=images,
         batch_size=batch,
@@ -84,17 +89,38 @@ def resolve(
     return replace(setup, config=_filled(setup, stage))
 
 
-def _encoder(config: RunConfig, side: int, module: nn.Module | None) -> tuple[str, Arithmetic]:
-    """Its name, and what it computes for a view of that side. UserError: it cannot take it."""
+def _encoder(
+    config: EncoderConfig, origin: Origin, side: int, module: nn.Module | None
+) -> tuple[str, Arithmetic]:
+    """Its name, and what it computes for a view of that side. ConfigError or UserError: it cannot
+    take it.
+    """
     if module is not None:
-        example = torch.zeros(1, 3, side, side)
-        return type(module).__name__, arithmetic_of(own_encoder(module, example))
-    name, stem = choices.choose_encoder(config.encoder.name, side), config.encoder.stem
+        return _of_module(config, side, module)
+    name = choices.choose_encoder(origin.name, side)
+    return name, _arithmetic(name, side, *origin.network(config))
+
+
+def _of_module(config: EncoderConfig, side: int, module: nn.Module) -> tuple[str, Arithmetic]:
+    """The name of the user's own module, and what it computes for a view of that side. ConfigError:
+    a setting that is not for it. UserError: it cannot take the view.
+    """
+    if unread := [key for key in ARGUMENTS if getattr(config, key) is not None]:
+        problem = f"encoder.{unread[0]}: is for timm's networks, and your own module is none"
+        raise ConfigError([f"{problem}; leave it out"])
+    example = torch.zeros(1, 3, side, side)
+    return type(module).__name__, arithmetic_of(own_encoder(module, example))
+
+
+def _arithmetic(name: str, side: int, stem: Stem, arguments: dict[str, Any]) -> Arithmetic:
+    """What an encoder computes for a view of that side. UserError: it cannot take it."""
+    create = json.dumps(arguments)
     try:
-        return name, arithmetic_by_name(name, side, stem)
+        return arithmetic_by_name(name, side, stem, create)
     except UserError as error:
         # of a size, not of a stem
-        smallest = smallest_side(name, side, stem) if error.__cause__ is not None else None
+        is_size = error.__cause__ is not None
+        smallest = smallest_side(name, side, stem, create) if is_size else None
         if smallest is None:
             raise
         problem = (

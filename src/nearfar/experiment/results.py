@@ -149,6 +149,8 @@ def _encoder(evaluation: Evaluation, encoder: Encoder) -> EncoderSummary:
         std=view.std,
         weights="hub" if config.pretrained else config.weights,
         parameters=sum(parameter.numel() for parameter in encoder.parameters()),
+        not_in_weights=encoder.left or None,
+        weights_unused=encoder.unused or None,
     )
 
 

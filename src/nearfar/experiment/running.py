@@ -13,7 +13,7 @@ from nearfar.core.threads import threads_for
 from nearfar.data.images import ImageData
 from nearfar.data.samples import ImageSamples
 from nearfar.experiment.assembly import make_batches, make_online_probe, make_view_plan
-from nearfar.experiment.encoding import encoder_file, make_evaluation_view
+from nearfar.experiment.encoding import encoder_file, make_evaluation_view, timm_file
 from nearfar.experiment.evaluation import Evaluated, Evaluation
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.labeling import images_of
@@ -89,9 +89,9 @@ class Running:
         self.clock = now
 
     def write_encoder(self) -> None:
-        encoder = self.method.encoder
-        about = encoder_file(encoder, self.evaluation.view, self.job.data)
-        self.folder.write_encoder(encoder.net.state_dict(), about)
+        encoder, view = self.method.encoder, self.evaluation.view
+        about = encoder_file(encoder, view, self.job.data)
+        self.folder.write_encoder(encoder.net.state_dict(), about, timm_file(encoder, view))
 
     def write_results(
         self, evaluated: Evaluated | None, untrained: tuple[Measurement, ...]

@@ -11,6 +11,7 @@ from nearfar.config.models import RunConfig
 from nearfar.core.types import DataFacts
 from nearfar.data.center import CenterSquare
 from nearfar.data.sampler import Sampling
+from nearfar.experiment.given_weights import Origin
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Precision
 from nearfar.training.loop import Pace
@@ -79,6 +80,7 @@ class Setup:
     method: type[Method]
     facts: DataFacts
     encoder_name: str
+    origin: Origin  # of the encoder
     center: CenterSquare  # what evaluations see of an image
     views: ViewSetup
     images: int  # that the method trains on

@@ -3,6 +3,7 @@ groups.
 """
 
 import functools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,20 +62,23 @@ def arithmetic_of(encoder: Encoder) -> Arithmetic:
 
 
 @functools.cache
-def arithmetic_by_name(name: str, side: int, stem: Stem) -> Arithmetic:
-    """Of an encoder that is not built: shapes are enough. UserError as `build_encoder`."""
+def arithmetic_by_name(name: str, side: int, stem: Stem, create: str = "{}") -> Arithmetic:
+    """Of an encoder that is not built: shapes are enough. `create` are timm's arguments for it, as
+    JSON. UserError as `build_encoder`.
+    """
     example = torch.zeros(1, 3, side, side)
     with torch.device("meta"):
-        return arithmetic_of(build_encoder(name, example=example, stem=stem))
+        arguments = json.loads(create)
+        return arithmetic_of(build_encoder(name, example=example, stem=stem, create=arguments))
 
 
-def smallest_side(name: str, above: int, stem: Stem) -> int | None:
+def smallest_side(name: str, above: int, stem: Stem, create: str = "{}") -> int | None:
     """The smallest side of images, in px, above this one that the encoder of that name takes; None
     where that is none up to 256.
     """
     for side in range(above + 1, MOST_TRIED_PX + 1):
         try:
-            arithmetic_by_name(name, side, stem)
+            arithmetic_by_name(name, side, stem, create)
         except UserError:
             continue
         return side

@@ -1,4 +1,4 @@
-"""The encoder: any timm network, conv4, or the user's own module; and the doors to it,
+"""The encoder: any timm network, nearfar's own few, or the user's module; and the doors to it,
 `encode_views` and `encode_maps`.
 
 The encoder alone owns autocast, the memory format and the row chunks. What leaves it is at least
@@ -27,7 +27,7 @@ class Encoder(nn.Module):
     """A network from samples to representations, `net`, whose `width` is probed, not guessed.
 
     `example` (1 or more rows): what it will be shown, such as the evaluation input of one sample.
-    `architecture`, `library`, `create` and `stem` say how `net` was made: what encoder.json keeps.
+    `architecture`, `library`, `create` and `stem` say how `net` was made: what a run keeps of it.
     Raises ValueError where `net` does not map R rows like the example to (R, E).
     """
 
@@ -42,8 +42,9 @@ class Encoder(nn.Module):
         stem: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
-        self.memory_format = _memory_format(net, example)
-        self.net = net.to(memory_format=self.memory_format)
+        order = fastest_format(net, example)
+        self.memory_format: torch.memory_format | None = order  # None: rows stay as they come
+        self.net = net.to(memory_format=order)
         self.architecture = architecture
         self.library = library
         self.is_users_own = library == "user"  # a module of which nothing is known
@@ -53,6 +54,9 @@ class Encoder(nn.Module):
         self.precision: Precision = "float32"
         self.micro_batch_size: int | None = None
         self.origin = "new weights"  # what it starts from, in words
+        self.left: tuple[str, ...] = ()  # its tensors that given weights have not
+        self.unused: tuple[str, ...] = ()  # tensors of given weights that it has not
+        self.frozen: tuple[nn.Module, ...] = ()  # parts that do not learn: see nn/stages.py
         self.width = self._width_of(self.example)
 
     def forward(self, rows: Float[Tensor, "row ..."]) -> Float[Tensor, "row embed"]:
@@ -61,13 +65,35 @@ class Encoder(nn.Module):
         gives, on this machine and on others.
         """
         with self._autocast(rows):
-            return _at_least_float32(self.net(rows.contiguous(memory_format=self.memory_format)))
+            return _at_least_float32(self.net(self._laid_out(rows)))
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """What is frozen stays in evaluation mode."""
+        super().train(mode)
+        self._keep_frozen()
+        return self
+
+    def in_format(self, order: torch.memory_format | None) -> "Encoder":
+        """Itself, computing in another memory format from now on, to float32 rounding the same.
+        None: torch's own for the weights, that of the rows for the rest, as any module would.
+        """
+        self.memory_format = order
+        self.net.to(memory_format=order or torch.contiguous_format)
+        return self
+
+    def _laid_out(self, rows: Tensor) -> Tensor:
+        order = self.memory_format
+        return rows if order is None else rows.contiguous(memory_format=order)
+
+    def _keep_frozen(self) -> None:
+        for part in self.frozen:
+            part.eval()
 
     def feature_map(
         self, rows: Float[Tensor, "row channel height width"]
     ) -> Float[Tensor, "row feature h w"]:
         """What stands before pooling. Raises ValueError where the network offers none."""
-        rows, net = rows.contiguous(memory_format=self.memory_format), self.net
+        rows, net = self._laid_out(rows), self.net
         with self._autocast(rows):
             if isinstance(net, nn.Sequential) and _ends_in_pooling(net):
                 return _at_least_float32(net[:-2](rows))
@@ -142,6 +168,7 @@ class Encoder(nn.Module):
             raise ValueError(f"{self.architecture}: cannot take {what}: {error}") from error
         finally:
             self.net.train(was_training)
+            self._keep_frozen()
 
 
 def _at_side(example: Tensor, side: int) -> Tensor:
@@ -160,7 +187,7 @@ def _ends_in_pooling(net: nn.Module) -> bool:
     )
 
 
-def _memory_format(net: nn.Module, example: Tensor) -> torch.memory_format:
+def fastest_format(net: nn.Module, example: Tensor) -> torch.memory_format:
     """Channels last for images, but for networks that begin narrow.
 
     torch's BatchNorm backward takes a row of channels at a time: with conv4's 8 it is half a step.

@@ -18,7 +18,7 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from nearfar.nn.encoders import Encoder, Precision
+from nearfar.nn.encoders import Encoder, Precision, fastest_format
 
 EXACT = 1e-5  # how far a folded encoder may be off, as a part of the largest number, or of 1
 _FOLDED_FROM, _TRIED = 128, 16  # rows that are worth a copy, and rows by which it is judged
@@ -69,11 +69,17 @@ class FrozenEncoder:
         with torch.inference_mode():
             with self._settling:
                 if not self._settled:
-                    self._encoder = folded(self._encoder, rows[:_TRIED])
+                    self._encoder = folded(_in_fastest_format(self._encoder), rows[:_TRIED])
                     self._settled = True
             with self._turns, narrow:
                 x: NDArray[np.float32] = self._encoder(rows).float().cpu().numpy()
         return x
+
+
+def _in_fastest_format(encoder: Encoder) -> Encoder:
+    """A copy, where it computes in another one."""
+    order = fastest_format(encoder.net, encoder.example)
+    return encoder if encoder.memory_format == order else copy.deepcopy(encoder).in_format(order)
 
 
 def folded(encoder: Encoder, rows: Float[Tensor, "row ..."]) -> Encoder:
@@ -89,13 +95,14 @@ def folded(encoder: Encoder, rows: Float[Tensor, "row ..."]) -> Encoder:
         return encoder
     twin = copy.deepcopy(encoder).eval()
     pairs, device = _pairs(twin), encoder.device
+    order = twin.memory_format or torch.contiguous_format
     if not pairs:
         return encoder
     names = {module: name for name, module in twin.net.named_modules()}
     for convolution, norm in pairs:
         dtype = convolution.weight.dtype  # in float64 the products add no rounding of their own
         fused = fuse_conv_bn_eval(convolution.cpu().double(), norm.cpu().double())
-        fused.to(device, dtype).to(memory_format=twin.memory_format)
+        fused.to(device, dtype).to(memory_format=order)
         twin.net.set_submodule(names[convolution], fused)
         twin.net.set_submodule(names[norm], _without_norm(norm))
     wanted, found = encoder(rows), twin(rows)

@@ -1,17 +1,18 @@
 """The lines that load an encoder without nearfar, and make its input of an image: plain torch,
 timm, Pillow and safetensors, as text.
 
-What stands in encoder.json comes from whoever made the run folder, and a reader will copy and
-execute these lines. So strings go in as literals, and a stem edit is printed only when it is `name
-= nn.Layer(literals)`.
+What a run folder says of its encoder comes from whoever made it, and a reader will copy and execute
+these lines. So strings go in as literals, and a stem edit is printed only when it is `name =
+nn.Layer(literals)`.
 """
 
 import ast
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from nearfar.core.errors import RunError
-from nearfar.run_folder.names import ENCODER, ENCODER_JSON
+from nearfar.run_folder.names import ENCODER
 from nearfar.run_folder.records import EncoderFile
 
 _CONV4 = """\
@@ -25,42 +26,78 @@ for channels_in, channels_out in [(3, 8), (8, 16), (16, 32), (32, 64)]:
     ]
 encoder = nn.Sequential(*layers, nn.Flatten())
 """
+_SMALL_RESNET = """\
+width = 16
+layers = [nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())]
+for wider, stride in [(16, 1), (32, 2), (64, 2)]:
+    shortcut = nn.Sequential(nn.Conv2d(width, wider, 1, stride, bias=False), nn.BatchNorm2d(wider))
+    first = BasicBlock(width, wider, stride, shortcut if wider > width else None)
+    layers.append(nn.Sequential(first, *(BasicBlock(wider, wider) for _ in range({more}))))
+    width = wider
+encoder = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+"""
+_OWN = {
+    "conv4": _CONV4,
+    "resnet8": _SMALL_RESNET.format(more=0),
+    "resnet32": _SMALL_RESNET.format(more=4),
+    "resnet56": _SMALL_RESNET.format(more=8),
+}
 
 
-def loading_lines(encoder: Mapping[str, Any]) -> str:
-    """Python lines, from encoder.json's object, that leave the trained module in `encoder`, in eval
-    mode, and what makes its input in `to_input`.
+_REMEDY = "make the run again with --force"
 
-    They expect encoder.safetensors in the working directory. RunError if nearfar does not write
-    such objects.
+
+def loading_lines(encoder: Mapping[str, Any], weights: str | PurePath = ENCODER) -> str:
+    """Python lines, from what a run folder says of its encoder, that leave the trained module in
+    `encoder`, in eval mode, and what makes its input in `to_input`.
+
+    `weights`: the file, as it is to be named in the lines. One line where timm has the network and
+    the file stands in a folder of timm's form. RunError if nearfar does not write such objects.
     """
-    file = EncoderFile.read(encoder, ENCODER_JSON, "make the run again with --force")
-    return "\n".join(
-        [*_imports(file), "", _module(file).rstrip("\n"), *_weights(), "", *_transform(file), ""]
-    )
+    file, path = EncoderFile.read(encoder, "encoder", _REMEDY), PurePath(weights)
+    if opens_in_timm(file) and path.name == ENCODER.name:
+        imports, made = [], [timm_line(path.parent)]
+    else:
+        imports = ["from safetensors.torch import load_file"]
+        if file.library == "nearfar" or file.stem:
+            imports.append("from torch import nn")
+        if file.library == "nearfar" and file.architecture != "conv4":
+            imports.append("from torchvision.models.resnet import BasicBlock")
+        made = [_module(file).rstrip("\n"), *_weights(path)]
+    return "\n".join([*_imports(file), *imports, "", *made, "", *_transform(file), ""])
+
+
+def opens_in_timm(file: EncoderFile) -> bool:
+    """Whether timm has the network, so that the encoder's folder is all that it needs."""
+    return file.library == "timm" and not file.stem
+
+
+def timm_line(folder: PurePath) -> str:
+    """What opens an encoder's folder in timm."""
+    name = ascii(f"local-dir:{folder.as_posix()}")
+    return f"encoder = timm.create_model({name}, pretrained=True).eval()"
 
 
 def _imports(file: EncoderFile) -> list[str]:
     lines = ["import numpy as np", *(["import timm"] if file.library == "timm" else [])]
-    lines += ["import torch", "from PIL import Image, ImageOps"]
-    lines.append("from safetensors.torch import load_file")
-    return [*lines, *(["from torch import nn"] if file.library == "nearfar" or file.stem else [])]
+    return [*lines, "import torch", "from PIL import Image, ImageOps"]
 
 
 def _module(file: EncoderFile) -> str:
     if file.library == "nearfar":
-        if file.architecture != "conv4":
+        if file.architecture not in _OWN:
             raise RunError(
-                f"{ENCODER_JSON}: architecture: want conv4, got {file.architecture!r}; update"
-                " nearfar"
+                f"encoder: architecture: want one of {', '.join(_OWN)}, got"
+                f" {file.architecture!r}; update nearfar"
             )
-        return _CONV4
+        return _OWN[file.architecture]
     if file.library == "user":
         return (
             "# This encoder is a module of your own: build it first, as it was when nearfar"
             f" trained it.\nencoder = ...  # an instance of {file.architecture!a}\n"
         )
-    arguments = [ascii(file.architecture), "num_classes=0", *_keywords(file.create)]
+    create = {"num_classes": 0, **file.create}
+    arguments = [ascii(file.architecture), *_keywords(create)]
     lines = [f"encoder = timm.create_model({', '.join(arguments)})"]
     return "\n".join([*lines, *(f"encoder.{_stem_edit(line)}" for line in file.stem)])
 
@@ -68,8 +105,8 @@ def _module(file: EncoderFile) -> str:
 def _keywords(create: Mapping[str, Any]) -> list[str]:
     for key in create:
         if not key.isidentifier():
-            raise RunError(f"{ENCODER_JSON}: create: want argument names, got {key!r}")
-    return [f"{key}={value!a}" for key, value in create.items() if key != "num_classes"]
+            raise RunError(f"encoder: create: want argument names, got {key!r}")
+    return [f"{key}={value!a}" for key, value in create.items()]
 
 
 def _stem_edit(line: str) -> str:
@@ -82,9 +119,7 @@ def _stem_edit(line: str) -> str:
         target, value = node.targets[0], node.value
         if _is_attribute_path(target) and _is_layer(value):
             return f"{ast.unparse(target)} = {ast.unparse(value)}"
-    raise RunError(
-        f"{ENCODER_JSON}: stem: want lines such as 'conv1 = nn.Conv2d(3, 64, 3)', got {line!r}"
-    )
+    raise RunError(f"encoder: stem: want lines such as 'conv1 = nn.Conv2d(3, 64, 3)', got {line!r}")
 
 
 def _is_attribute_path(node: ast.expr) -> bool:
@@ -114,8 +149,8 @@ def _is_literal(node: ast.expr) -> bool:
     return True
 
 
-def _weights() -> list[str]:
-    return [f'encoder.load_state_dict(load_file("{ENCODER}"))', "encoder.eval()"]
+def _weights(path: PurePath) -> list[str]:
+    return [f"encoder.load_state_dict(load_file({path.as_posix()!a}))", "encoder.eval()"]
 
 
 def _transform(file: EncoderFile) -> list[str]:

@@ -37,7 +37,6 @@ from nearfar.report.tuning import tuning_table
 from nearfar.report.using import using
 from nearfar.report.verdicts import next_steps
 from nearfar.report.views import view_sheets
-from nearfar.run_folder.names import ENCODER
 from nearfar.run_folder.records import DataSummary
 
 
@@ -112,9 +111,10 @@ def render(source: Source, *, base: Path) -> str:
         environments=_environments(found.groups),
         configs=[(group.label, group.first.config) for group in found.groups if group.first.config],
         loading=[
-            (group.label, loading_lines(group.first.encoder.model_dump()), _link(group.first, base))
+            (group.label, loading_lines(encoder.model_dump(), link[0]), link)
             for group in found.groups
-            if group.first.encoder is not None
+            if (encoder := group.first.encoder) is not None
+            for link in [_link(group.first, base)]
         ],
         shapes=SHAPES,
         sheet={"uri": sheet.data_uri(), "columns": COLUMNS, "tile": TILE},
@@ -216,7 +216,7 @@ def _start(run: Run) -> str:
 
 def _link(run: Run, base: Path) -> tuple[str, str]:
     """(text, href) of the run's encoder file, relative to the page where that can be."""
-    file = run.path.resolve() / ENCODER
+    file = run.weights.resolve()
     try:
         text = Path(os.path.relpath(file, base)).as_posix()
     except ValueError:  # another drive

@@ -23,6 +23,7 @@ class Run:
 
     path: Path
     results: Results
+    weights: Path  # of the encoder
     metrics: tuple[EpochMetrics, ...] = ()
     classifier: tuple[EpochMetrics, ...] = ()  # of the classifier stage
     rows: TestRows | None = None  # embeddings.npz
@@ -111,7 +112,8 @@ def read_run(path: Path, numbers_only: bool = False) -> Run:
         rows=_rows(folder, len(results.data.classes))
         if folder.has(names.EMBEDDINGS) and not numbers_only
         else None,
-        encoder=folder.read_encoder_file() if folder.has(names.ENCODER_JSON) else None,
+        encoder=folder.read_encoder_file() if folder.has(folder.encoder_config) else None,
+        weights=path / folder.encoder_weights,
         config=folder.read_config_text() if folder.has(names.RUN_TOML) else None,
         environment=folder.read_environment() if folder.has(names.ENVIRONMENT) else None,
         views=_picture(folder) if folder.has(names.VIEWS) and not numbers_only else None,

@@ -24,7 +24,7 @@ from nearfar.report.verdicts import (
     unlearned_methods,
 )
 from nearfar.run_folder.comparison import Difference, TableEntry
-from nearfar.run_folder.names import EMBEDDINGS, ENCODER_JSON, METRICS
+from nearfar.run_folder.names import EMBEDDINGS, ENCODER_CONFIG, METRICS
 from nearfar.run_folder.records import UNTRAINED, Unit, Verdict
 
 LISTED = 4  # methods that a sentence names with their scores
@@ -276,9 +276,8 @@ def missing(group: Group) -> list[str]:
         if not run.metrics and group.trained:
             lines.append(f"{who}: no {METRICS}, so no learning curves.")
         if run.encoder is None:
-            lines.append(
-                f"{who}: no {ENCODER_JSON}, so the lines that load the encoder are missing."
-            )
+            missing = ENCODER_CONFIG.as_posix()
+            lines.append(f"{who}: no {missing}, so the lines that load the encoder are missing.")
     return lines
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nearfar.core.errors import RunError
 from nearfar.run_folder.lock import refuse_in_use
-from nearfar.run_folder.names import COMPARE, LOCK, RESULTS, RUN_TOML, TUNING
+from nearfar.run_folder.names import COMPARE, ENCODER, LOCK, RESULTS, RUN_TOML, TUNING
 
 
 def part_of(method: str) -> str:
@@ -41,12 +41,14 @@ def runs_inside(folder: Path, name: str = RUN_TOML) -> list[Path]:
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether it is a run folder. RunError: it is a comparison's, or a file of a run's folder."""
+    """Whether it is a run folder. RunError: it is a comparison's, or a part of a run's folder."""
     folder = Path(path).expanduser()
     if (folder / RUN_TOML).is_file():
         return True
-    if folder.is_file() and (folder.parent / RUN_TOML).is_file():
-        raise RunError(f"{folder} is a file of a run; give the run's folder, {folder.parent}")
+    inner = folder.parent if folder.parent.name == ENCODER.parent.name else folder
+    is_part = inner.is_file() or inner.name == ENCODER.parent.name
+    if is_part and (inner.parent / RUN_TOML).is_file():
+        raise RunError(f"{folder} is part of a run; give the run's folder, {inner.parent}")
     if inside := runs_inside(folder):
         raise RunError(f"{folder} holds a comparison; give one of its runs, such as {inside[0]}")
     return False

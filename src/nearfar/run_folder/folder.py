@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Sections = dict[str, dict[str, Any]]
+OWN = "nearfar"  # the part of the encoder's config.json that timm does not read
 
 
 @final
@@ -44,6 +45,16 @@ class RunFolder:
     @property
     def classifier_checkpoint(self) -> Path:
         return self.path / names.CLASSIFIER_CHECKPOINT
+
+    @property
+    def encoder_weights(self) -> Path:
+        """The name of the file with the encoder's weights."""
+        return older.standing(self.path, names.ENCODER)
+
+    @property
+    def encoder_config(self) -> Path:
+        """The name of the file that says how the encoder is built."""
+        return older.standing(self.path, names.ENCODER_CONFIG)
 
     def write_best_classifier(self, state: "Mapping[str, Tensor]") -> None:
         """What a classifier stage has trained, of the epoch that is best on validation so far."""
@@ -102,16 +113,39 @@ class RunFolder:
     def write_views(self, png: bytes) -> None:
         self._write(names.VIEWS, png)
 
-    def write_encoder(self, state: "Mapping[str, Tensor]", about: EncoderFile) -> None:
-        """encoder.safetensors, and encoder.json."""
+    def write_encoder(
+        self, state: "Mapping[str, Tensor]", about: EncoderFile, config: Mapping[str, Any]
+    ) -> None:
+        """The encoder's folder: its weights, and in one file what timm reads (`config`) and what
+        nearfar knows. Where an older version wrote them, they go.
+        """
+        if not self.writes:
+            return
+        (self.path / names.ENCODER).parent.mkdir(exist_ok=True)
         self.write_tensors(names.ENCODER, state)
-        self.write_encoder_file(about)
+        self._write_json(names.ENCODER_CONFIG, {**config, OWN: about.as_json()})
+        for file in older.FILES.values():
+            self.remove(file)
 
     def write_encoder_file(self, about: EncoderFile) -> None:
-        self._write_json(names.ENCODER_JSON, about.as_json())
+        """In place of the one that stands there."""
+        if not self.writes:
+            return
+        content, _, _ = self._json(self.encoder_config)
+        is_older = self.encoder_config != names.ENCODER_CONFIG
+        self._write_json(
+            self.encoder_config, about.as_json() if is_older else {**content, OWN: about.as_json()}
+        )
 
     def read_encoder_file(self) -> EncoderFile:
-        return EncoderFile.read(*self._json(names.ENCODER_JSON))
+        content, where, remedy = self._json(self.encoder_config)
+        if self.encoder_config == names.ENCODER_CONFIG:
+            content, where = content.get(OWN, {}), f"{where}: {OWN}"
+        return EncoderFile.read(content, where, remedy)
+
+    def read_encoder(self) -> "dict[str, Tensor]":
+        """Its weights."""
+        return self.read_tensors(self.encoder_weights)
 
     def write_tensors(
         self,
@@ -233,7 +267,7 @@ class RunFolder:
     def read_trials(self) -> Tuning:
         return Tuning.read(*self._json(names.TRIALS))
 
-    def _json(self, name: str) -> tuple[dict[str, Any], str, str]:
+    def _json(self, name: str | Path) -> tuple[dict[str, Any], str, str]:
         """The content of a file, and what an error about it says."""
         path = self.path / name
         return reading.read_json(path, self.remedy), str(path), self.remedy
@@ -247,7 +281,7 @@ class RunFolder:
         np.savez_compressed(buffer, **dict(arrays))
         self._write(name, buffer.getvalue())
 
-    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
+    def _write_json(self, name: str | Path, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False)
         self._write(name, (text + "\n").encode())
 

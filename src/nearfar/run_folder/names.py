@@ -7,11 +7,13 @@ RESULTS = "results.json"
 METRICS = "metrics.jsonl"
 STOPPED = "stopped.json"  # why training could not go on
 ENVIRONMENT = "environment.json"
-ENCODER = "encoder.safetensors"
+# a folder in timm's form: timm.create_model("local-dir:RUN/encoder", pretrained=True)
+ENCODER = Path("encoder", "model.safetensors")
+ENCODER_CONFIG = Path("encoder", "config.json")
 ENCODER_SELECTED = "encoder_selected.safetensors"
 # what a fine-tuning classifier stage made of a copy
 ENCODER_FINETUNED = "encoder_finetuned.safetensors"
-ENCODER_JSON = "encoder.json"
+ENCODER_ONNX, ENCODER_PROGRAM = "encoder.onnx", "encoder.pt2"  # as nearfar export writes it
 CLASSIFIER = "classifier.safetensors"
 CLASSIFIER_METRICS = "classifier.jsonl"  # of the classifier stage, by epoch
 CHECKPOINT = Path("checkpoint", "last.pt")

@@ -1,13 +1,22 @@
-"""What 0.1.0 wrote, as it is written now: applied as a run folder is read, and nowhere else.
+"""What older versions wrote, as it is written now: applied as a run folder is read, and nowhere
+else.
 
 A user's own file or `--set` with an old key is an error that names the new one.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nearfar.config.renamed import KEYS, VALUES
+from nearfar.run_folder import names
 from nearfar.run_folder.comparison import COSTS
+
+# where the encoder stood before it had a folder of its own
+FILES: Mapping[Path, Path] = MappingProxyType(
+    {names.ENCODER: Path("encoder.safetensors"), names.ENCODER_CONFIG: Path("encoder.json")}
+)
 
 _POLICIES = (("views", "policy"), ("classifier", "policy"))
 _ARRAYS = {"neighbours": "neighbors"}  # of embeddings.npz
@@ -28,6 +37,14 @@ _SHOWN = (
     "classifier.top1",
 )
 _JUDGED_BY = {"name": "linear_probe.top1", "split": "test", "selection": "last"}
+
+
+def standing(folder: Path, name: Path) -> Path:
+    """Under which name a file of the encoder stands in a run folder: the older one where there is
+    no other.
+    """
+    older = FILES[name]
+    return older if (folder / older).exists() and not (folder / name).exists() else name
 
 
 def is_older(content: Mapping[str, Any]) -> bool:

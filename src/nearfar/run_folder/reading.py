@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nearfar.core.errors import RunError
-from nearfar.run_folder.names import RUN_TOML
+from nearfar.run_folder.names import ENCODER, RUN_TOML
 
 Content = TypeVar("Content")
 TRAIN_AGAIN = "train again with --force"
@@ -88,10 +88,12 @@ def unreadable(path: Path, error: Exception, remedy: str) -> RunError:
 
 def missing(path: Path) -> str:
     """What to say of a file that is not there."""
-    if not path.parent.is_dir():
-        return f"{path.parent}: want a run folder, got no such folder"
-    if not (path.parent / RUN_TOML).exists():
-        return f"{path.parent}: want a run folder, got one without {path.name}"
-    return (
-        f"{path} is missing: the run is not complete; continue it with --out {path.parent} --resume"
-    )
+    folder = path.parent
+    if folder.name == ENCODER.parent.name:
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder}: want a run folder, got no such folder"
+    if not (folder / RUN_TOML).exists():
+        name = path.relative_to(folder).as_posix()
+        return f"{folder}: want a run folder, got one without {name}"
+    return f"{path} is missing: the run is not complete; continue it with --out {folder} --resume"

@@ -1,5 +1,5 @@
-"""The records of one run: results.json and its parts, encoder.json, environment.json,
-stopped.json, and an epoch of metrics.jsonl or classifier.jsonl.
+"""The records of one run: results.json and its parts, what it says of its encoder,
+environment.json, stopped.json, and an epoch of metrics.jsonl or classifier.jsonl.
 
 What has a default may be absent from a file that is read; all that a record holds is written.
 """
@@ -103,13 +103,19 @@ class EncoderSummary(Record):
     stem: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    weights: str | None = None  # "hub", or a file
+    weights: str | None = None  # "hub", or as encoder.weights names them
     parameters: int | None = None
+    not_in_weights: tuple[str, ...] | None = None  # tensors of the encoder, which were new
+    weights_unused: tuple[str, ...] | None = None  # tensors of the weights
 
     @property
     def start(self) -> "Start":
         """What it was before training, in words."""
         return NEW if self.weights is None else GIVEN
+
+    @model_serializer(mode="wrap")
+    def _absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without(handler(self), "not_in_weights", "weights_unused")
 
 
 def common_start(encoders: Iterable[EncoderSummary]) -> Start:
@@ -240,7 +246,9 @@ class Results(Record):
 
 
 class EncoderFile(Record):
-    """encoder.json: what it takes to build the encoder again, and to show it images as here."""
+    """Of the encoder's config.json the part "nearfar": what it takes to build the encoder again,
+    and to show it images as here.
+    """
 
     architecture: str
     library: Literal["timm", "nearfar", "user"]

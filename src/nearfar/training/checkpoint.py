@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from nearfar.core.errors import RunError
 from nearfar.core.writing import whole
-from nearfar.nn.building import DAMAGED
+from nearfar.nn.checkpoints import DAMAGED
 from nearfar.training.online_probe import OnlineProbe
 from nearfar.training.optimizers import load_optimizer_state
 

@@ -5,7 +5,7 @@ import pytest
 from evaluate_clouds import clouds
 
 from nearfar.evaluate import maps
-from nearfar.evaluate.maps import nearest_rows, tsne
+from nearfar.evaluate.maps import map_of_many, nearest, nearest_rows, tsne
 
 
 @pytest.mark.parametrize("n", [0, 1, 4])
@@ -71,3 +71,27 @@ def test_a_row_is_no_neighbor_of_itself_among_equal_rows() -> None:
     found = nearest_rows(np.ones((12, 3), dtype=np.float32))
     assert all(row not in found[row].tolist() for row in range(12))
     assert all(len(set(found[row].tolist())) == 10 for row in range(12))
+
+
+def test_parts_of_a_search_are_the_whole_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    whole = nearest_rows(x)
+    monkeypatch.setattr(maps, "ROWS_A_CALL", 7)
+    assert np.array_equal(nearest_rows(x), whole)
+    parts = list(nearest(x))
+    assert [part.start for part in parts] == list(range(0, 50, 7))
+    distances = np.concatenate([part.distances for part in parts])
+    assert (np.diff(distances, axis=1) >= 0).all()
+
+
+def test_a_map_of_many_is_that_of_some_with_the_others_among_their_nearest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cloud = clouds(120, spread=0.05)
+    assert np.array_equal(map_of_many(cloud.x, seed=0), tsne(cloud.x, seed=0))
+    monkeypatch.setattr(maps, "LANDMARKS", 40)
+    placed = map_of_many(cloud.x, seed=0)
+    chosen = np.linspace(0, 119, 40).round().astype(int)
+    assert np.array_equal(placed[chosen], tsne(cloud.x[chosen], seed=0))
+    distance = np.linalg.norm(placed[:, None] - placed[None, :], axis=-1) + 1e9 * np.eye(120)
+    assert (cloud.y[distance.argmin(axis=1)] == cloud.y).mean() > 0.95

@@ -6,7 +6,12 @@ from experiment_setups import decided, listing
 from nearfar.experiment.plan import Network, duration, estimate_line, plan_lines
 
 NETWORK = Network(
-    width=64, origin="new weights", parameters=24_648, has_small_stem=False, has_batch_norm=True
+    width=64,
+    origin="new weights",
+    parameters=24_648,
+    stem="own stem",
+    frozen=0,
+    has_batch_norm=True,
 )
 
 
@@ -42,10 +47,11 @@ def test_what_the_user_chose_needs_no_origin():
 
 
 def test_given_weights_chunks_and_a_small_stem_are_said():
-    network = Network(512, "w.pt", 11_200_000, has_small_stem=True, has_batch_norm=True)
+    network = Network(512, "w.pt", 11_200_000, "small-image stem", 157_000, has_batch_norm=True)
     asked = {"encoder": {"name": "resnet18", "weights": "w.pt"}, "train": {"micro_batch_size": 32}}
     encoder = lines(decided(**asked), network)[1]
     assert "(small-image stem, w.pt)" in encoder
+    assert "11.2 M parameters (0.157 M frozen), " in encoder
     assert encoder.endswith("; chunks of 32 rows; each chunk is a BatchNorm group")
     assert "(balanced), " in lines(decided(data={"sampling": "balanced"}))[2]
     groups = {"sampling": "m_per_class", "per_class": 4}

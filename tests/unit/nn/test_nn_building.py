@@ -1,34 +1,21 @@
-"""Encoders by name: the small-image stem, weights from files, and no surprises from the hub."""
+"""Encoders by name: the small-image stem, smaller patches, and no surprises from the hub."""
 
-import os
-import pickle
-import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
-from nn_modules import Plain
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from nearfar.config.encoder import OWN_NETWORKS
 from nearfar.core.errors import UserError
-from nearfar.nn.building import build_encoder, encoder_names, load_weights, published
+from nearfar.nn.building import OWN, build_encoder, encoder_names
 from nearfar.nn.encoders import Encoder
+from nearfar.nn.published import published
 
 
 def rows(size: int, n: int = 2) -> Tensor:
     return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(0))
-
-
-def refusal(encoder: Encoder, path: Path) -> str:
-    before = {name: value.clone() for name, value in encoder.net.state_dict().items()}
-    with pytest.raises(UserError) as caught:
-        load_weights(encoder, path)
-    assert str(caught.value).startswith(f"encoder.weights: {path}")
-    assert all(torch.equal(value, before[name]) for name, value in encoder.net.state_dict().items())
-    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +34,11 @@ def own_resnet() -> Encoder:
 # -----------------------------------------------------------------------------------------------
 
 
-def test_names_begin_with_conv4_and_hold_timms() -> None:
+def test_names_begin_with_nearfars_own_and_hold_timms() -> None:
     names = encoder_names()
-    assert names[0] == "conv4"
+    assert names[:4] == ["conv4", "resnet8", "resnet32", "resnet56"]
+    assert len(set(names)) == len(names)
+    assert tuple(OWN) == OWN_NETWORKS
     assert len(names) > 500
     assert {"resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"} <= set(names)
 
@@ -69,17 +58,58 @@ def test_an_encoder_knows_how_it_was_made(own_resnet: Encoder) -> None:
 
 
 def test_a_network_of_a_fixed_size_is_built_for_the_size_that_is_asked() -> None:
-    encoder = build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 32, 32))
-    assert encoder.create == {"img_size": 32}
+    encoder = build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 64, 64))
+    assert encoder.create == {"img_size": 64}
     assert encoder.width == 192
-    assert encoder(rows(32)).shape == (2, 192)
+    assert encoder(rows(64)).shape == (2, 192)
+
+
+@pytest.mark.parametrize(("size", "patch"), [(40, 4), (32, 4), (28, 4), (24, 2), (8, 1)])
+def test_a_transformer_for_small_images_cuts_patches_that_leave_seven_a_side(
+    size: int, patch: int
+) -> None:
+    name = "vit_tiny_patch16_224"
+    encoder = build_encoder(name, example=torch.zeros(1, 3, size, size), create={"depth": 2})
+    assert encoder.create["patch_size"] == patch
+    assert encoder.net.get_parameter("pos_embed").shape[1] == 1 + (size // patch) ** 2
+    again = build_encoder(
+        name, example=torch.zeros(1, 3, size, size), stem="own", create=encoder.create
+    )
+    assert again.net.state_dict().keys() == encoder.net.state_dict().keys()
+
+
+def test_patches_that_are_asked_for_stand_and_enough_patches_stay() -> None:
+    example = torch.zeros(1, 3, 32, 32)
+    asked = build_encoder("vit_tiny_patch16_224", example=example, create={"patch_size": 8})
+    assert asked.net.get_parameter("pos_embed").shape[1] == 1 + 16
+    own = build_encoder("vit_tiny_patch16_224", example=example, stem="own")
+    assert own.create == {"img_size": 32}
+    assert build_encoder("resnet10t", example=example).create == {}
+
+
+def test_an_argument_that_a_network_does_not_have_is_named_as_the_setting() -> None:
+    with pytest.raises(UserError, match=r"encoder\.patch_size: resnet10t has none to be set"):
+        build_encoder("resnet10t", example=torch.zeros(1, 3, 64, 64), create={"patch_size": 8})
+
+
+def test_the_last_layer_of_a_timm_network_can_be_the_representation() -> None:
+    encoder = build_encoder(
+        "mobilenetv3_small_050", example=torch.zeros(1, 3, 64, 64), create={"num_classes": 10}
+    )
+    assert (encoder.width, encoder.create) == (10, {"num_classes": 10})
+    assert encoder.feature_map(rows(64)).ndim == 4
+
+
+def test_what_a_network_does_not_take_is_the_users_error() -> None:
+    with pytest.raises(UserError, match=r"encoder\.name: resnet18 cannot be built for 64 px"):
+        build_encoder("resnet18", example=torch.zeros(1, 3, 64, 64), create={"petals": 5})
 
 
 def test_a_size_that_a_network_cannot_take_is_the_users_error() -> None:
     with pytest.raises(UserError, match=r"encoder\.name: conv4: cannot take images of 4 x 4 px"):
         build_encoder("conv4", example=torch.zeros(1, 3, 4, 4))
     with pytest.raises(UserError, match=r"encoder\.name: vit_tiny_patch16_224"):
-        build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 8, 8))
+        build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 8, 8), stem="own")
 
 
 def test_what_is_published_is_what_timm_states_of_that_name() -> None:
@@ -193,13 +223,13 @@ def test_the_stem_of_conv4_is_the_small_one_already() -> None:
     assert build_encoder("conv4", example=torch.zeros(1, 3, 64, 64), stem="small").stem == ()
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto"])
-def test_networks_without_a_stem_to_edit_keep_theirs_and_refuse_small(name: str) -> None:
-    assert build_encoder(name, example=torch.zeros(1, 3, 32, 32)).stem == ()
+@pytest.mark.parametrize(("name", "side"), [("vit_tiny_patch16_224", 112), ("convnext_atto", 32)])
+def test_networks_without_a_stem_to_edit_keep_theirs_and_refuse_small(name: str, side: int) -> None:
+    assert build_encoder(name, example=torch.zeros(1, 3, side, side)).stem == ()
     with pytest.raises(
         UserError, match=rf"encoder\.stem: {name} has no stem that could be made small"
     ):
-        build_encoder(name, example=torch.zeros(1, 3, 32, 32), stem="small")
+        build_encoder(name, example=torch.zeros(1, 3, side, side), stem="small")
 
 
 def test_an_edit_of_the_stride_alone_keeps_the_weights_that_were_given(
@@ -219,185 +249,6 @@ def test_an_edit_of_the_stride_alone_keeps_the_weights_that_were_given(
     assert made[0].stride == (2, 2)
     assert new.stride == (1, 1)
     assert torch.equal(new.weight, made[0].weight)
-
-
-# ---- weights from files
-# ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "pt", "pt in state_dict"])
-def test_weights_come_back_from_a_file(tmp_path: Path, kind: str) -> None:
-    source, target = (
-        build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)),
-        build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)),
-    )
-    state = {name: value.contiguous() for name, value in source.net.state_dict().items()}
-    path = tmp_path / f"weights.{kind.split()[0]}"
-    if kind == "safetensors":
-        save_file(state, path)
-    else:
-        torch.save({"state_dict": state, "epoch": 3} if "in" in kind else state, path)
-    assert load_weights(target, path) == ((), ())
-    assert all(torch.equal(value, target.net.state_dict()[name]) for name, value in state.items())
-
-
-@pytest.mark.parametrize(
-    ("name", "order"), [("conv4", torch.contiguous_format), ("resnet10t", torch.channels_last)]
-)  # fmt: skip
-def test_loaded_weights_keep_their_memory_format(
-    name: str, order: torch.memory_format, tmp_path: Path
-) -> None:
-    encoder = build_encoder(name, example=torch.zeros(1, 3, 32, 32))
-    strides = [p.stride() for p in encoder.parameters()]
-    save_file(
-        {k: v.contiguous() for k, v in encoder.net.state_dict().items()}, tmp_path / "w.safetensors"
-    )
-    load_weights(encoder, tmp_path / "w.safetensors")
-    assert [p.stride() for p in encoder.parameters()] == strides
-    kernels = [p for p in encoder.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
-    assert kernels
-    assert all(kernel.is_contiguous(memory_format=order) for kernel in kernels)
-
-
-def test_the_classifier_of_a_file_is_ignored_and_an_edited_stem_is_left_and_named(
-    tmp_path: Path, small_resnet: Encoder, own_resnet: Encoder
-) -> None:
-    whole = timm.create_model("resnet18", num_classes=7)
-    save_file(whole.state_dict(), tmp_path / "w.safetensors")
-    encoder = small_resnet
-    stem = encoder.net.get_submodule("conv1").weight.detach().clone()
-    loaded = load_weights(encoder, tmp_path / "w.safetensors")
-    assert loaded.left == ("conv1.weight",)
-    assert set(loaded.dropped) == {"fc.weight", "fc.bias"}
-    now = encoder.net.state_dict()
-    assert torch.equal(now["conv1.weight"], stem)
-    others = [name for name in now if name != "conv1.weight"]
-    assert len(others) > 100
-    assert all(torch.equal(now[name], whole.state_dict()[name]) for name in others)
-    assert load_weights(own_resnet, tmp_path / "w.safetensors").left == ()
-
-
-def test_a_file_without_batch_counters_is_taken(tmp_path: Path) -> None:
-    """Old files have none."""
-    state = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict()
-    save_file(
-        {k: v.contiguous() for k, v in state.items() if "tracked" not in k},
-        tmp_path / "w.safetensors",
-    )
-    assert (
-        load_weights(
-            build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), tmp_path / "w.safetensors"
-        ).left
-        == ()
-    )
-
-
-def test_a_file_of_another_network_is_refused_with_counts(tmp_path: Path) -> None:
-    state = {
-        k: v.contiguous()
-        for k, v in build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict().items()
-    }
-    del state["1.weight"]
-    state["4.weight"] = torch.zeros(16, 8, 5, 5)
-    state["head.bias"] = state["head.weight"] = torch.zeros(3)
-    torch.save(state, tmp_path / "w.pt")
-    message = refusal(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), tmp_path / "w.pt")
-    assert (
-        "does not fit conv4: 1 missing, 1 of another shape, 2 unknown (the first: 1.weight)"
-        in message
-    )
-    assert "name the network that it was saved from" in message
-
-
-def test_weights_for_other_channels_and_an_optimizer_s_state_are_named(
-    tmp_path: Path, own_resnet: Encoder
-) -> None:
-    gray = timm.create_model("resnet18", num_classes=0, in_chans=1)
-    save_file(gray.state_dict(), tmp_path / "gray.safetensors")
-    message = refusal(own_resnet, tmp_path / "gray.safetensors")
-    assert "conv1.weight is 64x1x7x7 there, 64x3x7x7 here" in message
-    assert "images of 1 channel(s)" in message
-    optimizer = torch.optim.AdamW(gray.parameters())
-    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
-    assert "is the state of an optimizer" in refusal(own_resnet, tmp_path / "optimizer.pt")
-
-
-def test_a_mistake_in_the_stem_is_no_edited_stem(tmp_path: Path, own_resnet: Encoder) -> None:
-    """Only a stem that nearfar edited may differ in shape."""
-    state = {name: value.contiguous() for name, value in own_resnet.net.state_dict().items()}
-    state["conv1.weight"] = torch.zeros(64, 3, 3, 3)
-    save_file(state, tmp_path / "w.safetensors")
-    message = refusal(own_resnet, tmp_path / "w.safetensors")
-    assert "0 missing, 1 of another shape, 0 unknown (the first: conv1.weight)" in message
-
-
-class Mischief:
-    """What a hostile file unpickles to: a call."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.target),)
-
-
-@pytest.mark.parametrize("how", ["pickle", "torch.save"])
-def test_code_in_a_file_is_refused_and_never_runs(tmp_path: Path, how: str) -> None:
-    path, touched = tmp_path / "w.pt", tmp_path / "touched"
-    content = {
-        **build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict(),
-        "extra": Mischief(touched),
-    }
-    if how == "pickle":
-        path.write_bytes(pickle.dumps(content))
-    else:
-        torch.save(content, path)
-    message = refusal(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), path)
-    assert "holds more than weights, and is not opened; save it as .safetensors" in message
-    assert not touched.exists()
-    with path.open("rb") as file:  # the proof that it was armed
-        torch.load(file, weights_only=False) if how == "torch.save" else pickle.load(file)
-    assert touched.exists()
-
-
-@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
-def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
-    state = {
-        k: v.contiguous()
-        for k, v in build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict().items()
-    }
-    whole, path = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
-    save_file(state, whole) if suffix == "safetensors" else torch.save(state, whole)
-    content = whole.read_bytes()
-    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
-    for kept in (0, 1, 7, 100, len(content) // 2, len(content) - 1):
-        path.write_bytes(content[:kept])
-        assert "\n" not in refusal(encoder, path)
-
-
-def test_random_bytes_are_refused_whatever_they_are(tmp_path: Path) -> None:
-    """Pickles are programs: 300 short random ones once gave IndexError or KeyError 15 times."""
-    chance = random.Random(0)
-    encoder = Encoder(Plain(), example=torch.zeros(1, 3, 8, 8), architecture="Plain")
-    path = tmp_path / "random.pt"
-    for _ in range(150):
-        path.write_bytes(chance.randbytes(chance.randrange(60)))
-        refusal(encoder, path)
-
-
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
-    for path in (tmp_path / "none.pt", tmp_path / "none.safetensors", tmp_path):
-        assert "cannot be read" in refusal(encoder, path)
-
-
-def test_a_file_that_holds_no_state_dict_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "w.pt"
-    for content in (torch.zeros(3), [torch.zeros(3)], {"a": 1}, {"state_dict": {"a": [1]}}):
-        torch.save(content, path)
-        assert "holds no state dict of tensors" in refusal(
-            build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), path
-        )
 
 
 def test_nothing_of_building_is_said_aloud(capsys: pytest.CaptureFixture[str]) -> None:

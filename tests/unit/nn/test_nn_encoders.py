@@ -200,7 +200,7 @@ def test_a_network_without_a_feature_map_says_so() -> None:
         plain_encoder().feature_map(random_views(2, 3, 8, 8)[0])
     tokens = build_encoder("vit_tiny_patch16_224", example=torch.zeros(1, 3, 32, 32))
     with pytest.raises(
-        ValueError, match=r"vit_tiny_patch16_224: its features have shape \(1, 5, 192\), no map"
+        ValueError, match=r"vit_tiny_patch16_224: its features have shape \(1, 65, 192\), no map"
     ):
         tokens.feature_map(torch.zeros(1, 3, 32, 32))
 

@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,24 @@ def test_the_encoder_itself_stays_as_it_is() -> None:
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
     assert not any(module._forward_hooks for module in encoder.modules())
     assert not any(module._forward_pre_hooks for module in encoder.modules())
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "convnext_atto"])
+@pytest.mark.parametrize(("count", "order"), [(127, "plain"), (128, "fast")])
+def test_rows_that_are_worth_a_copy_are_computed_in_the_faster_memory_format(
+    name: str, count: int, order: str
+) -> None:
+    encoder = build_encoder(name, example=images(1, 32)).eval()
+    rows = images(4, 32)
+    with torch.inference_mode():
+        wanted = encoder(rows).numpy()
+    encoder.in_format(None)
+    frozen = FrozenEncoder(encoder, count=count)
+    assert np.allclose(frozen(rows), wanted, atol=1e-5 * max(1, abs(wanted).max()))
+    kernels = [p for p in frozen._encoder.parameters() if p.ndim == 4 and p.shape[2] > 1]
+    fast = [kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels]
+    assert all(fast) if order == "fast" else not all(fast)
+    assert all(p.is_contiguous() for p in encoder.parameters())
 
 
 class ReadTwice(nn.Module):

@@ -72,8 +72,10 @@ def write_run(
             if epoch % 3 == 0:
                 line["knn.top1.val"] = accuracy - 0.5 * np.exp(-5 * t) + random.normal(0, 0.004)
             file.write(json.dumps(line) + "\n")
-    (path / "encoder.json").write_text(json.dumps(CONV4 | {"class_names": classes}))
-    (path / "encoder.safetensors").write_bytes(b"")
+    (path / "encoder").mkdir()
+    config = {"architecture": "conv4 (nearfar)", "nearfar": CONV4 | {"class_names": classes}}
+    (path / "encoder" / "config.json").write_text(json.dumps(config))
+    (path / "encoder" / "model.safetensors").write_bytes(b"")
     (path / "run.toml").write_text(
         f'[method]\nname = "{method}"\ntemperature = 0.1\n\n[train]\nepochs = {epochs}\nseed ='
         f" {seed}\n"

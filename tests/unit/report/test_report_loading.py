@@ -45,7 +45,8 @@ def test_the_lines_for_conv4_load_its_weights_and_give_its_outputs(
         layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(), pool]
     trained = nn.Sequential(*layers, nn.Flatten())
     trained(torch.randn(16, 3, 8, 8))  # moves the running statistics away from their start
-    save_file(trained.eval().state_dict(), tmp_path / "encoder.safetensors")
+    (tmp_path / "encoder").mkdir()
+    save_file(trained.eval().state_dict(), tmp_path / "encoder" / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     names: dict[str, nn.Module] = {}
     exec(loading_lines(CONV4), names)
@@ -65,12 +66,57 @@ def test_the_lines_for_a_timm_net_load_its_weights_stem_edit_included(
     trained = timm.create_model("resnet18", num_classes=0)
     trained.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
     trained.maxpool = nn.Identity()
-    save_file(trained.eval().state_dict(), tmp_path / "encoder.safetensors")
+    (tmp_path / "encoder").mkdir()
+    save_file(trained.eval().state_dict(), tmp_path / "encoder" / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     names: dict[str, nn.Module] = {}
     exec(loading_lines(RESNET), names)
     images = torch.randn(2, 3, 16, 16)
     assert torch.equal(names["encoder"](images), trained(images))
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet32", "resnet56"])
+def test_the_lines_for_the_small_resnets_give_their_outputs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from nearfar.nn.building import build_encoder
+
+    encoder = build_encoder(name, example=torch.zeros(1, 3, 16, 16))
+    with torch.no_grad():
+        encoder.train()(torch.randn(4, 3, 16, 16))
+    state = {key: value.contiguous() for key, value in encoder.eval().net.state_dict().items()}
+    (tmp_path / "encoder").mkdir()
+    save_file(state, tmp_path / "encoder" / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(loading_lines(CONV4 | {"architecture": name}), names)
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        theirs = names["encoder"].to(memory_format=torch.channels_last)
+        assert torch.equal(
+            theirs(images.contiguous(memory_format=torch.channels_last)), encoder(images)
+        )
+
+
+def test_a_last_layer_that_was_kept_stands_in_the_lines() -> None:
+    lines = loading_lines(RESNET | {"create": {"num_classes": 1000}})
+    assert "encoder = timm.create_model('resnet18', num_classes=1000)" in lines
+
+
+def test_what_timm_has_is_loaded_by_one_line_where_the_folder_is_in_its_form() -> None:
+    plain = RESNET | {"stem": []}
+    lines = loading_lines(plain, "a'b/encoder/model.safetensors")
+    line = """encoder = timm.create_model("local-dir:a'b/encoder", pretrained=True).eval()"""
+    assert line in lines.splitlines()
+    assert "load_file" not in lines and "from torch import nn" not in lines
+    for about, weights in ((plain, "encoder.safetensors"), (RESNET, "encoder/model.safetensors")):
+        lines = loading_lines(about, weights)
+        assert "local-dir" not in lines
+        assert "encoder = timm.create_model('resnet18', num_classes=0, drop_rate=0.0)" in lines
+        assert f"encoder.load_state_dict(load_file('{weights}'))" in lines
 
 
 @pytest.mark.parametrize("about", [RESNET, CONV4])
@@ -108,7 +154,7 @@ def test_a_module_of_the_users_own_is_asked_for_by_name() -> None:
     )
     assert "build it first" in lines
     assert "import os" not in lines.splitlines()
-    assert 'load_state_dict(load_file("encoder.safetensors"))' in lines
+    assert "load_state_dict(load_file('encoder/model.safetensors'))" in lines
 
 
 @pytest.mark.parametrize(
@@ -125,7 +171,7 @@ def test_a_module_of_the_users_own_is_asked_for_by_name() -> None:
     ],
 )
 def test_a_stem_line_that_is_more_than_a_layer_is_refused(stem: str) -> None:
-    with pytest.raises(RunError, match=r"encoder\.json: stem: want lines such as"):
+    with pytest.raises(RunError, match=r"encoder: stem: want lines such as"):
         loading_lines(RESNET | {"stem": [stem]})
 
 
@@ -142,5 +188,5 @@ def test_a_name_cannot_break_out_of_its_literal() -> None:
 
 
 def test_an_object_without_its_keys_is_an_error_that_names_the_key() -> None:
-    with pytest.raises(RunError, match=r"encoder\.json: input_size: Field required"):
+    with pytest.raises(RunError, match=r"encoder: input_size: Field required"):
         loading_lines({key: value for key, value in CONV4.items() if key != "input_size"})

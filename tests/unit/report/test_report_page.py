@@ -86,7 +86,8 @@ def test_the_page_points_to_nothing_outside_itself_but_its_encoder_files(tmp_pat
     page = _Elements(html)
     links = {str(a["href"]) for a in page.named("a")}
     assert links == {
-        f"./{method}/seed0/encoder.safetensors" for method in ("supcon", "cross_entropy", "simclr")
+        f"./{method}/seed0/encoder/model.safetensors"
+        for method in ("supcon", "cross_entropy", "simclr")
     }
     assert not page.named("link")
     assert all("src" not in a for a in page.named("script"))
@@ -131,7 +132,7 @@ def test_every_name_a_user_gives_is_escaped(tmp_path: Path) -> None:
     assert html.count("&lt;img src=x onerror=alert(1)&gt;") > 20
     assert _payload(html)["families"][0]["classes"] == [HOSTILE, BREAK_OUT]
     assert {a["href"] for a in page.named("a")} == {
-        "./javascript%3Aalert%281%29/encoder.safetensors"
+        "./javascript%3Aalert%281%29/encoder/model.safetensors"
     }
 
 
@@ -303,14 +304,15 @@ def test_the_header_says_what_training_started_from(
 
 
 @pytest.mark.parametrize(
-    "name", ["embeddings.npz", "metrics.jsonl", "encoder.json", "run.toml", "environment.json"]
+    "name",
+    ["embeddings.npz", "metrics.jsonl", "encoder/config.json", "run.toml", "environment.json"],
 )
 def test_an_absent_file_costs_its_section_and_no_more(tmp_path: Path, name: str) -> None:
     run = write_run(tmp_path / "run")
     (run / name).unlink()
     html = _page(run)
     assert "<h1>On digits, the supcon encoder gets" in html
-    if name in ("embeddings.npz", "metrics.jsonl", "encoder.json"):
+    if name in ("embeddings.npz", "metrics.jsonl", "encoder/config.json"):
         assert f"no {name}" in html
 
 
@@ -380,7 +382,7 @@ def test_an_unfinished_comparison_shows_the_runs_that_are_there(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "name", ["results.json", "encoder.json", "environment.json", "embeddings.npz"]
+    "name", ["results.json", "encoder/config.json", "environment.json", "embeddings.npz"]
 )
 @pytest.mark.parametrize("keep", [0, 0.5, 0.98])
 def test_a_file_cut_short_is_named_with_what_to_do(tmp_path: Path, name: str, keep: float) -> None:

@@ -36,8 +36,13 @@ def test_a_run_is_told_from_a_comparison_s_folder(tmp_path):
     assert choosing.runs_inside(tmp_path / "comparison", names.RESULTS) == []
     with pytest.raises(RunError, match=f"give one of its runs, such as {one}"):
         choosing.is_run(tmp_path / "comparison")
-    with pytest.raises(RunError, match=f"is a file of a run; give the run's folder, {one}$"):
+    with pytest.raises(RunError, match=f"is part of a run; give the run's folder, {one}$"):
         choosing.is_run(one / names.RUN_TOML)
+    (one / "encoder").mkdir()
+    (one / names.ENCODER).touch()
+    for part in (names.ENCODER, names.ENCODER.parent):
+        with pytest.raises(RunError, match=f"is part of a run; give the run's folder, {one}$"):
+            choosing.is_run(one / part)
 
 
 def check(folder: Path, *, comparison: bool = False, **how: bool) -> None:

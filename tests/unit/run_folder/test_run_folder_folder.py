@@ -19,6 +19,7 @@ from nearfar.run_folder.folder import RunFolder
 from nearfar.run_folder.records import Stopped
 
 STATE = {"weight": torch.arange(6.0).reshape(2, 3).T, "bias": torch.ones(2, requires_grad=True)}
+TIMM = {"architecture": "conv4 (nearfar)", "num_classes": 0}
 STOPPED = Stopped(code="diverged", epoch=2, text="nan")
 WRITES: dict[str, Callable[[RunFolder], None]] = {
     "make": lambda folder: folder.make(),
@@ -27,7 +28,7 @@ WRITES: dict[str, Callable[[RunFolder], None]] = {
     "write_config": lambda folder: folder.write_config({"train": {"epochs": 3}}),
     "write_environment": lambda folder: folder.write_environment({"python": "3.13", "git": None}),
     "write_views": lambda folder: folder.write_views(b"png"),
-    "write_encoder": lambda folder: folder.write_encoder(STATE, ENCODER),
+    "write_encoder": lambda folder: folder.write_encoder(STATE, ENCODER, TIMM),
     "write_encoder_file": lambda folder: folder.write_encoder_file(ENCODER),
     "write_classifier": lambda folder: folder.write_classifier(
         {"weight": np.eye(2), "bias": np.ones(2)}
@@ -104,6 +105,17 @@ def test_each_record_is_read_back_as_it_was_written(tmp_path):
     assert (folder.path / names.VIEWS).read_bytes() == b"png"
 
 
+def test_the_encoder_s_folder_holds_what_timm_reads_and_what_nearfar_knows(tmp_path):
+    folder = written(tmp_path / "run")
+    config = json.loads((folder.path / "encoder" / "config.json").read_text())
+    assert {key: config[key] for key in TIMM} == TIMM
+    assert config["nearfar"] == ENCODER.as_json()
+    folder.write_encoder_file(ENCODER.model_copy(update={"class_names": ("c",)}))
+    assert folder.read_encoder_file().class_names == ("c",)
+    again = json.loads((folder.path / "encoder" / "config.json").read_text())
+    assert {key: again[key] for key in TIMM} == TIMM
+
+
 def test_tensors_are_read_back_with_their_header_whatever_storage_they_shared(tmp_path):
     folder = written(tmp_path / "run")
     for name in (names.ENCODER, names.CLASSIFIER):
@@ -124,9 +136,13 @@ def test_data_stand_in_the_file_only_where_they_are_others():
 
 def test_a_key_of_a_newer_version_is_passed_over_and_kept(tmp_path):
     folder = written(tmp_path / "run")
-    for name in (names.RESULTS, names.ENCODER_JSON, names.COMPARE, names.STOPPED):
+    for name in (names.RESULTS, names.COMPARE, names.STOPPED):
         path = folder.path / name
         path.write_text(json.dumps({**json.loads(path.read_text()), "of_tomorrow": [1]}))
+    path = folder.path / names.ENCODER_CONFIG
+    config = json.loads(path.read_text())
+    config["nearfar"]["of_tomorrow"] = [1]
+    path.write_text(json.dumps(config))
     found = folder.read_results()
     assert found.model_copy(update={"nearfar": "0.2.0"}).own == RESULTS.own
     assert found.as_json() == {**RESULTS.as_json(), "of_tomorrow": [1]}
@@ -138,7 +154,7 @@ def test_a_key_of_a_newer_version_is_passed_over_and_kept(tmp_path):
 REQUIRED = {
     names.RESULTS: {"method", "data", "shown", "judged_by"},
     names.COMPARE: {"shown", "judged_by"},
-    names.ENCODER_JSON: {
+    names.ENCODER_CONFIG: {
         "architecture",
         "library",
         "stem",
@@ -158,7 +174,9 @@ REQUIRED = {
 def test_a_missing_key_is_an_error_that_names_file_key_and_remedy(tmp_path, name, key):
     folder = written(tmp_path / "run")
     without(folder.path / name, key)
-    with pytest.raises(RunError, match=rf"{name}: {key}: Field required; train again with --force"):
+    where = f"{name}: nearfar" if name == names.ENCODER_CONFIG else name
+    message = rf"{where}: {key}: Field required; train again with --force"
+    with pytest.raises(RunError, match=message):
         read(folder, name)
 
 
@@ -176,7 +194,7 @@ def test_a_measurement_without_what_it_says_of_itself_is_an_error(tmp_path, key)
 
 def without(path: Path, key: str) -> None:
     record = json.loads(path.read_text())
-    del record[key]
+    del (record["nearfar"] if path.name == names.ENCODER_CONFIG.name else record)[key]
     path.write_text(json.dumps(record))
 
 
@@ -184,19 +202,19 @@ def read(folder: RunFolder, name: str) -> object:
     readers = {
         names.RESULTS: folder.read_results,
         names.COMPARE: folder.read_comparison,
-        names.ENCODER_JSON: folder.read_encoder_file,
+        names.ENCODER_CONFIG: folder.read_encoder_file,
         names.STOPPED: folder.read_stopped,
         names.RUN_TOML: folder.read_config,
         names.ENVIRONMENT: folder.read_environment,
         names.EMBEDDINGS: folder.read_embeddings,
-        names.ENCODER: lambda: folder.read_tensors(names.ENCODER),
+        names.ENCODER: folder.read_encoder,
         names.CLASSIFIER: lambda: folder.read_header(names.CLASSIFIER),
     }
     return readers[name]()
 
 
 @pytest.mark.parametrize(
-    "name", [names.RESULTS, names.COMPARE, names.ENCODER_JSON, names.STOPPED, names.ENVIRONMENT,
+    "name", [names.RESULTS, names.COMPARE, names.ENCODER_CONFIG, names.STOPPED, names.ENVIRONMENT,
              names.RUN_TOML, names.EMBEDDINGS, names.ENCODER, names.CLASSIFIER]
 )  # fmt: skip
 def test_a_file_cut_short_is_named_with_the_remedy(tmp_path, name):

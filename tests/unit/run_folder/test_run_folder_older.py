@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import nearfar
@@ -101,7 +102,21 @@ def test_old_results_written_anew_are_the_same_but_for_what_is_added():
     encoder = RunFolder(RUN).read_encoder_file().as_json()
     assert encoder.pop("interpolation") == "bilinear"
     assert (encoder.pop("gray_white"), encoder.pop("float_white")) == (65535, None)
-    assert encoder == json.loads((RUN / names.ENCODER_JSON).read_text())
+    assert encoder == json.loads((RUN / "encoder.json").read_text())
+
+
+def test_the_encoder_of_an_older_run_stands_where_it_stood_until_it_is_written_anew(copy):
+    folder = RunFolder(copy)
+    about, state = folder.read_encoder_file(), folder.read_encoder()
+    assert folder.encoder_config.name == "encoder.json"
+    folder.write_encoder_file(about.model_copy(update={"class_names": ("a", "b")}))
+    assert folder.read_encoder_file().class_names == ("a", "b")
+    assert not (copy / "encoder").exists()
+    folder.write_encoder(state, about, {"architecture": "conv4 (nearfar)"})
+    assert not {"encoder.json", "encoder.safetensors"} & {path.name for path in copy.iterdir()}
+    assert folder.read_encoder_file() == about
+    again = folder.read_encoder()
+    assert all(torch.equal(state[name], again[name]) for name in state)
 
 
 def test_an_older_run_with_a_stage_predicts_by_it():
@@ -158,6 +173,7 @@ def test_it_opens_in_report(tmp_path):
     assert "<canvas" in html
     assert "normalise_representation" in html  # the configuration as it stands
     assert "is missing" not in html
+    assert "load_file(&#39;" in html and "/encoder.safetensors&#39;)" in html
     html = write_report([GRAY], tmp_path / "gray.html").read_text(encoding="utf-8")
     assert "linear_probe.top1 was not measured" in html
 
