@@ -75,7 +75,7 @@ def test_the_demo_takes_what_compare_takes_and_keeps_its_own_defaults(tmp_path, 
     assert ended.code == 0, ended.err
     assert {row["method"] for row in json.loads(ended.out)["table"]} == {"simclr", "untrained"}
     settings = RunFolder(tmp_path / "demo" / "simclr" / "seed0").read_config()
-    assert (settings["train"]["epochs"], settings["train"]["batch_size"]) == (1, 128)
+    assert (settings["train"]["epochs"], settings["train"]["batch_size"]) == (1, 8)
     assert (settings["optimizer"]["lr"], settings["schedule"]["decay"]) == (0.5, "constant")
 
 

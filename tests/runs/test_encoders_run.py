@@ -97,7 +97,7 @@ def test_a_run_is_loaded_as_its_encoder_was_built(
     settings = [part for key, value in asked.items() for part in ("--set", f"{key}={value}")]
     ended = nearfar_command(
         "train", photographs, "--method", "supcon", "--encoder", name, "--out", out, *settings, *SHORT,
-        "--batch-size", "8",
+        "--batch-size", "8", "--size", "32",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     model = nearfar.load(out)

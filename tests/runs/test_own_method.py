@@ -107,7 +107,7 @@ def in_a_process(*commands: tuple[str, ...]) -> subprocess.CompletedProcess[str]
 
 
 def test_what_opens_a_run_never_imports_the_method(here, nearfar_command, photographs):
-    smoke = ("--out", "run", "--smoke", "--batch-size", "16")
+    smoke = ("--out", "run", "--smoke", "--batch-size", "8")
     ended = nearfar_command("train", photographs, "--method", "align:Align", *smoke)
     assert ended.code == 0, ended.err
     assert (
@@ -269,16 +269,16 @@ def test_a_recipe_or_a_setting_may_name_it(here, nearfar_command):
     [
         ("loss", 2, "Align: step returned Tensor; want StepResult(loss, h, z)"),
         ("StepResult(loss.item(), h, z)", 2, "a loss of float; want a tensor of one number"),
-        ("StepResult(z.mean(dim=(0, 2)), h, z)", 2, "a loss of (16,); want a tensor of one number"),
+        ("StepResult(z.mean(dim=(0, 2)), h, z)", 2, "a loss of (8,); want a tensor of one number"),
         (
             "StepResult(loss, h[0], z)",
             2,
-            "a representation h of shape (16, 64); want (views, 16 samples, width)",
+            "a representation h of shape (8, 64); want (views, 8 samples, width)",
         ),
         (
             "StepResult(loss, h, z.flatten(0, 1))",
             2,
-            "a projection z of shape (32, 128); want (views, 16 samples",
+            "a projection z of shape (16, 128); want (views, 8 samples",
         ),
         (
             "StepResult(loss, h, self.projectr(h))",
@@ -297,7 +297,7 @@ def test_what_goes_wrong_in_its_step_is_said_to_be_its_own(
     own.write_text(written, encoding="utf-8")
     for verb, flag in (("train", "--method"), ("compare", "--methods")):
         ended = nearfar_command(
-            verb, photographs, flag, "align:Align", "--out", verb, "--smoke", "--batch-size", "16"
+            verb, photographs, flag, "align:Align", "--out", verb, "--smoke", "--batch-size", "8"
         )
         assert ended.code == code, ended.err
         assert ended.err.splitlines()[-1].startswith("nearfar: ")

@@ -14,8 +14,8 @@ def export(
         Literal["onnx", "torch", "timm"],
         typer.Option(
             help=(
-                "the form: onnx (pip install 'nearfar[export]'), torch (.pt2, an exported program),"
-                " or timm, which prints the line that opens the run"
+                "the form: onnx (wants nearfar's extra, export), torch (.pt2, an exported"
+                " program), or timm, which prints the line that opens the run"
             )
         ),
     ],

@@ -17,9 +17,9 @@ from nearfar.run_folder.records import EncoderFile
 SEEN = Published(48, 0.9, "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
-def run(path: Path, name: str, side: int) -> RunFolder:
+def run(path: Path, name: str, side: int, **create: Any) -> RunFolder:
     """A run's folder with an encoder of that name, without data and classifier."""
-    encoder = build_encoder(name, example=torch.zeros(1, 3, side, side))
+    encoder = build_encoder(name, example=torch.zeros(1, 3, side, side), create=create)
     about = EncoderFile(
         architecture=name, library=encoder.library, create=encoder.create, stem=encoder.stem,
         width=encoder.width, input_size=side, eval_crop=SEEN.crop, class_names=("a",),
@@ -44,16 +44,21 @@ def test_the_line_for_timm_opens_the_run_and_gives_the_same_numbers(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "side"), [("resnet8", 16), ("resnet10t", 32), ("vit_tiny_patch16_224", 32)]
+    ("to", "name", "create"),
+    [
+        ("onnx", "resnet10t", {}),
+        ("onnx", "vit_tiny_patch16_224", {"depth": 1}),
+        ("torch", "vit_tiny_patch16_224", {"depth": 1}),
+        ("torch", "resnet8", {}),
+    ],
 )
-@pytest.mark.parametrize("to", ["onnx", "torch"])
 def test_networks_with_small_stems_and_transformers_are_written(
-    name: str, side: int, to: str, tmp_path: Path
+    to: str, name: str, create: dict[str, Any], tmp_path: Path
 ) -> None:
     if to == "onnx":
         pytest.importorskip("onnxruntime")
         pytest.importorskip("onnxscript")
-    folder = run(tmp_path / "run", name, side)
+    folder = run(tmp_path / "run", name, 32, **create)
     done = export(folder.path, to, quiet=True)
     assert done["classifier"] is None
     assert done["images"] == "made images"
