@@ -47,11 +47,9 @@ def resolve(
     """
     refuse_nothing_given(config, own_module=module is not None)
     config = given_weights.with_its_defaults(config)
-    method = method_class(config.method_name)
-    origin = given_weights.origin_of(config.encoder)
+    method, origin = method_class(config.method_name), given_weights.origin_of(config.encoder)
     size, most = choices.largest_defaults(config, origin.seen(origin.name), device)
-    side = choices.choose_size(config.data.size, listing.side, size)
-    facts = listed_facts(listing, label_draw(config), side)
+    facts = _facts(config, listing, size)
     by_class = sampling_of(config).by_class
     refuse_unfit(config.method_name, method, facts, listing.source, by_class=by_class)
     images, steps = images_for(method, facts), config.train.steps_per_epoch
@@ -61,7 +59,7 @@ def resolve(
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
     name, arithmetic = _encoder(config.encoder, origin, facts.side, module)
-    optimizer = choices.choose_optimizer(config, method, batch)
+    narrow, optimizer = arithmetic.narrow_share, choices.choose_optimizer(config, method, batch)
     stage = choices.fill_classifier(config, listing.default_policy, facts)
     setup = Setup(
         config=config,
@@ -79,14 +77,18 @@ def resolve(
         pace=choices.choose_pace(config, method, optimizer.lr),
         classifier=choices.choose_classifier(stage, facts, batch, steps),
         multiply_adds=arithmetic.multiply_adds,
-        precision=choose_precision(
-            config.train.precision, device, narrow_share=arithmetic.narrow_share
-        ),
+        precision=choose_precision(config.train.precision, device, narrow_share=narrow),
         online_probe=online_probe,
         probes=choices.or_usual(config.evaluate.probes, tuple(measured_by_default())),
         recipe=recipe,
     )
     return replace(setup, config=_filled(setup, stage))
+
+
+def _facts(config: RunConfig, listing: Listing, largest: int) -> DataFacts:
+    """Of the listed images as they are shown; `largest`: the default side, px, at most."""
+    side = choices.choose_size(config.data.size, listing.side, largest)
+    return listed_facts(listing, label_draw(config), side)
 
 
 def _encoder(

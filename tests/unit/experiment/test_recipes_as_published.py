@@ -260,6 +260,6 @@ def test_the_cassava_classifier_has_a_thousand_hidden_units_behind_dropout():
         stage = setup.classifier
         assert stage is not None
         assert (stage.kind, stage.hidden_dim, stage.dropout) == ("mlp", 1000, 0.5)
-        assert setup.config.data.balanced
+        assert setup.config.data.sampling == "balanced"
         assert setup.config.encoder.pretrained
     assert decided("supcon-cassava-code").classifier.steps_per_epoch == 100
