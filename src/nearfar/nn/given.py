@@ -46,7 +46,8 @@ class GivenWeights:
         if self.file is not None:
             return load_weights(encoder, self.file)
         try:
-            tensors = load_state_dict_from_hf(self.where.removeprefix(HUB))
+            name = self.where.removeprefix(HUB)
+            tensors = load_state_dict_from_hf(name, weights_only=True)  # not timm 1.0.20's default
         except _REFUSALS as error:
             raise _refused(self.where, error) from error
         return fill(encoder, tensors, self.where)

@@ -11,6 +11,7 @@ import torch
 from timm.models import _hub
 
 from nearfar.core.errors import NearfarError, UserError
+from nearfar.nn import given as given_module
 from nearfar.nn.building import build_encoder
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.given import GivenWeights, weights_named
@@ -94,6 +95,22 @@ def test_the_hub_is_asked_for_the_same_two_files(
     assert (given.name, given.file) == ("resnet10t", None)
     assert same(loaded(given, 64), loaded(weights_named(str(timms)), 64))
     assert asked == [("somebody/leaves", "config.json"), ("somebody/leaves", "model.safetensors")]
+
+
+def test_of_the_hub_tensors_alone_are_read(timms: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = _hub.load_state_dict_from_hf
+    monkeypatch.setattr(
+        _hub, "hf_hub_download", lambda *a, **of: str(timms / (of.get("filename") or a[1]))
+    )
+    how: list[Any] = []
+
+    def spied(name: str, **given_as: Any) -> Any:
+        how.append(given_as)
+        return read(name, filename="model.safetensors")
+
+    monkeypatch.setattr(given_module, "load_state_dict_from_hf", spied)
+    loaded(weights_named("hf-hub:somebody/leaves"), 64)
+    assert how == [{"weights_only": True}]
 
 
 def test_a_hub_that_cannot_be_reached_is_the_users_error_in_one_line(
