@@ -248,3 +248,21 @@ def test_what_is_typed_goes_over_a_recipe(tmp_path):
     )
     assert "recipe" not in other.results
     assert other.results["method"] == "cross_entropy"
+
+
+def test_forms_of_one_experiment_and_its_twin_are_set_side_by_side(tmp_path, nearfar_command):
+    """Balanced batches, weights that are not downloaded, methods of different names."""
+    names = ["supcon-cassava", "supcon-cassava-code", "ce-cassava"]
+    ended = nearfar_command(
+        "compare",
+        kaggle(tmp_path / "data"),
+        *("--recipes", ",".join(names), "--encoder", "conv4", "--seeds", "1"),
+        *("--smoke", "--out", tmp_path / "out", "--json"),
+    )
+    assert ended.code == 0, ended.err
+    assert ended.err.count("instead of those that would be downloaded") == 3
+    table = json.loads(ended.out)
+    assert table["methods"] == names
+    assert {pair["b"] for pair in table["comparisons"]} == {*names[1:], "untrained"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "n_pairs (supcon-cassava-code) and cross_entropy (ce-cassava)" in page

@@ -126,7 +126,7 @@ def by_class_where_possible(
     reasons = {}
     for name, config in configs.items():
         facts = listed_facts(listing, label_draw(config), listing.side)
-        reason = why_not_by_class(method_class(name), facts)
+        reason = why_not_by_class(method_class(config.method_name), facts)
         if sampling_of(config).by_class and reason is not None:
             reasons[name] = reason
     trained = {name for name, config in configs.items() if config.method.trains}
