@@ -151,6 +151,9 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "relational-stl10-conv4": RELATIONAL | {
         "encoder": "conv4", "px": 96, "loss": "bce", "epochs": 10, "views": ("relational", "16"),
     },
+    "relational-stl10-resnet34": RELATIONAL | {
+        "encoder": "resnet34", "px": 96, "loss": "bce", "epochs": 10, "views": ("relational", "16"),
+    },
     "relational-stl10-conv4-paper": RELATIONAL | {
         "encoder": "conv4", "loss": "focal", "epochs": 300, "views": ("relational", "32"),
     },
@@ -238,6 +241,7 @@ LINEAR = {
     "moco-v1-imagenet": (100, 256, "sgd", 30.0, "steps", "basic"),
     "moco-v2-imagenet": (100, 256, "sgd", 30.0, "steps", "basic"),
     "relational-cifar10-conv4": (100, 128, "adam", 1e-3, "constant", "evaluation"),
+    "relational-stl10-resnet34": (20, 128, "adam", 1e-3, "constant", "evaluation"),
     "relational-stl10-conv4": (20, 128, "adam", 1e-3, "constant", "evaluation"),
     "supcon-cassava": (10, 32, "adam", 3e-4, "constant", "cassava"),
     "supcon-cassava-code": (10, 32, "adam", 3e-4, "constant", "cassava"),
