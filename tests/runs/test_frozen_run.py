@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import nearfar
-from nearfar.api.fitting import checked_methods
+from nearfar.api.fitting import checked
 from nearfar.api.request import Place, make_request
 from nearfar.methods import METHODS
 
@@ -122,5 +122,5 @@ def test_a_comparison_has_it_beside_what_is_trained_from_the_same_weights(
 def test_all_methods_are_with_it_only_where_weights_are_given(given):
     settings = {"encoder.name": "resnet18", **given}
     request = make_request("digits", settings, place=Place(), command="")
-    found = checked_methods(request, ["all"], 1)
+    found = checked(request, ["all"], 1)
     assert list(found) == [*METHODS, *(["frozen"] if given else [])]
