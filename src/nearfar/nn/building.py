@@ -3,6 +3,7 @@
 import copy
 import functools
 import logging
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -152,13 +153,23 @@ def _small_stem(net: nn.Module) -> tuple[str, ...]:
         nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     net.set_submodule(path, new)
     edits = [
-        f"{path} = nn.Conv2d({old.in_channels}, {old.out_channels}, 3, stride=1, padding=1,"
-        f" bias={keeps_bias})"
+        f"{in_python(path)} = nn.Conv2d({old.in_channels}, {old.out_channels}, 3, stride=1,"
+        f" padding=1, bias={keeps_bias})"
     ]
     if isinstance(getattr(net, "maxpool", None), nn.MaxPool2d):
         net.maxpool = nn.Identity()
         edits.append("maxpool = nn.Identity()")
     return tuple(edits)
+
+
+def in_python(path: str) -> str:
+    """`conv1.0`, the path of a module, as Python reads it: `conv1[0]`."""
+    return re.sub(r"\.(\d+)", r"[\1]", path)
+
+
+def path_of(edit: str) -> str:
+    """The path of the module that an edit of the stem assigns."""
+    return re.sub(r"\[(\d+)\]", r".\1", edit.partition(" = ")[0])
 
 
 def _first_line(error: BaseException) -> str:

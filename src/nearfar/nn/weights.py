@@ -18,6 +18,7 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from nearfar.core.errors import UserError
+from nearfar.nn.building import path_of
 from nearfar.nn.checkpoints import read_checkpoint
 from nearfar.nn.encoders import Encoder
 
@@ -56,7 +57,7 @@ def fill(encoder: Encoder, tensors: Mapping[str, Tensor], where: str) -> Loaded:
     others = [full for full in tensors if full.startswith(before) and full not in used]
     dropped = [full for full in others if _is_classifier(net, full[len(before) :])]
     unused = [full for full in others if full not in dropped]
-    edited = {edit.split(" = ")[0] + ".weight" for edit in encoder.stem}
+    edited = {f"{path_of(edit)}.weight" for edit in encoder.stem}
     _refuse_misfit(encoder, taken, [full[len(before) :] for full in unused], edited, where)
     fitting = {name: t for name, t in taken.items() if t.shape == own[name].shape}
     net.load_state_dict(fitting, strict=False)
