@@ -26,7 +26,7 @@ def told(out):
     """What training and measuring came to, without seconds."""
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     results = json.loads((out / "results.json").read_text())
-    losses = [(row["loss"], row["gradient_norm"]) for row in rows]
+    losses = [(row["loss"], row["lr"]) for row in rows]
     return losses, [(m["name"], m["selection"], m["value"]) for m in results["measurements"]]
 
 

@@ -521,7 +521,7 @@ def test_labels_never_reach_a_method_that_does_not_need_them(tmp_path, monkeypat
     shuffled = replace(source, labels=source.labels[others])
     runs = []
     for number, listing in enumerate((source, shuffled)):
-        monkeypatch.setattr("nearfar.api.train.open_source", lambda _, listing=listing: listing)
+        monkeypatch.setattr("nearfar.api.train.open_source", lambda *_, listing=listing: listing)
         out = tmp_path / str(number)
         runs.append(
             nearfar.train("digits", method="simclr", epochs=1, out=out, quiet=True, **QUICK_OPTIONS)

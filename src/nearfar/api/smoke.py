@@ -1,6 +1,7 @@
 """`--smoke`: a run that only shows that everything works."""
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from nearfar.config.loading import Sections, merge
@@ -27,7 +28,7 @@ def smoked(sections: Sections, given: Collection[str]) -> Sections:
     if sections.get("classifier", {}).get("kind") is not None:
         largest = _at_most(LARGEST_BATCH, sections["classifier"].get("batch_size"))
         changes += [("classifier", "epochs", 1), ("classifier", "batch_size", largest)]
-    if "size" in data or encoder.get("pretrained") or encoder.get("weights"):
+    if "size" in data or encoder.get("pretrained") or _is_file(encoder.get("weights")):
         changes.append(("data", "size", _at_most(LARGEST_SIZE_PX, data.get("size"))))
     if "prototypes" in method:
         changes.append(("method", "prototypes", _at_most(LARGEST_BATCH, method["prototypes"])))
@@ -40,6 +41,11 @@ def without_weights(sections: Sections, given: Collection[str]) -> bool:
     """Whether published weights are wanted by a recipe alone."""
     wanted = bool(sections.get("encoder", {}).get("pretrained"))
     return wanted and "encoder.pretrained" not in given
+
+
+def _is_file(weights: object) -> bool:
+    """Whether views would be as large as the network's own: a run or a folder says its size."""
+    return weights is not None and not Path(str(weights)).expanduser().is_dir()
 
 
 def _at_most(most: int, asked: object) -> object:

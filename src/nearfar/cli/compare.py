@@ -92,7 +92,8 @@ def compare(
         group_by=group_by,
         strict=strict,
     )
-    methods = methods or (None if recipes else DEMO_METHODS)
+    if methods is None and not recipes:
+        methods = DEMO_METHODS
     with opt.own_code(chosen, recipes or recipe, methods):
         done = api.compare(
             data,

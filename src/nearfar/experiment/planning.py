@@ -42,7 +42,8 @@ def rows_to_time(runs: Sequence[Setup], device: torch.device) -> int:
     rows = max(run.views_a_step for run in runs)
     if device.type != "cpu":
         return rows
-    return min(rows, TIMED_MULTIPLY_ADDS // max(run.multiply_adds for run in runs))
+    largest = max(run.multiply_adds for run in runs)  # 0 of an encoder that only pools
+    return max(1, min(rows, TIMED_MULTIPLY_ADDS // max(largest, 1)))
 
 
 def planned(
