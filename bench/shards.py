@@ -149,6 +149,7 @@ def _of_nearfar(out: Path, candidate: str) -> Any:
     import torch
 
     from nearfar.data import CenterSquare, load, open_source
+    from nearfar.data.sampler import UNIFORM
     from nearfar.data.samples import EvaluationView, ImageSamples
     from nearfar.training.batches import Batches
     from nearfar.views.making import ViewPlan
@@ -167,9 +168,9 @@ def _of_nearfar(out: Path, candidate: str) -> Any:
         steps_per_epoch=len(pool) // BATCH,
         epochs=2,
         seed=0,
+        sampling=UNIFORM,
         with_labels=False,
         device=cpu,
-        **{"balanced": False} if "balanced" in Batches.__dataclass_fields__ else {},
     )
     for epoch in range(2):
         for batch in batches.epoch(epoch):
