@@ -205,7 +205,7 @@ def load(run: str | Path, module: nn.Module | None = None) -> Model:
 
 def _network(about: EncoderFile, module: nn.Module | None, folder: RunFolder) -> Encoder:
     name, example = about.architecture, example_of(CenterSquare(about.input_size))
-    if about.library == "user":
+    if about.built_by == "user":
         if module is None:
             raise RunError(
                 f"{folder.path} was trained with your own {name}; give one:"

@@ -152,7 +152,7 @@ def encoder_file(encoder: Encoder, view: EvaluationView, data: ImageData) -> Enc
     """What it takes to build it again."""
     return EncoderFile(
         architecture=encoder.architecture,
-        library=encoder.library,
+        built_by=encoder.built_by,
         create=encoder.create,
         stem=tuple(encoder.stem),
         width=encoder.width,

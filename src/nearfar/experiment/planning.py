@@ -62,7 +62,7 @@ def planned(
     side = store_side(listing, setup.size)
     lines = plan_lines(setup, network, estimate, store_side=side, where=where)
     lines += _unmatched(encoder)
-    lines += advice_lines(setup, listing.side, own_module=encoder.is_users_own)
+    lines += advice_lines(setup, listing.side, own_module=encoder.built_by == "user")
     if setup.trains and not any(parameter.requires_grad for parameter in encoder.parameters()):
         lines.append(
             f"warning    nothing of the encoder learns (no parameter requires a gradient): only"

@@ -61,7 +61,7 @@ def build_encoder(
     size = example.shape[-1]
     try:
         if name in OWN:
-            return Encoder(OWN[name](), example=example, architecture=name, library="nearfar")
+            return Encoder(OWN[name](), example=example, architecture=name, built_by="nearfar")
         small = stem == "small" or (stem == "auto" and size <= SMALL_STEM_UP_TO_PX)
         patches = _small_patches(name, size) if small and "patch_size" not in create else {}
         net, create = _timm_net(name, size, pretrained, {**patches, **create})
@@ -71,7 +71,7 @@ def build_encoder(
                 f"encoder.stem: {name} has no stem that could be made small; leave it at auto"
             )
         return Encoder(
-            net, example=example, architecture=name, library="timm", create=create, stem=edits
+            net, example=example, architecture=name, built_by="timm", create=create, stem=edits
         )
     except ValueError as error:
         raise UserError(f"encoder.name: {error}") from error

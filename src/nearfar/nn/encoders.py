@@ -27,7 +27,7 @@ class Encoder(nn.Module):
     """A network from samples to representations, `net`, whose `width` is probed, not guessed.
 
     `example` (1 or more rows): what it will be shown, such as the evaluation input of one sample.
-    `architecture`, `library`, `create` and `stem` say how `net` was made: what a run keeps of it.
+    `architecture`, `built_by`, `create` and `stem` say how `net` was made: what a run keeps of it.
     Raises ValueError where `net` does not map R rows like the example to (R, E).
     """
 
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         *,
         example: Float[Tensor, "row ..."],
         architecture: str,
-        library: Literal["timm", "nearfar", "user"] = "user",
+        built_by: Literal["timm", "nearfar", "user"] = "user",
         create: dict[str, Any] | None = None,
         stem: tuple[str, ...] = (),
     ) -> None:
@@ -46,8 +46,7 @@ class Encoder(nn.Module):
         self.memory_format: torch.memory_format | None = order  # None: rows stay as they come
         self.net = net.to(memory_format=order)
         self.architecture = architecture
-        self.library = library
-        self.is_users_own = library == "user"  # a module of which nothing is known
+        self.built_by = built_by  # of "user" nothing is known
         self.create = create or {}
         self.stem = stem
         self.example = example[:1].detach().cpu()

@@ -56,7 +56,7 @@ class FrozenEncoder:
         at_once: int = 1,
         precision: Precision = "float32",
     ) -> None:
-        own = encoder.is_users_own
+        own = encoder.built_by == "user"
         self.at_once = 1 if own or encoder.device.type != "cpu" else at_once
         self._encoder = encoder
         self._precision = precision

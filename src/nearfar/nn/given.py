@@ -105,7 +105,7 @@ def _of_timm(
 
 
 def _of_nearfar(where: str, file: Path, about: EncoderFile) -> GivenWeights:
-    if about.library == "user":
+    if about.built_by == "user":
         raise UserError(
             f"encoder.weights: {where} is of your own {about.architecture}; load {file.name} into"
             " it, and give it as encoder=MODULE in Python"

@@ -16,7 +16,7 @@ def stages(encoder: Encoder) -> list[list[str]]:
     transformer each block is one. UserError: nothing is known of the network.
     """
     net: Any = encoder.net
-    if encoder.library == "nearfar":
+    if encoder.built_by == "nearfar":
         return _own_stages(net)
     if not hasattr(net, "group_matcher"):
         raise UserError(

@@ -37,6 +37,6 @@ def timm_config(encoder: Encoder, seen: Published) -> dict[str, Any]:
 
 def _name(encoder: Encoder) -> str:
     name = encoder.architecture.partition(".")[0]  # without the tag of the weights it came from
-    if encoder.library == "timm" and not encoder.stem:
+    if encoder.built_by == "timm" and not encoder.stem:
         return name
-    return f"{name} ({'small stem' if encoder.stem else encoder.library})"
+    return f"{name} ({'small stem' if encoder.stem else encoder.built_by})"

@@ -59,9 +59,9 @@ def loading_lines(encoder: Mapping[str, Any], weights: str | PurePath = ENCODER)
         imports, made = [], [timm_line(path.parent)]
     else:
         imports = ["from safetensors.torch import load_file"]
-        if file.library == "nearfar" or file.stem:
+        if file.built_by == "nearfar" or file.stem:
             imports.append("from torch import nn")
-        if file.library == "nearfar" and file.architecture != "conv4":
+        if file.built_by == "nearfar" and file.architecture != "conv4":
             imports.append("from torchvision.models.resnet import BasicBlock")
         made = [_module(file).rstrip("\n"), *_weights(path)]
     return "\n".join([*_imports(file), *imports, "", *made, "", *_transform(file), ""])
@@ -69,7 +69,7 @@ def loading_lines(encoder: Mapping[str, Any], weights: str | PurePath = ENCODER)
 
 def opens_in_timm(file: EncoderFile) -> bool:
     """Whether timm has the network, so that the encoder's folder is all that it needs."""
-    return file.library == "timm" and not file.stem
+    return file.built_by == "timm" and not file.stem
 
 
 def timm_line(folder: PurePath) -> str:
@@ -79,19 +79,19 @@ def timm_line(folder: PurePath) -> str:
 
 
 def _imports(file: EncoderFile) -> list[str]:
-    lines = ["import numpy as np", *(["import timm"] if file.library == "timm" else [])]
+    lines = ["import numpy as np", *(["import timm"] if file.built_by == "timm" else [])]
     return [*lines, "import torch", "from PIL import Image, ImageOps"]
 
 
 def _module(file: EncoderFile) -> str:
-    if file.library == "nearfar":
+    if file.built_by == "nearfar":
         if file.architecture not in _OWN:
             raise RunError(
                 f"encoder: architecture: want one of {', '.join(_OWN)}, got"
                 f" {file.architecture!r}; update nearfar"
             )
         return _OWN[file.architecture]
-    if file.library == "user":
+    if file.built_by == "user":
         return (
             "# This encoder is a module of your own: build it first, as it was when nearfar"
             f" trained it.\nencoder = ...  # an instance of {file.architecture!a}\n"

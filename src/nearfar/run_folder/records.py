@@ -251,7 +251,9 @@ class EncoderFile(Record):
     """
 
     architecture: str
-    library: Literal["timm", "nearfar", "user"]
+    built_by: Literal["timm", "nearfar", "user"] = Field(  # as version 0.1.0 wrote it
+        validation_alias="library", serialization_alias="library"
+    )
     create: dict[str, Any] = Field(default_factory=dict)
     stem: tuple[str, ...]
     width: int | None = None

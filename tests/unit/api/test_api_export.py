@@ -21,7 +21,7 @@ def run(path: Path, name: str, side: int, **create: Any) -> RunFolder:
     """A run's folder with an encoder of that name, without data and classifier."""
     encoder = build_encoder(name, example=torch.zeros(1, 3, side, side), create=create)
     about = EncoderFile(
-        architecture=name, library=encoder.library, create=encoder.create, stem=encoder.stem,
+        architecture=name, built_by=encoder.built_by, create=encoder.create, stem=encoder.stem,
         width=encoder.width, input_size=side, eval_crop=SEEN.crop, class_names=("a",),
         interpolation=SEEN.interpolation, mean=SEEN.mean, std=SEEN.std,
     )  # fmt: skip

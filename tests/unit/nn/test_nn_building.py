@@ -18,18 +18,6 @@ def rows(size: int, n: int = 2) -> Tensor:
     return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(scope="module")
-def small_resnet() -> Encoder:
-    """ResNet-18 for 32 px; shared, because it takes a quarter of a second to make."""
-    return build_encoder("resnet18", example=torch.zeros(1, 3, 32, 32))
-
-
-@pytest.fixture(scope="module")
-def own_resnet() -> Encoder:
-    """ResNet-18 for 64 px, shared."""
-    return build_encoder("resnet18", example=torch.zeros(1, 3, 64, 64))
-
-
 # ---- by name
 # -----------------------------------------------------------------------------------------------
 
@@ -45,10 +33,10 @@ def test_names_begin_with_nearfars_own_and_hold_timms() -> None:
 
 def test_an_encoder_knows_how_it_was_made(own_resnet: Encoder) -> None:
     four, resnet = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)), own_resnet
-    made = (four.architecture, four.library, four.create, four.stem)
+    made = (four.architecture, four.built_by, four.create, four.stem)
     assert made == ("conv4", "nearfar", {}, ())
     assert four.example.shape == (1, 3, 8, 8)
-    assert (resnet.architecture, resnet.library, resnet.create, resnet.stem) == (
+    assert (resnet.architecture, resnet.built_by, resnet.create, resnet.stem) == (
         "resnet18",
         "timm",
         {},

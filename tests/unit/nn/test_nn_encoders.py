@@ -56,7 +56,7 @@ def test_probing_moves_no_running_statistics_and_keeps_the_mode() -> None:
         net = conv4().train(training)
         before = {name: value.clone() for name, value in net.state_dict().items()}
         encoder = Encoder(
-            net, example=torch.zeros(1, 3, 8, 8), architecture="conv4", library="nearfar"
+            net, example=torch.zeros(1, 3, 8, 8), architecture="conv4", built_by="nearfar"
         )
         assert encoder.net.training is training
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
@@ -335,7 +335,7 @@ def test_with_batch_norm_each_chunk_is_its_own_normalization_group() -> None:
             conv4().double(),
             example=torch.zeros(1, 3, 8, 8),
             architecture="conv4",
-            library="nearfar",
+            built_by="nearfar",
         ),
         6,
     ).train()

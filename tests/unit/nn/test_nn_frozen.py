@@ -189,17 +189,17 @@ class Busy(nn.Module):
         return self.left
 
 
-@pytest.mark.parametrize(("library", "most"), [("user", 1), ("timm", 2)])
-def test_the_user_s_own_module_computes_one_call_at_a_time(library: str, most: int) -> None:
+@pytest.mark.parametrize(("built_by", "most"), [("user", 1), ("timm", 2)])
+def test_the_user_s_own_module_computes_one_call_at_a_time(built_by: str, most: int) -> None:
     net = Busy()
-    encoder = Encoder(net, example=images(1), architecture="Busy", library=library).eval()
+    encoder = Encoder(net, example=images(1), architecture="Busy", built_by=built_by).eval()
     frozen = FrozenEncoder(encoder, count=64, at_once=2)
     assert frozen.at_once == most
     parts = [images(8) for _ in range(8)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(frozen, parts))
     assert net.most == most
-    if library == "user":
+    if built_by == "user":
         for part, x in zip(parts, found, strict=True):
             torch.testing.assert_close(torch.from_numpy(x), part.flatten(1)[:, :4])
 

@@ -41,7 +41,7 @@ def run(folder: Path, name: str, side: int, **create: Any) -> tuple[Encoder, Run
     """A run's folder with an encoder of that name."""
     encoder = build_encoder(name, example=torch.zeros(1, 3, side, side), create=create)
     about = EncoderFile(
-        architecture=name, library=encoder.library, create=encoder.create, stem=encoder.stem,
+        architecture=name, built_by=encoder.built_by, create=encoder.create, stem=encoder.stem,
         width=encoder.width, input_size=SEEN.size, eval_crop=SEEN.crop, class_names=("a",),
         interpolation=SEEN.interpolation, mean=SEEN.mean, std=SEEN.std,
     )  # fmt: skip
@@ -198,5 +198,5 @@ def test_what_would_load_something_else_is_not_asked_of_timm(timms: Path, tmp_pa
 def test_the_users_own_module_is_to_be_given_by_the_user(tmp_path: Path) -> None:
     _, folder = run(tmp_path / "run", "conv4", 8)
     about = folder.read_encoder_file()
-    folder.write_encoder_file(about.model_copy(update={"library": "user", "architecture": "Mine"}))
+    folder.write_encoder_file(about.model_copy(update={"built_by": "user", "architecture": "Mine"}))
     assert "is of your own Mine" in refusal(folder.path)

@@ -17,7 +17,7 @@ PARAMETERS = {"resnet8": 77_392, "resnet32": 466_256, "resnet56": 855_120}
 def test_they_have_the_parameters_that_are_published(name: str) -> None:
     encoder = build_encoder(name, example=torch.zeros(1, 3, 32, 32))
     assert sum(parameter.numel() for parameter in encoder.parameters()) == PARAMETERS[name]
-    assert (encoder.width, encoder.library, encoder.stem) == (64, "nearfar", ())
+    assert (encoder.width, encoder.built_by, encoder.stem) == (64, "nearfar", ())
     assert len(
         [m for m in encoder.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     ) == (6 * BLOCKS[name] + 1)

@@ -29,18 +29,6 @@ def refusal(encoder: Encoder, path: Path) -> str:
     return str(caught.value)
 
 
-@pytest.fixture(scope="module")
-def small_resnet() -> Encoder:
-    """ResNet-18 for 32 px; shared, because it takes a quarter of a second to make."""
-    return build_encoder("resnet18", example=torch.zeros(1, 3, 32, 32))
-
-
-@pytest.fixture(scope="module")
-def own_resnet() -> Encoder:
-    """ResNet-18 for 64 px, shared."""
-    return build_encoder("resnet18", example=torch.zeros(1, 3, 64, 64))
-
-
 @pytest.mark.parametrize("kind", ["safetensors", "pt", "pt in state_dict"])
 def test_weights_come_back_from_a_file(tmp_path: Path, kind: str) -> None:
     source, target = (

@@ -52,7 +52,7 @@ RESULTS = Results(
 )
 ENCODER = EncoderFile(
     architecture="conv4",
-    library="nearfar",
+    built_by="nearfar",
     create={},
     stem=(),
     width=64,
