@@ -29,7 +29,7 @@ SETS = {  # source, px, epochs
 }
 RATES, BATCHES = (3e-4, 1e-3, 3e-3), (32, 64)
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "cross_entropy": {"views.policy": ("basic", "trivial_augment")},
+    "cross_entropy": {"views.policy": ("basic", "rand_augment(2, 9)")},
     "supcon": {"views.policy": ("supcon", "basic")},
     "simclr": {"method.temperature": (0.1, 0.5)},
 }

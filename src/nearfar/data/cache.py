@@ -29,7 +29,7 @@ _NUMBERS = ("sizes.i64", "copies.i64")
 _BLOCK = 16 * 2**20  # bytes under one checksum
 _VERIFIED_AT_MOST = 64  # blocks of a file at each start; of more, so many spread evenly
 _RULES = 3  # raise it when decoding or the files of a set change
-_STALE_SECONDS = 24 * 3600.0
+STALE_SECONDS = 24 * 3600.0
 
 
 def cache_folder() -> Path:
@@ -139,7 +139,7 @@ def _sweep(folder: Path) -> None:
     """Removes what killed processes left more than a day ago (of 0.1.0: named .tmp)."""
     for left in (*folder.glob(f".*{PARTIAL}"), *folder.glob(".*.tmp")):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
 
 

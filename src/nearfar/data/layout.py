@@ -37,8 +37,6 @@ _LITTER = frozenset(
         "lost+found",
     )
 )
-
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -148,10 +146,8 @@ def _parts(path: str) -> tuple[str, ...]:
     """
     composed = path if path.isascii() else unicodedata.normalize("NFC", path)
     parts = [part for part in composed.replace("\\", "/").split("/") if part not in ("", ".")]
-    return (
-        *map(sys.intern, parts[:-1]),
-        *parts[-1:],
-    )  # one string for a folder, however many files
+    # one string for a folder, however many files it has
+    return (*map(sys.intern, parts[:-1]), *parts[-1:])
 
 
 def _unwrap(found: list[Place], stem: str | None) -> list[Place]:

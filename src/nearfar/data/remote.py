@@ -8,13 +8,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, final
 
 from nearfar.core.errors import DataError
 from nearfar.core.writing import PARTIAL, whole
-from nearfar.data.cache import cache_folder
+from nearfar.data.cache import STALE_SECONDS, cache_folder
 
 T = TypeVar("T")
 WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -41,7 +41,7 @@ class RemoteFiles:
         self._guard = threading.Lock()
         self._told: dict[int, dict[str, Any]] = {}
         self._coming: dict[int, Future[Path]] = {}
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch")
+        self._slots = threading.Semaphore(_AT_ONCE)
 
     def __len__(self) -> int:
         return len(self._addresses)
@@ -70,12 +70,23 @@ class RemoteFiles:
     def _asked_for(self, number: int) -> Future[Path]:
         with self._guard:
             if number not in self._coming:
-                self._coming[number] = self._pool.submit(self._fetched, number)
+                coming = self._coming[number] = Future()
+                # a thread that an interrupt does not wait for, however many are to be fetched
+                threading.Thread(target=self._fetch, args=(number, coming), daemon=True).start()
             return self._coming[number]
+
+    def _fetch(self, number: int, coming: "Future[Path]") -> None:
+        with self._slots:
+            try:
+                coming.set_result(self._fetched(number))
+            except (DataError, OSError) as error:
+                coming.set_exception(error)
+            finally:
+                coming.cancel()  # where something else went wrong, whoever waits is told
 
     def _fetched(self, number: int) -> Path:
         address, facts = self._addresses[number], self._facts(number)
-        name = hashlib.sha256(f"{address}\n{facts.get('size')}".encode()).hexdigest()[:20]
+        name = hashlib.sha256(f"{address}\n{self.stamp(number)}".encode()).hexdigest()[:20]
         copy = cache_folder() / "fetched" / f"{name}-{PurePosixPath(address).name[-60:]}"
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +161,9 @@ def _file_system(addresses: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
 
 
 def _make_room(kept: Path) -> None:
-    """Removes copies, those that were used last at last, and never `kept`."""
+    """Removes copies, those that were used last at last, and never `kept`; and what was left
+    unfinished a day ago.
+    """
     room = float(os.environ.get("NEARFAR_FETCHED_GB") or ROOM_GB) * 1e9
     copies = []
     for file in kept.parent.iterdir():
@@ -158,6 +171,8 @@ def _make_room(kept: Path) -> None:
             status = file.stat()
             if not file.name.endswith(PARTIAL):
                 copies.append((status.st_mtime_ns, status.st_size, file))
+            elif time.time() - status.st_mtime > STALE_SECONDS:
+                file.unlink()
     taken = sum(size for _, size, _ in copies)
     for _, size, file in sorted(copies):
         if taken <= room:

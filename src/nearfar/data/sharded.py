@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Protocol, final, runtime_checkable
 
@@ -65,6 +65,14 @@ def split_of(path: str) -> str | None:
     parts = PurePosixPath(path.replace("\\", "/").partition("://")[2] or path)
     words = [re.split(r"[-_.]", parts.stem)[0], parts.parent.name]
     return next((SPLIT_NAMES[w.lower()] for w in words if w.lower() in SPLIT_NAMES), None)
+
+
+def called(files: Files) -> list[str]:
+    """What each file is called within the folder that holds them all."""
+    parts = [files.shown(number).replace("\\", "/").split("/") for number in range(len(files))]
+    levels = zip(*(path[:-1] for path in parts), strict=False)
+    shared = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
+    return ["/".join(path[shared:]) for path in parts]
 
 
 def is_remote(text: str) -> bool:

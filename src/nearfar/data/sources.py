@@ -152,8 +152,7 @@ def _sharded(source: str, files: sharded.Files, progress: Progress) -> Listing:
     shown = files.shown(0)
     parent = PurePosixPath(shown.replace("\\", "/")).parent.name
     if shown.lower().endswith(parquet.ENDING):
-        called = [PurePosixPath(files.shown(number)).name for number in range(len(files))]
-        inside = shards.shards_with_images(files, called, None)
+        inside = shards.shards_with_images(files, sharded.called(files), None)
         if inside is None:
             raise DataError(f"{source}: want images inside the .parquet files, got none")
         return _shards(parent, source, inside, [])

@@ -76,7 +76,7 @@ class StreamedImages(ImageData):
         batches = list(order)
         needed = self._needed(batches)
         waiting: deque[Drawn] = deque()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="stream") as pool:
+        with pillow_is_quiet(), ThreadPoolExecutor(self.workers, "stream") as pool:
             try:
                 for step, (index, draw) in enumerate(batches):
                     for shard in needed.get(step, ()):
@@ -95,7 +95,7 @@ class StreamedImages(ImageData):
         rows = index.tolist()
         batch = self.coming.pop(tuple(rows), None)
         if batch is None:
-            with ThreadPoolExecutor(self.workers) as pool:
+            with pillow_is_quiet(), ThreadPoolExecutor(self.workers) as pool:
                 batch = self._begun(rows, pool)
         for task in batch.tasks:
             task.result()
@@ -115,11 +115,9 @@ class StreamedImages(ImageData):
         shards = self.shards()
         if shards is None:
             return super().few(rows, most)
-        present = np.unique(shards[rows.numpy()])
-        spread = present[
-            np.linspace(0, len(present) - 1, min(len(present), _SAMPLED_SHARDS)).astype(int)
-        ]
-        return super().few(rows[torch.from_numpy(np.isin(shards[rows.numpy()], spread))], most)
+        of_rows = shards[rows.numpy()]
+        sampled = super().few(torch.from_numpy(np.unique(of_rows)), _SAMPLED_SHARDS)
+        return super().few(rows[torch.from_numpy(np.isin(of_rows, sampled.numpy()))], most)
 
     def _needed(self, batches: Sequence[Drawn]) -> dict[int, list[int]]:
         """Which shards are to be fetched at which step: so long before they are read as a window of

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -27,9 +27,9 @@ from nearfar.data.layout import Layout, Place, is_litter
 from nearfar.data.listing import SPLITS, Broken, Raw
 from nearfar.data.members import Entry, Member, Peeks
 from nearfar.data.recognition import IMAGE_SUFFIXES
-from nearfar.data.sharded import UNLABELED, Files, split_of
+from nearfar.data.sharded import UNLABELED, Files, called, split_of
 
-_LABEL_ENDINGS = ("cls", "json")
+_LABEL_ENDINGS = (".cls", ".json")
 _LABEL_KEYS = ("label", "class", "cls")
 
 
@@ -104,8 +104,8 @@ def _samples(entries: Iterator[Entry]) -> Shard:
         key = f"{folder}/{stem}"
         if any(map(is_litter, member.path.split("/"))):
             continue
-        if ending.lower() in _LABEL_ENDINGS:
-            labels.setdefault(key, _label(ending.lower(), content(-1)))
+        if (last := f".{ending.lower()}") in _LABEL_ENDINGS:
+            labels.setdefault(key, _label(last, content(-1)))
         elif f".{ending.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES and key not in images:
             images[key] = member
             if peeks.wanted():
@@ -119,14 +119,15 @@ def _label(ending: str, content: bytes | Broken) -> str:
     if isinstance(content, Broken):
         return ""
     text = content.decode("utf-8", "replace").strip()
-    if ending == "cls":
+    if ending == ".cls":
         return text
     try:
         told = json.loads(text)
     except ValueError:
         return ""
-    found = next((told[key] for key in _LABEL_KEYS if key in told), None) if told else None
-    return "" if found is None else str(found)
+    known = told if isinstance(told, dict) else {}
+    found = next((known[key] for key in _LABEL_KEYS if known.get(key) is not None), "")
+    return str(found)
 
 
 def arrange_webdataset(data: WebDataset) -> Layout:
@@ -135,12 +136,10 @@ def arrange_webdataset(data: WebDataset) -> Layout:
     """
     places: list[Place] = []
     given = False
-    for number, shard in enumerate(data.shards):
-        shown = data.files.shown(number)
-        named = split_of(shown)
+    for number, (shard, of_shard) in enumerate(zip(data.shards, called(data.files), strict=True)):
+        named = split_of(data.files.shown(number))
         given |= named is not None
         split = named or "train"
-        of_shard = PurePosixPath(shown.replace("\\", "/")).name
         for sample in shard.samples:
             title = sample.label or None
             settled = split if title is not None else UNLABELED[split]

@@ -1,6 +1,7 @@
 """Shards of a server on this machine: fetched ahead, again after faults, kept within bounds."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from shard_files import served, shard
 from nearfar.core.errors import DataError
 from nearfar.data import CenterSquare, load, open_source, remote
 from nearfar.data.cache import cache_folder
+from nearfar.data.sharded import files_named
 
 pytest.importorskip("aiohttp")
 
@@ -124,3 +126,24 @@ def test_an_address_of_no_known_kind_is_refused():
 def test_an_address_of_something_else_is_refused():
     with pytest.raises(DataError, match=r"want \.tar shards .*photos\.rar"):
         open_source("http://127.0.0.1:9/photos.rar")
+
+
+def test_a_shard_that_changed_is_fetched_anew(folder):
+    with served(folder) as server:
+        address = f"{server.address}/train-{{00..00}}.tar"
+        assert open_source(address).reader.at(0) == png(0)
+        size = (folder / "train-00.tar").stat().st_size
+        content = (folder / "train-00.tar").read_bytes().replace(png(0), png(40))
+        assert len(content) == size  # so that only what the server says of it tells
+        (folder / "train-00.tar").write_bytes(content)
+        assert open_source(address).reader.at(0) == png(40)
+
+
+def test_an_interrupt_waits_for_no_shard_that_is_being_fetched(folder):
+    with served(folder, {"train-01.tar": ["stall"] * 9}) as server:
+        files = files_named(f"{server.address}/train-{{00..01}}.tar")
+        before = set(threading.enumerate())
+        files.expect(1)
+        fetching = [thread for thread in threading.enumerate() if thread not in before]
+        assert fetching
+        assert all(thread.daemon for thread in fetching)

@@ -79,7 +79,7 @@ def test_the_second_time_no_shard_is_gone_through(folder, monkeypatch):
 def test_labels_stand_in_cls_or_json_as_numbers_or_names(tmp_path):
     with tarfile.open(tmp_path / "train-0.tar", "w") as archive:
         told = [("a.cls", b"cat\n"), ("b.json", json.dumps({"label": "dog"}).encode())]
-        told += [("c.json", b'{"width": 3}'), ("d.json", b"not json"), ("e.cls", b"dog")]
+        told += [("c.json", b'["label"]'), ("d.json", b"not json"), ("e.cls", b"dog")]
         told += [(f"{name}.cls", b"cat") for name in "fgh"]
         for number, (name, content) in enumerate(told):
             add(archive, name, content)
@@ -135,3 +135,12 @@ def test_the_split_is_in_the_name_or_its_folder(path, split):
 def test_rows_are_kept_as_numbers(folder):
     reader = open_source(folder).reader
     assert reader.shards().dtype == np.int64
+
+
+def test_shards_of_one_name_in_two_folders_stay_apart(tmp_path):
+    shard(tmp_path / "cars" / "train" / "0.tar", 0, 9)
+    shard(tmp_path / "cars" / "test" / "0.tar", 0, 3)
+    listing = open_source(tmp_path / "cars")
+    assert len(set(listing.paths)) == 12
+    assert listing.paths[0] == "test/0.tar/00000.png"
+    assert listing.given_splits == ("train", "test")
