@@ -1,6 +1,7 @@
 """`nearfar export`: what is written is what others run, and says how images are shown to it."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -103,15 +104,20 @@ def test_the_program_runs_in_torch_alone(tiny_run, tmp_path, images, nearfar_com
     assert json.loads(notes["class_names.json"]) == list("0123456789")
 
 
-def test_a_file_that_differs_is_an_error_and_is_not_written(
-    tiny_run, tmp_path, nearfar_command, monkeypatch
+@pytest.mark.parametrize("fault", [2e-4, float("nan")])
+@pytest.mark.parametrize("outputs", [1, 2])  # of the encoder, and of that with a classifier
+def test_where_one_file_differs_none_is_written(
+    tiny_run, tmp_path, nearfar_command, monkeypatch, fault, outputs
 ):
     real = exporting.ProgramEncoder.arrays
-    monkeypatch.setattr(
-        exporting.ProgramEncoder,
-        "arrays",
-        lambda self, rows: tuple(x + 2e-4 * (len(rows) == 7) for x in real(self, rows)),
-    )
+
+    def faulty(self, rows):
+        found = real(self, rows)
+        if len(rows) != 7 or len(found) != outputs:
+            return found
+        return (*found[:-1], found[-1] + np.float32(fault))
+
+    monkeypatch.setattr(exporting.ProgramEncoder, "arrays", faulty)
     ended = nearfar_command("export", tiny_run, "--to", "torch", "--out", tmp_path / "e.pt2")
     assert ended.code == 2
     assert "its numbers differ by" in ended.err
@@ -148,6 +154,7 @@ def test_for_timm_what_it_cannot_build_is_printed_as_lines(tiny_run, nearfar_com
     [
         (("--to", "onnx", "--out", "e.pt2"), "want a file ending in .onnx for --to onnx"),
         (("--to", "torch", "--int8"), "--int8: wants --to onnx beside it, got torch"),
+        (("--to", "timm", "--int8"), "--int8: wants --to onnx beside it, got timm"),
         (("--to", "timm", "--out", "e"), "--to timm writes nothing"),
         (("--to", "tensorflow"), "'tensorflow' is not one of"),
     ],
@@ -172,3 +179,49 @@ def test_a_file_that_is_there_stays_unless_forced(tiny_run, tmp_path, nearfar_co
     assert ended.code == 2
     assert "e_classifier.pt2 exists; replace it by --force" in ended.err
     assert [path.name for path in tmp_path.iterdir()] == ["e_classifier.pt2"]
+
+
+def test_eight_bits_are_refused_before_anything_is_written(tiny_run, tmp_path, nearfar_command):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    out = tmp_path / "e.onnx"
+    (tmp_path / "e_int8.onnx").write_text("mine")
+    ended = nearfar_command("export", tiny_run, "--to", "onnx", "--int8", "--out", out)
+    assert ended.code == 2
+    assert "e_int8.onnx exists; replace it by --force" in ended.err
+    copy = tmp_path / "run"
+    shutil.copytree(tiny_run, copy)
+    config = (copy / "run.toml").read_text().replace('source = "digits"', 'source = "gone/"')
+    (copy / "run.toml").write_text(config)
+    ended = nearfar_command("export", copy, "--to", "onnx", "--int8", "--out", out, "--force")
+    assert ended.code == 2
+    assert "gone/: no such file or folder" in ended.err
+    assert [path.name for path in tmp_path.glob("*.onnx")] == ["e_int8.onnx"]
+
+
+def test_eight_bits_are_measured_with_the_labels_that_the_run_had(tmp_path, nearfar_command):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    run = nearfar.train(
+        "digits", method="simclr", epochs=1, out=tmp_path / "run", quiet=True,
+        **{"data.labels_per_class": 3, "evaluate.probes": ["knn"]},
+    )  # fmt: skip
+    ended = nearfar_command("export", run.path, "--to", "onnx", "--int8", "--json")
+    assert ended.code == 0, ended.err
+    (knn,) = [
+        m["value"]
+        for m in run.results["measurements"]
+        if (m["name"], m["selection"]) == ("knn.top1", "last")
+    ]
+    assert json.loads(ended.out)["int8"]["knn"] == pytest.approx(knn, abs=0.01)
+
+
+def test_for_timm_a_module_of_the_user_is_printed_as_lines(tmp_path, nearfar_command):
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4))
+    run = nearfar.train(
+        "digits", method="simclr", encoder=module, epochs=1, out=tmp_path / "run", quiet=True,
+        **{"evaluate.probes": ["knn"]},
+    )  # fmt: skip
+    ended = nearfar_command("export", run.path, "--to", "timm")
+    assert ended.code == 0, ended.err
+    assert "This encoder is a module of your own" in ended.out

@@ -4,6 +4,7 @@ written is run as they would run it, and compared.
 
 import itertools
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +16,13 @@ from torch import Tensor
 
 from nearfar.api.embed import refuse_existing
 from nearfar.api.embedding_files import told
-from nearfar.api.int8 import quantized
+from nearfar.api.int8 import eight_bit_path, measured_on, quantized
 from nearfar.api.model import Model, load
 from nearfar.core.errors import RunError, UserError
 from nearfar.core.progress import Progress
 from nearfar.core.writing import whole
-from nearfar.data.decoding import evaluation_pixels, pillow_is_quiet
-from nearfar.data.listing import Broken
 from nearfar.data.sources import open_source
+from nearfar.experiment.encoding import first_views
 from nearfar.nn import exporting
 from nearfar.nn.exporting import Exported, OnnxEncoder, ProgramEncoder
 from nearfar.report.loading import loading_lines, opens_in_timm, timm_line
@@ -68,9 +68,9 @@ def export(
     more than 1e-4, for which nothing is written.
     """
     progress = Progress(quiet=quiet)
-    if to == "timm":
-        return _to_timm(Path(run), out)
     _refuse(to, out, int8=int8)
+    if to == "timm":
+        return _to_timm(Path(run))
     model, folder, way = load(run), RunFolder(Path(run)), _WAYS[to]
     place = out or folder.path / way.name
     parts: list[tuple[Path, Exported]] = [(place, Exported(model.encoder.net))]
@@ -78,30 +78,35 @@ def export(
         encoder, classifier = model.classifying
         with_classifier = place.with_stem(f"{place.stem}_classifier")
         parts.append((with_classifier, Exported(encoder.net, classifier.layers())))
-    for path, _ in parts:
+    for path in (*(path for path, _ in parts), *([eight_bit_path(place)] if int8 else [])):
         refuse_existing(path, force=force)
+    samples = measured_on(folder, model, progress) if int8 else None
     rows, images = example_rows(folder, model)
     notes = about(folder, model)
     progress.say(f"exporting to {to} (some seconds) ...")
-    largest = max(_written(way, module, path, rows, notes) for path, module in parts)
+    largest = _written(way, parts, rows, notes)
     found: dict[str, Any] = {
         "out": str(place),
         "classifier": str(parts[1][0]) if len(parts) > 1 else None,
         "max_difference": largest,
         "images": images,
     }
-    if int8:
-        found["int8"] = quantized(folder, model, place, notes, force=force, progress=progress)
+    if samples is not None:
+        found["int8"] = quantized(place, samples, notes, progress)
     return found
 
 
 def _refuse(to: str, out: Path | None, *, int8: bool) -> None:
     """UserError for what can be known before any work."""
+    if int8 and to != "onnx":
+        raise UserError(f"--int8: wants --to onnx beside it, got {to}")
+    if to == "timm":
+        if out is not None:
+            raise UserError("--out: --to timm writes nothing, the run's folder is what timm opens")
+        return
     suffix = Path(_WAYS[to].name).suffix
     if out is not None and out.suffix != suffix:
         raise UserError(f"--out: want a file ending in {suffix} for --to {to}, got {out}")
-    if int8 and to != "onnx":
-        raise UserError(f"--int8: wants --to onnx beside it, got {to}")
     if to == "onnx" and (missing := exporting.missing_for_onnx()):
         raise UserError(
             f"--to onnx: wants {', '.join(missing)}: pip install 'nearfar[export]', or choose --to"
@@ -109,16 +114,22 @@ def _refuse(to: str, out: Path | None, *, int8: bool) -> None:
         )
 
 
-def _written(way: _Way, module: Exported, path: Path, rows: Tensor, notes: dict[str, Any]) -> float:
-    """The largest difference from the module's own numbers, of what is written. RunError: it is too
-    large; nothing stands there then. UserError: it cannot be written.
+def _written(
+    way: _Way, parts: list[tuple[Path, Exported]], rows: Tensor, notes: dict[str, Any]
+) -> float:
+    """The largest difference from the modules' own numbers, of what is written. RunError: it is too
+    large; none of the files stands there then. UserError: one cannot be written.
     """
-    with told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
+    differences = []
+    with ExitStack() as stack:
+        for path, module in parts:
+            stack.enter_context(told(path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = stack.enter_context(whole(path))
             way.write(module, rows[:2], partial, notes)
             ran = way.run(partial)
-            largest = max(_difference(module, ran, rows[:size]) for size in BATCHES)
+            differences += [_difference(module, ran, rows[:size]) for size in BATCHES]
+            largest = float(np.max(differences))  # not a number, where one of them is none
             if not largest <= LARGEST:
                 raise RunError(
                     f"{path}: was not written, because its numbers differ by {largest:.1e} from"
@@ -128,11 +139,11 @@ def _written(way: _Way, module: Exported, path: Path, rows: Tensor, notes: dict[
 
 
 def _difference(module: Exported, ran: OnnxEncoder | ProgramEncoder, rows: Tensor) -> float:
-    wanted, found = module.arrays(rows), ran.arrays(rows)
-    return max(
-        float(np.abs(a - b).max() / max(1.0, float(np.abs(a).max())))
-        for a, b in zip(wanted, found, strict=True)
-    )
+    each = [
+        np.abs(wanted - found).max() / max(1.0, float(np.abs(wanted).max()))
+        for wanted, found in zip(module.arrays(rows), ran.arrays(rows), strict=True)
+    ]
+    return float(np.max(each))
 
 
 def example_rows(folder: RunFolder, model: Model) -> tuple[Tensor, str]:
@@ -141,12 +152,8 @@ def example_rows(folder: RunFolder, model: Model) -> tuple[Tensor, str]:
     """
     most, center = max(BATCHES), model.view.center
     source = folder.read_config().get("data", {}).get("source", "")
-    pixels = []
     try:
-        with pillow_is_quiet():
-            for _, raw in itertools.islice(open_source(source).reader.read(), 2 * most):
-                if not isinstance(made := evaluation_pixels(raw, center), Broken):
-                    pixels.append(made)
+        pixels = first_views(open_source(source), center, most)
     except UserError:
         pixels = []  # the data are elsewhere by now
     images = "the run's images" if pixels else "made images"
@@ -176,15 +183,14 @@ def about(folder: RunFolder, model: Model) -> dict[str, Any]:
     }
 
 
-def _to_timm(run: Path, out: Path | None) -> dict[str, Any]:
+def _to_timm(run: Path) -> dict[str, Any]:
     """`line`, or `lines` where timm lacks the network, and how far timm's numbers are from ours."""
-    if out is not None:
-        raise UserError("--out: --to timm writes nothing, the run's folder is what timm opens")
-    folder, model = RunFolder(run), load(run)
+    folder = RunFolder(run)
     file, weights = folder.read_encoder_file(), folder.path / folder.encoder_weights
     found: dict[str, Any] = {"out": str(weights.parent), "max_difference": None}
     if not opens_in_timm(file) or folder.encoder_weights != names.ENCODER:
         return {**found, "lines": loading_lines(file.as_json(), weights)}
+    model = load(run)
     rows, images = example_rows(folder, model)
     net = timm.create_model(f"local-dir:{weights.parent}", pretrained=True).eval()
     with torch.inference_mode():

@@ -9,12 +9,12 @@ import torch
 
 from nearfar.api.model import load
 from nearfar.api.request import Data
+from nearfar.api.run_images import run_images
 from nearfar.config.problems import nearest
 from nearfar.core.errors import DataError, UserError
 from nearfar.core.memory import kept_memory
 from nearfar.core.own import is_own
 from nearfar.core.progress import Progress
-from nearfar.data.labels import LabelDraw, with_labels
 from nearfar.data.samples import ImageSamples, Samples
 from nearfar.data.sources import open_source
 from nearfar.data.store import load as load_data
@@ -51,24 +51,14 @@ def probe(
     progress = Progress(quiet=quiet)
     model = load(folder.path)
     config = folder.read_config()
-    source = config["data"]["source"] if data is None else data
-    if source == "<Dataset>":
-        raise UserError(f"{run} was trained on a Dataset from Python; name images by --data")
-    listing = open_source(source, progress)
-    asked = config["data"] if data is None else {}
-    stored = load_data(
-        listing,
-        model.view.center,
-        group_by=asked.get("group_by"),
-        streamed=asked.get("stream", False),
-        progress=progress,
-    )
     if data is None:
-        stored = with_labels(stored, LabelDraw.asked(config["data"], config["train"]["seed"]))
+        stored = run_images(config, model, progress, otherwise="name images by --data")
+    else:
+        stored = load_data(open_source(data, progress), model.view.center, progress=progress)
     samples = ImageSamples(stored, model.view, torch.device("cpu"))
     with kept_memory(), progress.bar(len(stored), "features") as bar:
         splits = extract_splits(model.encoder, samples, bar)
-    _refuse_unmeasurable(splits, samples, listing.source)
+    _refuse_unmeasurable(splits, samples, stored.source)
     context = Context(
         splits=splits,
         class_names=samples.class_names,
@@ -89,9 +79,9 @@ def probe(
     found = Measured(((type(evaluator), outcome),))
     shown = found.shown if data is None else []
     if data is not None:
-        on = {"data": listing.source}
+        on = {"data": stored.source}
         measured = [
-            m.model_copy(update={"protocol": f"{m.protocol}; on {listing.name}", **on})
+            m.model_copy(update={"protocol": f"{m.protocol}; on {stored.name}", **on})
             for m in measured
         ]
     _join(folder, measured, shown)

@@ -37,20 +37,24 @@ def example_of(center: CenterSquare, listing: Listing | None = None) -> Tensor:
 
     It is made before the channels' statistics are known.
     """
-    pixels = _first_image(listing, center) if listing is not None else None
-    if pixels is None:
-        pixels = np.full((center.size, center.size, 3), 128, dtype=np.uint8)
+    found = first_views(listing, center, 1) if listing is not None else []
+    pixels = found[0] if found else np.full((center.size, center.size, 3), 128, dtype=np.uint8)
     return EvaluationView(center, HALF, HALF).normalized(torch.from_numpy(pixels.copy())[None])
 
 
-def _first_image(listing: Listing, center: CenterSquare) -> UInt8[np.ndarray, "size size 3"] | None:
-    """The evaluation view of the first of a few images that can be decoded."""
+def first_views(
+    listing: Listing, center: CenterSquare, most: int
+) -> list[UInt8[np.ndarray, "size size 3"]]:
+    """The evaluation views of the first images that can be decoded; few are tried for them."""
+    views: list[UInt8[np.ndarray, "size size 3"]] = []
     with pillow_is_quiet():
-        for _, raw in itertools.islice(listing.reader.read(), TRIED):
+        for _, raw in itertools.islice(listing.reader.read(), TRIED + most):
             found = evaluation_pixels(raw, center)
             if not isinstance(found, Broken):
-                return found
-    return None
+                views.append(found)
+            if len(views) == most:
+                break
+    return views
 
 
 def make_encoder(setup: Setup, example: Tensor, module: nn.Module | None = None) -> Encoder:

@@ -95,11 +95,16 @@ def origin_of(config: EncoderConfig) -> Origin:
     if config.weights is None:
         return Origin(None, config.name, config.given)
     given = weights_named(config.weights)
-    if None not in (given.name, config.name) and given.name != config.name:
+    if given.name and config.name and _untagged(given.name) != _untagged(config.name):
         raise ConfigError(
             [f"encoder.name: want {given.name}, of which {given.where} is, got {config.name}"]
         )
     return Origin(given, config.name or given.name, are_given=True)
+
+
+def _untagged(name: str) -> str:
+    """`resnet18` of `resnet18.a1_in1k`: a tag names weights, not another network."""
+    return name.partition(".")[0]
 
 
 def largest_size(stated: Published | None, device: torch.device) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nearfar.config.classifier import ClassifierConfig
-from nearfar.config.encoder import ARGUMENTS, EncoderConfig
+from nearfar.config.encoder import ARGUMENTS, OWN_NETWORKS, EncoderConfig
 from nearfar.config.models import RunConfig
 from nearfar.config.training import OWN_KEYS
 from nearfar.core.errors import ConfigError, UserError
@@ -100,6 +100,8 @@ def _encoder(
     if module is not None:
         return _of_module(config, side, module)
     name = choices.choose_encoder(origin.name, side)
+    if name in OWN_NETWORKS:
+        _refuse_arguments(config, name)
     return name, _arithmetic(name, side, *origin.network(config))
 
 
@@ -107,11 +109,16 @@ def _of_module(config: EncoderConfig, side: int, module: nn.Module) -> tuple[str
     """The name of the user's own module, and what it computes for a view of that side. ConfigError:
     a setting that is not for it. UserError: it cannot take the view.
     """
-    if unread := [key for key in ARGUMENTS if getattr(config, key) is not None]:
-        problem = f"encoder.{unread[0]}: is for timm's networks, and your own module is none"
-        raise ConfigError([f"{problem}; leave it out"])
+    _refuse_arguments(config, "your own module")
     example = torch.zeros(1, 3, side, side)
     return type(module).__name__, arithmetic_of(own_encoder(module, example))
+
+
+def _refuse_arguments(config: EncoderConfig, network: str) -> None:
+    """ConfigError for what only timm's networks take."""
+    if unread := [key for key in ARGUMENTS if getattr(config, key) is not None]:
+        problem = f"encoder.{unread[0]}: is for timm's networks, and {network} is none"
+        raise ConfigError([f"{problem}; leave it out"])
 
 
 def _arithmetic(name: str, side: int, stem: Stem, arguments: dict[str, Any]) -> Arithmetic:

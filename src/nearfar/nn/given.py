@@ -4,9 +4,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
+from safetensors import SafetensorError
 from timm.models import (
     PretrainedCfg,
     load_model_config_from_hf,
@@ -15,6 +17,7 @@ from timm.models import (
 
 from nearfar.core.errors import UserError
 from nearfar.nn.building import Stem, only_builds
+from nearfar.nn.checkpoints import DAMAGED
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.published import Published, as_stated
 from nearfar.nn.weights import Loaded, fill, load_weights
@@ -26,7 +29,7 @@ from nearfar.run_folder.records import EncoderFile
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 # what comes of the hub where it cannot be reached, has no such model, or one of another form
-_REFUSALS = (OSError, ValueError, RuntimeError, AssertionError, LookupError, TypeError)
+_REFUSALS = (OSError, UnpicklingError, SafetensorError, *DAMAGED)
 _REMEDY = "give another one"
 
 

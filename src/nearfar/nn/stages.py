@@ -37,7 +37,8 @@ def freeze(encoder: Encoder, count: int) -> None:
         )
     kept = {name for stage in found[:count] for name in stage}
     for name, parameter in encoder.net.named_parameters():
-        parameter.requires_grad_(name not in kept)
+        if name in kept:
+            parameter.requires_grad_(False)
     encoder.frozen = tuple(module for module in encoder.net.modules() if _is_frozen(module))
     encoder.train(encoder.training)
 

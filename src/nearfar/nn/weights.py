@@ -122,11 +122,16 @@ def _network_in(net: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[str, dic
         same = [name for name, full in names.items() if tensors[full].shape == own[name].shape]
         words = before.split(".")
         is_first = _FIRST in words
-        is_last = any(part in word for word in words for part in _LAST)
+        is_last = any(_is_copy(word) for word in words)
         return sum(own[name].numel() for name in same), is_first - is_last, -len(before)
 
     best = max(found, key=fit, default="")
     return best, found[best]
+
+
+def _is_copy(word: str) -> bool:
+    """Whether a part of a name says that what it holds follows another network."""
+    return any(part in word for part in _LAST) or "ema" in word.split("_")
 
 
 def _splits(full: str) -> Iterator[tuple[str, str]]:
@@ -141,6 +146,8 @@ def _splits(full: str) -> Iterator[tuple[str, str]]:
 
 def _own_name(net: nn.Module, own: Mapping[str, Tensor], name: str) -> str | None:
     """What the network calls a tensor of that name; None: nothing."""
+    if name in own:
+        return name
     name = name.replace(".shortcut.", ".downsample.")
     if name in own:
         return name
@@ -161,7 +168,9 @@ def _fitted(net: nn.Module, name: str, tensor: Tensor, wanted: torch.Size) -> Te
         fitted = resample_patch_embed(tensor.float(), list(wanted[2:]))
     elif name == "pos_embed" and tensor.ndim == 3 and tensor.shape[2] == wanted[2]:
         transformer: Any = net
-        grid = transformer.patch_embed.grid_size
+        grid = getattr(transformer.patch_embed, "grid_size", None)
+        if grid is None:  # not of one token a patch
+            return tensor
         more = wanted[1] - grid[0] * grid[1]  # tokens that are no patches
         if round((tensor.shape[1] - more) ** 0.5) ** 2 == tensor.shape[1] - more:
             fitted = resample_abs_pos_embed(tensor.float(), grid, num_prefix_tokens=more)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nearfar.core.errors import RunError
-from nearfar.run_folder.names import ENCODER, RUN_TOML
+from nearfar.run_folder.names import ENCODER, ENCODER_CONFIG, RUN_TOML
 
 Content = TypeVar("Content")
 TRAIN_AGAIN = "train again with --force"
@@ -88,9 +88,8 @@ def unreadable(path: Path, error: Exception, remedy: str) -> RunError:
 
 def missing(path: Path) -> str:
     """What to say of a file that is not there."""
-    folder = path.parent
-    if folder.name == ENCODER.parent.name:
-        folder = folder.parent
+    inside = path.parts[-2:] in (ENCODER.parts, ENCODER_CONFIG.parts)
+    folder = path.parent.parent if inside else path.parent
     if not folder.is_dir():
         return f"{folder}: want a run folder, got no such folder"
     if not (folder / RUN_TOML).exists():

@@ -9,6 +9,7 @@ import pytest
 from experiment_setups import decided, listing
 from torch import nn
 
+from nearfar.config.encoder import EncoderConfig
 from nearfar.config.models import RunConfig
 from nearfar.config.training import OptimizerName
 from nearfar.core.errors import ConfigError, DataError, UserError
@@ -466,3 +467,16 @@ def test_labels_that_are_withheld_leave_the_counts():
         decided("simclr", listing((60,)), data={"label_noise": 0.2})
     with pytest.raises(DataError, match="wants a class for each image"):
         decided("supcon", data={"labels_per_class": 5, "sampling": "balanced"})
+
+
+def test_what_only_timms_networks_take_is_refused_for_the_default_conv4():
+    with pytest.raises(ConfigError, match=r"encoder\.outputs: is for timm's .* conv4 is none"):
+        decided(of=listing(side=8), encoder={"outputs": 12})
+
+
+def test_a_tag_names_weights_and_no_other_network(tmp_path):
+    (tmp_path / "config.json").write_text('{"architecture": "resnet10t"}', encoding="utf-8")
+    tagged = EncoderConfig(weights=str(tmp_path), name="resnet10t.c3_in1k")
+    assert given_weights.origin_of(tagged).name == "resnet10t.c3_in1k"
+    with pytest.raises(ConfigError, match="want resnet10t, of which"):
+        given_weights.origin_of(EncoderConfig(weights=str(tmp_path), name="resnet18"))

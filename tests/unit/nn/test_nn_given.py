@@ -1,6 +1,7 @@
 """What encoder.weights names, before weights are read: files, runs, folders of timm's, the hub."""
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from safetensors import SafetensorError
 from timm.models import _hub
 
 from nearfar.core.errors import NearfarError, UserError
@@ -200,3 +202,26 @@ def test_the_users_own_module_is_to_be_given_by_the_user(tmp_path: Path) -> None
     about = folder.read_encoder_file()
     folder.write_encoder_file(about.model_copy(update={"built_by": "user", "architecture": "Mine"}))
     assert "is of your own Mine" in refusal(folder.path)
+
+
+@pytest.mark.parametrize("error", [pickle.UnpicklingError("code in it"), SafetensorError("cut")])
+def test_a_hub_that_gives_something_else_is_the_users_error(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(given_module, "load_state_dict_from_hf", broken)
+    given = GivenWeights("hf-hub:somebody/leaves", None)
+    with pytest.raises(UserError, match="somebody/leaves could not be had"):
+        given.load(build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)))
+
+
+@pytest.mark.parametrize("content", [{"pretrained_cfg": "x"}, {"model_args": [1]}])
+def test_a_configuration_that_is_none_of_timms_is_the_users_error(
+    tmp_path: Path, content: dict[str, Any]
+) -> None:
+    text = json.dumps({"architecture": "resnet10t", **content})
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="could not be had"):
+        weights_named(str(tmp_path))

@@ -131,3 +131,13 @@ def test_drop_path_leaves_branches_out_in_training_alone() -> None:
     with torch.no_grad():
         assert not torch.equal(encoder.train()(rows), encoder(rows))
         assert torch.equal(encoder.eval()(rows), encoder(rows))
+
+
+def test_what_did_not_learn_before_does_not_begin_to() -> None:
+    encoder = encoder_of("resnet10t")
+    encoder.net.get_submodule("layer4").requires_grad_(False)
+    freeze(encoder, 1)
+    learning = {
+        name.partition(".")[0] for name, p in encoder.net.named_parameters() if p.requires_grad
+    }
+    assert learning == {"layer1", "layer2", "layer3"}

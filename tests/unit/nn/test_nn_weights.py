@@ -9,13 +9,13 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from nearfar.core.errors import UserError
 from nearfar.nn.building import build_encoder
 from nearfar.nn.encoders import Encoder
-from nearfar.nn.weights import Loaded, fill, load_weights
+from nearfar.nn.weights import Loaded, _fitted, fill, load_weights
 
 State = dict[str, Tensor]
 
@@ -316,3 +316,30 @@ def test_a_last_layer_that_is_kept_comes_from_the_file() -> None:
     whole = timm.create_model("resnet10t").state_dict()
     assert fill(encoder, whole, "w.pth") == Loaded()
     assert torch.equal(encoder.net.get_parameter("fc.weight"), whole["fc.weight"])
+
+
+def test_a_network_that_has_shortcuts_of_its_own_is_filled(tmp_path: Path) -> None:
+    ghost = build_encoder("ghostnet_050", example=torch.zeros(1, 3, 64, 64))
+    assert any(".shortcut." in name for name in ghost.net.state_dict())
+    save_file(ghost.net.state_dict(), tmp_path / "w.safetensors")
+    again = build_encoder("ghostnet_050", example=torch.zeros(1, 3, 64, 64))
+    assert load_weights(again, tmp_path / "w.safetensors").left == ()
+
+
+@pytest.mark.parametrize("copy", ["ema", "model_ema", "momentum_encoder"])
+def test_of_two_equal_networks_the_copy_is_not_taken(tmp_path: Path, copy: str) -> None:
+    learned, averaged = (
+        build_encoder("conv4", example=torch.zeros(1, 3, 8, 8)).net.state_dict() for _ in range(2)
+    )
+    torch.save({copy: averaged, "a_longer_name": learned}, tmp_path / "w.pt")
+    encoder = build_encoder("conv4", example=torch.zeros(1, 3, 8, 8))
+    load_weights(encoder, tmp_path / "w.pt")
+    assert all(torch.equal(v, learned[name]) for name, v in encoder.net.state_dict().items())
+
+
+def test_positions_that_are_not_of_one_token_a_patch_are_left_as_they_are() -> None:
+    """Hiera's: the patches are merged, and nothing says where a position stands."""
+    net = nn.Module()
+    net.patch_embed = nn.Conv2d(3, 4, 2)
+    positions = torch.zeros(1, 9, 4)
+    assert _fitted(net, "pos_embed", positions, torch.Size([1, 4, 4])) is positions

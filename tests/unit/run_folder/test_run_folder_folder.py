@@ -235,6 +235,10 @@ def test_a_missing_file_says_what_there_is_instead(tmp_path):
     folder.remove(names.EMBEDDINGS)
     with pytest.raises(RunError, match=r"embeddings\.npz is missing: the run is not complete"):
         folder.read_embeddings()
+    called = written(tmp_path / "encoder")  # as the folder of a run's own encoder is called
+    called.remove(names.EMBEDDINGS)
+    with pytest.raises(RunError, match=r"embeddings\.npz is missing: .*--out .*/encoder --resume"):
+        called.read_embeddings()
     folder.remove(names.STOPPED)
     assert folder.read_stopped() is None
     folder.remove(names.STOPPED)
