@@ -1,11 +1,13 @@
 """`--method frozen`: given weights as a run like any other, in which nothing is trained."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 import nearfar
@@ -124,3 +126,25 @@ def test_all_methods_are_with_it_only_where_weights_are_given(given):
     request = make_request("digits", settings, place=Place(), command="")
     found = checked(request, ["all"], 1)
     assert list(found) == [*METHODS, *(["frozen"] if given else [])]
+
+
+def test_the_page_says_how_long_was_trained_beside_what_was_not(tiny_run, tmp_path):
+    done = nearfar.compare(
+        "digits", methods=["frozen", "simclr"], seeds=1, epochs=1, out=tmp_path / "out", quiet=True,
+        **{"encoder.weights": str(tiny_run), "evaluate.probes": ["knn"], "train.steps_per_epoch": 1},
+    )  # fmt: skip
+    page = (done.path / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"<dt>Training</dt>\s*<dd>1 epoch", page)
+
+
+def test_groups_of_a_class_are_no_matter_where_nothing_is_trained(tiny_run, tmp_path):
+    folder = tmp_path / "unlabeled"
+    folder.mkdir()
+    for number in range(8):
+        noise = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{number}.png")
+    run = nearfar.train(
+        folder, method="frozen", out=tmp_path / "run", quiet=True,
+        **{"encoder.weights": str(tiny_run), "data.sampling": "m_per_class", "data.per_class": 4},
+    )  # fmt: skip
+    assert run.results["measurements"] == []

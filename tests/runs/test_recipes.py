@@ -2,10 +2,12 @@
 
 import csv
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 from PIL import Image
 
 import nearfar
@@ -208,6 +210,98 @@ def test_recipes_that_show_other_images_are_told_to_agree(nearfar_command):
     assert ended.code == 2
     assert "quick-cpu-simclr 32 px, relational-stl10-conv4 64 px" in ended.err
     assert "--size" in ended.err
+
+
+def test_recipes_whose_weights_are_resampled_otherwise_say_so(tmp_path, nearfar_command):
+    recipe = 'method = {name = "frozen"}\nencoder = {name = "%s", weights = "%s"}\n'
+    for name, way in (("resnet10t", "bicubic"), ("resnet18", "bilinear")):
+        net = timm.create_model(name)
+        timm.models.save_for_hf(net, tmp_path / name, safe_serialization=True)
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        config["pretrained_cfg"] |= {"interpolation": way, "crop_pct": 1.0}
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        (tmp_path / f"{name}.toml").write_text(recipe % (name, tmp_path / name))
+    both = ",".join(str(tmp_path / f"{name}.toml") for name in ("resnet10t", "resnet18"))
+    ended = nearfar_command("compare", "digits", "--recipes", both, "--size", "32")
+    assert ended.code == 2, ended.err
+    assert "their resampling differs (resnet10t bicubic, resnet18 bilinear)" in ended.err
+    assert "--size" not in ended.err
+
+
+def test_recipes_of_other_labels_have_a_floor_of_their_own(tmp_path):
+    for name, labels in (("few", "labels_per_class = 3"), ("all", "")):
+        (tmp_path / f"{name}.toml").write_text(
+            'method = {name = "cross_entropy"}\ntrain = {epochs = 1, steps_per_epoch = 2}\n'
+            f'encoder = {{name = "conv4"}}\n[data]\n{labels}\n'
+        )
+    table = nearfar.compare(
+        "digits", recipes=[tmp_path / "few.toml", tmp_path / "all.toml"], seeds=1,
+        out=tmp_path / "out", quiet=True, **{"evaluate.probes": ["knn"]},
+    ).results  # fmt: skip
+    floors = {
+        name: next(
+            m["value"]
+            for m in json.loads((tmp_path / "out" / name / "seed0/results.json").read_text())[
+                "untrained"
+            ]
+            if m["name"] == "knn.top1"
+        )
+        for name in ("few", "all")
+    }
+    assert floors["few"] < floors["all"] - 0.1
+    (line,) = [
+        entry
+        for entry in table["table"]
+        if (entry["method"], entry["name"]) == ("untrained", "knn.top1")
+    ]
+    assert line["mean"] == pytest.approx(sum(floors.values()) / 2)
+
+
+def test_a_folder_called_like_a_section_is_no_line_of_a_recipe(
+    tmp_path, nearfar_command, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    ended = nearfar_command("train", "data", "--recipe", "quick-cpu-supcon")
+    assert ended.code == 2
+    assert "nearfar: data: no such file or folder" in ended.err
+
+
+def test_a_recipe_with_probes_that_are_no_list_is_refused(tmp_path, nearfar_command):
+    path = tmp_path / "mine.toml"
+    path.write_text('method = {name = "simclr"}\n[evaluate]\nprobes = true\n')
+    ended = nearfar_command("train", "digits", "--recipe", path)
+    assert ended.code == 2
+    assert f"{path}:3: evaluate.probes: want" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "batch"),
+    [
+        (("--method", "cross_entropy", "--labels-per-class", "1"), 2),
+        (
+            (
+                "--method",
+                "triplet",
+                "--set",
+                "data.sampling=m_per_class",
+                "--set",
+                "data.per_class=5",
+            ),
+            10,  # two classes
+        ),
+        (("--method", "simclr"), 8),
+        (("--method", "simclr", "--batch-size", "4"), 4),
+        (("--method", "simclr", "--batch-size", "64"), 8),
+    ],
+)
+def test_a_smoke_run_has_batches_of_at_most_eight_and_fits_few_labels(
+    options, batch, tmp_path, nearfar_command
+):
+    out = tmp_path / "run"
+    few = ("--set", "evaluate.probes=[knn]", "--smoke", "--out", out)
+    ended = nearfar_command("train", "digits", *options, *few)
+    assert ended.code == 0, ended.err
+    assert tomllib.loads((out / "run.toml").read_text())["train"]["batch_size"] == batch
 
 
 @pytest.mark.parametrize(

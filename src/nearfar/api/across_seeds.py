@@ -5,7 +5,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -25,7 +25,6 @@ from nearfar.run_folder.comparison import (
 from nearfar.run_folder.records import (
     UNTRAINED,
     Better,
-    EncoderSummary,
     JudgedBy,
     Measurement,
     Results,
@@ -90,16 +89,20 @@ def build_table(results: Sequence[Results]) -> tuple[TableEntry, ...]:
     """A line for each method, name, split and selection: mean and sd (n-1) over seeds; sd None for
     one seed.
 
-    The untrained encoder is a line of its own; each start is counted once, not once a method. What
-    `probe` measured on other data has no place here.
+    The untrained encoder is a line of its own; what is measured of a start is counted once, not
+    once a method. What `probe` measured on other data has no place here.
     """
     values: dict[_Place, list[float | None]] = defaultdict(list)
-    seen: list[tuple[EncoderSummary, int]] = []
+    seen: list[tuple[Any, ...]] = []  # measurements of a start
     for result in results:
+        data = result.data
+        labels = (data.labels_per_class, data.label_fraction, data.label_noise)
         entries = [(result.label, m) for m in result.own]
-        if (start := (result.encoder, result.seed)) not in seen and result.untrained:
-            seen.append(start)
-            entries = [(UNTRAINED, m) for m in result.untrained] + entries
+        for m in result.untrained:
+            start = (result.encoder, result.seed, labels, m.name, m.split)
+            if start not in seen:
+                seen.append(start)
+                entries.append((UNTRAINED, m))
         for method, m in entries:
             if not isinstance(m.value, tuple):
                 values[_place(method, m)].append(m.value)

@@ -17,12 +17,18 @@ from nearfar.data.listing import Listing
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.labeling import facts_of, label_draw
 from nearfar.experiment.refusals import why_not_by_class
-from nearfar.experiment.resolve import refuse_unread, resolve
+from nearfar.experiment.resolve import refuse_unread
 from nearfar.experiment.setup import Setup, sampling_of
 from nearfar.methods import FROZEN, METHODS, method_class
 from nearfar.run_folder.comparison import LeftOut
 
 ALL = "all"
+_REMEDIES = {
+    "size": "give --size for all",
+    "crop": "give --set data.eval_crop for all",
+    "resampling": "it is that of their given weights, so they cannot be compared in one command",
+    "strictness": "give --strict for all",
+}
 SEEDS = "train.seed: a comparison trains the seeds 0 ... n-1; leave it out, and give n by --seeds"
 
 
@@ -125,9 +131,10 @@ def by_class_where_possible(
     """Without data.sampling where a method cannot have it, and why; unchanged where none can."""
     reasons = {}
     for name, config in configs.items():
+        if not sampling_of(config).by_class:
+            continue
         facts = listed_facts(listing, label_draw(config), listing.side)
-        reason = why_not_by_class(method_class(config.method_name), facts)
-        if sampling_of(config).by_class and reason is not None:
+        if (reason := why_not_by_class(method_class(config.method_name), facts)) is not None:
             reasons[name] = reason
     trained = {name for name, config in configs.items() if config.method.trains}
     if trained <= reasons.keys():
@@ -155,9 +162,7 @@ def fitting(
         recipe = name if request.recipes else None
         try:
             with request.locating(name):
-                setups[name] = resolve(
-                    config, listing, device, module=request.module, recipe=recipe
-                )
+                setups[name] = request.setup(config, listing, device, recipe)
         except DataError as error:
             if refuse:
                 raise
@@ -170,14 +175,22 @@ def fitting(
 
 def _refuse_other_images(setups: Mapping[str, Setup]) -> None:
     """UserError: recipes that show different images, where one comparison shows all the same."""
-    shown = {name: (setup.center, setup.config.data.strict) for name, setup in setups.items()}
-    if len(set(shown.values())) < 2:
-        return
-    told = ", ".join(f"{name} {setup.size} px" for name, setup in setups.items())
-    raise UserError(
-        f"data: a comparison shows all encoders the same images, and these differ ({told}); give"
-        " --size, --set data.eval_crop or --strict for all"
-    )
+    shown = {
+        name: {
+            "size": f"{setup.size} px",
+            "crop": f"{setup.center.crop:g} of the square",
+            "resampling": setup.center.interpolation,
+            "strictness": "--strict" if setup.config.data.strict else "not --strict",
+        }
+        for name, setup in setups.items()
+    }
+    for what, remedy in _REMEDIES.items():
+        told = [f"{name} {each[what]}" for name, each in shown.items()]
+        if len({each[what] for each in shown.values()}) > 1:
+            raise UserError(
+                "data: a comparison shows all encoders the same images, and their"
+                f" {what} differs ({', '.join(told)}); {remedy}"
+            )
 
 
 def still_fitting(

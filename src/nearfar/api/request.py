@@ -8,16 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 from torch.utils.data import Dataset
 
 from nearfar.api.smoke import smoked, without_weights
 from nearfar.config.loading import Sections, merge
+from nearfar.config.models import RunConfig
 from nearfar.config.recipes import Recipe, find_recipe
 from nearfar.core.errors import ConfigError, DataError, UserError
 from nearfar.core.progress import Progress
+from nearfar.data.listing import Listing
 from nearfar.experiment.budget import Budget
+from nearfar.experiment.resolve import resolve
+from nearfar.experiment.setup import Setup
 from nearfar.methods import name_of
 from nearfar.methods.base import Method
 from nearfar.run_folder.records import UNTRAINED
@@ -78,6 +83,15 @@ class Request:
             return None
         return self.recipe.name
 
+    def setup(
+        self, config: RunConfig, listing: Listing, device: torch.device, recipe: str | None = None
+    ) -> Setup:
+        """Every default chosen for these data, as a run of `recipe`. DataError or ConfigError: the
+        two do not fit.
+        """
+        module, smoke = self.module, self.smoke
+        return resolve(config, listing, device, module=module, recipe=recipe, smoke=smoke)
+
     def say_beginning(self, title: str, progress: Progress) -> None:
         """Above the plan: what begins, and which weights --smoke leaves out."""
         progress.say(title)
@@ -104,7 +118,9 @@ class Request:
             problems = [recipe.located(problem, self.given) for problem in error.problems]
             raise ConfigError(problems) from error
         except DataError as error:
-            raise DataError(recipe.located(str(error), self.given)) from error
+            # what begins with "data" may be a folder of that name
+            located = recipe.located(str(error), self.given, whole_sections=False)
+            raise DataError(located) from error
 
 
 def make_request(

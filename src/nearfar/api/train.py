@@ -34,7 +34,7 @@ from nearfar.experiment.labeling import facts_of
 from nearfar.experiment.page import saying_what_is_finished, write_page
 from nearfar.experiment.planning import foreseen, planned
 from nearfar.experiment.precision import as_begun, measured
-from nearfar.experiment.resolve import refuse_unread, resolve
+from nearfar.experiment.resolve import refuse_unread
 from nearfar.experiment.run import execute
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup, in_precision
@@ -122,10 +122,10 @@ def _train(request: Request, progress: Progress, held: ExitStack) -> Run:
     out = _chosen(place, listing.name, config.method_name)
     config = check_config(size_as_begun(request, out).sections)
     recipe = request.recipe_of(config.method_name)
-    setup = resolve(config, listing, fabric.device, module=request.module, recipe=recipe)
+    setup = request.setup(config, listing, fabric.device, recipe)
     name = setup.label
     if (begun := lengths_as_begun(request, out, {name: config}, {name: setup})) is not None:
-        setup = resolve(begun[name], listing, fabric.device, module=request.module, recipe=recipe)
+        setup = request.setup(begun[name], listing, fabric.device, recipe)
         request = replace(request, budget=None)
     folder = RunFolder(out, writes=fabric.is_global_zero)
     check_free(folder.path, resume=place.resume, force=place.force, comparison=False)

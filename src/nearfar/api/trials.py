@@ -19,7 +19,6 @@ from nearfar.data.listing import Listing
 from nearfar.experiment import tuning as search
 from nearfar.experiment.encoding import make_encoder
 from nearfar.experiment.labeling import facts_of
-from nearfar.experiment.resolve import resolve
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.experiment.trial import run_trial
@@ -46,8 +45,7 @@ class Trials:
 
     def setup(self, config: RunConfig, recipe: str | None) -> Setup:
         """The run of such a configuration on the images that could be read."""
-        device, module = self.fabric.device, self.request.module
-        decided = resolve(config, self.listing, device, module=module, recipe=recipe)
+        decided = self.request.setup(config, self.listing, self.fabric.device, recipe)
         return decided.with_facts(facts_of(decided, self.images))
 
     def folder(self, method: str) -> RunFolder:

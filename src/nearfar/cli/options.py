@@ -209,7 +209,10 @@ def _named(settings: dict[str, Any], recipes: str | None, methods: str | None) -
     asked = settings.get("method.name") or methods
     methods_named = str(asked).split(",") if asked else _values(bases, "method", "name")
     probes = settings.get("evaluate.probes") or [
-        name for found in _values(bases, "evaluate", "probes") if found for name in found
+        name
+        for found in _values(bases, "evaluate", "probes")
+        if isinstance(found, list)
+        for name in found
     ]
     names = [*methods_named, *(probes if isinstance(probes, list | tuple) else ())]
     return [name.strip() for name in names if isinstance(name, str)]

@@ -40,12 +40,17 @@ class Recipe:
         name = self.sections.get("method", {}).get("name")
         return name if isinstance(name, str) else None
 
-    def located(self, problem: str, given: Collection[str] = ()) -> str:
-        """The problem with file and line before it, where it is one of a key of this file; `given`
-        are the keys that were typed over it ("train.epochs").
+    def located(
+        self, problem: str, given: Collection[str] = (), *, whole_sections: bool = True
+    ) -> str:
+        """The problem with file and line before it, where it is one of a key of this file, or with
+        `whole_sections` of a section; `given` are the keys that were typed over it
+        ("train.epochs").
         """
         path = _PATH.match(problem)
         if path is None or f"{path[1]}.{path[2]}" in given:
+            return problem
+        if path[2] is None and not whole_sections:
             return problem
         line = line_of(self.text, path[1], path[2])
         return problem if line is None else f"{self.shown}:{line}: {problem}"

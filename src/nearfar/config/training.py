@@ -45,7 +45,7 @@ class OptimizerConfig(Section):
         None,
         description=(
             "SGD: Nesterov momentum, which looks a step ahead; false: classical momentum, as in"
-            " torch where nothing is said (default: true)"
+            " torch where nothing is said (default: true); of a classifier stage by sgd, too"
         ),
     )
     decay_norms_and_biases: bool | None = Field(

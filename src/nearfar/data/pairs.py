@@ -74,16 +74,21 @@ def _all_different(counts: Sequence[int], unlabeled: int, size: int, sampling: S
     """The probability that a batch has no two images of one class."""
     if sampling.per_class is not None:
         return float(sampling.per_class == 1)
-    places = np.arange(1.0, size + 1)
     if sampling.by_class:
-        return float(_chosen(sampling.shares(counts), places)[size])
-    n = sum(counts) + unlabeled
+        return float(_chosen(sampling.shares(counts), np.arange(1.0, size + 1))[size])
+    n, of_classes = sum(counts) + unlabeled, sum(counts)
     if size > min(n, len(counts) + unlabeled):
         return 0.0
-    labeled = _chosen(counts, places / (n - places + 1))
-    # j labeled images beside others
-    ways = (comb(n, j) * comb(unlabeled, size - j) / comb(n, size) for j in range(size + 1))
-    return float(sum(share * way for share, way in zip(labeled, ways, strict=True)))
+    most = min(size, of_classes)
+    places = np.arange(1.0, most + 1)
+    different = _chosen(counts, places / (of_classes - places + 1))  # of j labeled images
+    ways = comb(n, size)
+    return float(
+        sum(
+            share * (comb(of_classes, j) * comb(unlabeled, size - j) / ways)
+            for j, share in enumerate(different)
+        )
+    )
 
 
 def _chosen(

@@ -60,7 +60,7 @@ class Sampling:
         if batch_size % m:
             return f"want a multiple of {m} (data.per_class), got {batch_size}"
         if batch_size > m * classes:
-            least = -(-batch_size // classes)
+            least = -(-batch_size // max(classes, 1))
             return (
                 f"want at most {m * classes} ({m} of each of {classes} classes), got {batch_size};"
                 f" or data.per_class of at least {least}"

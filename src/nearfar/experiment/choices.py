@@ -32,6 +32,7 @@ from nearfar.views.reading import read_policy
 
 DEFAULT_SIZE_PX = 64
 CONV4_UP_TO_PX = 16
+SMOKE_SIZE_PX, SMOKE_BATCH = 64, 8  # of a run that only shows that everything works
 LARGEST_DEFAULT_BATCH = 256
 FEW_IMAGES = 10_000  # of training: fewer are few for new weights
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
@@ -47,15 +48,14 @@ CLASSIFIER_HIDDEN_DIM, CLASSIFIER_DROPOUT = 1000, 0.5  # of an mlp
 
 
 def largest_defaults(
-    config: RunConfig, seen: Published | None, device: torch.device
+    config: RunConfig, seen: Published | None, device: torch.device, *, smoke: bool
 ) -> tuple[int, int]:
     """Side of the views, px, and images a step: no default is larger."""
+    size, batch = DEFAULT_SIZE_PX, LARGEST_DEFAULT_BATCH
     if config.encoder.given:
-        return (
-            given_weights.largest_size(seen, device),
-            given_weights.largest_batch(config.method_name),
-        )
-    return DEFAULT_SIZE_PX, LARGEST_DEFAULT_BATCH
+        size = given_weights.largest_size(seen, device)
+        batch = given_weights.largest_batch(config.method_name)
+    return (min(size, SMOKE_SIZE_PX), min(batch, SMOKE_BATCH)) if smoke else (size, batch)
 
 
 def choose_size(asked: int | None, side: int, largest: int = DEFAULT_SIZE_PX) -> int:
@@ -77,13 +77,15 @@ def choose_batch(asked: int | None, images: int, largest: int = LARGEST_DEFAULT_
 
 
 def choose_batch_of_groups(config: RunConfig, facts: DataFacts, images: int, largest: int) -> int:
-    """The same; a default batch is of whole groups where each class has one of data.per_class."""
+    """The same; a default batch is of whole groups where each class has one of data.per_class, and
+    of at least two of them.
+    """
     asked, m = config.train.batch_size, config.data.per_class
     batch = choose_batch(asked, images, largest)
     if asked is not None or m is None:
         return batch
     present = sum(count > 0 for count in facts.class_counts)
-    return max(m, min(batch, m * present) // m * m)
+    return m * max(1, min(max(2, batch // m), present))
 
 
 def choose_encoder(asked: str | None, size: int) -> str:
@@ -195,15 +197,19 @@ def fill_classifier(
 
 
 def choose_classifier(
-    stage: ClassifierConfig, facts: DataFacts, batch: int, steps: int | None
+    config: RunConfig, stage: ClassifierConfig, facts: DataFacts, batch: int
 ) -> ClassifierSetup | None:
-    """What the filled section decides; None where no stage is wanted."""
+    """What the filled section `stage` decides; None where no stage is wanted."""
     if stage.kind is None:
         return None
     filled: dict[str, Any] = stage.model_dump()
     of_features = stage.policy == AS_EVALUATED
     batch = min(stage.batch_size or batch, facts.n_train)
-    # as for pretraining, what one optimizer or decay alone reads; here always the default
+    # as for pretraining, what one optimizer or decay alone reads; here the default, but for
+    # Nesterov's momentum, which SGD has in both stages or in neither
+    own = OWN_KEYS.get(("optimizer", "name", stage.optimizer), {})
+    if "nesterov" in own:
+        own = {**own, "nesterov": or_usual(config.optimizer.nesterov, own["nesterov"])}
     schedule = Schedule(stage.decay, **OWN_KEYS.get(("schedule", "decay", stage.decay), {}))
     return ClassifierSetup(
         kind=stage.kind,
@@ -220,14 +226,14 @@ def choose_classifier(
             weight_decay=filled["weight_decay"],
             momentum=stage.momentum,
             decay_norms_and_biases=stage.optimizer != "lars",
-            own=OWN_KEYS.get(("optimizer", "name", stage.optimizer), {}),
+            own=own,
         ),
         pace=Pace(filled["lr"], 0.0, schedule, None, lr_key="classifier.lr"),
         hidden_dim=filled["hidden_dim"] if stage.kind == "mlp" else None,
         dropout=filled["dropout"] if stage.kind == "mlp" else 0.0,
         images=facts.n_train,
         batch_size=batch,
-        steps_per_epoch=steps_for(steps, facts.n_train, batch),
+        steps_per_epoch=steps_for(config.train.steps_per_epoch, facts.n_train, batch),
     )
 
 

@@ -16,6 +16,7 @@ from nearfar.data.decoding import evaluation_pixels, pillow_is_quiet
 from nearfar.data.images import ImageData
 from nearfar.data.listing import Broken, Listing
 from nearfar.data.samples import EvaluationView
+from nearfar.experiment.labeling import label_draw
 from nearfar.experiment.setup import Setup
 from nearfar.nn.building import build_encoder, own_encoder
 from nearfar.nn.encoders import Encoder
@@ -179,8 +180,12 @@ def timm_file(encoder: Encoder, view: EvaluationView) -> dict[str, Any]:
 
 
 def same_start(setup: Setup) -> str:
-    """A key that two runs share if and only if their encoders are equal before training."""
-    parts = (setup.seed, setup.center, setup.config.encoder.model_dump_json())
+    """A key that two runs share if and only if their encoders are equal before training, and are
+    measured alike.
+    """
+    config = setup.config
+    measured = (setup.probes, config.evaluate.settings, label_draw(config))
+    parts = (setup.seed, setup.center, config.encoder.model_dump_json(), measured)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -104,7 +104,8 @@ def refuse_batches(
 
 def refuse_groups(config: RunConfig, facts: DataFacts, batch_size: int) -> None:
     """ConfigError: a batch cannot be of whole groups of data.per_class."""
-    if (misfit := sampling_of(config).misfit(batch_size, _present(facts))) is not None:
+    misfit = sampling_of(config).misfit(batch_size, _present(facts))
+    if misfit is not None and config.method.trains:
         raise ConfigError([f"train.batch_size: {misfit}"])
 
 

@@ -41,6 +41,7 @@ def resolve(
     *,
     module: nn.Module | None = None,
     recipe: str | None = None,
+    smoke: bool = False,
 ) -> Setup:
     """Every default chosen for these data, for the user's own encoder `module`, as a run of
     `recipe`, where there are such. DataError or ConfigError: the two do not fit.
@@ -48,7 +49,7 @@ def resolve(
     refuse_nothing_given(config, own_module=module is not None)
     config = given_weights.with_its_defaults(config)
     method, origin = method_class(config.method_name), given_weights.origin_of(config.encoder)
-    size, most = choices.largest_defaults(config, origin.seen(origin.name), device)
+    size, most = choices.largest_defaults(config, origin.seen(origin.name), device, smoke=smoke)
     facts = _facts(config, listing, size)
     by_class = sampling_of(config).by_class
     refuse_unfit(config.method_name, method, facts, listing.source, by_class=by_class)
@@ -75,7 +76,7 @@ def resolve(
         selection_interval=choices.choose_selection_interval(config),
         optimizer=optimizer,
         pace=choices.choose_pace(config, method, optimizer.lr),
-        classifier=choices.choose_classifier(stage, facts, batch, steps),
+        classifier=choices.choose_classifier(config, stage, facts, batch),
         multiply_adds=arithmetic.multiply_adds,
         precision=choose_precision(config.train.precision, device, narrow_share=narrow),
         online_probe=online_probe,

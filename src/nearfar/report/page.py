@@ -145,7 +145,7 @@ def _title(found: Findings) -> str:
 def _facts(found: Findings) -> list[tuple[str, str]]:
     """What was compared, at a glance."""
     first = found.groups[0].first.results
-    data, encoder, train = first.data, first.encoder, first.train
+    data, encoder = first.data, first.encoder
     facts = []
     if found.same_data:
         parts = [
@@ -182,16 +182,22 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
         )
     if len(starts := {_start(run) for group in found.groups for run in group.runs}) == 1:
         facts.append(("Start", starts.pop()))
-    epochs = {run.results.train.epochs for group in found.groups for run in group.runs}
-    if len(epochs) == 1 and train.epochs is not None:
+    return facts + [("Training", line) for line in _trainings(found)]
+
+
+def _trainings(found: Findings) -> list[str]:
+    """How long the trained ones took, and their batches where the lengths are alike."""
+    trained = [group for group in found.groups if group.trained] or found.groups
+    epochs = {run.results.train.epochs for group in trained for run in group.runs}
+    if len(epochs) == 1 and (each := next(iter(epochs))) is not None:
         known = {group.label: group.first.results.train.batch_size for group in found.groups}
         batches = {label: batch for label, batch in known.items() if batch is not None}
         said = f", {formats.batches_of_each(batches)}" if batches else ""
-        facts.append(("Training", f"{formats.plural(train.epochs, 'epoch')}{said}"))
-    elif None not in epochs:
-        lengths = {g.label: g.first.results.train.epochs or 0 for g in found.groups if g.trained}
-        facts.append(("Training", formats.epochs_of_each(lengths)))
-    return facts
+        return [f"{formats.plural(each, 'epoch')}{said}"]
+    if None in epochs:
+        return []
+    lengths = {group.label: group.first.results.train.epochs or 0 for group in trained}
+    return [formats.epochs_of_each(lengths)]
 
 
 def _labels(data: DataSummary) -> str:

@@ -80,12 +80,13 @@ def test_a_problem_of_the_file_says_where_and_one_that_was_typed_does_not(tmp_pa
     for other in ("optimizer.momentum: is missing", "--seeds: want at least 1, got 0", "no key"):
         assert recipe.located(other) == other
     assert recipe.located("views2: unknown section") == f"{path}:17: views2: unknown section"
+    folder = "optimizer: no such file or folder"  # what it is called
+    assert recipe.located(folder, whole_sections=False) == folder
     assert recipe.located("optimizer.betas[1].x: no") == f"{path}:12: optimizer.betas[1].x: no"
 
 
 def test_a_key_outside_a_section_and_no_toml_say_their_line(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text("[train]\nepochs = 1\n\n[x]\n")
     path.write_text("# note\nepochs = 10\n")
     with pytest.raises(ConfigError, match=f"{path}:2: epochs: stands outside a section"):
         find_recipe(path)

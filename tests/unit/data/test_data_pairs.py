@@ -118,3 +118,13 @@ def test_large_sets_are_quick_and_a_batch_of_one_has_no_pair():
         assert alone == 1.0
     for needs, share in ((BatchNeeds(equals=True), 0.0), (BatchNeeds(), 1.0)):
         assert share_with_pairs(needs, [5, 5], unlabeled=0, batch_size=1, sampling=UNIFORM) == share
+
+
+def test_large_batches_with_few_labels_have_a_share():
+    """Of a batch of 1,024 the ways to choose 512 are more than a number of 8 bytes holds."""
+    needs = BatchNeeds(equals=True)
+    shares = [
+        share_with_pairs(needs, [10] * 10, unlabeled=44_900, batch_size=size, sampling=UNIFORM)
+        for size in (256, 1024, 4096)
+    ]
+    assert 0 < shares[0] < shares[1] < shares[2] < 1

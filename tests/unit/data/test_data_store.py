@@ -317,7 +317,7 @@ def test_what_a_killed_process_left_is_swept_after_a_day(write, tmp_path, monkey
         folder.mkdir(parents=True)
     load(open_source(write(class_folders({"a": 5}))), CenterSquare(4))
     assert all(folder.exists() for folder in left)
-    monkeypatch.setattr(cache, "_STALE_SECONDS", -1.0)
+    monkeypatch.setattr(cache, "STALE_SECONDS", -1.0)
     load(open_source(write(class_folders({"a": 6}))), CenterSquare(4))
     assert not any(folder.exists() for folder in left)
 

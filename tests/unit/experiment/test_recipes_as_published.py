@@ -256,6 +256,8 @@ def test_a_classifier_stage_is_as_published(name):
     assert (*found, stage.pace.schedule.decay, stage.policy_name) == LINEAR[name]
     assert (stage.encoder_lr, stage.init, stage.standardize) == (None, "random", False)
     assert stage.optimizer.weight_decay == (1e-6 if "imagenet-r" in name else 0.0)
+    if stage.optimizer.name == "sgd" and name.partition("-")[0] in ("supcon", "moco"):
+        assert stage.optimizer.own == {"nesterov": False}
 
 
 def test_the_cassava_classifier_has_a_thousand_hidden_units_behind_dropout():
