@@ -22,7 +22,9 @@ nearfar train DATA --recipe my.toml                                             
 
 Of DATA a recipe says nothing but the size of the views: its command shows what it is for (FOLDER is a folder that you have:
 ImageNet's with `train/` and `val/`, Kaggle's with `train.csv` and `train_images/`). A recipe of your own is a TOML file with
-the sections of [config.md](config.md); a run's `run.toml` is one. An error in it is reported with file and line.
+the sections of [config.md](config.md); a run's `run.toml` is one. An error in it is reported with file and line. A typed
+`encoder.weights=FILE` stands instead of a recipe's published weights (`--pretrained` instead of its file), and
+`--set classifier.kind=none` leaves its classifier stage out.
 
 `--smoke` takes two steps an epoch, one epoch of training and one of the classifier stage, batches of at most 8, views of at
 most 64 px, as few prototypes as a batch has images, and new weights where a recipe would download some (`--pretrained` tries

@@ -2,7 +2,7 @@
 be used.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +73,7 @@ class Request:
     def sections_of(self, name: str) -> Sections:
         """A compared recipe, and what was asked for over it."""
         merged = merge(self.recipes[name].sections, _flat(self.sections))
+        merged = _with_typed_start(merged, self.given)
         return smoked(merged, self.given) if self.smoke else merged
 
     def recipe_of(self, method: str) -> str | None:
@@ -152,7 +153,8 @@ def make_request(
         base.setdefault(section, {}).setdefault(key, value)
     wanted = _wanted(data, settings, encoder)
     asked = [(*_section_and_key(path), value) for path, value in wanted.items()]
-    given, sections = frozenset(wanted), merge(base, asked)
+    given = frozenset(wanted)
+    sections = _with_typed_start(merge(base, asked), given)
     module = encoder if isinstance(encoder, nn.Module) else None
     if budget is not None and (smoke or "train.epochs" in wanted):
         which = "--smoke" if smoke else "--epochs"
@@ -180,6 +182,17 @@ def _by_name(recipes: Sequence[str | Path]) -> dict[str, Recipe]:
             raise UserError(f"--recipes: {which} called {recipe.name}; name the file otherwise")
         found[recipe.name] = recipe
     return found
+
+
+def _with_typed_start(sections: Sections, given: Collection[str]) -> Sections:
+    """Without a recipe's published weights where a file was typed instead, and the reverse."""
+    kinds = ("weights", "pretrained")
+    typed = [kind for kind in kinds if f"encoder.{kind}" in given]
+    if len(typed) != 1:
+        return sections
+    encoder = sections["encoder"]
+    kept = {key: encoder[key] for key in encoder if key in typed or key not in kinds}
+    return sections | {"encoder": kept}
 
 
 def _group_by(sections: Sections) -> str | None:

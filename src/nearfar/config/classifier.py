@@ -1,13 +1,15 @@
 """The section of the classifier that is trained on the encoder after pretraining."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nearfar.config.section import Section
 from nearfar.config.training import MAX_RATE, DecayName, OptimizerName
 
 AS_EVALUATED = "evaluation"  # of classifier.policy
+LEFT_OUT = "none"  # as classifier.kind
 
 
 class ClassifierConfig(Section):
@@ -19,7 +21,8 @@ class ClassifierConfig(Section):
         None,
         description=(
             "type of classifier to train on the encoder after pretraining, for use by nearfar"
-            " predict: linear or mlp (unset: none; predict uses the linear probe)"
+            " predict: linear or mlp (unset: none; predict uses the linear probe). none leaves out"
+            " the one of a recipe, with its settings"
         ),
     )
     encoder: Literal["frozen", "finetuned"] = Field(
@@ -109,3 +112,9 @@ class ClassifierConfig(Section):
     dropout: float | None = Field(
         None, ge=0, lt=1, description="kind=mlp: dropout rate before both layers (default: 0.5)"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out(cls, values: object) -> object:
+        """Nothing is set where a recipe's stage is left out."""
+        return {} if isinstance(values, Mapping) and values.get("kind") == LEFT_OUT else values

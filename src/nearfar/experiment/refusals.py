@@ -126,8 +126,8 @@ def refuse_labels_missing(config: RunConfig, facts: DataFacts, *, online_probe: 
         got = f"1 ({facts.class_names[0]})" if facts.n_classes else "none"
         raise DataError(
             "classifier.kind: wants labeled training images of at least 2 classes, and"
-            f" {facts.name} has {got}; leave the classifier out, or give labels (folders of"
-            " classes)"
+            f" {facts.name} has {got}; leave the classifier out (--set classifier.kind=none), or"
+            " give labels (folders of classes)"
         )
     if config.classifier.init == "probe" and sum(facts.val_counts) == 0:
         raise DataError(
