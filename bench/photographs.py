@@ -1,14 +1,17 @@
 """From given weights: nearfar beside forty lines of timm and torch, on three sets of images.
 
     NEARFAR_DATA=FOLDER python bench/photographs.py OUT [--seeds 3] [--sets flowers5,...]
-    [--candidates frozen,cross_entropy,supcon,joint,script,script_twice,fastai] [--table]
+    [--candidates frozen,cross_entropy,supcon,supcon_finetuned,joint,script,script_twice,fastai]
+    [--table]
 
 FOLDER holds flowers5.tar (128 px), signdigits10.tar and cifar10.tar.xz (64 px; of its training
 images the tenth whose names have the smallest SHA-256), and the ImageNet weights of
 tf_efficientnet_lite0. Every candidate starts from them. nearfar's have its defaults but for size
 and epochs; the script is AdamW 1e-3, batch 32, cosine after a tenth of warm-up, label smoothing .1,
 crop .35-1 and flip. `script_twice` has twice the epochs: as many views as the methods of two
-views. `fastai` (bench/fastai_peer.py; it wants `pip install fastai` besides) has its own defaults.
+views. `supcon_finetuned` is SupCon, then a classifier stage that trains the encoder with it, by
+AdamW at the same rate; together they see as many views as supcon. `fastai` (bench/fastai_peer.py;
+it wants `pip install fastai` besides) has its own defaults.
 Training images are those that are no validation images in nearfar's own cut, for all candidates.
 Each run is a process on one thread; OUT/photographs.jsonl has a line a run, and what is done is not
 done again.
@@ -35,7 +38,15 @@ SETS = {
     "signdigits10": ("signdigits10.tar", 64, 10),
     "cifar10_tenth": ("cifar10.tar.xz", 64, 5),
 }
-SHOWN = ("head.top1", "linear_probe.top1", "knn.top1", "few_label_probe.top1@10")
+SHOWN = (
+    "head.top1",
+    "linear_probe.top1",
+    "knn.top1",
+    "few_label_probe.top1@10",
+    "classifier.top1",
+)
+FINETUNED = "_finetuned"
+STAGE = {"kind": "linear", "encoder": "finetuned", "optimizer": "adamw", "lr": 1e-3}
 Row = dict[str, Any]
 
 
@@ -136,9 +147,14 @@ def nearfar_run(data: Path, size: int, epochs: int, seed: int, method: str, out:
     import nearfar
 
     settings: dict[str, Any] = {"train.epochs": epochs} if method != "frozen" else {}
+    if method.endswith(FINETUNED):
+        # of two views each, then of one
+        first = round(0.6 * epochs)
+        stage = STAGE | {"encoder_lr": STAGE["lr"], "epochs": 2 * (epochs - first)}
+        settings = {"train.epochs": first, **{f"classifier.{k}": v for k, v in stage.items()}}
     done = nearfar.train(
         data,
-        method=method,
+        method=method.removesuffix(FINETUNED),
         encoder=ENCODER,
         seed=seed,
         out=out / method / f"seed{seed}",
@@ -240,7 +256,7 @@ def images(data: Path) -> list[tuple[str, Any]]:
 
 
 def table(done: list[Row]) -> str:
-    head = ["set", "candidate", "own head", "linear probe", "kNN", "10 labels a class"]
+    head = ["set", "candidate", "own head", "linear probe", "kNN", "10 labels a class", "stage"]
     head += ["seconds", "seeds"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, candidate in dict.fromkeys((row["set"], row["candidate"]) for row in done):
