@@ -26,7 +26,7 @@ NEVER_IMPORTED = {
 EXTRAS = {
     "src": ["parquet", "remote", "export", "heic"],
     "tests": ["test", "parquet", "remote", "export"],
-    "bench": ["bench", "parquet"],
+    "bench": ["bench", "parquet", "export"],
     "docs": [],
 }
 COMMANDS = {"dev"}  # extras of programs that are run, not imported

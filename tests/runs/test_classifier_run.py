@@ -388,7 +388,7 @@ def test_smoke_takes_two_steps_of_the_stage_too(tmp_path, nearfar_command):
     assert (
         torch.load(out / "checkpoint" / "classifier.pt", weights_only=True)["counters"]["step"] == 2
     )
-    assert "then a classifier (mlp, encoder frozen): 1 epochs of features, lr 0.01" in ended.err
+    assert "then a classifier (mlp, encoder frozen): 1 epoch of features, lr 0.01" in ended.err
     assert "classifier stage" in ended.out
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Classifier stage" in page

@@ -18,10 +18,10 @@ _HELD_OUT = ("val", "test")
 
 def arrange_by_table_beside(
     root: Path, pictures: Sequence[str], notes: Iterable[str]
-) -> tuple[Layout, str] | None:
-    """By the table in a folder that says the classes of its pictures, and the name of that: one
-    called as usual, or the only one. None: there is none, its columns are called in no usual way,
-    or it is about something else.
+) -> Layout | None:
+    """By the table in a folder that says the classes of its pictures: one called as usual, or the
+    only one. None: there is none, its columns are called in no usual way, or it is about something
+    else.
 
     DataError: one called as usual contradicts itself (any other is left alone then).
     """
@@ -35,11 +35,11 @@ def arrange_by_table_beside(
         return None
 
 
-def _by_table(table: Path, pictures: Sequence[str]) -> tuple[Layout, str] | None:
+def _by_table(table: Path, pictures: Sequence[str]) -> Layout | None:
     rows = read_table(table, None) if usual_columns(header_of(table)) is not None else []
     if not any(map(_Finder(pictures), rows)):
         return None
-    return arrange_by_table(rows, pictures, table), table.name
+    return arrange_by_table(rows, pictures, table)
 
 
 def arrange_by_table(rows: Sequence[Row], pictures: Sequence[str], table: Path) -> Layout:
@@ -50,7 +50,7 @@ def arrange_by_table(rows: Sequence[Row], pictures: Sequence[str], table: Path) 
     """
     if not rows:
         raise DataError(f"{table}: want a row for each image, got a table without rows")
-    titles = class_titles(rows, table.parent)
+    titles, titled_by = class_titles(rows, table.parent)
     find = _Finder(pictures)
     places: dict[str, Place] = {}
     strays = []
@@ -84,6 +84,7 @@ def arrange_by_table(rows: Sequence[Row], pictures: Sequence[str], table: Path) 
         class_names=tuple(titles.values()),
         given_splits=tuple(split for split in SPLITS if split in used),
         strays=tuple(strays),
+        read=(table.name, *([titled_by] if titled_by else [])),
     )
 
 

@@ -62,6 +62,7 @@ class Layout:
     class_names: tuple[str, ...]
     given_splits: tuple[str, ...]
     strays: tuple[Unreadable, ...]
+    read: tuple[str, ...] = ()  # files that said the classes
 
 
 def is_litter(name: str) -> bool:

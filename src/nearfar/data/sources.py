@@ -99,8 +99,8 @@ def _folder(source: str, path: Path, progress: Progress) -> Listing:
     if len(layout.class_names) < 2:
         by_table = labeled.arrange_by_table_beside(path, pictures, notes)
         if by_table is not None:
-            layout, table = by_table
-            notes.remove(table)
+            layout = by_table
+            notes = [note for note in notes if note not in layout.read]
     paths = tuple(place.path for place in layout.places)
     reader = folders.FolderReader(path, paths)
     if not paths:

@@ -110,10 +110,10 @@ def read_table(path: Path, asked: Columns | None) -> list[Row]:
     return list(found.values())
 
 
-def class_titles(rows: Sequence[Row], folder: Path) -> Mapping[str, str]:
-    """The name of each label: what a .json file in the folder calls it (a map from every label of
-    the table, as Kaggle has it), else the label itself. In the order of the labels: numbers by
-    size.
+def class_titles(rows: Sequence[Row], folder: Path) -> tuple[Mapping[str, str], str | None]:
+    """The name of each label, in the order of the labels (numbers by size): what a .json file in
+    the folder calls it (a map from every label of the table, as Kaggle has it), and the name of
+    that file; else the label itself, and None.
     """
     labels = sorted({row.label for row in rows if row.label is not None}, key=_order)
     for path in sorted(folder.glob("*.json")):
@@ -124,8 +124,8 @@ def class_titles(rows: Sequence[Row], folder: Path) -> Mapping[str, str]:
         if isinstance(names, dict) and labels and all(label in names for label in labels):
             titles = [names[label] for label in labels]
             if all(isinstance(title, str) for title in titles) and len({*titles}) == len(titles):
-                return dict(zip(labels, titles, strict=True))
-    return {label: label for label in labels}
+                return dict(zip(labels, titles, strict=True)), path.name
+    return {label: label for label in labels}, None
 
 
 def _order(label: str) -> tuple[float, str]:

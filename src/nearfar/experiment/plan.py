@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from nearfar.data.rgb import OWN_WHITE
 from nearfar.experiment.setup import Setup
+from nearfar.report.formats import plural
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def _training_lines(setup: Setup) -> list[str]:
         (
             f"views      {setup.views.name} x {setup.views.shown}; batch"
             f" {setup.batch_size}{balanced}, {setup.steps_per_epoch} steps an epoch,"
-            f" {setup.epochs} epochs, seed {setup.seed}"
+            f" {plural(setup.epochs, 'epoch')}, seed {setup.seed}"
         ),
         _optimizer_line(setup),
     ]
@@ -106,8 +107,8 @@ def _then(setup: Setup) -> str:
     encoder = "frozen" if stage.encoder_lr is None else f"fine-tuned at lr {stage.encoder_lr:.3g}"
     shown = "features" if stage.policy is None else f"{stage.policy_name} views"
     return (
-        f"; then a classifier ({stage.kind}, encoder {encoder}): {stage.epochs} epochs of {shown},"
-        f" lr {stage.pace.lr:.3g}, {stage.optimizer.name}, {stage.pace.schedule.decay}"
+        f"; then a classifier ({stage.kind}, encoder {encoder}): {plural(stage.epochs, 'epoch')}"
+        f" of {shown}, lr {stage.pace.lr:.3g}, {stage.optimizer.name}, {stage.pace.schedule.decay}"
         f"{'' if stage.standardize else ', not standardized'}"
         f"{', from the linear probe' if stage.init == 'probe' else ''}"
     )

@@ -75,6 +75,7 @@ def test_kaggles_form_is_one_folder(write):
     assert labels(listing)["train_images/3.png"] == "rot"
     assert labels(listing)["test_images/3.png"] is None
     assert (listing.given_splits, listing.strays) == (("predict",), ())
+    assert listing.ignored == ("sample_submission.csv",)
 
 
 def test_numbers_are_classes_in_their_order_and_a_spreadsheet_may_write_them_as_floats(write):
