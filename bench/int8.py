@@ -7,7 +7,7 @@ FOLDER holds flowers5.tar and the ImageNet weights of tf_efficientnet_lite0; the
 new weights, which are as fast. "torch" is the module as it is, "nearfar" what extraction and embed
 run (BatchNorm within the convolutions, in the faster memory format); onnxruntime runs what
 `nearfar export --to onnx --int8` writes (`pip install 'nearfar[export]'`). It has no bf16 kernels
-for CPUs, and torch none of its own in 8 bits. All take turns, after two calls each that are not
+for CPUs; quantization by torch is not measured. All take turns, after two calls each that are not
 counted; the median is quoted. On one thread the clock is the processor's time. Of lite0 also the
 accuracy of nearest neighbors over all images of flowers5, each left out in turn. Writes
 OUT/int8.json and prints the table.
