@@ -12,7 +12,8 @@ from nearfar.evaluate.features import Features
 
 K = 200
 TEMPERATURE = 0.1
-QUERIES_A_CALL = 1024
+MOST_QUERIES_A_CALL, FEWEST_QUERIES_A_CALL = 1024, 64
+SIMILARITIES_A_CALL = 1 << 24  # 64 MB, between these two
 
 
 @final
@@ -45,9 +46,11 @@ def knn_predict(train: Features, queries: NDArray[np.float32], n_classes: int) -
     bank = torch.nn.functional.normalize(torch.from_numpy(train.x), dim=1)
     votes = torch.nn.functional.one_hot(torch.from_numpy(train.y), n_classes).float()
     k = neighbors_for(len(train))
+    most = max(FEWEST_QUERIES_A_CALL, SIMILARITIES_A_CALL // len(train))
+    at_once = min(MOST_QUERIES_A_CALL, most)
     predicted = []
-    for start in range(0, len(queries), QUERIES_A_CALL):
-        part = torch.from_numpy(queries[start : start + QUERIES_A_CALL])
+    for start in range(0, len(queries), at_once):
+        part = torch.from_numpy(queries[start : start + at_once])
         similarity = torch.nn.functional.normalize(part, dim=1) @ bank.T
         nearest, where = similarity.topk(k, dim=1)
         weights = ((nearest - 1) / TEMPERATURE).exp()  # at most 1: the shift cancels in the vote

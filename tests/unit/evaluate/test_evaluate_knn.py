@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from evaluate_clouds import clouds
 from numpy.typing import NDArray
 
@@ -84,8 +85,26 @@ def test_predictions_do_not_depend_on_how_many_queries_go_in_a_call(
 ) -> None:
     train, queries = clouds(200, spread=2.0), clouds(50, spread=2.0, seed=1)
     whole = knn_predict(train, queries.x, 3)
-    monkeypatch.setattr(knn, "QUERIES_A_CALL", 7)
+    monkeypatch.setattr(knn, "MOST_QUERIES_A_CALL", 7)
     assert np.array_equal(knn_predict(train, queries.x, 3), whole)
+
+
+@pytest.mark.parametrize(("similarities", "largest"), [(1 << 24, 50), (1700, 8), (10, 5)])
+def test_many_training_rows_leave_fewer_queries_for_a_call(
+    similarities: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as 1,700 similarities with 200 rows hold, but 5 at least."""
+    train, queries = clouds(200, spread=2.0), clouds(50, spread=2.0, seed=1)
+    whole = knn_predict(train, queries.x, 3)
+    monkeypatch.setattr(knn, "SIMILARITIES_A_CALL", similarities)
+    monkeypatch.setattr(knn, "FEWEST_QUERIES_A_CALL", 5)
+    sizes = []
+    topk = torch.Tensor.topk
+    monkeypatch.setattr(
+        torch.Tensor, "topk", lambda x, *a, **k: sizes.append(len(x)) or topk(x, *a, **k)
+    )
+    assert np.array_equal(knn_predict(train, queries.x, 3), whole)
+    assert max(sizes) == largest
 
 
 def test_a_single_training_row_decides_for_all() -> None:
