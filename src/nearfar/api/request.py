@@ -186,13 +186,12 @@ def _by_name(recipes: Sequence[str | Path]) -> dict[str, Recipe]:
 
 def _with_typed_start(sections: Sections, given: Collection[str]) -> Sections:
     """Without a recipe's published weights where a file was typed instead, and the reverse."""
-    kinds = ("weights", "pretrained")
-    typed = [kind for kind in kinds if f"encoder.{kind}" in given]
-    if len(typed) != 1:
-        return sections
-    encoder = sections["encoder"]
-    kept = {key: encoder[key] for key in encoder if key in typed or key not in kinds}
-    return sections | {"encoder": kept}
+    encoder = dict(sections.get("encoder", {}))
+    for typed, other in (("weights", "pretrained"), ("pretrained", "weights")):
+        wanted = encoder.get(typed) and f"encoder.{typed}" in given
+        if wanted and f"encoder.{other}" not in given:
+            encoder.pop(other, None)
+    return sections | {"encoder": encoder} if encoder else sections
 
 
 def _group_by(sections: Sections) -> str | None:

@@ -42,4 +42,4 @@ def without_weights(sections: Sections, given: Collection[str]) -> bool:
     """Whether published weights are wanted by a recipe alone, for training from them."""
     wanted = bool(sections.get("encoder", {}).get("pretrained"))
     measured = sections.get("method", {}).get("name") == FROZEN
-    return wanted and not measured and "encoder.pretrained" not in given
+    return wanted and not measured and not {"encoder.pretrained", "encoder.weights"} & {*given}

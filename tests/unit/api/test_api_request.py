@@ -4,6 +4,7 @@ import pytest
 
 from nearfar.api.request import Place, make_request
 from nearfar.config.classifier import ClassifierConfig
+from nearfar.core.progress import Progress
 from nearfar.experiment.configuration import check_config
 
 RECIPE = "supcon-cassava"  # it has published weights
@@ -42,6 +43,16 @@ def test_published_weights_stand_instead_of_a_files(tmp_path):
     typed = {"encoder.pretrained": True}
     request = make_request("photos", typed, place=Place(), recipe=path, command="")
     assert request.sections["encoder"] == {"pretrained": True}
+    refused = {"encoder.pretrained": False}  # of what there is none
+    request = make_request("photos", refused, place=Place(), recipe=path, command="")
+    assert request.sections["encoder"] == {"weights": "a.safetensors", "pretrained": False}
+
+
+@pytest.mark.parametrize(("typed", "said"), [({}, 1), ({"encoder.weights": "mine.pth"}, 0)])
+def test_smoke_says_which_weights_it_leaves_out(typed, said, capsys):
+    request = make_request("photos", typed, place=Place(), recipe=RECIPE, smoke=True, command="")
+    request.say_beginning("nearfar", Progress())
+    assert capsys.readouterr().err.count("new weights for") == said
 
 
 @pytest.mark.parametrize("smoke", [False, True])
