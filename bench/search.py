@@ -8,7 +8,8 @@ sets: flowers5 (96 px, 5 epochs), signdigits10 (64 px, 10) and 200 images a clas
 5). All of them for two fifths of the epochs, the best third by the mean over the sets for all
 epochs; so is what nearfar does by default, whatever its rank. Judged by the linear probe of all
 training images on validation images; test images are never looked at. Each run is a process of its
-own on one thread, seed 0; OUT/search.jsonl has a line a run, and what is done is not done again.
+own on one thread, seed 0, `--at-once` of them side by side; OUT/search.jsonl has a line a run, and
+what is done is not done again.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import itertools
 import json
 import os
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ SETS = {  # source, px, epochs
     "signdigits10": ("signdigits10.tar", 64, 10),
     "cifar10_2000": ("cifar10.tar.xz", 64, 5),
 }
+PART = "cifar10_2000.tar"  # in OUT
 RATES, BATCHES = (3e-4, 1e-3, 3e-3), (32, 64)
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "cross_entropy": {"views.policy": ("basic", "rand_augment(2, 9)")},
@@ -44,6 +47,7 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--method", choices=GRIDS, default="supcon")
+    parser.add_argument("--at-once", type=int, default=1, help="processes")
     parser.add_argument("--table", action="store_true", help="print what is done, and run nothing")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # set, settings, share of epochs
     chosen = parser.parse_args()
@@ -55,16 +59,18 @@ def main() -> None:
             lines.write(json.dumps(row) + "\n")
         return
     if not chosen.table:
-        search(log, chosen.method)
+        cifar10 = Path(os.environ["NEARFAR_DATA"]) / SETS["cifar10_2000"][0]
+        photographs.part(cifar10, chosen.out / PART, images=200)
+        search(log, chosen.method, chosen.at_once)
     print(table(photographs.rows(log)))
 
 
-def search(log: Path, method: str) -> None:
+def search(log: Path, method: str, at_once: int) -> None:
     everything = settings_of(method)
-    attempt(log, method, everything, SHARE)
+    attempt(log, method, everything, SHARE, at_once)
     ranked = sorted(everything, key=lambda one: -mean_of(photographs.rows(log), method, one, SHARE))
     kept = ranked[: len(everything) // KEPT]
-    attempt(log, method, [{}] + [one for one in kept if one], 1.0)
+    attempt(log, method, [{}] + [one for one in kept if one], 1.0, at_once)
 
 
 def settings_of(method: str) -> list[Settings]:
@@ -76,14 +82,15 @@ def settings_of(method: str) -> list[Settings]:
     return [{}, *combinations]
 
 
-def attempt(log: Path, method: str, settings: list[Settings], share: float) -> None:
-    for one, name in itertools.product(settings, SETS):
-        like = {"method": method, "set": name, "settings": one, "share": share}
-        if not any(like.items() <= row.items() for row in photographs.rows(log)):
-            text = json.dumps(one)
-            photographs.start(
-                __file__, [str(log.parent), "--method", method], name, text, str(share)
-            )
+def attempt(log: Path, method: str, settings: list[Settings], share: float, at_once: int) -> None:
+    done = photographs.rows(log)
+    options = [str(log.parent), "--method", method]
+    with ThreadPoolExecutor(at_once) as processes:
+        for one, name in itertools.product(settings, SETS):
+            like = {"method": method, "set": name, "settings": one, "share": share}
+            if not any(like.items() <= row.items() for row in done):
+                text = json.dumps(one)
+                processes.submit(photographs.start, __file__, options, name, text, str(share))
 
 
 def run(out: Path, method: str, name: str, text: str, share: str) -> Row:
@@ -95,7 +102,7 @@ def run(out: Path, method: str, name: str, text: str, share: str) -> Row:
     source, size, epochs = SETS[name]
     data = Path(os.environ["NEARFAR_DATA"]) / source
     if name == "cifar10_2000":
-        data = photographs.part(data, out / f"{name}.tar", images=200)
+        data = out / PART
     settings: Settings = json.loads(text)
     folder = out / "runs" / f"{method}-{name}-{os.getpid()}"
     done = nearfar.train(
