@@ -108,6 +108,13 @@ class EncoderConfig(Section):
             " all learn)"
         ),
     )
+    frozen_batch_norm: bool | None = Field(
+        None,
+        description=(
+            "true: BatchNorm normalizes by its running statistics in training too and keeps them;"
+            " its scale and shift learn (default: true from given weights, else false)"
+        ),
+    )
     mean: PerChannel | None = Field(
         None,
         strict=False,

@@ -27,7 +27,7 @@ class OptimizerConfig(Section):
         le=MAX_RATE,
         description=(
             "peak learning rate, used as typed and not scaled by batch size (default: the"
-            " method's, scaled by batch size; from given weights: 0.001, and for another optimizer"
+            " method's, scaled by batch size; from given weights: 0.0003, and for another optimizer"
             " there: 0.1 times the usual)"
         ),
     )

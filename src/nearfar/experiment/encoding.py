@@ -22,7 +22,7 @@ from nearfar.nn.building import build_encoder, own_encoder
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.given import GivenWeights
 from nearfar.nn.published import Published
-from nearfar.nn.stages import freeze, recompute_blocks
+from nearfar.nn.stages import freeze, freeze_batch_norm, recompute_blocks
 from nearfar.nn.timm_config import timm_config
 from nearfar.run_folder.records import EncoderFile
 from nearfar.views.kernels import PerChannel
@@ -78,17 +78,19 @@ def make_encoder(setup: Setup, example: Tensor, module: nn.Module | None = None)
                 pretrained=config.encoder.pretrained,
                 create=arguments,
             )
-    if config.train.micro_batch_size == 1 and encoder.has_batch_norm:
-        raise UserError(
-            f"train.micro_batch_size: want at least 2 with {encoder.architecture} (BatchNorm"
-            " normalizes over the rows of a chunk), got 1"
-        )
     if config.encoder.pretrained:
         encoder.origin = "hub's weights"
     if setup.origin.given is not None:
         _load(setup.origin.given, encoder)
     if config.encoder.frozen is not None:
         freeze(encoder, config.encoder.frozen)
+    if config.encoder.frozen_batch_norm:
+        freeze_batch_norm(encoder)
+    if config.train.micro_batch_size == 1 and encoder.normalizes_by_batch:
+        raise UserError(
+            f"train.micro_batch_size: want at least 2 with {encoder.architecture} (BatchNorm"
+            " normalizes over the rows of a chunk), got 1"
+        )
     if config.encoder.gradient_checkpointing:
         recompute_blocks(encoder)
     _refuse_views(setup, encoder)

@@ -20,7 +20,7 @@ from nearfar.nn.given import GivenWeights, weights_named
 from nearfar.nn.published import Published, published
 
 ORIGIN = "usual from given weights"
-OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 1e-3, 0.01
+OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 3e-4, 0.01
 RATE_FACTOR = 0.1  # of the usual rate, for another optimizer
 EPOCHS, GRADIENT_CLIP = 10, 5.0
 LARGEST_BATCH = 64  # small enough to leave many steps
@@ -40,6 +40,7 @@ def with_its_defaults(config: RunConfig) -> RunConfig:
     if not config.encoder.given:
         return config
     sections: dict[str, Mapping[str, Any]] = {
+        "encoder": {"frozen_batch_norm": True},
         "train": {"epochs": EPOCHS, "gradient_clip": GRADIENT_CLIP},
         "method": METHOD.get(config.method_name, {}),
     }

@@ -16,7 +16,8 @@ class Network:
     parameters: int
     stem: str  # in words
     frozen: int  # parameters that do not learn
-    has_batch_norm: bool
+    normalizes_by_batch: bool
+    keeps_statistics: bool  # of its BatchNorm
 
 
 def plan_lines(
@@ -77,14 +78,15 @@ def _white(setup: Setup) -> str:
 def _encoder_line(setup: Setup, network: Network) -> str:
     rows = setup.config.train.micro_batch_size
     frozen = f" ({network.frozen / 1e6:.3g} M frozen)" if network.frozen else ""
+    norms = ", BatchNorm frozen" if network.keeps_statistics else ""
     chunks = ""
     if rows is not None:
-        together = "; each chunk is a BatchNorm group" if network.has_batch_norm else ""
+        together = "; each chunk is a BatchNorm group" if network.normalizes_by_batch else ""
         chunks = f"; chunks of {rows} rows{together}"
     return (
         f"encoder    {setup.encoder_name} ({network.stem}, {network.origin}), width"
-        f" {network.width}, {network.parameters / 1e6:.3g} M parameters{frozen}, {setup.precision}"
-        f"{chunks}"
+        f" {network.width}, {network.parameters / 1e6:.3g} M parameters{frozen}{norms},"
+        f" {setup.precision}{chunks}"
     )
 
 

@@ -56,7 +56,8 @@ def planned(
         parameters=sum(parameter.numel() for parameter in encoder.parameters()),
         stem=_stem(encoder),
         frozen=sum(p.numel() for p in encoder.parameters() if not p.requires_grad),
-        has_batch_norm=encoder.has_batch_norm,
+        normalizes_by_batch=encoder.normalizes_by_batch,
+        keeps_statistics=bool(encoder.batch_norms) and not encoder.normalizes_by_batch,
     )
     estimate = estimate_line(forecast.left(), forecast.memory_bytes(), len(forecast.runs))
     side = store_side(listing, setup.size)

@@ -158,7 +158,10 @@ def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
     decided: dict[str, dict[str, Any]] = {
         "data": {"size": setup.size, "eval_crop": setup.center.crop},
         "views": {"policy": setup.views.asked, "count": setup.views.count},
-        "encoder": {"name": setup.encoder_name},
+        "encoder": {
+            "name": setup.encoder_name,
+            "frozen_batch_norm": bool(setup.config.encoder.frozen_batch_norm),
+        },
         "optimizer": {
             "name": optimizer.name,
             "lr": optimizer.lr,

@@ -126,8 +126,13 @@ class Encoder(nn.Module):
         return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
 
     @property
-    def has_batch_norm(self) -> bool:
-        return any(isinstance(module, _BatchNorm) for module in self.modules())
+    def batch_norms(self) -> tuple[nn.Module, ...]:
+        return tuple(module for module in self.modules() if isinstance(module, _BatchNorm))
+
+    @property
+    def normalizes_by_batch(self) -> bool:
+        """Whether a BatchNorm in it normalizes by the batch in training: one that is not frozen."""
+        return not set(self.batch_norms) <= set(self.frozen)
 
     def _autocast(self, rows: Tensor) -> AbstractContextManager[Any]:
         enabled = self.precision == "bf16" and self.training and rows.dtype == torch.float32
@@ -214,13 +219,13 @@ def encode_views(
 
     With `encoder.micro_batch_size` the rows pass in chunks of nearly equal size whose activations
     are recomputed in the backward (gradient caching, Gao et al. 2021, arXiv:2101.06983): the
-    gradient of the whole batch with the memory of one chunk. With BatchNorm in the encoder each
+    gradient of the whole batch with the memory of one chunk. With BatchNorm that is not frozen each
     chunk is its own normalization group, as on a device of its own, and running statistics move
     once a chunk, in the first pass only; a chunk of one row, which BatchNorm cannot take, joins the
     others (one may be a row larger). Chunks are cut from what passes together: with groups of
     "views" none holds rows of two views.
     """
-    if batch_norm_groups == "views" and encoder.has_batch_norm:
+    if batch_norm_groups == "views" and encoder.normalizes_by_batch:
         views = tuple(view for group in views for view in torch.split(group, 1))
     encoded = [
         _in_chunks(encoder, encoder, group.flatten(0, 1)).view(*group.shape[:2], -1)
@@ -257,7 +262,7 @@ def _in_chunks(encoder: Encoder, forward: Callable[[Tensor], Tensor], rows: Tens
         return forward(rows)
     count = -(-len(rows) // size)
     chunks = rows.tensor_split(
-        max(1, min(count, len(rows) // 2)) if encoder.has_batch_norm else count
+        max(1, min(count, len(rows) // 2)) if encoder.normalizes_by_batch else count
     )
     if not torch.is_grad_enabled():
         return torch.cat([forward(chunk) for chunk in chunks])

@@ -91,7 +91,7 @@ def folded(encoder: Encoder, rows: Float[Tensor, "row ..."]) -> Encoder:
     very tensor that the other returned. Whether something else reads it too, the representations
     show.
     """
-    if not encoder.has_batch_norm:
+    if not encoder.batch_norms:
         return encoder
     twin = copy.deepcopy(encoder).eval()
     pairs, device = _pairs(twin), encoder.device

@@ -27,7 +27,7 @@ def encode_queries(
     consecutive samples.
     """
     samples = views[0].shape[1]
-    count = _count(samples, size, group) if encoder.has_batch_norm else 1
+    count = _count(samples, size, group) if encoder.normalizes_by_batch else 1
     parts = zip(*(shown.tensor_split(count, dim=1) for shown in views), strict=True)
     encoded = [encode_views(encoder, part, batch_norm_groups="views") for part in parts]
     return torch.cat(encoded, dim=1)
@@ -48,7 +48,7 @@ def encode_keys(
     What comes back is in the batch's order. Collective: every rank is sent all images and encodes
     its share.
     """
-    if not encoder.has_batch_norm:
+    if not encoder.normalizes_by_batch:
         return encode_views(encoder, views)
     of = placement(len(order), group, order.device)
     places = gather(order, of, group).argsort(stable=True)

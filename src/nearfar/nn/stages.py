@@ -43,11 +43,19 @@ def freeze(encoder: Encoder, count: int) -> None:
     encoder.train(encoder.training)
 
 
+def freeze_batch_norm(encoder: Encoder) -> None:
+    """Its BatchNorm keeps its running statistics and normalizes by them in training too; scale and
+    shift learn as before.
+    """
+    encoder.frozen += tuple(norm for norm in encoder.batch_norms if norm not in encoder.frozen)
+    encoder.train(encoder.training)
+
+
 def recompute_blocks(encoder: Encoder) -> None:
     """In the backward pass the activations of its blocks are computed again. UserError: it cannot,
     or has BatchNorm, whose running statistics would move twice.
     """
-    if encoder.has_batch_norm:
+    if encoder.normalizes_by_batch:
         raise UserError(
             "encoder.gradient_checkpointing: want a network without BatchNorm, and"
             f" {encoder.architecture} has it; train.micro_batch_size saves memory there"

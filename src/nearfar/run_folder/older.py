@@ -65,6 +65,8 @@ def config(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     norm = found.get("method", {}).get("projector_batch_norm")
     if isinstance(norm, bool):  # dino's "batch_norm"
         found["method"]["projector_batch_norm"] = "hidden" if norm else "none"
+    if "encoder" in found:
+        found["encoder"].setdefault("frozen_batch_norm", False)
     for section, key in _POLICIES:
         if isinstance(table := found.get(section, {}).get(key), Mapping):
             found[section][key] = _renamed(table)

@@ -1,5 +1,7 @@
 """The plan is text: six lines of a decided run and of numbers that were measured elsewhere."""
 
+from dataclasses import replace
+
 import pytest
 from experiment_setups import decided, listing
 
@@ -11,7 +13,8 @@ NETWORK = Network(
     parameters=24_648,
     stem="own stem",
     frozen=0,
-    has_batch_norm=True,
+    normalizes_by_batch=True,
+    keeps_statistics=False,
 )
 
 
@@ -47,12 +50,16 @@ def test_what_the_user_chose_needs_no_origin():
 
 
 def test_given_weights_chunks_and_a_small_stem_are_said():
-    network = Network(512, "w.pt", 11_200_000, "small-image stem", 157_000, has_batch_norm=True)
+    network = Network(512, "w.pt", 11_200_000, "small-image stem", 157_000, True, False)
     asked = {"encoder": {"name": "resnet18", "weights": "w.pt"}, "train": {"micro_batch_size": 32}}
     encoder = lines(decided(**asked), network)[1]
     assert "(small-image stem, w.pt)" in encoder
     assert "11.2 M parameters (0.157 M frozen), " in encoder
     assert encoder.endswith("; chunks of 32 rows; each chunk is a BatchNorm group")
+    kept = replace(network, normalizes_by_batch=False, keeps_statistics=True)
+    encoder = lines(decided(**asked), kept)[1]
+    assert "M parameters (0.157 M frozen), BatchNorm frozen, " in encoder
+    assert encoder.endswith("; chunks of 32 rows")
     assert "(balanced), " in lines(decided(data={"sampling": "balanced"}))[2]
     groups = {"sampling": "m_per_class", "per_class": 4}
     assert "batch 12 (4 per class), 15 steps" in lines(decided(data=groups))[2]

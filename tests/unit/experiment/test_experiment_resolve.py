@@ -191,6 +191,7 @@ def test_given_weights_have_defaults_of_their_own(name, given):
     assert optimizer.weight_decay == given_weights.WEIGHT_DECAY
     assert optimizer.lr_origin == given_weights.ORIGIN
     assert setup.epochs == given_weights.EPOCHS
+    assert setup.config.encoder.frozen_batch_norm is True
     assert setup.config.train.gradient_clip == setup.pace.gradient_clip == 5
     assert setup.batch_size == (32 if name == "cross_entropy" else 64)
     assert setup.size == given_weights.LARGEST_SIZE_ON_A_CPU
@@ -206,7 +207,7 @@ def test_cross_entropy_smooths_labels_from_given_weights_alone():
 def test_what_the_user_asks_stays_from_given_weights():
     asked = decided(
         "cross_entropy",
-        encoder={"name": "resnet18", "pretrained": True},
+        encoder={"name": "resnet18", "pretrained": True, "frozen_batch_norm": False},
         settings={"label_smoothing": 0.0},
         optimizer={"lr": 0.5, "weight_decay": 0.0},
         train={"epochs": 3, "gradient_clip": 1.0, "batch_size": 8},
@@ -214,6 +215,11 @@ def test_what_the_user_asks_stays_from_given_weights():
     assert (asked.optimizer.lr, asked.optimizer.weight_decay) == (0.5, 0.0)
     assert (asked.epochs, asked.pace.gradient_clip, asked.batch_size) == (3, 1.0, 8)
     assert asked.config.method.label_smoothing == 0.0
+    assert asked.config.encoder.frozen_batch_norm is False
+
+
+def test_new_weights_learn_their_batch_norm_s_statistics():
+    assert decided(encoder={"name": "resnet18"}).config.encoder.frozen_batch_norm is False
 
 
 def test_an_optimizer_of_the_user_s_has_a_tenth_of_its_usual_rate_from_given_weights():

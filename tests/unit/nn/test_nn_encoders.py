@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nearfar.nn.building import build_encoder
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder, encode_maps, encode_tiles, encode_views
+from nearfar.nn.stages import freeze_batch_norm
 
 
 class Returning(nn.Module):
@@ -256,6 +257,18 @@ def test_with_batch_norm_no_chunk_is_a_single_row(rows: int, size: int, sizes: l
     assert seen == sizes
 
 
+def test_with_frozen_batch_norm_chunks_have_the_gradient_of_the_whole_batch() -> None:
+    views = random_views(2, 5, 3, 8, 8)
+    encoder = Encoder(conv4().double(), example=torch.zeros(1, 3, 8, 8), architecture="conv4")
+    freeze_batch_norm(encoder.train())
+    h, whole = gradients_of(encoder, views)
+    chunked_h, chunked = gradients_of(with_chunks(encoder, 1), views)
+    assert (h - chunked_h).abs().max() <= 1e-12
+    assert len(whole) == len(chunked) > 4
+    for name, gradient in whole.items():
+        assert (gradient - chunked[name]).abs().max() <= 1e-12, name
+
+
 def test_a_chunk_is_recomputed_once_in_the_backward() -> None:
     encoder = with_chunks(plain_encoder(), 7)
     calls: list[int] = []
@@ -296,7 +309,7 @@ def test_the_recomputation_leaves_torchs_generator_where_it_was() -> None:
 @pytest.mark.parametrize("name", ["conv4", "mobilenetv3_small_050"])
 def test_running_statistics_move_once_a_chunk_and_only_in_the_first_pass(name: str) -> None:
     encoder = with_chunks(build_encoder(name, example=torch.zeros(1, 3, 32, 32)), 7).train()
-    assert encoder.has_batch_norm
+    assert encoder.normalizes_by_batch
     counted = [module for module in encoder.modules() if hasattr(module, "num_batches_tracked")]
     assert len(counted) >= 4
     h = encode_views(encoder, random_views(2, 8, 3, 32, 32, dtype=torch.float32))

@@ -7,6 +7,7 @@ from nn_modules import plain_encoder, random_views
 from nearfar.nn.conv4 import conv4
 from nearfar.nn.encoders import Encoder, encode_views
 from nearfar.nn.groups import encode_keys, encode_queries
+from nearfar.nn.stages import freeze_batch_norm
 
 SAMPLES = 12
 
@@ -41,6 +42,14 @@ def test_queries_share_statistics_with_the_samples_beside_them(size, groups):
     assert found == [
         set(range(at // length * length, at // length * length + length)) for at in range(SAMPLES)
     ]
+
+
+def test_with_frozen_batch_norm_no_sample_feels_another():
+    encoder = normalizing_encoder()
+    freeze_batch_norm(encoder)
+    alone = [{at} for at in range(SAMPLES)]
+    assert companions(lambda views: encode_queries(encoder, views, size=4)) == alone
+    assert companions(lambda views: encode_keys(encoder, views, size=4, order=order())) == alone
 
 
 def test_keys_share_statistics_with_others_than_their_queries():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nearfar.core.errors import UserError
 from nearfar.nn.building import build_encoder, own_encoder
 from nearfar.nn.encoders import Encoder
-from nearfar.nn.stages import freeze, recompute_blocks, stages
+from nearfar.nn.stages import freeze, freeze_batch_norm, recompute_blocks, stages
 
 
 def encoder_of(name: str, side: int = 32, **create: object) -> Encoder:
@@ -79,6 +79,38 @@ def test_what_is_frozen_stays_in_evaluation_mode_in_a_copy_too() -> None:
     for one in (encoder, copy.deepcopy(encoder)):
         norms = [m for m in one.train().modules() if isinstance(m, nn.BatchNorm2d)]
         assert [norm.training for norm in norms][:2] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["conv4", "resnet8", "mobilenetv3_small_050"])
+def test_frozen_batch_norm_keeps_its_statistics_while_all_weights_learn(name: str) -> None:
+    encoder = encoder_of(name)
+    freeze_batch_norm(encoder)
+    assert not encoder.normalizes_by_batch
+    before = copy.deepcopy(encoder.net.state_dict())
+    step(encoder.train())
+    after = encoder.net.state_dict()
+    moved = {one for one in after if not torch.equal(before[one], after[one])}
+    free = {one for one, p in encoder.net.named_parameters() if p.requires_grad}
+    assert free == {one for one, _ in encoder.net.named_parameters()}
+    assert moved and moved <= free
+
+
+def test_with_frozen_batch_norm_a_row_does_not_depend_on_the_others() -> None:
+    encoder, rows = encoder_of("resnet8").train(), torch.randn(4, 3, 16, 16)
+    assert not torch.allclose(encoder(rows)[:2], encoder(rows[:2]), atol=1e-3)
+    freeze_batch_norm(encoder)
+    for one in (encoder, copy.deepcopy(encoder)):
+        assert torch.allclose(one.train()(rows)[:2], one(rows[:2]), atol=1e-5)
+
+
+def test_frozen_stages_and_frozen_batch_norm_go_together() -> None:
+    encoder = encoder_of("resnet8")
+    freeze(encoder, 1)
+    assert encoder.normalizes_by_batch
+    freeze_batch_norm(encoder)
+    assert not encoder.normalizes_by_batch
+    assert len(set(encoder.frozen)) == len(encoder.frozen)
+    assert not any(norm.training for norm in encoder.train().batch_norms)
 
 
 def test_more_stages_than_there_are_and_a_network_of_which_none_are_known_are_refused() -> None:

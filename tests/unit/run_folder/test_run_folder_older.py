@@ -53,6 +53,9 @@ def test_old_keys_and_values_of_run_toml_are_read_as_those_of_today():
     assert older.config(balanced) == {"data": {"sampling": "balanced"}}
     sections = {"views": {"policy": "grey"}, "method": {"name": "grey"}, "data": {"source": "grey"}}
     assert older.config(sections) == sections
+    assert RunFolder(RUN).read_config()["encoder"]["frozen_batch_norm"] is False
+    kept = {"encoder": {"frozen_batch_norm": True}}
+    assert older.config(kept) == kept
     for norm, now in ((True, "hidden"), (False, "none")):
         method = older.config({"method": {"name": "dino", "batch_norm": norm}})["method"]
         assert method == {"name": "dino", "projector_batch_norm": now}
