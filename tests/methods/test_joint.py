@@ -34,8 +34,8 @@ def make_batch(views: int = 2) -> Batch:
 
 
 def transcription(method: Joint, batch: Batch, config: JointConfig) -> float:
-    """Gunel et al. 2020, eq. 4 to 6, in loops over the rows of all views; weights and smoothing as
-    in eq. 7 of Szegedy et al. 2016 and torch's documentation.
+    """Gunel et al. 2020, eq. 4 to 6, in loops over the rows of all views; smoothing as in eq. 7
+    of Szegedy et al. 2016, and a whole row weighted as its class.
     """
     views, labels = batch.views[0], batch.labels.tolist()
     y = [label for _ in views for label in labels]
@@ -50,7 +50,7 @@ def transcription(method: Joint, batch: Batch, config: JointConfig) -> float:
         log_sum = math.log(sum(map(math.exp, scores)))
         for c, score in enumerate(scores):
             target = (1 - eps) * (c == label) + eps / 3
-            of_classes -= weight[c] * target * (score - log_sum)
+            of_classes -= weight[label] * target * (score - log_sum)
         total += weight[label]
     seen = [F.normalize(row, dim=0) if config.normalize_representation else row for row in h]
     z = [F.normalize(method.projector(row), dim=0) for row in seen]

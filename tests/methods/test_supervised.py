@@ -1,5 +1,6 @@
 """What cross_entropy and max_margin have beside the contract of every method."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch.nn import functional as F
 
 from nearfar import losses
 from nearfar.core.types import Batch, DataFacts
-from nearfar.losses.classification import balanced_weights
+from nearfar.losses.classification import balanced_weights, cross_entropy_terms
+from nearfar.losses.floors import smoothed_entropy
 from nearfar.methods import method_class
 from nearfar.methods.base import Method
 from nearfar.nn.encoders import Encoder
@@ -51,14 +53,34 @@ def test_balanced_classes_weigh_the_terms_as_torch_does():
         "cross_entropy",
         replace(FACTS, class_counts=(8, 2, 2), n_train=12),
         class_weight="balanced",
-        label_smoothing=0.1,
     )
     batch = make_batch()
     scores = method.head(method.encoder(batch.views[0].flatten(0, 1)))
     weight = torch.tensor([0.5, 2.0, 2.0], dtype=torch.float64)
-    known = F.cross_entropy(scores, batch.labels.repeat(2), weight=weight, label_smoothing=0.1)
+    known = F.cross_entropy(scores, batch.labels.repeat(2), weight=weight)
     assert float(method(batch).loss.detach()) == pytest.approx(float(known.detach()))
     assert "class_weights" not in method.state_dict()
+
+
+def test_smoothing_under_balanced_weights_keeps_chance_floor_and_the_right_answer():
+    """torch's own form, which weighs a row's smoothed part by the other classes, would have the
+    rare class as the best answer to images of the common one.
+    """
+    weights = balanced_weights([100, 2]).double()
+    labels = torch.tensor([0] * 100 + [1] * 2)
+
+    def loss(scores: torch.Tensor) -> torch.Tensor:
+        terms, each = cross_entropy_terms(
+            scores.expand(1, -1, -1), labels[None], class_weights=weights, label_smoothing=0.1
+        )
+        return terms.sum() / each.sum()
+
+    assert float(loss(torch.zeros(102, 2).double())) == pytest.approx(math.log(2))
+    smoothed = (0.9 * F.one_hot(labels, 2) + 0.05).double()
+    best = smoothed.log().requires_grad_()
+    assert float(loss(best).detach()) == pytest.approx(smoothed_entropy(2, 0.1))
+    loss(best).backward()
+    assert best.grad is not None and float(best.grad.abs().max()) < 1e-7
 
 
 def test_a_class_without_images_has_no_weight_and_moves_no_other():

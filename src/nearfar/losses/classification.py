@@ -36,16 +36,18 @@ def cross_entropy_terms(
     label_smoothing: float,
 ) -> tuple[Float[Tensor, "view batch"], Float[Tensor, "view batch"]]:
     """The weighted cross-entropy of each row, in [0, inf), nats, and its weight: that of its class.
-    Their sums' ratio is `torch.nn.functional.cross_entropy` of these weights; no label is below 0.
+    Their sums' ratio is the weighted mean, `torch.nn.functional.cross_entropy` of these weights
+    where nothing is smoothed; no label is below 0.
+
+    torch weighs the smoothed part of a row by the other classes' weights instead: with balanced
+    weights and a smoothing of .1 the best answer to every image is then the rarer of two classes,
+    where the other is more than 19 times as large.
     """
     terms = F.cross_entropy(
-        scores.movedim(-1, 1),
-        labels,
-        weight=class_weights,
-        reduction="none",
-        label_smoothing=label_smoothing,
+        scores.movedim(-1, 1), labels, reduction="none", label_smoothing=label_smoothing
     )
-    return terms, torch.ones_like(terms) if class_weights is None else class_weights[labels]
+    weights = torch.ones_like(terms) if class_weights is None else class_weights[labels]
+    return weights * terms, weights
 
 
 def large_margin_softmax(
