@@ -148,3 +148,20 @@ def test_groups_of_a_class_are_no_matter_where_nothing_is_trained(tiny_run, tmp_
         **{"encoder.weights": str(tiny_run), "data.sampling": "m_per_class", "data.per_class": 4},
     )  # fmt: skip
     assert run.results["measurements"] == []
+
+
+def test_where_nothing_is_trained_there_are_no_epochs_to_choose_and_nothing_to_tune(
+    tiny_run, nearfar_command, tmp_path
+):
+    command = (
+        "compare", "digits", "--methods", "frozen", "--seeds", "1", "--out", tmp_path / "c",
+        "--set", f"encoder.weights={tiny_run}", "--set", "evaluate.probes=knn",
+    )  # fmt: skip
+    ended = nearfar_command(*command, "--tune")
+    assert ended.code == 2
+    assert "--tune: frozen trains nothing" in ended.err
+    ended = nearfar_command(*command, "--minutes", "0.001")
+    assert ended.code == 0, ended.err
+    assert "measuring" not in ended.err
+    assert "fit into the rest" not in ended.err
+    assert "px would leave fewer" not in ended.err

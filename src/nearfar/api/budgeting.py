@@ -184,7 +184,11 @@ def smaller_views(request: Request, forecast: Forecast, progress: Progress) -> R
 
 
 def lengthened(ahead: Ahead, budget: Budget, forecast: Forecast, progress: Progress) -> Lengthened:
-    """Measures, then decides. UserError: the budget is too little for one epoch."""
+    """Measures, then decides, unless nothing is trained. UserError: the budget is too little for
+    one epoch.
+    """
+    if not any(setup.trains for setup in ahead.setups.values()):
+        return Lengthened(dict(ahead.configs), dict(ahead.setups), forecast, {})
     one = ahead.at(Length(1))
     whole = all(setup.config.train.steps_per_epoch is None for setup in ahead.setups.values())
 

@@ -62,6 +62,11 @@ def refuse_untunable(setups: Mapping[str, Setup], request: Request) -> None:
             f" trials are judged, and {facts.name} has none; leave --tune out, or give labels"
             " (folders of classes)"
         )
+    if not any(setup.trains for setup in setups.values()):
+        raise UserError(
+            f"--tune: {', '.join(setups)} trains nothing, so there is nothing to tune; leave --tune"
+            " out, or add a method that trains to --methods"
+        )
     if not _paths(setups, request):
         raise UserError("--tune: nothing is left to tune, all is set by --set; leave out one of it")
 

@@ -179,9 +179,10 @@ def chosen_size(budget: Budget, forecast: Forecast) -> int | None:
     fewer; None: it stays as it is.
     """
     first = forecast.runs[0]
-    few = forecast.of([run.with_epochs(LEAST_EPOCHS) for run in forecast.runs])
-    if not first.config.encoder.given or first.size <= SMALLEST_SIZE_PX:
+    trained = any(run.trains for run in forecast.runs)
+    if not (trained and first.config.encoder.given) or first.size <= SMALLEST_SIZE_PX:
         return None
+    few = forecast.of([run.with_epochs(LEAST_EPOCHS) for run in forecast.runs])
     if few.left() <= budget.left:
         return None
     return max(size_within(few, budget.left) or 0, SMALLEST_SIZE_PX)
