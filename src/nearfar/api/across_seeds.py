@@ -14,7 +14,7 @@ from nearfar.core.version import __version__
 from nearfar.report.formats import difference_text, signed_figure
 from nearfar.report.predicting import predicting
 from nearfar.report.using import best_on_validation
-from nearfar.report.verdicts import FEWEST_SEEDS, UNLEARNED, have, unlearned
+from nearfar.report.verdicts import FEWEST_SEEDS, have, instead, unlearned
 from nearfar.run_folder.comparison import (
     COSTS,
     ComparisonResults,
@@ -173,7 +173,7 @@ def _spoken(results: Sequence[Results], method: str) -> str:
 def _unlearned(results: Sequence[Results], method: str) -> str:
     """ "supcon has hardly learned", or ""."""
     verdict = unlearned([result for result in results if result.label == method])
-    return have([method], UNLEARNED[verdict.code]) if verdict is not None else ""
+    return have([method], instead(verdict)) if verdict is not None else ""
 
 
 def _difference(

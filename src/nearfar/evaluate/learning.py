@@ -13,7 +13,7 @@ photographs of household objects, ten points behind cross-entropy after 40 epoch
 from collections.abc import Iterator
 
 from nearfar.evaluate.case import Case, epoch_of, verdict
-from nearfar.run_folder.records import Measurement, Verdict
+from nearfar.run_folder.records import STILL_FALLS, Measurement, Verdict
 
 HARDLY = 0.1  # of the way from the chance level of a loss to its floor
 STEEP, LAST, FEWEST_EPOCHS = 0.25, 0.2, 5  # of all that was gained, in the last part of the epochs
@@ -43,7 +43,7 @@ def undertrained(case: Case) -> Iterator[Verdict]:
     if len(losses) >= FEWEST_EPOCHS and losses[-1 - last] - losses[-1] > STEEP * gained > 0:
         share = (losses[-1 - last] - losses[-1]) / gained
         text = (
-            f"undertrained: the loss still falls steeply: {share:.0%} of all that it fell"
+            f"{STILL_FALLS}: {share:.0%} of all that it fell"
             f" {after} it fell in the last {last} ({losses[-1 - last]:.3f} to {losses[-1]:.3f})"
         )
         yield verdict("undertrained", "watch", epoch, text, _try([case.more_epochs(2)]))

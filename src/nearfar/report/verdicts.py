@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from nearfar.report.formats import spoken_list
 from nearfar.report.groups import Findings, Group
 from nearfar.run_folder.comparison import TableEntry
-from nearfar.run_folder.records import UNTRAINED, Results, Verdict
+from nearfar.run_folder.records import STILL_FALLS, UNTRAINED, Results, Verdict
 
 # with one of these a number says nothing of the method, and how it reads in a sentence
 UNLEARNED = {
@@ -33,6 +33,13 @@ def unlearned_methods(found: Findings) -> dict[str, Verdict]:
     return {label: verdict for label, verdict in verdicts.items() if verdict is not None}
 
 
+def instead(verdict: Verdict) -> str:
+    """What its method "has" done instead of learning: "hardly learned"."""
+    if verdict.text.startswith(STILL_FALLS):
+        return "not finished learning"
+    return UNLEARNED[verdict.code]
+
+
 def have(methods: Sequence[str], doing: str) -> str:
     """ "supcon has hardly learned", "supcon and simclr have hardly learned"."""
     return f"{spoken_list(list(methods))} {'has' if len(methods) == 1 else 'have'} {doing}"
@@ -42,8 +49,21 @@ def have_not_learned(verdicts: dict[str, Verdict]) -> str:
     """ "supcon and simclr have hardly learned and byol has collapsed"."""
     doing: dict[str, list[str]] = {}
     for label, verdict in verdicts.items():
-        doing.setdefault(UNLEARNED[verdict.code], []).append(label)
+        doing.setdefault(instead(verdict), []).append(label)
     return spoken_list([have(labels, what) for what, labels in doing.items()])
+
+
+def advice_to(verdicts: dict[str, Verdict]) -> str:
+    """What those that cannot be compared are to try; each by its label, where that differs."""
+    advice: dict[str, list[str]] = {}
+    for label, verdict in verdicts.items():
+        if verdict.advice:
+            advice.setdefault(verdict.advice, []).append(label)
+    return next(iter(advice), "") if len(advice) < 2 else " ".join(_told(advice))
+
+
+def _told(advice: dict[str, list[str]]) -> list[str]:
+    return [f"{spoken_list(labels)}: {text}" for text, labels in advice.items()]
 
 
 def advice_on(found: Findings) -> list[str]:
@@ -54,7 +74,7 @@ def advice_on(found: Findings) -> list[str]:
             labels = advice.setdefault(verdict.advice, []) if verdict.advice else []
             labels += [group.label] if group.label not in labels else []
     if advice:
-        return [f"{spoken_list(labels)}: {text}" for text, labels in advice.items()]
+        return _told(advice)
     if none_improved(found):
         return ["Try more epochs, or another learning rate (a third, three times it)."]
     return []

@@ -19,6 +19,7 @@ from nearfar.report.table import spoken_split
 from nearfar.report.verdicts import (
     FEWEST_SEEDS,
     advice_on,
+    advice_to,
     have_not_learned,
     none_improved,
     unlearned_methods,
@@ -63,8 +64,7 @@ def _unlearned(found: Findings, ranked: list[TableEntry], ill: dict[str, Verdict
     compared = len(found.groups) > 1
     with_it = (" with it" if len(ill) == 1 else " with them") if len(others) > 1 else ""
     no = f"; no comparison{with_it} yet" if compared else ""
-    advice = next((verdict.advice for verdict in ill.values() if verdict.advice), "")
-    sentence = f"{have_not_learned(ill)} on {data}{no}. {advice}".rstrip()
+    sentence = f"{have_not_learned(ill)} on {data}{no}. {advice_to(ill)}".rstrip()
     first = f"Of the others: {_several(found, others)} " if len(others) > 1 else ""
     return Headline(sentence, first + _details(found, others or ranked[:1]))
 

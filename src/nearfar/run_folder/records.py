@@ -180,6 +180,9 @@ class Cost(Record):
     selected_epoch: int | None = None
 
 
+STILL_FALLS = "undertrained: the loss still falls steeply"  # how the text of that verdict begins
+
+
 class Verdict(Record):
     """What is wrong with a run, since which epoch, by which number, and what to try."""
 

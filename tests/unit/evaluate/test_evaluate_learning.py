@@ -9,7 +9,7 @@ import pytest
 
 from nearfar.evaluate.case import Facts, Row
 from nearfar.evaluate.doctor import judge
-from nearfar.run_folder.records import Measurement, Verdict
+from nearfar.run_folder.records import STILL_FALLS, Measurement, Verdict
 
 FACTS = Facts("supcon", lr=0.09, epochs=40, policy="supcon")
 FLOWERS, OBJECTS = 5, 6  # classes
@@ -95,6 +95,7 @@ def test_a_loss_that_falls_as_fast_as_ever_at_the_end_is_undertrained_whatever_i
     assert codes(run(even), facts) == []  # 21 % in the last fifth
     (found,) = judge(run(late), facts)
     assert found.code == "undertrained"
+    assert found.text.startswith(STILL_FALLS)
     assert "57% of all that it fell after 20 epochs it fell in the last 4 (4.700 to" in found.text
     assert found.advice == "Try more epochs (--epochs 40)."
     # of a loss whose chance level is known all that it fell begins there

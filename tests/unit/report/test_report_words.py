@@ -13,6 +13,7 @@ from nearfar.report.read import read_source
 from nearfar.report.table import results_table
 from nearfar.report.verdicts import next_steps
 from nearfar.report.words import headline, missing
+from nearfar.run_folder.records import STILL_FALLS
 
 
 def _edit(path: Path, **change: object) -> None:
@@ -327,6 +328,29 @@ def test_a_method_that_has_hardly_learned_is_said_first_and_nothing_is_won(tmp_p
     assert _sentence(folder).startswith("supcon and simclr have hardly learned on digits; no")
     _sicken(folder, "simclr", "partial_collapse")
     assert _sentence(folder).startswith("supcon has hardly learned on digits; no comparison with")
+
+
+def test_several_that_have_not_learned_are_each_told_what_to_try(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c", larger=True)
+    _sicken(folder, "simclr")
+    _sicken(folder, "supcon")
+    advice = _sentence(folder).partition("; no comparison yet. ")[2]
+    assert advice == "supcon: Try supcon. simclr: Try simclr."
+
+
+def test_a_loss_that_still_falls_is_not_called_hardly_learned(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c", larger=True)
+    _sicken(folder, "simclr")
+    _edit(
+        folder / "simclr" / "seed1" / "results.json",
+        verdicts=[{
+            "code": "undertrained", "severity": "watch", "since_epoch": 10,
+            "text": f"{STILL_FALLS}: 31% of all that it fell after 5 epochs it fell in the last 1",
+        }],
+    )  # fmt: skip
+    assert _sentence(folder) == (
+        "simclr has not finished learning on digits; no comparison with it yet."
+    )
 
 
 def test_a_single_run_that_has_hardly_learned_is_told_so_before_its_score(tmp_path: Path) -> None:
