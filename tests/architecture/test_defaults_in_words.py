@@ -193,11 +193,15 @@ def help_of(option: object) -> str:
 def test_defaults_in_the_help_of_options_are_the_numbers_of_the_code() -> None:
     epochs = next(key.default for key in all_keys() if key.path == "train.epochs")
     demo = read_toml(DEMO)["train"]
-    assert f"(default: {epochs}; demo: {demo['epochs']})" in help_of(options.Epochs)
+    given = f"from given weights {given_weights.EPOCHS}"
+    assert f"(default: {epochs}; {given}; demo: {demo['epochs']})" in help_of(options.Epochs)
+    given = f"from given weights up to {given_weights.LARGEST_BATCH}"
     batch = help_of(options.BatchSize)
-    assert f"(default: up to {LARGEST_DEFAULT_BATCH}, fewer for small data" in batch
+    assert f"(default: up to {LARGEST_DEFAULT_BATCH}, {given}, fewer for small data" in batch
     assert f"demo: {demo['batch_size']})" in batch
-    assert f"(default: {DEFAULT_SIZE_PX}, or the images' own" in help_of(options.Size)
+    given = f"at most {given_weights.LARGEST_SIZE_ON_A_CPU} on a CPU"
+    assert f"(default: {DEFAULT_SIZE_PX}, from given weights" in help_of(options.Size)
+    assert f"{given}; or the images' own if smaller)" in help_of(options.Size)
     assert f"conv4 for views up to {CONV4_UP_TO_PX} px" in help_of(options.EncoderName)
     each = FewLabelConfig().labels_per_class
     asked = get_type_hints(cli_probe.probe, include_extras=True)["labels_per_class"]

@@ -17,8 +17,8 @@ Methods = Annotated[
     str | None,
     typer.Option(
         help=(
-            "names that nearfar methods lists, or MODULE:CLASS of your own, separated by commas;"
-            " or all (default: cross_entropy,supcon,simclr)"
+            "names that nearfar methods lists, frozen (given weights as they are), or MODULE:CLASS"
+            " of your own, separated by commas; or all (default: cross_entropy,supcon,simclr)"
         )
     ),
 ]

@@ -57,12 +57,20 @@ Pretrained = Annotated[
 Size = Annotated[
     int | None,
     typer.Option(
-        help="side length of the views, in pixels (default: 64, or the images' own if smaller)"
+        help=(
+            "side length of the views, in pixels (default: 64, from given weights the network's"
+            " own, at most 128 on a CPU; or the images' own if smaller)"
+        )
     ),
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(help="number of passes over the training images (default: 100; demo: 60)"),
+    typer.Option(
+        help=(
+            "number of passes over the training images (default: 100; from given weights 10; demo:"
+            " 60)"
+        )
+    ),
 ]
 Minutes = Annotated[
     float | None,
@@ -76,7 +84,12 @@ Minutes = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(help="images per step (default: up to 256, fewer for small data; demo: 128)"),
+    typer.Option(
+        help=(
+            "images per step (default: up to 256, from given weights up to 64, fewer for small"
+            " data; demo: 128)"
+        )
+    ),
 ]
 GroupBy = Annotated[
     str | None,

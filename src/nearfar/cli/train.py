@@ -16,7 +16,10 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            help="a name that nearfar methods lists, or MODULE:CLASS of your own (default: supcon)"
+            help=(
+                "a name that nearfar methods lists, frozen (given weights as they are), or"
+                " MODULE:CLASS of your own (default: supcon)"
+            )
         ),
     ] = None,
     recipe: opt.Recipe = None,
