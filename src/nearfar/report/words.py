@@ -81,7 +81,8 @@ def _one(found: Findings, entry: TableEntry) -> str:
         return f"{says}; nothing was trained."
     if (floor := found.judged(UNTRAINED)) is None:
         return f"{says}."
-    return f"{says}{_gain(found, entry, floor)}."
+    tries = f" {' '.join(advice_on(found))}" if none_improved(found) else ""
+    return f"{says}{_gain(found, entry, floor)}.{tries}"
 
 
 def _right(found: Findings, entry: TableEntry) -> str:
@@ -124,7 +125,8 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     floor = found.judged(UNTRAINED)
     if floor is not None and (best_trained := none_improved(found)):
         best = best_trained
-        gap = f"{apart(found.gain(floor, best), best.unit)} {_side(floor, worse=True)}"
+        lost = found.gain(floor, best)
+        gap = f"{apart(lost, best.unit)} {_side(floor, worse=True)}" if lost else "as much as"
         return (
             f"No method improved on {found.start.spoken} on {data}: {best.method}, the best, gets"
             f" {_score(best)}{_right(found, best)}, {gap} {found.start.spoken} ({_score(floor)})."
