@@ -18,6 +18,7 @@ UNLEARNED = {
     "collapsed": "collapsed",
     "diverged": "diverged",
 }
+OWN_RATES = "In a comparison --tune finds each method a rate of its own."
 FEWEST_SEEDS = 3  # whose spread says something of noise
 
 
@@ -53,13 +54,16 @@ def have_not_learned(verdicts: dict[str, Verdict]) -> str:
     return spoken_list([have(labels, what) for what, labels in doing.items()])
 
 
-def advice_to(verdicts: dict[str, Verdict]) -> str:
-    """What those that cannot be compared are to try; each by its label, where that differs."""
+def advice_to(verdicts: dict[str, Verdict], *, compared: bool) -> str:
+    """What those that cannot be compared are to try; each by its label, where that differs. A
+    comparison has one rate for all that it trains, if that is typed.
+    """
     advice: dict[str, list[str]] = {}
     for label, verdict in verdicts.items():
         if verdict.advice:
             advice.setdefault(verdict.advice, []).append(label)
-    return next(iter(advice), "") if len(advice) < 2 else " ".join(_told(advice))
+    told = next(iter(advice), "") if len(advice) < 2 else " ".join(_told(advice))
+    return f"{told} {OWN_RATES}" if compared and "optimizer.lr" in told else told
 
 
 def _told(advice: dict[str, list[str]]) -> list[str]:

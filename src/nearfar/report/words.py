@@ -64,7 +64,9 @@ def _unlearned(found: Findings, ranked: list[TableEntry], ill: dict[str, Verdict
     compared = len(found.groups) > 1
     with_it = (" with it" if len(ill) == 1 else " with them") if len(others) > 1 else ""
     no = f"; no comparison{with_it} yet" if compared else ""
-    sentence = f"{have_not_learned(ill)} on {data}{no}. {advice_to(ill)}".rstrip()
+    trained = sum(group.trained for group in found.groups)
+    advice = advice_to(ill, compared=trained > 1)
+    sentence = f"{have_not_learned(ill)} on {data}{no}. {advice}".rstrip()
     first = f"Of the others: {_several(found, others)} " if len(others) > 1 else ""
     return Headline(sentence, first + _details(found, others or ranked[:1]))
 

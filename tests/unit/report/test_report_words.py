@@ -346,6 +346,20 @@ def test_several_that_have_not_learned_are_each_told_what_to_try(tmp_path: Path)
     assert advice == "supcon: Try supcon. simclr: Try simclr."
 
 
+def test_a_rate_for_one_of_several_methods_is_told_with_the_way_to_one_for_each(
+    tmp_path: Path,
+) -> None:
+    folder = write_comparison(tmp_path / "c", larger=True)
+    _sicken(folder, "simclr")
+    results = folder / "simclr" / "seed1" / "results.json"
+    (verdict,) = json.loads(results.read_text())["verdicts"]
+    verdict["advice"] = "Try a higher learning rate (--set optimizer.lr=0.3)."
+    _edit(results, verdicts=[verdict])
+    way = "In a comparison --tune finds each method a rate of its own."
+    assert _sentence(folder).endswith(f"(--set optimizer.lr=0.3). {way}")
+    assert _sentence(folder / "simclr" / "seed1").endswith("(--set optimizer.lr=0.3).")
+
+
 def test_a_loss_that_still_falls_is_not_called_hardly_learned(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path / "c", larger=True)
     _sicken(folder, "simclr")
