@@ -227,7 +227,7 @@ class _Plan:
         where = f"runs       {_who(setups, self.seeds)}; {lines}; folder {self.out}"
         said = planned(widest, self.listing, self.encoder, forecast, where)
         if self.tunes:
-            said.append(tuning_line(setups, self.request, self.seeds))
+            said.append(tuning_line(setups, self.request, self.seeds, forecast))
         said += [f"warning    {line}" for line in shared_settings(self.request, setups)]
         for line in said:
             self.progress.say(f"  {line}")

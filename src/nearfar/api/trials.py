@@ -17,8 +17,11 @@ from nearfar.core.progress import Bar, Progress
 from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
 from nearfar.experiment import tuning as search
+from nearfar.experiment.cost import trial_seconds
 from nearfar.experiment.encoding import make_encoder
+from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.labeling import facts_of
+from nearfar.experiment.plan import duration
 from nearfar.experiment.running import Job
 from nearfar.experiment.setup import Setup
 from nearfar.experiment.trial import run_trial
@@ -71,22 +74,31 @@ def refuse_untunable(setups: Mapping[str, Setup], request: Request) -> None:
         raise UserError("--tune: nothing is left to tune, all is set by --set; leave out one of it")
 
 
-def tuning_line(setups: Mapping[str, Setup], request: Request, seeds: int) -> str:
-    """What the plan says of trials to come."""
+def tuning_line(
+    setups: Mapping[str, Setup], request: Request, seeds: int, forecast: Forecast
+) -> str:
+    """What the plan says of trials to come, which its estimate does not count."""
     epochs = _epochs(setups)
     plan = search.rungs(epochs)
+    seconds = sum(
+        rung.trials * trial_seconds(setup, forecast.parts(setup.label), rung.epochs)
+        for setup in setups.values()
+        for rung in plan
+        if setup.trains
+    )
     first, *others = plan
     trials = [f"{first.trials} trials of {plural(first.epochs, 'epoch')}"]
     trials += [f"{rung.trials} of {rung.epochs}" for rung in others]
     total = search.epochs_of(plan)
     line = (
         f"tuning     {', '.join(_paths(setups, request))}, on validation: of each method"
-        f" {', '.join(trials)}, as long as {total / epochs:.2g} of its runs"
+        f" {', '.join(trials)}, as long as {total / epochs:.2g} of its runs; about"
+        f" {duration(seconds)} more in all"
     )
     if total <= seeds * epochs:
         return line
     than = "run itself" if seeds == 1 else f"{seeds} runs themselves"
-    return f"{line}: longer than the {than} ({total} epochs against {seeds * epochs})"
+    return f"{line}; longer than the {than} ({total} epochs against {seeds * epochs})"
 
 
 def trials_as_runs(setups: Mapping[str, Setup]) -> int:

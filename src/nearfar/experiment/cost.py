@@ -13,6 +13,8 @@ PEAK_SHARE = 1.2  # of what is kept for the backward: gradients, and what malloc
 # seconds, measured on one core of 2026
 EPOCH_END, WRITTEN_BYTES_A_SECOND = 0.03, 4e8
 PROBES, NUMBERS_PROBED_A_SECOND = 0.5, 1.6e7  # five decays; rows x width x classes
+TRIAL_BEGUN = 0.15
+ONE_PROBE = 0.2  # of all that is fitted on an encoder's features
 MAP, MAPPED_A_SECOND = 0.3, 700.0  # rows
 REPORT, REPORTED_RUN = 0.3, 0.15
 
@@ -80,6 +82,12 @@ def seconds_of(setup: Setup, parts: Parts, *, floor: bool, steps: int = 0) -> fl
     training = (setup.epochs * setup.steps_per_epoch - steps) * parts.step + epochs * parts.epoch
     evaluation = evaluations * each if measurable(setup) else 0.0
     return training + images * parts.image + parts.classifier + evaluation + parts.map
+
+
+def trial_seconds(setup: Setup, parts: Parts, epochs: int) -> float:
+    """Of a trial of so many epochs, which is judged by one linear probe and writes nothing."""
+    judged = selection_images(setup) * parts.image + ONE_PROBE * parts.probes
+    return TRIAL_BEGUN + epochs * setup.steps_per_epoch * parts.step + judged
 
 
 def evaluated_images(setup: Setup) -> int:

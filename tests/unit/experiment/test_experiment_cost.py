@@ -10,6 +10,7 @@ from nearfar.experiment.cost import (
     seconds_of,
     selection_images,
     selections,
+    trial_seconds,
 )
 from nearfar.training.estimate import RowCost
 
@@ -40,6 +41,11 @@ def test_what_a_run_has_done_costs_no_more():
     assert left == pytest.approx(expected)
     late = seconds_of(run(epochs=5), PARTS, floor=True, steps=30)
     assert late == pytest.approx(1.75 * (240 * 0.01 + 100) + 1007.0)
+
+
+def test_a_trial_costs_its_steps_and_one_probe():
+    expected = 0.15 + 2 * 6 * 1.0 + 210 * 0.01 + 0.2 * 100
+    assert trial_seconds(run(), PARTS, 2) == pytest.approx(expected)
 
 
 def test_an_epoch_is_judged_as_often_as_a_run_judges_it():
