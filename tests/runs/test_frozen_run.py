@@ -165,3 +165,11 @@ def test_where_nothing_is_trained_there_are_no_epochs_to_choose_and_nothing_to_t
     assert "measuring" not in ended.err
     assert "fit into the rest" not in ended.err
     assert "px would leave fewer" not in ended.err
+
+
+def test_its_page_speaks_of_no_training(frozen_run):
+    page = (frozen_run / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"<dt>Training</dt>\s*<dd>none<", page)
+    assert "Linear probe on the given weights, 360 test images" in page
+    advice = page.partition("What to try next")[2]
+    assert "--methods cross_entropy,frozen, with the same --encoder and weights" in advice

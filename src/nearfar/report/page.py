@@ -187,7 +187,9 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
 
 def _trainings(found: Findings) -> list[str]:
     """How long the trained ones took, and their batches where the lengths are alike."""
-    trained = [group for group in found.groups if group.trained] or found.groups
+    trained = [group for group in found.groups if group.trained]
+    if not trained:
+        return ["none"]
     epochs = {run.results.train.epochs for group in trained for run in group.runs}
     if len(epochs) == 1 and (each := next(iter(epochs))) is not None:
         known = {group.label: group.first.results.train.batch_size for group in found.groups}

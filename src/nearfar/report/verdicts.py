@@ -1,11 +1,11 @@
 """What the doctor's verdicts on runs mean for whoever compares them, and what to try next."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from nearfar.report.formats import spoken_list
 from nearfar.report.groups import Findings, Group
 from nearfar.run_folder.comparison import TableEntry
-from nearfar.run_folder.records import STILL_FALLS, UNTRAINED, Results, Verdict
+from nearfar.run_folder.records import GIVEN, STILL_FALLS, UNTRAINED, Results, Verdict
 
 # with one of these a number says nothing of the method, and how it reads in a sentence
 UNLEARNED = {
@@ -84,9 +84,12 @@ def advice_on(found: Findings) -> list[str]:
     return []
 
 
-def none_improved(found: Findings) -> TableEntry | None:
-    """The best of what was trained, where that is no better than the encoder before training."""
-    trained = found.ranked([group.label for group in found.groups if group.trained])
+def none_improved(found: Findings, among: Collection[str] | None = None) -> TableEntry | None:
+    """The best of what was trained, of all or `among` some, where that is no better than the
+    encoder before training.
+    """
+    labels = [group.label for group in found.groups if group.trained]
+    trained = found.ranked([name for name in labels if among is None or name in among])
     best, floor = found.judged(trained[0]) if trained else None, found.judged(UNTRAINED)
     return best if best and floor and found.gain(best, floor) <= 0 else None
 
@@ -102,7 +105,7 @@ def next_steps(found: Findings) -> list[str]:
         against = "supcon" if ranked[0] == "cross_entropy" else "cross_entropy"
         return [
             "The doctor found nothing wrong. Whether another method does better: nearfar compare"
-            f" DATA --methods {against},{ranked[0]}"
+            f" DATA --methods {against},{ranked[0]}{_same_start(found)}"
         ]
     needed = [
         pair.seeds_needed
@@ -116,6 +119,10 @@ def next_steps(found: Findings) -> list[str]:
             f"{needed[0]} seeds: --seeds {needed[0]}"
         ]
     return ["The doctor found nothing wrong. How to use the best run stands above, under “Use it”."]
+
+
+def _same_start(found: Findings) -> str:
+    return ", with the same --encoder and weights" if found.start == GIVEN else ""
 
 
 def _results(group: Group) -> list[Results]:

@@ -54,6 +54,8 @@ def headline(found: Findings) -> Headline:
     if ill := unlearned_methods(found):
         return _unlearned(found, ranked, ill)
     sentence = _one(found, ranked[0]) if len(ranked) == 1 else _several(found, ranked)
+    if none_improved(found):
+        sentence = " ".join([sentence, *advice_on(found)])
     return Headline(sentence, _details(found, ranked))
 
 
@@ -83,8 +85,7 @@ def _one(found: Findings, entry: TableEntry) -> str:
         return f"{says}; nothing was trained."
     if (floor := found.judged(UNTRAINED)) is None:
         return f"{says}."
-    tries = f" {' '.join(advice_on(found))}" if none_improved(found) else ""
-    return f"{says}{_gain(found, entry, floor)}.{tries}"
+    return f"{says}{_gain(found, entry, floor)}."
 
 
 def _right(found: Findings, entry: TableEntry) -> str:
@@ -125,14 +126,14 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
     best, second = ranked[0], ranked[1]
     data = found.groups[0].first.results.data.name
     floor = found.judged(UNTRAINED)
-    if floor is not None and (best_trained := none_improved(found)):
+    labels = [entry.method for entry in ranked]
+    if floor is not None and (best_trained := none_improved(found, labels)):
         best = best_trained
         lost = found.gain(floor, best)
         gap = f"{apart(lost, best.unit)} {_side(floor, worse=True)}" if lost else "as much as"
         return (
             f"No method improved on {found.start.spoken} on {data}: {best.method}, the best, gets"
             f" {_score(best)}{_right(found, best)}, {gap} {found.start.spoken} ({_score(floor)})."
-            f" {' '.join(advice_on(found))}".rstrip()
         )
     level = [best] + [entry for entry in ranked[1:] if _larger(found, best, entry) is False]
     if _larger(found, best, second) is False:
@@ -180,7 +181,9 @@ def _details(found: Findings, ranked: list[TableEntry]) -> str:
     if len(ranked) == 1 and best.interval is not None:
         spread += f", 95 % interval {interval(best.interval, best.unit, word=True)}"
     title = capitalized(best.title or best.name)
-    lines = [f"{title} on the last epoch’s encoder, {images}{spread}."]
+    trained = any(group.trained for group in found.groups)
+    encoder = "the last epoch’s encoder" if trained else found.start.spoken
+    lines = [f"{title} on {encoder}, {images}{spread}."]
     if len(ranked) > 1:
         gap = apart(found.gain(best, ranked[1]), best.unit)
         noise = _interval(_comparison(found, best.method, ranked[1].method), best.unit)

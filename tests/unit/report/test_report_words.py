@@ -338,6 +338,23 @@ def test_a_method_that_has_hardly_learned_is_said_first_and_nothing_is_won(tmp_p
     assert _sentence(folder).startswith("supcon has hardly learned on digits; no comparison with")
 
 
+def test_what_is_said_of_the_others_is_of_them_alone(tmp_path: Path) -> None:
+    """supcon is above the start and has hardly learned; the others are below it."""
+    folder = write_comparison(tmp_path / "c", larger=True)
+    _sicken(folder, "supcon")
+    table = json.loads((folder / "compare.json").read_text())["table"]
+    supcon = next(e["mean"] for e in table if (e["method"], e["selection"]) == ("supcon", "last"))
+    for entry in table:
+        if entry["method"] == "untrained":
+            entry["mean"] = supcon - 0.0001
+    _edit(folder / "compare.json", table=table)
+    told = headline(findings(read_source([folder])))
+    first = told.details.partition(" Linear probe on")[0]
+    assert first.startswith("Of the others: No method improved on the untrained encoder on digits:")
+    assert "supcon" not in first
+    assert "Try" not in first
+
+
 def test_several_that_have_not_learned_are_each_told_what_to_try(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path / "c", larger=True)
     _sicken(folder, "simclr")
