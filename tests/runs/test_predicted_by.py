@@ -81,6 +81,10 @@ def test_predict_uses_the_best_on_validation_and_says_what_and_how_good(
         by["test"],
     )
     (ruined / "results.json").rename(ruined / "away.json")
+    none_right = results | {"predicted_by": by | {"test": 0.0}}
+    (ruined / "results.json").write_text(json.dumps(none_right), encoding="utf-8")
+    assert nearfar_command("predict", ruined, photographs).out.endswith("probe, 0.0 % on test\n")
+    (ruined / "results.json").unlink()
     told = json.loads(nearfar_command("predict", ruined, photographs, "--json").out)
     assert told["classifier"] is None and len(told["predictions"]) == 60
     (ruined / "away.json").rename(ruined / "results.json")

@@ -95,7 +95,8 @@ def predict(
     if found["title"] is not None:
         from nearfar.report.formats import quantity
 
-        right = f", {quantity(found['test'], 'fraction')} on test" if found["test"] else ""
+        test = found["test"]
+        right = f", {quantity(test, 'fraction')} on test" if test is not None else ""
         print(f"classifier: {found['title']}{right}")
 
 
