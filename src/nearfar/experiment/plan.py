@@ -97,8 +97,15 @@ def _optimizer_line(setup: Setup) -> str:
     return (
         f"optimizer  {optimizer.name}, lr {optimizer.lr:.4g}{origin}, weight decay"
         f" {optimizer.weight_decay:g}{decayed}; {pace.schedule.decay} after"
-        f" {pace.warmup_epochs:g} warm-up epochs{_then(setup)}"
+        f" {pace.warmup_epochs:g} warm-up epochs{_held(setup)}{_then(setup)}"
     )
+
+
+def _held(setup: Setup) -> str:
+    """What holds the loss or its gradients back, where something does."""
+    clip, smoothing = setup.pace.gradient_clip, getattr(setup.config.method, "label_smoothing", 0.0)
+    clipped = f"; gradients clipped at {clip:g}" if clip is not None else ""
+    return f"{clipped}; label smoothing {smoothing:g}" if smoothing else clipped
 
 
 def _then(setup: Setup) -> str:

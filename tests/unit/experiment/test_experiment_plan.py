@@ -49,6 +49,15 @@ def test_what_the_user_chose_needs_no_origin():
     assert "lr 0.5, weight decay 0.0001, none on norms and biases;" in optimizer
 
 
+def test_clipping_and_smoothing_are_said_which_given_weights_bring_along():
+    weights = {"name": "resnet18", "weights": "w.pt"}
+    assert "clip" not in lines(decided("cross_entropy"))[3]
+    assert lines(decided("cross_entropy", encoder=weights))[3].endswith(
+        "warm-up epochs; gradients clipped at 5; label smoothing 0.1"
+    )
+    assert lines(decided("supcon", encoder=weights))[3].endswith("; gradients clipped at 5")
+
+
 def test_given_weights_chunks_and_a_small_stem_are_said():
     network = Network(512, "w.pt", 11_200_000, "small-image stem", 157_000, True, False)
     asked = {"encoder": {"name": "resnet18", "weights": "w.pt"}, "train": {"micro_batch_size": 32}}
