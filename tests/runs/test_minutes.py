@@ -129,6 +129,29 @@ def test_too_little_is_refused_and_leaves_nothing(tmp_path):
         nearfar.train("digits", minutes=0, out=out, quiet=True)
 
 
+def _weights(folder):
+    run = nearfar.train(
+        "digits", method="simclr", epochs=1, out=folder / "run", quiet=True,
+        **{"train.steps_per_epoch": 1, **FAST},
+    )  # fmt: skip
+    return run.path
+
+
+def test_a_method_that_diverges_does_not_keep_the_others_from_their_minutes(tmp_path):
+    done = nearfar.compare(
+        "digits",
+        methods=["frozen", "cross_entropy"],
+        seeds=1,
+        minutes=0.4,
+        out=tmp_path / "c",
+        quiet=True,
+        **FAST,
+        **{"encoder.weights": str(_weights(tmp_path)), "optimizer.lr": 1e9},
+    )
+    assert [run["method"] for run in done.results["failed"]] == ["cross_entropy"]
+    assert done.results["methods"] == ["frozen"]
+
+
 @pytest.mark.ci
 def test_trials_are_of_the_runs_that_fit_and_count_in_their_time(tmp_path):
     started = time.perf_counter()
