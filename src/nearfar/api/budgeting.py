@@ -196,11 +196,12 @@ def lengthened(ahead: Ahead, budget: Budget, forecast: Forecast, progress: Progr
         setups = one if length == Length(1) else ahead.at(length)
         return forecast.of(ahead.all_work(setups))
 
-    refuse_hopeless(budget, foreseen(Length(1)))
+    runs = len(ahead.in_order(one))
+    refuse_hopeless(budget, foreseen(Length(1)), runs)
     floors = _measured(ahead, budget, forecast, one, progress)
     chosen = length_within(budget.left, lambda length: foreseen(length).left(), shorten=whole)
     if not chosen.epochs:
-        refuse(budget, foreseen(Length(1)), "measured on its first steps")
+        refuse(budget, foreseen(Length(1)), runs, "measured on its first steps")
     setups = ahead.at(chosen)
     for setup in setups.values():
         check_config(setup.config.sections())  # a warm-up of the user's may be longer now

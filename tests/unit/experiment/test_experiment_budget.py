@@ -107,18 +107,29 @@ def test_too_little_says_the_minutes_seeds_and_size_that_would_fit():
     of = forecast(step=10.0)
     needed = of.left()
     with pytest.raises(UserError) as raised:
-        refuse(budget(0.5 * needed / 60), of, "measured")
+        refuse(budget(0.5 * needed / 60), of, 6, "measured")
     text = str(raised.value)
     assert "one epoch of each of 6 runs with its evaluation (measured)" in text
     assert f"--minutes {minutes_up(1.05 * needed)}" in text
     assert text.endswith("or --seeds 1, or --size 64")
 
 
+def test_trials_are_no_runs_and_to_leave_them_out_is_a_way():
+    of = forecast(seeds=1)
+    alone = of.left()
+    of = of.of([*of.runs, *of.runs * 8])
+    with pytest.raises(UserError) as raised:
+        refuse(budget(1.1 * alone / 60), of, 2, "measured")
+    text = str(raised.value)
+    assert "each of 2 runs with its evaluation and for the trials of --tune (measured)" in text
+    assert f"--minutes {minutes_up(1.05 * of.left())}, or no --tune" in text
+
+
 def test_of_one_run_no_fewer_seeds_are_offered_and_nothing_that_does_not_fit():
     of = forecast(seeds=1)
     of = of.of(of.runs[:1])
     with pytest.raises(UserError) as raised:
-        refuse(budget(0.01), of, "measured")
+        refuse(budget(0.01), of, 1, "measured")
     assert "one epoch of the run" in str(raised.value)
     assert str(raised.value).endswith(f"would fit: --minutes {minutes_up(1.05 * of.left())}")
 
@@ -126,8 +137,8 @@ def test_of_one_run_no_fewer_seeds_are_offered_and_nothing_that_does_not_fit():
 def test_what_is_hopeless_is_refused_before_anything_is_measured():
     of = forecast(step=10.0)
     with pytest.raises(UserError, match="by a model of the cost"):
-        refuse_hopeless(budget(0.4 * of.left() / 60), of)
-    refuse_hopeless(budget(0.6 * of.left() / 60), of)  # it may do
+        refuse_hopeless(budget(0.4 * of.left() / 60), of, 6)
+    refuse_hopeless(budget(0.6 * of.left() / 60), of, 6)  # it may do
 
 
 @pytest.mark.parametrize(
