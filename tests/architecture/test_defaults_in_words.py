@@ -195,10 +195,9 @@ def test_defaults_in_the_help_of_options_are_the_numbers_of_the_code() -> None:
     demo = read_toml(DEMO)["train"]
     given = f"from given weights {given_weights.EPOCHS}"
     assert f"(default: {epochs}; {given}; demo: {demo['epochs']})" in help_of(options.Epochs)
-    given = f"from given weights up to {given_weights.LARGEST_BATCH}"
+    given = f"from given weights {given_weights.LARGEST_BATCH}"
     batch = help_of(options.BatchSize)
-    assert f"(default: up to {LARGEST_DEFAULT_BATCH}, {given}, fewer for small data" in batch
-    assert f"demo: {demo['batch_size']})" in batch
+    assert f"(default: up to {LARGEST_DEFAULT_BATCH}, {given}; demo: {demo['batch_size']})" in batch
     given = f"at most {given_weights.LARGEST_SIZE_ON_A_CPU} on a CPU"
     assert f"(default: {DEFAULT_SIZE_PX}, from given weights" in help_of(options.Size)
     assert f"{given}; or the images' own if smaller)" in help_of(options.Size)

@@ -1,6 +1,4 @@
-"""Options that several commands share, and printing. Names of sections are those of the
-configuration.
-"""
+"""Options that several commands share, and printing; sections as the configuration names them."""
 
 import json
 import shlex
@@ -65,12 +63,7 @@ Size = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(
-        help=(
-            "number of passes over the training images (default: 100; from given weights 10; demo:"
-            " 60)"
-        )
-    ),
+    typer.Option(help="passes over the images (default: 100; from given weights 10; demo: 60)"),
 ]
 Minutes = Annotated[
     float | None,
@@ -84,12 +77,7 @@ Minutes = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        help=(
-            "images per step (default: up to 256, from given weights up to 64, fewer for small"
-            " data; demo: 128)"
-        )
-    ),
+    typer.Option(help="images per step (default: up to 256, from given weights 64; demo: 128)"),
 ]
 GroupBy = Annotated[
     str | None,
