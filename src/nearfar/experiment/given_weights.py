@@ -17,7 +17,7 @@ from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError
 from nearfar.nn.building import Stem
 from nearfar.nn.given import GivenWeights, weights_named
-from nearfar.nn.published import Published, published
+from nearfar.nn.published import Published, has_unknown_tag, published, weights_of
 
 ORIGIN = "usual from given weights"
 OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 3e-4, 0.01
@@ -92,7 +92,11 @@ class Origin:
 
 
 def origin_of(config: EncoderConfig) -> Origin:
-    """ConfigError: the weights are of another network than encoder.name."""
+    """ConfigError: the weights are of another network than encoder.name, or it has no such tag."""
+    if config.name is not None and has_unknown_tag(config.name):
+        there = weights_of(config.name)
+        tags = f"want one of {', '.join(there)}" if there else "leave the tag out"
+        raise ConfigError([f"encoder.name: timm has no weights called {config.name}; {tags}"])
     if config.weights is None:
         return Origin(None, config.name, config.given)
     given = weights_named(config.weights)

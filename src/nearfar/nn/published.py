@@ -20,6 +20,20 @@ class Published(NamedTuple):
     std: tuple[float, ...]
 
 
+def weights_of(name: str) -> list[str]:
+    """All that timm publishes for the network of that name, whatever the tag of the name."""
+    return timm.list_pretrained(f"{name.partition('.')[0]}.*")
+
+
+def has_unknown_tag(name: str) -> bool:
+    """Whether the name ends in a tag that timm has not for its network."""
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        return True
+    return False
+
+
 def published(name: str) -> Published | None:
     """None where timm knows of no weights of that name."""
     stated = timm.get_pretrained_cfg(name)

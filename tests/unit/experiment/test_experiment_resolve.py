@@ -486,3 +486,12 @@ def test_a_tag_names_weights_and_no_other_network(tmp_path):
     assert given_weights.origin_of(tagged).name == "resnet10t.c3_in1k"
     with pytest.raises(ConfigError, match="want resnet10t, of which"):
         given_weights.origin_of(EncoderConfig(weights=str(tmp_path), name="resnet18"))
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_tag_that_timm_has_not_is_answered_with_those_that_it_has(pretrained):
+    with pytest.raises(ConfigError) as raised:
+        decided("supcon", encoder={"name": "resnet18.a1_in1kk", "pretrained": pretrained})
+    (problem,) = raised.value.problems
+    assert problem.startswith("encoder.name: timm has no weights called resnet18.a1_in1kk; want")
+    assert "resnet18.a1_in1k, " in problem
