@@ -31,7 +31,12 @@ SETS = {  # source, px, epochs
 }
 PART = "cifar10_2000.tar"  # in OUT
 BATCH_NORM = "encoder.frozen_batch_norm"
-EVERY: dict[str, tuple[Any, ...]] = {BATCH_NORM: (True, False), "optimizer.lr": (1e-4, 3e-4, 1e-3)}
+WARM_UP = "warm_up"  # share of the epochs
+EVERY: dict[str, tuple[Any, ...]] = {
+    BATCH_NORM: (True, False),
+    "optimizer.lr": (3e-4, 6e-4, 1e-3),
+    WARM_UP: (0.1, 0.3),
+}
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "cross_entropy": {},
     "supcon": {"views.policy": ("supcon", "basic")},
@@ -104,17 +109,20 @@ def run(out: Path, method: str, name: str, text: str, share: str) -> Row:
     if name == "cifar10_2000":
         data = out / PART
     settings: Settings = json.loads(text)
+    epochs = max(1, round(epochs * float(share)))
+    warm_up = epochs * settings[WARM_UP]
     folder = out / "runs" / f"{method}-{name}-{os.getpid()}"
     done = nearfar.train(
         data,
         method=method,
         encoder=photographs.ENCODER,
-        epochs=max(1, round(epochs * float(share))),
+        epochs=epochs,
         seed=0,
         out=folder,
         quiet=True,
-        **settings,
+        **{key: value for key, value in settings.items() if key != WARM_UP},
         **{
+            "schedule.warmup_epochs": warm_up,
             "data.size": size,
             "encoder.weights": str(Path(os.environ["NEARFAR_DATA"]) / photographs.WEIGHTS),
             "encoder.mean": (photographs.MEAN,) * 3,

@@ -53,8 +53,7 @@ def test_frozen_stages_leave_training_as_they_came_and_the_others_do_not(
     out = tmp_path / "run"
     ended = nearfar_command(
         "train", "digits", "--method", "supcon", "--set", f"encoder.weights={tiny_run}",
-        "--set", "encoder.frozen=stages 0-1", "--set", "encoder.frozen_batch_norm=false",
-        "--out", out, *SHORT,
+        "--set", "encoder.frozen=stages 0-1", "--out", out, *SHORT,
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "M parameters (0.00142 M frozen)" in ended.err
@@ -64,13 +63,13 @@ def test_frozen_stages_leave_training_as_they_came_and_the_others_do_not(
     assert same == {name for name in given if int(name.split(".")[0]) < 8}
 
 
-def test_batch_norm_s_statistics_stay_as_they_were_given_while_the_weights_learn(
+def test_frozen_batch_norm_keeps_the_given_statistics_while_the_weights_learn(
     tiny_run, tmp_path, nearfar_command
 ):
     out = tmp_path / "run"
     ended = nearfar_command(
         "train", "digits", "--method", "supcon", "--set", f"encoder.weights={tiny_run}",
-        "--out", out, *SHORT,
+        "--set", "encoder.frozen_batch_norm=true", "--out", out, *SHORT,
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "M parameters, BatchNorm frozen, " in ended.err

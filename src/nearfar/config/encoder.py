@@ -112,7 +112,8 @@ class EncoderConfig(Section):
         None,
         description=(
             "true: BatchNorm normalizes by its running statistics in training too and keeps them;"
-            " its scale and shift learn (default: true from given weights, else false)"
+            " its scale and shift learn (default: true from given weights for views smaller than"
+            " half of the network's own size, else false)"
         ),
     )
     mean: PerChannel | None = Field(

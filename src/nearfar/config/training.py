@@ -27,8 +27,8 @@ class OptimizerConfig(Section):
         le=MAX_RATE,
         description=(
             "peak learning rate, used as typed and not scaled by batch size (default: the"
-            " method's, scaled by batch size; from given weights: 0.0003, and for another optimizer"
-            " there: 0.1 times the usual)"
+            " method's, scaled by batch size; from given weights: 0.001, 0.0006 with"
+            " encoder.frozen_batch_norm, and for another optimizer there: 0.1 times the usual)"
         ),
     )
     weight_decay: float | None = Field(
@@ -89,7 +89,8 @@ class ScheduleConfig(Section):
         ge=0,
         description=(
             "epochs in which the learning rate rises linearly to its peak (default: a tenth of"
-            " train.epochs, at most 10)"
+            " train.epochs, three tenths from given weights with encoder.frozen_batch_norm, at most"
+            " 10)"
         ),
     )
     decay: DecayName | None = Field(

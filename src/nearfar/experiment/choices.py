@@ -39,7 +39,7 @@ DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
 # SimCLR's for ImageNet, SupCon's for its linear stage
 RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}
 USUAL_RATE = 1e-3
-LONGEST_WARM_UP = 10.0  # epochs
+WARM_UP, LONGEST_WARM_UP = 0.1, 10.0  # of the epochs, and epochs
 CLASSIFIER_EPOCHS = 30
 CLASSIFIER_RATES = {"adamw": 1e-2, "adam": 1e-2, "sgd": 0.1, "lars": 10.0, "rmsprop": 1e-2}
 CLASSIFIER_WEIGHT_DECAYS = {"adamw": 1e-2}  # 0 for all others
@@ -133,7 +133,7 @@ def choose_optimizer(config: RunConfig, method: type[Method], batch: int) -> Opt
     name = asked.name or usual.name
     rate, origin = default_rate(method, name, batch)
     if given_weights.have_a_rate(config):
-        rate, origin = given_weights.RATE, given_weights.ORIGIN
+        rate, origin = given_weights.usual_rate(config.encoder), given_weights.ORIGIN
     elif config.encoder.given:
         rate, origin = rate * given_weights.RATE_FACTOR, f"{origin}, a tenth on given weights"
     decay_all = usual.decay_norms_and_biases and name != "lars"
@@ -166,8 +166,10 @@ def choose_pace(config: RunConfig, method: type[Method], lr: float) -> Pace:
     asked = config.schedule
     decay = asked.decay or method.optimizer.decay
     schedule = Schedule(decay, **_own(("schedule", "decay", decay), asked))
-    warmup = or_usual(asked.warmup_epochs, min(LONGEST_WARM_UP, config.train.epochs / 10))
-    return Pace(lr, warmup, schedule, config.train.gradient_clip)
+    small = config.encoder.given and config.encoder.frozen_batch_norm
+    share = given_weights.WARM_UP_OF_SMALL if small else WARM_UP
+    usual = min(LONGEST_WARM_UP, config.train.epochs * share)
+    return Pace(lr, or_usual(asked.warmup_epochs, usual), schedule, config.train.gradient_clip)
 
 
 def fill_classifier(

@@ -20,7 +20,12 @@ from nearfar.nn.given import GivenWeights, weights_named
 from nearfar.nn.published import Published, has_unknown_tag, published, weights_of
 
 ORIGIN = "usual from given weights"
-OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 3e-4, 0.01
+OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 1e-3, 0.01
+# Views smaller than this share of the network's own size leave BatchNorm's statistics as given;
+# layers that feel their scale then bear a lower rate, and a longer warm-up.
+SMALL = 0.5
+RATE_OF_SMALL = 6e-4
+WARM_UP_OF_SMALL = 0.3  # of the epochs
 RATE_FACTOR = 0.1  # of the usual rate, for another optimizer
 EPOCHS, GRADIENT_CLIP = 10, 5.0
 LARGEST_BATCH = 64  # small enough to leave many steps
@@ -40,7 +45,6 @@ def with_its_defaults(config: RunConfig) -> RunConfig:
     if not config.encoder.given:
         return config
     sections: dict[str, Mapping[str, Any]] = {
-        "encoder": {"frozen_batch_norm": True},
         "train": {"epochs": EPOCHS, "gradient_clip": GRADIENT_CLIP},
         "method": METHOD.get(config.method_name, {}),
     }
@@ -54,6 +58,21 @@ def with_its_defaults(config: RunConfig) -> RunConfig:
         }
         filled[name] = section.model_copy(update=missing)
     return config.model_copy(update=filled)
+
+
+def with_batch_norm(config: RunConfig, side: int, seen: Published | None) -> RunConfig:
+    """The configuration with `encoder.frozen_batch_norm` decided for views of that side, px: as
+    asked, else by the size at which given weights were trained.
+    """
+    asked = config.encoder.frozen_batch_norm
+    small = config.encoder.given and side < SMALL * _own_size(seen)
+    decided = {"frozen_batch_norm": small if asked is None else asked}
+    return config.model_copy(update={"encoder": config.encoder.model_copy(update=decided)})
+
+
+def usual_rate(encoder: EncoderConfig) -> float:
+    """Of the table's optimizer."""
+    return RATE_OF_SMALL if encoder.frozen_batch_norm else RATE
 
 
 def have_a_rate(config: RunConfig) -> bool:
@@ -114,5 +133,9 @@ def _untagged(name: str) -> str:
 
 def largest_size(stated: Published | None, device: torch.device) -> int:
     """The largest default side of the views, px: the network's own, on a CPU at most 128."""
-    own = USUAL_SIZE if stated is None else stated.size
+    own = _own_size(stated)
     return own if device.type != "cpu" else min(own, LARGEST_SIZE_ON_A_CPU)
+
+
+def _own_size(stated: Published | None) -> int:
+    return USUAL_SIZE if stated is None else stated.size

@@ -50,7 +50,7 @@ def resolve(
     config = given_weights.with_its_defaults(config)
     method, origin = method_class(config.method_name), given_weights.origin_of(config.encoder)
     size, most = choices.largest_defaults(config, origin.seen(origin.name), device, smoke=smoke)
-    facts = _facts(config, listing, size)
+    config, facts = _shown(config, listing, size, origin)
     by_class = sampling_of(config).by_class
     refuse_unfit(config.method_name, method, facts, listing.source, by_class=by_class)
     images, steps = images_for(method, facts), config.train.steps_per_epoch
@@ -86,10 +86,15 @@ def resolve(
     return replace(setup, config=_filled(setup, stage))
 
 
-def _facts(config: RunConfig, listing: Listing, largest: int) -> DataFacts:
-    """Of the listed images as they are shown; `largest`: the default side, px, at most."""
+def _shown(
+    config: RunConfig, listing: Listing, largest: int, origin: Origin
+) -> tuple[RunConfig, DataFacts]:
+    """With what the side of the views decides, and of the listed images as they are shown;
+    `largest`: the default side, px, at most.
+    """
     side = choices.choose_size(config.data.size, listing.side, largest)
-    return listed_facts(listing, label_draw(config), side)
+    decided = given_weights.with_batch_norm(config, side, origin.seen(origin.name))
+    return decided, listed_facts(listing, label_draw(config), side)
 
 
 def _encoder(
@@ -158,10 +163,7 @@ def _filled(setup: Setup, classifier: ClassifierConfig) -> RunConfig:
     decided: dict[str, dict[str, Any]] = {
         "data": {"size": setup.size, "eval_crop": setup.center.crop},
         "views": {"policy": setup.views.asked, "count": setup.views.count},
-        "encoder": {
-            "name": setup.encoder_name,
-            "frozen_batch_norm": bool(setup.config.encoder.frozen_batch_norm),
-        },
+        "encoder": {"name": setup.encoder_name},
         "optimizer": {
             "name": optimizer.name,
             "lr": optimizer.lr,

@@ -191,7 +191,8 @@ def test_given_weights_have_defaults_of_their_own(name, given):
     assert optimizer.weight_decay == given_weights.WEIGHT_DECAY
     assert optimizer.lr_origin == given_weights.ORIGIN
     assert setup.epochs == given_weights.EPOCHS
-    assert setup.config.encoder.frozen_batch_norm is True
+    assert setup.config.encoder.frozen_batch_norm is False
+    assert setup.pace.warmup_epochs == given_weights.EPOCHS / 10
     assert setup.config.train.gradient_clip == setup.pace.gradient_clip == 5
     assert setup.batch_size == (32 if name == "cross_entropy" else 64)
     assert setup.size == given_weights.LARGEST_SIZE_ON_A_CPU
@@ -218,8 +219,27 @@ def test_what_the_user_asks_stays_from_given_weights():
     assert asked.config.encoder.frozen_batch_norm is False
 
 
-def test_new_weights_learn_their_batch_norm_s_statistics():
-    assert decided(encoder={"name": "resnet18"}).config.encoder.frozen_batch_norm is False
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize(("px", "small"), [(64, True), (111, True), (112, False), (128, False)])
+def test_given_weights_shown_small_keep_batch_norm_at_a_lower_rate(given, px, small):
+    encoder = {"name": "resnet18", **given}  # of 224 px
+    setup = decided("supcon", encoder=encoder, data={"source": "", "size": px})
+    assert setup.config.encoder.frozen_batch_norm is small
+    rate, warm_up = (6e-4, 3) if small else (1e-3, 1)
+    assert (setup.optimizer.lr, setup.pace.warmup_epochs) == (rate, warm_up)
+
+
+def test_whether_batch_norm_is_frozen_is_the_user_s_to_say_and_new_weights_learn_it():
+    encoder = {"name": "resnet18", "pretrained": True}
+    large = {"source": "", "size": 128}
+    kept = decided("supcon", data=large, encoder={**encoder, "frozen_batch_norm": True})
+    assert kept.config.encoder.frozen_batch_norm is True
+    assert (kept.optimizer.lr, kept.pace.warmup_epochs) == (6e-4, 3)
+    new = decided(encoder={"name": "resnet18"}, train={"epochs": 10})
+    assert new.config.encoder.frozen_batch_norm is False
+    own = decided(encoder={"name": "resnet18", "frozen_batch_norm": True}, train={"epochs": 10})
+    assert own.config.encoder.frozen_batch_norm is True  # as asked, with the usual warm-up
+    assert own.pace.warmup_epochs == new.pace.warmup_epochs == 1
 
 
 def test_an_optimizer_of_the_user_s_has_a_tenth_of_its_usual_rate_from_given_weights():
