@@ -46,7 +46,7 @@ SHOWN = (
     "classifier.top1",
 )
 FINETUNED = "_finetuned"
-STAGE = {"kind": "linear", "encoder": "finetuned", "optimizer": "adamw", "lr": 3e-4}
+STAGE = {"kind": "linear", "encoder": "finetuned", "optimizer": "adamw", "lr": 1e-3}
 Row = dict[str, Any]
 
 
