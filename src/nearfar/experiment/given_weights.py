@@ -26,6 +26,7 @@ OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 1e-3, 0.01
 SMALL = 0.5
 RATE_OF_SMALL = 6e-4
 WARM_UP_OF_SMALL = 0.3  # of the epochs
+LEARNING = frozenset({"max_margin"})  # nothing else would keep its representations from 0
 RATE_FACTOR = 0.1  # of the usual rate, for another optimizer
 EPOCHS, GRADIENT_CLIP = 10, 5.0
 LARGEST_BATCH = 64  # small enough to leave many steps
@@ -66,6 +67,7 @@ def with_batch_norm(config: RunConfig, side: int, seen: Published | None) -> Run
     """
     asked = config.encoder.frozen_batch_norm
     small = config.encoder.given and side < SMALL * _own_size(seen)
+    small &= config.method_name not in LEARNING
     decided = {"frozen_batch_norm": small if asked is None else asked}
     return config.model_copy(update={"encoder": config.encoder.model_copy(update=decided)})
 

@@ -229,6 +229,13 @@ def test_given_weights_shown_small_keep_batch_norm_at_a_lower_rate(given, px, sm
     assert (setup.optimizer.lr, setup.pace.warmup_epochs) == (rate, warm_up)
 
 
+def test_max_margin_always_learns_its_batch_norm_s_statistics():
+    encoder = {"name": "resnet18", "pretrained": True}
+    setup = decided("max_margin", encoder=encoder, data={"source": "", "size": 64})
+    assert setup.config.encoder.frozen_batch_norm is False
+    assert (setup.optimizer.lr, setup.pace.warmup_epochs) == (1e-3, 1)
+
+
 def test_whether_batch_norm_is_frozen_is_the_user_s_to_say_and_new_weights_learn_it():
     encoder = {"name": "resnet18", "pretrained": True}
     large = {"source": "", "size": 128}
