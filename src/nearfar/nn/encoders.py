@@ -126,7 +126,7 @@ class Encoder(nn.Module):
         return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
 
     @property
-    def batch_norms(self) -> tuple[nn.Module, ...]:
+    def batch_norms(self) -> tuple[_BatchNorm, ...]:
         return tuple(module for module in self.modules() if isinstance(module, _BatchNorm))
 
     @property

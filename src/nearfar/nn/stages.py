@@ -45,9 +45,10 @@ def freeze(encoder: Encoder, count: int) -> None:
 
 def freeze_batch_norm(encoder: Encoder) -> None:
     """Its BatchNorm keeps its running statistics and normalizes by them in training too; scale and
-    shift learn as before.
+    shift learn as before. One that has no statistics goes on normalizing by its batch.
     """
-    encoder.frozen += tuple(norm for norm in encoder.batch_norms if norm not in encoder.frozen)
+    kept = [norm for norm in encoder.batch_norms if norm.running_mean is not None]
+    encoder.frozen += tuple(norm for norm in kept if norm not in encoder.frozen)
     encoder.train(encoder.training)
 
 

@@ -103,6 +103,14 @@ def test_with_frozen_batch_norm_a_row_does_not_depend_on_the_others() -> None:
         assert torch.allclose(one.train()(rows)[:2], one(rows[:2]), atol=1e-5)
 
 
+def test_batch_norm_without_statistics_goes_on_normalizing_by_its_batch() -> None:
+    net = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), nn.Flatten())
+    encoder = own_encoder(net, torch.zeros(1, 3, 8, 8))
+    freeze_batch_norm(encoder)
+    assert encoder.normalizes_by_batch
+    assert encoder.frozen == ()
+
+
 def test_frozen_stages_and_frozen_batch_norm_go_together() -> None:
     encoder = encoder_of("resnet8")
     freeze(encoder, 1)
