@@ -262,7 +262,10 @@ def test_with_frozen_batch_norm_chunks_have_the_gradient_of_the_whole_batch() ->
     encoder = Encoder(conv4().double(), example=torch.zeros(1, 3, 8, 8), architecture="conv4")
     freeze_batch_norm(encoder.train())
     h, whole = gradients_of(encoder, views)
+    seen: list[int] = []
+    encoder.register_forward_pre_hook(lambda _module, given: seen.append(len(given[0])))
     chunked_h, chunked = gradients_of(with_chunks(encoder, 1), views)
+    assert set(seen) == {1}
     assert (h - chunked_h).abs().max() <= 1e-12
     assert len(whole) == len(chunked) > 4
     for name, gradient in whole.items():
