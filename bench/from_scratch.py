@@ -18,9 +18,12 @@ import os
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import photographs
+
+if TYPE_CHECKING:
+    from nearfar.evaluate.features import Features
 
 SETS = {
     "flowers5": "flowers5.tar",
@@ -106,7 +109,11 @@ def run(chosen: argparse.Namespace) -> Row:
         },
     )
     found = {m["name"]: m["value"] for m in done.results["measurements"]}
-    row["accuracy"] = found["linear_probe.top1"] if chosen.test else on_validation(folder, data)
+    row["accuracy"] = (
+        found["linear_probe.top1"]
+        if chosen.test
+        else on_validation(*validation_features(folder, data))
+    )
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     row |= {key: metrics[-1].get(key) for key in ("loss", "chance", "floor")}
     row["verdicts"] = [verdict["code"] for verdict in done.results["verdicts"]]
@@ -120,13 +127,12 @@ def parsed(value: str) -> Any:
         return value
 
 
-def on_validation(folder: Path, data: Path) -> float:
-    """The linear probe of all training images on the validation images."""
+def validation_features(folder: Path, data: Path) -> tuple["Features", "Features", int]:
+    """Of training and of validation images, and the number of classes."""
     import numpy as np
 
     from nearfar.api.embed import embed
     from nearfar.evaluate.features import Features
-    from nearfar.evaluate.logistic import fit_probe
 
     embed(folder, data, folder / "all.npz", force=True, quiet=True)
     found = np.load(folder / "all.npz")
@@ -135,7 +141,14 @@ def on_validation(folder: Path, data: Path) -> float:
         Features(x[rows], y[rows], rows)
         for rows in (np.flatnonzero((split == name) & (y >= 0)) for name in ("train", "val"))
     )
-    probe = fit_probe(train, val, int(y.max()) + 1)
+    return train, val, int(y.max()) + 1
+
+
+def on_validation(train: "Features", val: "Features", n_classes: int) -> float:
+    """The linear probe of all training images on the validation images."""
+    from nearfar.evaluate.logistic import fit_probe
+
+    probe = fit_probe(train, val, n_classes)
     return float((probe.classifier.predict(val.x) == val.y).mean())
 
 

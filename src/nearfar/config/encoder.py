@@ -96,7 +96,7 @@ class EncoderConfig(Section):
         description=(
             "true: the activations of the blocks are computed again in the backward pass, which"
             " takes less memory and about a third more time; for networks without BatchNorm, such"
-            " as transformers (others: train.micro_batch_size)"
+            " as transformers, or with a frozen one (others: train.micro_batch_size)"
         ),
     )
     frozen: Annotated[int | None, BeforeValidator(_number_of_stages)] = Field(

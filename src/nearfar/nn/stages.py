@@ -58,8 +58,9 @@ def recompute_blocks(encoder: Encoder) -> None:
     """
     if encoder.normalizes_by_batch:
         raise UserError(
-            "encoder.gradient_checkpointing: want a network without BatchNorm, and"
-            f" {encoder.architecture} has it; train.micro_batch_size saves memory there"
+            "encoder.gradient_checkpointing: want a network without BatchNorm that learns, and"
+            f" {encoder.architecture} has it; train.micro_batch_size saves memory there, and with"
+            " given weights encoder.frozen_batch_norm=true lets this go"
         )
     net: Any = encoder.net
     try:
