@@ -180,7 +180,7 @@ def test_the_plan_says_what_is_tried_and_where_it_is_longer_than_the_run(
     assert one.code == 0, one.err
     assert re.search(
         r"tuning     method\.temperature, on validation: of each method 8 trials of 1 epoch, as long"
-        r" as 8 of its runs; about \d+ s more in all; longer than the run itself \(8 epochs against"
+        r" as 8 of its runs; about \d+ s of the time; longer than the run itself \(8 epochs against"
         r" 1\)",
         one.err,
     )

@@ -4,9 +4,8 @@ The steps are taken by copies that are thrown away, so that the runs themselves 
 anybody repeats with the epochs of their run.toml.
 """
 
-import itertools
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,7 +61,6 @@ class Ahead:
     images: ImageData
     fabric: Fabric
     example: Tensor  # of what encoders are shown
-    others: Callable[[Setups], int] | None = None  # how many runs other work is as long as
 
     def configs_at(self, length: Length) -> dict[str, RunConfig]:
         return {name: length.of(self.configs[name], run) for name, run in self.setups.items()}
@@ -76,14 +74,6 @@ class Ahead:
             decided = resolve(config, self.listing, device, module=module, recipe=before.recipe)
             found[name] = decided.with_facts(before.facts)
         return found
-
-    def all_work(self, setups: Setups) -> list[Setup]:
-        """The runs in their order, and others that stand for all other work."""
-        runs = self.in_order(setups)
-        if self.others is None:
-            return runs
-        trained = [run for run in runs if run.trains]
-        return [*runs, *itertools.islice(itertools.cycle(trained), self.others(setups))]
 
     def in_order(self, setups: Setups) -> list[Setup]:
         return [setup.with_seed(seed) for seed in self.seeds for setup in setups.values()]
@@ -194,14 +184,13 @@ def lengthened(ahead: Ahead, budget: Budget, forecast: Forecast, progress: Progr
 
     def foreseen(length: Length) -> Forecast:
         setups = one if length == Length(1) else ahead.at(length)
-        return forecast.of(ahead.all_work(setups))
+        return forecast.of(ahead.in_order(setups))
 
-    runs = len(ahead.in_order(one))
-    refuse_hopeless(budget, foreseen(Length(1)), runs)
+    refuse_hopeless(budget, foreseen(Length(1)))
     floors = _measured(ahead, budget, forecast, one, progress)
     chosen = length_within(budget.left, lambda length: foreseen(length).left(), shorten=whole)
     if not chosen.epochs:
-        refuse(budget, foreseen(Length(1)), runs, "measured on its first steps")
+        refuse(budget, foreseen(Length(1)), "measured on its first steps")
     setups = ahead.at(chosen)
     for setup in setups.values():
         check_config(setup.config.sections())  # a warm-up of the user's may be longer now
@@ -210,8 +199,7 @@ def lengthened(ahead: Ahead, budget: Budget, forecast: Forecast, progress: Progr
         f"  --minutes {budget.minutes:g}: {duration(budget.spent)} are over;"
         f" {plural(chosen.epochs, 'epoch')}{shorter} fit into the rest"
     )
-    of_runs = forecast.of(ahead.in_order(setups))
-    return Lengthened(ahead.configs_at(chosen), setups, of_runs, floors)
+    return Lengthened(ahead.configs_at(chosen), setups, foreseen(chosen), floors)
 
 
 def _measured(

@@ -30,7 +30,7 @@ from nearfar.api.request import (
     name_of_method,
     shown,
 )
-from nearfar.api.trials import Trials, refuse_untunable, trials_as_runs, tuning_line, with_tuning
+from nearfar.api.trials import Trials, refuse_untunable, tuning_line, with_tuning
 from nearfar.api.trials import tune as tune_all
 from nearfar.config.models import RunConfig
 from nearfar.core.progress import Progress
@@ -150,7 +150,8 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
     example = example_of(first.center, listing)
     widest = _widest(setups)
     encoder = make_encoder(widest, example, request.module)
-    forecast = foreseen(in_order(setups, asked.seeds), listing, encoder, fabric.device)
+    ahead = in_order(setups, asked.seeds)
+    forecast = foreseen(ahead, listing, encoder, fabric.device, tunes=asked.tunes)
     if (smaller := smaller_views(request, forecast, progress)) is not None:
         return _compare(smaller, asked, progress, held)
     held.enter_context(in_use(out))
@@ -171,11 +172,11 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
     ready = {widest.label: encoder}
     runs = ComparedRuns(setups, asked.seeds, images, out, request, fabric, example, ready, forecast)
     if request.budget is not None:
-        runs, configs = _lengthened(runs, asked.tunes, request.budget, configs, listing, progress)
+        runs, configs = _lengthened(runs, request.budget, configs, listing, progress)
         plan.say(runs.setups, runs.forecast)
     tunings: tuple[Tuning, ...] = ()
     if asked.tunes:
-        trials = Trials(request, configs, listing, images, out, fabric, example)
+        trials = Trials(request, configs, listing, images, out, fabric, example, runs.forecast)
         setups, tunings = tune_all(trials, runs.setups, progress)
         runs = replace(runs, setups=setups)
     trained = train_all(runs, progress)
@@ -253,15 +254,12 @@ def _who(setups: Mapping[str, Setup], seeds: int) -> str:
 
 def _lengthened(
     runs: ComparedRuns,
-    tunes: bool,
     budget: Budget,
     configs: Mapping[str, RunConfig],
     listing: Listing,
     progress: Progress,
 ) -> tuple[ComparedRuns, dict[str, RunConfig]]:
-    """The runs with as many epochs as the budget has room for, beside its trials; and their
-    configurations.
-    """
+    """The runs with as many epochs as the budget has room for; and their configurations."""
     ahead = Ahead(
         runs.request,
         configs,
@@ -271,7 +269,6 @@ def _lengthened(
         runs.images,
         runs.fabric,
         runs.example,
-        trials_as_runs if tunes else None,
     )
     found = lengthened(ahead, budget, runs.forecast, progress)
     fitting_in = replace(runs, setups=found.setups, forecast=found.forecast, floors=found.floors)

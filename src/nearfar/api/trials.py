@@ -17,7 +17,6 @@ from nearfar.core.progress import Bar, Progress
 from nearfar.data.images import ImageData
 from nearfar.data.listing import Listing
 from nearfar.experiment import tuning as search
-from nearfar.experiment.cost import trial_seconds
 from nearfar.experiment.encoding import make_encoder
 from nearfar.experiment.forecast import Forecast
 from nearfar.experiment.labeling import facts_of
@@ -45,6 +44,7 @@ class Trials:
     out: Path
     fabric: Fabric
     example: Tensor  # of what encoders are shown
+    forecast: Forecast  # of the trials and of the runs
 
     def setup(self, config: RunConfig, recipe: str | None) -> Setup:
         """The run of such a configuration on the images that could be read."""
@@ -77,15 +77,9 @@ def refuse_untunable(setups: Mapping[str, Setup], request: Request) -> None:
 def tuning_line(
     setups: Mapping[str, Setup], request: Request, seeds: int, forecast: Forecast
 ) -> str:
-    """What the plan says of trials to come, which its estimate does not count."""
-    epochs = _epochs(setups)
+    """What the plan says of trials to come."""
+    epochs = max(setup.epochs for setup in setups.values())  # of any method that trains
     plan = search.rungs(epochs)
-    seconds = sum(
-        rung.trials * trial_seconds(setup, forecast.parts(setup.label), rung.epochs)
-        for setup in setups.values()
-        for rung in plan
-        if setup.trains
-    )
     first, *others = plan
     trials = [f"{first.trials} trials of {plural(first.epochs, 'epoch')}"]
     trials += [f"{rung.trials} of {rung.epochs}" for rung in others]
@@ -93,23 +87,12 @@ def tuning_line(
     line = (
         f"tuning     {', '.join(_paths(setups, request))}, on validation: of each method"
         f" {', '.join(trials)}, as long as {total / epochs:.2g} of its runs; about"
-        f" {duration(seconds)} more in all"
+        f" {duration(forecast.trials_left())} of the time"
     )
     if total <= seeds * epochs:
         return line
     than = "run itself" if seeds == 1 else f"{seeds} runs themselves"
     return f"{line}; longer than the {than} ({total} epochs against {seeds * epochs})"
-
-
-def trials_as_runs(setups: Mapping[str, Setup]) -> int:
-    """How many whole runs all trials are as long as."""
-    epochs, tuned = _epochs(setups), sum(setup.trains for setup in setups.values())
-    return -(-tuned * search.epochs_of(search.rungs(epochs)) // epochs)
-
-
-def _epochs(setups: Mapping[str, Setup]) -> int:
-    """Of a run of any method that trains."""
-    return max(setup.epochs for setup in setups.values())
 
 
 def tune(
@@ -158,25 +141,30 @@ def _tune(trials: Trials, setup: Setup, progress: Progress) -> Tuning:
     """All trials of a method; those that an earlier call finished are taken from its folder."""
     name, tuned = setup.label, search.knobs(setup, trials.request.given)
     judged_by = f"linear probe on {sum(setup.facts.val_counts):,} validation images"
-    folder = trials.folder(name)
+    folder, total = trials.folder(name), search.epochs_of(search.rungs(setup.epochs))
     known = _begin(folder, setup, resume=trials.request.place.resume)
     so_far: list[Trial] = []
 
     def attempt(going: Sequence[dict[str, float]], epochs: int) -> list[Trial]:
         before = len(so_far)
         title = f"tuning {name}: {len(going)} trials of {plural(epochs, 'epoch')}"
-        with progress.bar(len(going) * epochs * setup.steps_per_epoch, title) as bar:
+        steps = len(going) * epochs * setup.steps_per_epoch
+        with progress.bar(steps, f"{title}, {trials.forecast.words()}") as bar:
             for settings in going:
                 trial = known.get(_key(settings, epochs))
                 so_far.append(trial or _try(trials, setup, settings, epochs, bar))
                 if trial is None:
                     folder.write_trials(search.conclude(name, tuned, so_far, judged_by))
+                trials.forecast.trials[name] = 1 - sum(done.epochs for done in so_far) / total
+                bar.retitle(f"{title}, {trials.forecast.words()}")
         here = so_far[before:]
-        progress.say(f"{title}: {outcome(search.conclude(name, tuned, here, judged_by))}")
+        found = outcome(search.conclude(name, tuned, here, judged_by))
+        progress.say(f"{title}: {found}; {trials.forecast.words()}")
         return here
 
     settings = search.candidates(tuned) if tuned else []
     done = search.halve(search.rungs(setup.epochs), settings, attempt)
+    trials.forecast.trials.pop(name, None)  # some are not needed where others are lost
     return search.conclude(name, tuned, done, judged_by)
 
 
@@ -198,6 +186,7 @@ def _try(trials: Trials, setup: Setup, settings: dict[str, float], epochs: int, 
         trials.fabric,
         make_encoder(short, trials.example, trials.request.module),
         alone=False,
+        forecast=trials.forecast,
     )
     return run_trial(job, settings, bar)
 

@@ -131,30 +131,29 @@ def steps_to_try(forecast: Forecast, methods: Sequence[str], seconds: float) -> 
     return min(MEASURED_STEPS, max(2 * FIRST_STEPS, most))
 
 
-def refuse_hopeless(budget: Budget, forecast: Forecast, runs: int) -> None:
+def refuse_hopeless(budget: Budget, forecast: Forecast) -> None:
     """UserError where one epoch is far from fitting, before anything is measured."""
     if forecast.left() > HOPELESS * budget.left:
-        refuse(budget, forecast, runs, "by a model of the cost")
+        refuse(budget, forecast, "by a model of the cost")
 
 
-def refuse(budget: Budget, forecast: Forecast, runs: int, known: str) -> None:
-    """UserError: one epoch of the forecast's runs does not fit; it says what would. Those after the
-    first `runs` stand for trials.
-    """
+def refuse(budget: Budget, forecast: Forecast, known: str) -> None:
+    """UserError: one epoch of the forecast's runs does not fit; it says what would."""
     needed = (budget.spent + forecast.left()) * MARGIN
-    trials = " and for the trials of --tune" if len(forecast.runs) > runs else ""
+    runs = len(forecast.runs)
+    trials = " and for the trials of --tune" if forecast.trials else ""
     raise UserError(
         f"--minutes {budget.minutes:g} is too little for one epoch of"
         f" {f'each of {runs} runs' if runs > 1 else 'the run'} with its evaluation{trials}"
         f" ({known}); what would fit:"
-        f" {', or '.join(_what_would_fit(budget, forecast, runs, needed))}"
+        f" {', or '.join(_what_would_fit(budget, forecast, needed))}"
     )
 
 
-def _what_would_fit(budget: Budget, forecast: Forecast, runs: int, needed: float) -> list[str]:
+def _what_would_fit(budget: Budget, forecast: Forecast, needed: float) -> list[str]:
     found = [f"--minutes {minutes_up(needed)}"]
     left = budget.left / MARGIN
-    if len(forecast.runs) > runs and forecast.of(forecast.runs[:runs]).left() <= left:
+    if forecast.trials and forecast.without_trials().left() <= left:
         found.append("no --tune")
     seeds = sorted({run.seed for run in forecast.runs})
     for few in reversed(seeds[1:]):  # the seeds below it

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import final
 
-from nearfar.experiment.cost import Cost, Parts, report_seconds, seconds_of
+from nearfar.experiment.cost import Cost, Parts, report_seconds, seconds_of, trial_seconds
 from nearfar.experiment.encoding import same_start
 from nearfar.experiment.plan import duration
 from nearfar.experiment.setup import Setup
+from nearfar.experiment.tuning import rungs
 from nearfar.training.observers import Row, Step
 
 MEASURED_STEPS = 20  # after which a run's estimate is corrected
@@ -21,6 +22,7 @@ FIRST_STEPS = 4  # of these, which are slower than those that follow
 @final
 class Forecast:
     """Of `runs` in their order, with the modelled cost of each method; of no runs it says nothing.
+    With `tunes`, of the trials before them too.
 
     A part that was measured in one method corrects the others' by the same factor, until they are
     measured themselves.
@@ -31,6 +33,7 @@ class Forecast:
         runs: Sequence[Setup] = (),
         costs: Mapping[str, Cost] | None = None,
         *,
+        tunes: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.runs = tuple(runs)
@@ -42,12 +45,20 @@ class Forecast:
         self.at = 0  # the run under way
         self.steps = 0  # that it has taken
         self.starts: set[str] = set()  # that were measured
+        # of each method's trials, the share that is still to come
+        self.trials = {run.label: 1.0 for run in self.runs if tunes and run.trains}
 
     def of(self, runs: Sequence[Setup]) -> "Forecast":
         """What is known of these runs' methods, for other runs."""
         other = Forecast(runs, self.costs, clock=self.clock)
         other.measured, other.factors = dict(self.measured), dict(self.factors)
         other.starts = set(self.starts)
+        other.trials = dict(self.trials)
+        return other
+
+    def without_trials(self) -> "Forecast":
+        other = self.of(self.runs)
+        other.trials = {}
         return other
 
     def begin(self, setup: Setup) -> None:
@@ -79,17 +90,28 @@ class Forecast:
         return Parts(**{name: self.measured.get((method, name), guesses[name]) for name in names})
 
     def left(self, adjusted: Callable[[Parts], Parts] = lambda parts: parts) -> float:
-        """Seconds, of the run under way and of all that follow, with the report; of parts that are
-        `adjusted`, where it is asked what others would make of it.
+        """Seconds, of trials, of the run under way and of all that follow, with the report; of
+        parts that are `adjusted`, where it is asked what others would make of it.
         """
         if not self.runs:
             return 0.0
         total, seen, steps = report_seconds(len(self.runs)), set(self.starts), self.steps
+        total += self.trials_left(adjusted)
         for run in self.runs[self.at :]:
             parts, start = adjusted(self.parts(run.label)), same_start(run)
             total += seconds_of(run, parts, floor=start not in seen, steps=steps)
             seen.add(start)
             steps = 0
+        return total
+
+    def trials_left(self, adjusted: Callable[[Parts], Parts] = lambda parts: parts) -> float:
+        """Seconds, of those that are still to come."""
+        total = 0.0
+        for label, run in {run.label: run for run in self.runs}.items():
+            parts = adjusted(self.parts(label))
+            total += self.trials.get(label, 0.0) * sum(
+                rung.trials * trial_seconds(run, parts, rung.epochs) for rung in rungs(run.epochs)
+            )
         return total
 
     def memory_bytes(self) -> float:

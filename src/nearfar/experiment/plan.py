@@ -123,9 +123,10 @@ def _then(setup: Setup) -> str:
     )
 
 
-def estimate_line(seconds: float, memory_bytes: float, runs: int) -> str:
-    """What the runs are expected to take."""
-    of = f" for {runs} runs" if runs > 1 else ""
+def estimate_line(seconds: float, memory_bytes: float, runs: int, *, trials: bool = False) -> str:
+    """What the runs are expected to take, with the trials before them, if there are any."""
+    of = f" for {plural(runs, 'run')}" if runs > 1 or trials else ""
+    of += " and the trials" if trials else ""
     return (
         f"about {duration(seconds)}{of}, evaluation and report included; {gigabytes(memory_bytes)}"
     )

@@ -22,9 +22,16 @@ TIMED_MULTIPLY_ADDS = 20_000_000_000  # of a forward
 
 
 def foreseen(
-    runs: Sequence[Setup], listing: Listing, encoder: Encoder, device: torch.device
+    runs: Sequence[Setup],
+    listing: Listing,
+    encoder: Encoder,
+    device: torch.device,
+    *,
+    tunes: bool = False,
 ) -> Forecast:
-    """What the runs will take; one small step of a copy of the encoder is timed."""
+    """What the runs will take; one small step of a copy of the encoder is timed. `tunes`: with
+    trials before them.
+    """
     held, first = 0.0, runs[0]
     if device.type == "cpu":
         held = (peak_memory_bytes(device, alone=True) or 0) + LIBRARIES_BYTES
@@ -34,7 +41,7 @@ def foreseen(
     costs = {
         setup.label: modelled(setup, row, width=encoder.width, held_bytes=held) for setup in runs
     }
-    return Forecast(runs, costs)
+    return Forecast(runs, costs, tunes=tunes)
 
 
 def rows_to_time(runs: Sequence[Setup], device: torch.device) -> int:
@@ -59,7 +66,12 @@ def planned(
         normalizes_by_batch=encoder.normalizes_by_batch,
         keeps_statistics=bool(encoder.batch_norms) and not encoder.normalizes_by_batch,
     )
-    estimate = estimate_line(forecast.left(), forecast.memory_bytes(), len(forecast.runs))
+    estimate = estimate_line(
+        forecast.left(),
+        forecast.memory_bytes(),
+        len(forecast.runs),
+        trials=bool(forecast.trials),
+    )
     side = store_side(listing, setup.size)
     lines = plan_lines(setup, network, estimate, store_side=side, where=where)
     lines += _unmatched(encoder)

@@ -5,6 +5,7 @@ import time
 from nearfar.core.errors import TrainingStoppedError
 from nearfar.core.memory import kept_memory
 from nearfar.core.progress import Bar, Progress
+from nearfar.experiment.forecast import MEASURED_STEPS
 from nearfar.experiment.judging import stop_if_diverged, trial_accuracy
 from nearfar.experiment.running import Job, Running, prepare
 from nearfar.experiment.stopping import stopping_well
@@ -45,6 +46,8 @@ def _train(run: Running, bar: Bar) -> None:
     job = run.job
     audience = Audience(bar, after_epoch)
     fit(job.fabric, run.method, run.optimizer, run.batches, job.setup.pace, counters, audience)
+    if counters.step >= MEASURED_STEPS:
+        job.forecast.see(job.setup, "step", counters.train_seconds / counters.step)
 
 
 def _illness(run: Running) -> str:

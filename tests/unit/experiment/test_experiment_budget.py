@@ -30,12 +30,12 @@ def budget(minutes: float, *, spent: float = 0.0) -> Budget:
     return Budget(minutes, 100.0, clock=lambda: 100.0 + spent)
 
 
-def forecast(*, seeds=3, epochs=1, step=1.0, **asked):
+def forecast(*, seeds=3, epochs=1, step=1.0, tunes=False, **asked):
     asked = {"train": {"batch_size": 30, "epochs": epochs}, "data": {"size": 128}, **asked}
     names = ("cross_entropy", "supcon")
     runs = [decided(name, **asked).with_seed(seed) for seed in range(seeds) for name in names]
     parts = Parts(**{**vars(PARTS), "step": step})
-    return Forecast(runs, {name: Cost(parts, 0) for name in names})
+    return Forecast(runs, {name: Cost(parts, 0) for name in names}, tunes=tunes)
 
 
 def test_a_budget_counts_from_the_command_s_start():
@@ -107,7 +107,7 @@ def test_too_little_says_the_minutes_seeds_and_size_that_would_fit():
     of = forecast(step=10.0)
     needed = of.left()
     with pytest.raises(UserError) as raised:
-        refuse(budget(0.5 * needed / 60), of, 6, "measured")
+        refuse(budget(0.5 * needed / 60), of, "measured")
     text = str(raised.value)
     assert "one epoch of each of 6 runs with its evaluation (measured)" in text
     assert f"--minutes {minutes_up(1.05 * needed)}" in text
@@ -115,11 +115,10 @@ def test_too_little_says_the_minutes_seeds_and_size_that_would_fit():
 
 
 def test_trials_are_no_runs_and_to_leave_them_out_is_a_way():
-    of = forecast(seeds=1)
-    alone = of.left()
-    of = of.of([*of.runs, *of.runs * 8])
+    of = forecast(seeds=1, tunes=True)
+    alone = of.without_trials().left()
     with pytest.raises(UserError) as raised:
-        refuse(budget(1.1 * alone / 60), of, 2, "measured")
+        refuse(budget(1.1 * alone / 60), of, "measured")
     text = str(raised.value)
     assert "each of 2 runs with its evaluation and for the trials of --tune (measured)" in text
     assert f"--minutes {minutes_up(1.05 * of.left())}, or no --tune" in text
@@ -129,7 +128,7 @@ def test_of_one_run_no_fewer_seeds_are_offered_and_nothing_that_does_not_fit():
     of = forecast(seeds=1)
     of = of.of(of.runs[:1])
     with pytest.raises(UserError) as raised:
-        refuse(budget(0.01), of, 1, "measured")
+        refuse(budget(0.01), of, "measured")
     assert "one epoch of the run" in str(raised.value)
     assert str(raised.value).endswith(f"would fit: --minutes {minutes_up(1.05 * of.left())}")
 
@@ -137,8 +136,8 @@ def test_of_one_run_no_fewer_seeds_are_offered_and_nothing_that_does_not_fit():
 def test_what_is_hopeless_is_refused_before_anything_is_measured():
     of = forecast(step=10.0)
     with pytest.raises(UserError, match="by a model of the cost"):
-        refuse_hopeless(budget(0.4 * of.left() / 60), of, 6)
-    refuse_hopeless(budget(0.6 * of.left() / 60), of, 6)  # it may do
+        refuse_hopeless(budget(0.4 * of.left() / 60), of)
+    refuse_hopeless(budget(0.6 * of.left() / 60), of)  # it may do
 
 
 @pytest.mark.parametrize(
@@ -160,5 +159,7 @@ def test_given_weights_get_a_smaller_size_where_few_epochs_would_fit_and_new_one
     few = of.of([run.with_epochs(LEAST_EPOCHS) for run in of.runs]).left()
     assert chosen_size(budget(1.01 * few / 60), of) is None
     assert chosen_size(budget(0.7 * few / 60), of) == 96
+    tuned = forecast(step=10.0, epochs=10, tunes=True, **given_weights)
+    assert chosen_size(budget(1.01 * few / 60), tuned) < 128
     assert chosen_size(budget(0.01), of) == 64
     assert chosen_size(budget(0.01), forecast(step=10.0)) is None

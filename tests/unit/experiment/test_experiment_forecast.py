@@ -3,7 +3,7 @@
 import pytest
 from experiment_setups import decided
 
-from nearfar.experiment.cost import Cost, Parts, report_seconds, seconds_of
+from nearfar.experiment.cost import Cost, Parts, report_seconds, seconds_of, trial_seconds
 from nearfar.experiment.encoding import same_start
 from nearfar.experiment.forecast import FIRST_STEPS, MEASURED_STEPS, Forecast, Stopwatch
 
@@ -58,6 +58,24 @@ def test_what_was_measured_of_one_method_corrects_the_others_until_they_are_meas
     of.see(of.runs[1], "step", 5.0)
     assert of.parts("supcon").step == 5.0
     assert of.parts("cross_entropy").step == 3.0
+
+
+def test_trials_of_each_method_are_counted_until_they_are_done():
+    costs = {"cross_entropy": Cost(MODEL, 0), "supcon": Cost(SLOWER, 0), "frozen": Cost(MODEL, 0)}
+    still = decided("frozen", encoder={"name": "resnet18", "pretrained": True})
+    all_runs = [*runs(epochs=16), still]
+    of, alone = Forecast(all_runs, costs, tunes=True), Forecast(all_runs, costs)
+    each = [  # 8 trials of an eighth, 4 of a quarter, 2 of half of the epochs
+        sum(count * trial_seconds(run, parts, epochs) for count, epochs in ((8, 2), (4, 4), (2, 8)))
+        for run, parts in ((all_runs[0], MODEL), (all_runs[1], SLOWER))
+    ]
+    assert of.trials_left() == pytest.approx(sum(each))
+    assert of.left() == pytest.approx(alone.left() + sum(each))
+    of.trials["cross_entropy"] = 0.25
+    assert of.of(all_runs).trials_left() == pytest.approx(0.25 * each[0] + each[1])
+    of.see(all_runs[1], "step", 2 * SLOWER.step)
+    assert of.trials_left() > each[1] * 1.5
+    assert of.without_trials().trials_left() == 0
 
 
 def test_a_part_is_timed_each():

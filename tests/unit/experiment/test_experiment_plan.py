@@ -41,6 +41,8 @@ def test_the_plan_says_data_encoder_views_optimizer_estimate_and_place():
     )
     assert cost == ("estimate   about 90 s, evaluation and report included; 1.0 GB of memory")
     assert estimate_line(600, 2**31, 9).startswith("about 10 min for 9 runs, evaluation")
+    tuned = estimate_line(600, 2**31, 1, trials=True)
+    assert tuned.startswith("about 10 min for 1 run and the trials, evaluation")
     assert where == "run folder here"
 
 
