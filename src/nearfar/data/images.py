@@ -16,7 +16,7 @@ from nearfar.data.groups import has_one_in
 from nearfar.data.listing import Unreadable, facts_of, rows_of
 from nearfar.data.sampler import Drawn
 
-_LOOKED_AT = 2000  # images, for whether there are colors
+_LOOKED_AT, _AT_ONCE = 2000, 64  # images, for whether there are colors
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,8 +92,8 @@ class ImageData(ABC):
     def colored(self) -> bool:
         """Whether a pixel of at most 2,000 images, spread evenly, is not gray."""
         few = self.few(torch.arange(len(self)), _LOOKED_AT)
-        return any(self._is_colored(row) for row in few)
+        return any(self._are_colored(rows) for rows in few.split(_AT_ONCE))
 
-    def _is_colored(self, row: Tensor) -> bool:
-        pixels = self.rows(row[None]).images
+    def _are_colored(self, rows: Tensor) -> bool:
+        pixels = self.rows(rows).images
         return bool((pixels != pixels[..., :1]).any())
