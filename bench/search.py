@@ -7,12 +7,12 @@
 Each setting of the method's grid trains tf_efficientnet_lite0 from its ImageNet weights on three
 sets: flowers5 (96 px, 5 epochs), signdigits10 (64 px, 10) and 200 images a class of cifar10 (64 px,
 5). All of them for two fifths of the epochs, then the best third by the mean over the sets for all
-epochs, and the best with either kind of BatchNorm. With `--try`, only those settings, for all
-epochs, on the sets named: flowers5_128 and signdigits10_128 are the same images at 128 px, 5
-epochs. Judged by the linear probe of all training images on validation images, beside it one of ten
-labels a class; test images are never looked at. Each run is a process of its own on one thread,
-seed 0, `--at-once` of them side by side; OUT/search.jsonl has a line a run, and what is done is not
-done again.
+epochs, and the best with either kind of BatchNorm. With `--try`, only those settings, for that
+`--share` of the epochs, on the sets named: flowers5_128 and signdigits10_128 are the same images at
+128 px, 5 epochs. Judged by the linear probe of all training images on validation images, beside it
+one of ten labels a class; test images are never looked at. Each run is a process of its own on one
+thread, seed 0, `--at-once` of them side by side; OUT/search.jsonl has a line a run, and what is
+done is not done again.
 """
 
 import argparse
@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--method", choices=GRIDS, default="supcon")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--try", dest="tried", nargs="*", type=json.loads, metavar="JSON")
+    parser.add_argument("--share", type=float, default=1.0, help="of the epochs, with --try")
     parser.add_argument("--at-once", type=int, default=1, help="processes")
     parser.add_argument("--table", action="store_true", help="print what is done, and run nothing")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # set, settings, share of epochs
@@ -78,7 +79,7 @@ def main() -> None:
         photographs.part(cifar10, chosen.out / PART, images=200)
         sets = chosen.sets.split(",")
         if chosen.tried:
-            attempt(log, chosen.method, chosen.tried, 1.0, sets, chosen.at_once)
+            attempt(log, chosen.method, chosen.tried, chosen.share, sets, chosen.at_once)
         else:
             search(log, chosen.method, sets, chosen.at_once)
     print(table(photographs.rows(log)))
