@@ -14,7 +14,7 @@ from nearfar.data.groups import cut_by_paths
 from nearfar.data.looking import Seen, look
 from nearfar.data.sources import open_source
 from nearfar.experiment.advice import advise_weights
-from nearfar.experiment.choices import choose_size
+from nearfar.experiment.choices import default_size
 from nearfar.experiment.refusals import refuse_unfit
 from nearfar.methods import METHODS, method_class
 
@@ -36,7 +36,7 @@ def check_data(seen: Seen) -> list[dict[str, Any]]:
     data.
     """
     listing = seen.listing
-    facts = seen.facts(choose_size(None, listing.side))
+    facts = seen.facts(default_size(listing.side))
     found = [*_possible(findings(seen), facts, listing.source), *_fit(facts, listing.source)]
     if (advised := advise_weights(facts, listing.side)) is not None:
         found.append(Finding("weights_advised", "note", advised))

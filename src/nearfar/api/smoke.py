@@ -11,7 +11,7 @@ from nearfar.methods import FROZEN
 def smoked(sections: Sections, given: Collection[str]) -> Sections:
     """The sections of a run that only shows that everything works: two steps an epoch, one epoch a
     stage, and what is asked for no larger than batches of 8 and views of 64 px (no default is:
-    `choices.largest_defaults`).
+    `choices.choose_size`).
 
     Prototypes are as few as such a batch, so that a few images are enough for them. Weights that a
     recipe would have downloaded are left out, unless the user has typed that they are wanted.

@@ -14,7 +14,7 @@ from nearfar.core.progress import Progress
 from nearfar.data.center import CenterSquare
 from nearfar.data.sources import open_source
 from nearfar.data.store import load
-from nearfar.experiment.choices import choose_size
+from nearfar.experiment.choices import default_size
 from nearfar.experiment.configuration import check_config
 from nearfar.experiment.encoding import channel_statistics
 from nearfar.experiment.sheets import as_png, few_rows
@@ -68,7 +68,7 @@ def write_check_sheet(data: Data, chosen: Chosen, progress: Progress) -> Path:
     refuse the data.
     """
     listing = open_source(data, progress)
-    size = choose_size(None, listing.side)
+    size = default_size(listing.side)
     stored = load(listing, CenterSquare(size), progress=progress)
     pool = torch.cat([stored.split("train"), stored.split("unlabeled")])
     if not len(pool):

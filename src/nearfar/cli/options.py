@@ -56,8 +56,8 @@ Size = Annotated[
     int | None,
     typer.Option(
         help=(
-            "side length of the views, in pixels (default: 64, from given weights the network's"
-            " own, at most 128 on a CPU; or the images' own if smaller)"
+            "side length of the views, in pixels (default: 64, or the images' own if smaller; from"
+            " given weights the network's own, at most 128 on a CPU)"
         )
     ),
 ]

@@ -27,9 +27,9 @@ class DataConfig(Section):
         ge=4,
         le=4096,
         description=(
-            "side length of the square views, in pixels (default: 64, from given weights the"
-            " network's own, at most 128 on a CPU; or the usual short side of the images if that"
-            " is smaller)"
+            "side length of the square views, in pixels (default: 64, or the usual short side of"
+            " the images if that is smaller; from given weights the network's own, at most 128 on"
+            " a CPU, to which smaller images are enlarged)"
         ),
     )
     eval_crop: float | None = Field(

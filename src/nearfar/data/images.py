@@ -92,7 +92,7 @@ class ImageData(ABC):
     def colored(self) -> bool:
         """Whether a pixel of at most 2,000 images, spread evenly, is not gray."""
         few = self.few(torch.arange(len(self)), _LOOKED_AT)
-        return any(self._are_colored(rows) for rows in few.split(_AT_ONCE))
+        return any(self._are_colored(rows) for rows in torch.split(few, _AT_ONCE))
 
     def _are_colored(self, rows: Tensor) -> bool:
         pixels = self.rows(rows).images

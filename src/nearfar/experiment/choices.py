@@ -47,20 +47,29 @@ FINETUNED_RATE = 0.1  # of the classifier's, for an encoder that learns on
 CLASSIFIER_HIDDEN_DIM, CLASSIFIER_DROPOUT = 1000, 0.5  # of an mlp
 
 
-def largest_defaults(
-    config: RunConfig, seen: Published | None, device: torch.device, *, smoke: bool
-) -> tuple[int, int]:
-    """Side of the views, px, and images a step: no default is larger."""
-    size, batch = DEFAULT_SIZE_PX, LARGEST_DEFAULT_BATCH
-    if config.encoder.given:
-        size = given_weights.largest_size(seen, device)
-        batch = given_weights.largest_batch(config.method_name)
-    return (min(size, SMOKE_SIZE_PX), min(batch, SMOKE_BATCH)) if smoke else (size, batch)
+def default_size(side: int) -> int:
+    """Side of the views, px, of images of such a side, for new weights."""
+    return min(DEFAULT_SIZE_PX, side)
 
 
-def choose_size(asked: int | None, side: int, largest: int = DEFAULT_SIZE_PX) -> int:
-    """Side of the views, px: `largest`, or the data's own where that is smaller."""
-    return asked or min(largest, side)
+def choose_size(
+    config: RunConfig, seen: Published | None, side: int, device: torch.device, *, smoke: bool
+) -> int:
+    """Side of the views, px: the user's; by given weights; 64, or the data's own where that is
+    smaller.
+    """
+    if config.data.size is not None:
+        return config.data.size
+    given = config.encoder.given
+    size = given_weights.usual_size(seen, side, device) if given else default_size(side)
+    return min(size, SMOKE_SIZE_PX) if smoke else size
+
+
+def largest_batch(config: RunConfig, *, smoke: bool) -> int:
+    """Images a step: no default is larger."""
+    given = config.encoder.given
+    most = given_weights.largest_batch(config.method_name) if given else LARGEST_DEFAULT_BATCH
+    return min(most, SMOKE_BATCH) if smoke else most
 
 
 def choose_batch(asked: int | None, images: int, largest: int = LARGEST_DEFAULT_BATCH) -> int:

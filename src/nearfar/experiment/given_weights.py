@@ -16,7 +16,7 @@ from nearfar.config.encoder import EncoderConfig
 from nearfar.config.models import RunConfig
 from nearfar.core.errors import ConfigError
 from nearfar.nn.building import Stem
-from nearfar.nn.given import GivenWeights, weights_named
+from nearfar.nn.given import GivenWeights, weights_named, with_stem_of
 from nearfar.nn.published import Published, has_unknown_tag, published, weights_of
 
 ORIGIN = "usual from given weights"
@@ -30,7 +30,7 @@ LEARNING = frozenset({"max_margin"})  # nothing else would keep its representati
 RATE_FACTOR = 0.1  # of the usual rate, for another optimizer
 EPOCHS, GRADIENT_CLIP = 10, 5.0
 LARGEST_BATCH = 64  # small enough to leave many steps
-USUAL_SIZE = 224  # px, where none is stated
+USUAL_SIZE = 224  # px, the largest where none is stated
 LARGEST_SIZE_ON_A_CPU = 128  # px; the network's own, usually 224, takes three times as long
 # of one method alone: its largest default batch, and its own settings
 BATCH_OF: Mapping[str, int] = MappingProxyType({"cross_entropy": 32, "joint": 32})
@@ -66,7 +66,7 @@ def with_batch_norm(config: RunConfig, side: int, seen: Published | None) -> Run
     asked, else by the size at which given weights were trained.
     """
     asked = config.encoder.frozen_batch_norm
-    small = config.encoder.given and side < SMALL * _own_size(seen)
+    small = config.encoder.given and seen is not None and side < SMALL * seen.size
     small &= config.method_name not in LEARNING
     decided = {"frozen_batch_norm": small if asked is None else asked}
     return config.model_copy(update={"encoder": config.encoder.model_copy(update=decided)})
@@ -100,8 +100,9 @@ class Origin:
         """How given weights of the network of that name look at an image: as they say, else as is
         published of it; None where neither is known, and for new weights.
         """
-        if self.given is not None and self.given.seen is not None:
-            return self.given.seen
+        given = self.given
+        if given is not None and (given.seen is not None or given.stem == "small"):
+            return given.seen  # what is published is of the network's own stem
         return published(name) if self.are_given and name is not None else None
 
     def network(self, config: EncoderConfig) -> tuple[Stem, dict[str, Any]]:
@@ -125,7 +126,9 @@ def origin_of(config: EncoderConfig) -> Origin:
         raise ConfigError(
             [f"encoder.name: want {given.name}, of which {given.where} is, got {config.name}"]
         )
-    return Origin(given, config.name or given.name, are_given=True)
+    name = config.name or given.name
+    given = given if name is None else with_stem_of(given, name)
+    return Origin(given, name, are_given=True)
 
 
 def _untagged(name: str) -> str:
@@ -133,11 +136,9 @@ def _untagged(name: str) -> str:
     return name.partition(".")[0]
 
 
-def largest_size(stated: Published | None, device: torch.device) -> int:
-    """The largest default side of the views, px: the network's own, on a CPU at most 128."""
-    own = _own_size(stated)
+def usual_size(stated: Published | None, side: int, device: torch.device) -> int:
+    """The default side of the views, px, of images of such a side: the network's own, whatever the
+    images', on a CPU at most 128. Where it is not known, the images'.
+    """
+    own = stated.size if stated is not None else min(USUAL_SIZE, side)
     return own if device.type != "cpu" else min(own, LARGEST_SIZE_ON_A_CPU)
-
-
-def _own_size(stated: Published | None) -> int:
-    return USUAL_SIZE if stated is None else stated.size

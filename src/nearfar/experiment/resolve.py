@@ -49,11 +49,11 @@ def resolve(
     refuse_nothing_given(config, own_module=module is not None)
     config = given_weights.with_its_defaults(config)
     method, origin = method_class(config.method_name), given_weights.origin_of(config.encoder)
-    size, most = choices.largest_defaults(config, origin.seen(origin.name), device, smoke=smoke)
-    config, facts = _shown(config, listing, size, origin)
+    config, facts = _shown(config, listing, origin, device, smoke=smoke)
     by_class = sampling_of(config).by_class
     refuse_unfit(config.method_name, method, facts, listing.source, by_class=by_class)
     images, steps = images_for(method, facts), config.train.steps_per_epoch
+    most = choices.largest_batch(config, smoke=smoke)
     batch = choices.choose_batch_of_groups(config, facts, images, most)
     views = choices.choose_views(config, method, listing.default_policy, facts)
     refuse_batches(config, method, facts, batch_size=batch, views=views.policy.made(views.count))
@@ -87,13 +87,12 @@ def resolve(
 
 
 def _shown(
-    config: RunConfig, listing: Listing, largest: int, origin: Origin
+    config: RunConfig, listing: Listing, origin: Origin, device: torch.device, *, smoke: bool
 ) -> tuple[RunConfig, DataFacts]:
-    """With what the side of the views decides, and of the listed images as they are shown;
-    `largest`: the default side, px, at most.
-    """
-    side = choices.choose_size(config.data.size, listing.side, largest)
-    decided = given_weights.with_batch_norm(config, side, origin.seen(origin.name))
+    """With what the side of the views decides, and of the listed images as they are shown."""
+    seen = origin.seen(origin.name)
+    side = choices.choose_size(config, seen, listing.side, device, smoke=smoke)
+    decided = given_weights.with_batch_norm(config, side, seen)
     return decided, listed_facts(listing, label_draw(config), side)
 
 

@@ -135,13 +135,8 @@ def _small_patches(name: str, size: int) -> dict[str, int]:
 
 def _small_stem(net: nn.Module) -> tuple[str, ...]:
     """Edits the stem in place and returns each edit as the assignment that repeats it."""
-    first: Any = getattr(net, "default_cfg", {}).get("first_conv") or ""
-    path = first[0] if isinstance(first, tuple | list) else first
-    try:
-        old = net.get_submodule(path) if path else None
-    except AttributeError:
-        old = None
-    if not isinstance(old, nn.Conv2d) or old.stride[0] > 2 or old.stride[0] == 1:
+    path, old = _first_convolution(net)
+    if old is None or old.stride[0] > 2 or old.stride[0] == 1:
         return ()  # patches are no stem to edit, and stride 1 needs no edit
     if tuple(old.kernel_size) == tuple(old.stride):
         return ()  # small patches
@@ -160,6 +155,32 @@ def _small_stem(net: nn.Module) -> tuple[str, ...]:
         net.maxpool = nn.Identity()
         edits.append("maxpool = nn.Identity()")
     return tuple(edits)
+
+
+def _first_convolution(net: nn.Module) -> tuple[str, nn.Conv2d | None]:
+    """As timm states it, and its path."""
+    first: Any = getattr(net, "default_cfg", {}).get("first_conv") or ""
+    path = first[0] if isinstance(first, tuple | list) else first
+    try:
+        found = net.get_submodule(path) if path else None
+    except AttributeError:
+        found = None
+    return path, found if isinstance(found, nn.Conv2d) else None
+
+
+def has_small_stem(name: str, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether weights for the network of that name, under names that may have others before them,
+    have a first convolution of 3x3 where the network's own is larger.
+    """
+    if name in OWN or not timm.is_model(name):
+        return False
+    with torch.device("meta"):  # shapes are enough
+        path, own = _first_convolution(timm.create_model(name))
+    if own is None or max(own.kernel_size) <= 3:
+        return False
+    ends = (f".{path}.weight", f"{path}.weight")
+    found = [t for full, t in tensors.items() if full == ends[1] or full.endswith(ends[0])]
+    return any(tuple(tensor.shape[2:]) == (3, 3) for tensor in found)
 
 
 def in_python(path: str) -> str:

@@ -1,8 +1,9 @@
 """What `encoder.weights` names: a file, a run, a folder as timm reads it, a model of the hub."""
 
+import functools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,8 +17,8 @@ from timm.models import (
 )
 
 from nearfar.core.errors import UserError
-from nearfar.nn.building import Stem, only_builds
-from nearfar.nn.checkpoints import DAMAGED
+from nearfar.nn.building import Stem, has_small_stem, only_builds
+from nearfar.nn.checkpoints import DAMAGED, read_checkpoint
 from nearfar.nn.encoders import Encoder
 from nearfar.nn.published import Published, as_stated
 from nearfar.nn.weights import Loaded, fill, load_weights
@@ -85,6 +86,22 @@ def weights_named(weights: str) -> GivenWeights:
         return _of_timm(weights, file, stated, content["architecture"], content.get("model_args"))
     except _REFUSALS as error:
         raise _refused(weights, error) from error
+
+
+def with_stem_of(given: GivenWeights, name: str) -> GivenWeights:
+    """Weights of a file, for the network of that name, with the stem that they were trained with,
+    where their shapes show it. UserError: the file cannot be read.
+    """
+    if given.file is None or given.name is not None or not given.file.is_file():
+        return given
+    small = _has_small_stem(given.file, name, given.file.stat().st_mtime_ns)
+    return replace(given, stem="small") if small else given
+
+
+@functools.lru_cache(maxsize=16)
+def _has_small_stem(file: Path, name: str, changed: int) -> bool:
+    del changed  # tells a file from the one before it
+    return has_small_stem(name, read_checkpoint(file))
 
 
 def _of_timm(

@@ -59,10 +59,11 @@ def decided(
     *,
     module: nn.Module | None = None,
     settings: dict | None = None,
+    smoke: bool = False,
     **asked: dict,
 ) -> Setup:
     """`settings` are the method's own, `asked` sections: `train={"epochs": 3}`."""
     sections = {"data": {"source": "made/"}, "method": {"name": method, **(settings or {})}}
     for section, values in asked.items():
         sections.setdefault(section, {}).update(values)
-    return resolve(check_config(sections), of or listing(), CPU, module=module)
+    return resolve(check_config(sections), of or listing(), CPU, module=module, smoke=smoke)

@@ -6,6 +6,7 @@ import re
 from typing import get_args
 
 import pytest
+import torch
 from experiment_setups import decided, listing
 from torch import nn
 
@@ -17,6 +18,7 @@ from nearfar.data.center import CenterSquare
 from nearfar.experiment import choices, given_weights
 from nearfar.experiment.resolve import refuse_unread
 from nearfar.methods import METHODS, method_class
+from nearfar.nn.building import build_encoder
 
 
 class Mine(nn.Sequential):
@@ -196,7 +198,34 @@ def test_given_weights_have_defaults_of_their_own(name, given):
     assert setup.config.train.gradient_clip == setup.pace.gradient_clip == 5
     assert setup.batch_size == (32 if name == "cross_entropy" else 64)
     assert setup.size == given_weights.LARGEST_SIZE_ON_A_CPU
-    assert (decided(name, listing(side=96), encoder={"name": "resnet18", **given})).size == 96
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_given_weights_see_images_at_their_own_size_however_small_those_are(given):
+    def size(name, side, **asked):
+        return decided("supcon", listing(side=side), encoder={"name": name, **given}, **asked).size
+
+    assert size("resnet18", 32) == size("resnet18", 300) == 128  # on a CPU, of 224
+    assert size("tf_efficientnet_lite0", 28) == 128
+    assert size("resnet18", 32, smoke=True) == 64
+    assert size("resnet18", 32, data={"source": "", "size": 48}) == 48
+    # nothing is published of these
+    assert [size("convnext_atto_rms", side) for side in (32, 96, 300)] == [32, 96, 128]
+
+
+def test_weights_of_a_small_stem_keep_small_images_small(tmp_path):
+    file, example = tmp_path / "cifar.pth", torch.zeros(1, 3, 32, 32)
+    small = build_encoder("resnet18", example=example, stem="small").net.state_dict()
+    torch.save({"model": {f"encoder.module.{name}": t for name, t in small.items()}}, file)
+    encoder = {"name": "resnet18", "weights": str(file)}
+    setup = decided("supcon", encoder=encoder)
+    assert setup.size == 32
+    assert setup.center == CenterSquare(32, 1.0, "bilinear")
+    assert setup.config.encoder.frozen_batch_norm is False
+    larger = decided("supcon", encoder=encoder, data={"source": "", "size": 64})
+    assert larger.origin.network(larger.config.encoder)[0] == "small"
+    asked = decided("supcon", encoder={**encoder, "stem": "own"})
+    assert asked.origin.network(asked.config.encoder)[0] == "own"
 
 
 def test_cross_entropy_smooths_labels_from_given_weights_alone():
@@ -269,12 +298,12 @@ def test_given_weights_are_evaluated_as_they_are_published(given):
     new = decided(encoder={"name": "tf_efficientnet_lite0"})
     assert new.center == CenterSquare(32, 1.0, "bilinear")
     old = decided(encoder={"name": "tf_efficientnet_lite0", **given})
-    assert old.center == CenterSquare(32, 0.875, "bicubic")
+    assert old.center == CenterSquare(128, 0.875, "bicubic")
     assert (new.config.data.eval_crop, old.config.data.eval_crop) == (1.0, 0.875)
     asked = decided(
         encoder={"name": "tf_efficientnet_lite0", **given}, data={"source": "", "eval_crop": 0.5}
     )
-    assert asked.center == CenterSquare(32, 0.5, "bicubic")
+    assert asked.center == CenterSquare(128, 0.5, "bicubic")
     unknown = decided(encoder={"name": "convnext_atto_rms", **given})
     assert unknown.center == CenterSquare(32)
 
