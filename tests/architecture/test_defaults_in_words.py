@@ -72,6 +72,11 @@ IN_WORDS = [
     ("optimizer.lr", f"{given_weights.RATE_OF_SMALL:g} with encoder.frozen_batch_norm"),
     ("schedule.warmup_epochs", "a tenth of train.epochs, three tenths from given weights with"),
     ("schedule.warmup_epochs", f"encoder.frozen_batch_norm, at most {LONGEST_WARM_UP:g})"),
+    (
+        "encoder.frozen_batch_norm",
+        f"smaller than {given_weights.SMALL:g} of the network's own size, with cross_entropy and"
+        f" joint {given_weights.SMALL_OF['joint']:g}, and not for max_margin",
+    ),
     ("schedule.floor", own("schedule", "decay", "cosine", "floor")),
     ("schedule.milestones", own("schedule", "decay", "steps", "milestones")),
     ("schedule.factor", own("schedule", "decay", "steps", "factor")),
@@ -201,8 +206,10 @@ def test_defaults_in_the_help_of_options_are_the_numbers_of_the_code() -> None:
     batch = help_of(options.BatchSize)
     assert f"(default: up to {LARGEST_DEFAULT_BATCH}, {given}; demo: {demo['batch_size']})" in batch
     given = f"at most {given_weights.LARGEST_SIZE_ON_A_CPU} on a CPU"
-    assert f"(default: {DEFAULT_SIZE_PX}, from given weights" in help_of(options.Size)
-    assert f"{given}; or the images' own if smaller)" in help_of(options.Size)
+    assert f"(default: {DEFAULT_SIZE_PX}, or the images' own if smaller; from given weights" in (
+        help_of(options.Size)
+    )
+    assert f"the network's own, {given})" in help_of(options.Size)
     assert f"conv4 for views up to {CONV4_UP_TO_PX} px" in help_of(options.EncoderName)
     each = FewLabelConfig().labels_per_class
     asked = get_type_hints(cli_probe.probe, include_extras=True)["labels_per_class"]

@@ -150,8 +150,7 @@ def _compare(request: Request, asked: _Asked, progress: Progress, held: ExitStac
     example = example_of(first.center, listing)
     widest = _widest(setups)
     encoder = make_encoder(widest, example, request.module)
-    ahead = in_order(setups, asked.seeds)
-    forecast = foreseen(ahead, listing, encoder, fabric.device, tunes=asked.tunes)
+    forecast = foreseen(in_order(setups, asked.seeds), listing, encoder, fabric.device, asked.tunes)
     if (smaller := smaller_views(request, forecast, progress)) is not None:
         return _compare(smaller, asked, progress, held)
     held.enter_context(in_use(out))

@@ -26,7 +26,6 @@ def foreseen(
     listing: Listing,
     encoder: Encoder,
     device: torch.device,
-    *,
     tunes: bool = False,
 ) -> Forecast:
     """What the runs will take; one small step of a copy of the encoder is timed. `tunes`: with
