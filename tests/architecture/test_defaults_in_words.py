@@ -74,8 +74,7 @@ IN_WORDS = [
     ("schedule.warmup_epochs", f"encoder.frozen_batch_norm, at most {LONGEST_WARM_UP:g})"),
     (
         "encoder.frozen_batch_norm",
-        f"smaller than {given_weights.SMALL:g} of the network's own size, with cross_entropy and"
-        f" joint {given_weights.SMALL_OF['joint']:g}, and not for max_margin",
+        f"smaller than {given_weights.SMALL:g} of the network's own size, but for max_margin",
     ),
     ("schedule.floor", own("schedule", "decay", "cosine", "floor")),
     ("schedule.milestones", own("schedule", "decay", "steps", "milestones")),

@@ -113,8 +113,7 @@ class EncoderConfig(Section):
         description=(
             "true: BatchNorm normalizes by its running statistics in training too and keeps them;"
             " its scale and shift learn (default: true from given weights for views smaller than"
-            " 0.6 of the network's own size, with cross_entropy and joint 0.5, and not for"
-            " max_margin; else false)"
+            " 0.5 of the network's own size, but for max_margin; else false)"
         ),
     )
     mean: PerChannel | None = Field(

@@ -22,10 +22,8 @@ from nearfar.nn.published import Published, has_unknown_tag, published, weights_
 ORIGIN = "usual from given weights"
 OPTIMIZER, RATE, WEIGHT_DECAY = "adamw", 1e-3, 0.01
 # Views smaller than this share of the network's own size leave BatchNorm's statistics as given;
-# layers that feel their scale then bear a lower rate, and a longer warm-up. A classifier that is
-# trained with the encoder leaves its classes less compact so, and has a limit of its own.
-SMALL = 0.6
-SMALL_OF: Mapping[str, float] = MappingProxyType({"cross_entropy": 0.5, "joint": 0.5})
+# layers that feel their scale then bear a lower rate, and a longer warm-up.
+SMALL = 0.5
 RATE_OF_SMALL = 6e-4
 WARM_UP_OF_SMALL = 0.3  # of the epochs
 LEARNING = frozenset({"max_margin"})  # nothing else would keep its representations from 0
@@ -68,8 +66,7 @@ def with_batch_norm(config: RunConfig, side: int, seen: Published | None) -> Run
     asked, else by the size at which given weights were trained.
     """
     asked = config.encoder.frozen_batch_norm
-    share = SMALL_OF.get(config.method_name, SMALL)
-    small = config.encoder.given and seen is not None and side < share * seen.size
+    small = config.encoder.given and seen is not None and side < SMALL * seen.size
     small &= config.method_name not in LEARNING
     decided = {"frozen_batch_norm": small if asked is None else asked}
     return config.model_copy(update={"encoder": config.encoder.model_copy(update=decided)})

@@ -188,14 +188,13 @@ GIVEN = [{"pretrained": True}, {"weights": "weights.safetensors"}]
 @pytest.mark.parametrize("name", ["cross_entropy", "supcon", "simclr", "relational"])
 def test_given_weights_have_defaults_of_their_own(name, given):
     setup = decided(name, listing((800, 800), side=300), encoder={"name": "resnet18", **given})
-    optimizer, small = setup.optimizer, name != "cross_entropy"  # 128 of 224 px
-    rate = given_weights.RATE_OF_SMALL if small else given_weights.RATE
-    assert (optimizer.name, optimizer.lr) == (given_weights.OPTIMIZER, rate)
+    optimizer = setup.optimizer
+    assert (optimizer.name, optimizer.lr) == (given_weights.OPTIMIZER, given_weights.RATE)
     assert optimizer.weight_decay == given_weights.WEIGHT_DECAY
     assert optimizer.lr_origin == given_weights.ORIGIN
     assert setup.epochs == given_weights.EPOCHS
-    assert setup.config.encoder.frozen_batch_norm is small
-    assert setup.pace.warmup_epochs == given_weights.EPOCHS * (0.3 if small else 0.1)
+    assert setup.config.encoder.frozen_batch_norm is False
+    assert setup.pace.warmup_epochs == given_weights.EPOCHS / 10
     assert setup.config.train.gradient_clip == setup.pace.gradient_clip == 5
     assert setup.batch_size == (32 if name == "cross_entropy" else 64)
     assert setup.size == given_weights.LARGEST_SIZE_ON_A_CPU
@@ -250,21 +249,10 @@ def test_what_the_user_asks_stays_from_given_weights():
 
 
 @pytest.mark.parametrize("given", GIVEN)
-@pytest.mark.parametrize(
-    ("name", "px", "small"),
-    [
-        ("supcon", 64, True),
-        ("supcon", 134, True),
-        ("supcon", 135, False),
-        ("cross_entropy", 64, True),
-        ("cross_entropy", 111, True),
-        ("cross_entropy", 112, False),
-        ("joint", 112, False),
-    ],
-)
-def test_given_weights_shown_small_keep_batch_norm_at_a_lower_rate(given, name, px, small):
+@pytest.mark.parametrize(("px", "small"), [(64, True), (111, True), (112, False), (128, False)])
+def test_given_weights_shown_small_keep_batch_norm_at_a_lower_rate(given, px, small):
     encoder = {"name": "resnet18", **given}  # of 224 px
-    setup = decided(name, encoder=encoder, data={"source": "", "size": px})
+    setup = decided("supcon", encoder=encoder, data={"source": "", "size": px})
     assert setup.config.encoder.frozen_batch_norm is small
     rate, warm_up = (6e-4, 3) if small else (1e-3, 1)
     assert (setup.optimizer.lr, setup.pace.warmup_epochs) == (rate, warm_up)
