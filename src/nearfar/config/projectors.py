@@ -38,11 +38,12 @@ def layers(default: int) -> Any:
     return Field(default, ge=2, description="number of linear layers of an mlp projector")
 
 
-def batch_norm(default: Norms) -> Any:
+def batch_norm(default: Norms, *, from_given_weights: Norms | None = None) -> Any:
+    another = f" (from given weights {from_given_weights})" if from_given_weights else ""
     return Field(
         default,
         description=(
             "where the projector has BatchNorm: none (nowhere), hidden (in each hidden layer of an"
-            " mlp) or all (behind the last layer too, there without scale or shift)"
+            f" mlp) or all (behind the last layer too, there without scale or shift){another}"
         ),
     )

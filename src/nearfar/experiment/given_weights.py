@@ -35,7 +35,11 @@ LARGEST_SIZE_ON_A_CPU = 128  # px; the network's own, usually 224, takes three t
 # of one method alone: its largest default batch, and its own settings
 BATCH_OF: Mapping[str, int] = MappingProxyType({"cross_entropy": 32, "joint": 32})
 METHOD: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {"cross_entropy": {"label_smoothing": 0.1}, "joint": {"label_smoothing": 0.1}}
+    {
+        "cross_entropy": {"label_smoothing": 0.1},
+        "joint": {"label_smoothing": 0.1},
+        "supcon": {"projector_batch_norm": "none"},
+    }
 )
 
 

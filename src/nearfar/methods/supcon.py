@@ -8,8 +8,11 @@ level, 5.541, and reaches 5.496 with it.
 BatchNorm normalizes all views together, as SupContrast's main_supcon.py has it
 (`torch.cat([images[0], images[1]])`), and google-research/supcon.
 
-Deviation: the projector's hidden width is a setting; the paper's equals the encoder's width (the
-default). The default rate is SupContrast's .5 at 1,024 images times the factor .1 / .07 by which
+Deviations: the projector's hidden width is a setting; the paper's equals the encoder's width (the
+default). Its hidden layer has BatchNorm by default with new weights, as SimCLR's has; theirs has
+none, and recipes with their results state that. Without it all projections can become equal in the
+first epochs, and some seeds need half of their epochs to get out (docs/benchmarks.md, "From new
+weights"). The default rate is SupContrast's .5 at 1,024 images times the factor .1 / .07 by which
 its loss is larger than ours.
 """
 
@@ -49,7 +52,9 @@ class SupConConfig(MethodConfig):
     )
     projector: projectors.Form = projectors.form("mlp")
     projector_layers: int = projectors.layers(2)
-    projector_batch_norm: projectors.Norms = projectors.batch_norm("none")
+    projector_batch_norm: projectors.Norms = projectors.batch_norm(
+        "hidden", from_given_weights="none"
+    )
     hidden_dim: int | None = Field(
         None,
         gt=0,

@@ -234,6 +234,14 @@ def test_cross_entropy_smooths_labels_from_given_weights_alone():
     assert decided("cross_entropy", encoder={"name": "resnet18"}).config.method.label_smoothing == 0
 
 
+def test_supcon_s_projector_has_batch_norm_with_new_weights_alone():
+    given = {"name": "resnet18", "pretrained": True}
+    assert decided("supcon").config.method.projector_batch_norm == "hidden"
+    assert decided("supcon", encoder=given).config.method.projector_batch_norm == "none"
+    asked = decided("supcon", encoder=given, settings={"projector_batch_norm": "all"})
+    assert asked.config.method.projector_batch_norm == "all"
+
+
 def test_what_the_user_asks_stays_from_given_weights():
     asked = decided(
         "cross_entropy",
