@@ -25,10 +25,15 @@ def advise_weights(facts: DataFacts, side: int) -> str | None:
 
 
 def advice_lines(setup: Setup, side: int, *, own_module: bool) -> list[str]:
-    """Lines for the plan: splits that nearly lack a class; weights, unless they are given or the
-    encoder is the user's own.
+    """Lines for the plan, of images of `side` px: splits that nearly lack a class; weights, unless
+    they are given or the encoder is the user's own; that images are enlarged for those.
     """
     lines = [f"warning    {finding.text}" for finding in thin_splits(setup.facts)]
+    if setup.config.encoder.given and setup.size > side:
+        lines.append(
+            f"note       images of {side} px are enlarged to {setup.size} px for the given weights,"
+            " which saw large ones; a smaller --size is faster, and usually less accurate"
+        )
     if (chosen := selection_line(setup.facts)) is not None:
         lines.append(f"note       {chosen}")
     if (alone := without_positive_line(setup)) is not None:

@@ -36,6 +36,15 @@ def test_the_plan_says_it_for_new_weights_alone():
     assert advice_lines(given, few.side, own_module=False) == []
 
 
+def test_the_plan_says_that_images_are_enlarged_for_given_weights():
+    small = listing((200, 200), side=32)
+    given = decided("cross_entropy", small, encoder={"name": "resnet18", "pretrained": True})
+    (line,) = advice_lines(given, small.side, own_module=False)
+    assert line.startswith("note       images of 32 px are enlarged to 128 px")
+    new = decided("cross_entropy", small, data={"source": "", "size": 64})
+    assert not any("enlarged" in line for line in advice_lines(new, small.side, own_module=False))
+
+
 def told_without_positive(method="supcon", classes=(60, 60, 60), unlabeled=0, **asked):
     setup = decided(method, listing(classes, unlabeled=unlabeled), **asked)
     lines = advice_lines(setup, side=32, own_module=True)
