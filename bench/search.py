@@ -186,7 +186,8 @@ def table(done: list[Row]) -> str:
         found = {row["set"]: row for row in done if same.items() <= row.items()}
         words = ", ".join(f"{key}={value}" for key, value in same["settings"].items()) or "defaults"
         cells = [cell(found[name]) if name in found else "" for name in sets]
-        cells.append(f"{100 * statistics.mean(row['accuracy'] for row in found.values()):.1f}")
+        small = [100 * found[name]["accuracy"] for name in SETS if name in found]
+        cells.append(f"{statistics.mean(small):.1f}" if len(small) == len(SETS) else "")
         lines.append(f"| {' | '.join([method, f'{share:g}', words, *cells])} |")
     return "\n".join(lines)
 
