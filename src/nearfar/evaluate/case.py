@@ -19,6 +19,7 @@ Row = Mapping[str, float]
 
 SETTLED_STEPS, SETTLED_EPOCHS, LONG_EPOCHS_STEPS = 50, 3, 500
 UNMOVED = 0.01  # of a mean, between both halves of a run
+AT_CHANCE = 0.002  # of the chance level, below it
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,15 @@ class Case:
         what = "a higher learning rate"
         return f"{what} (--set optimizer.lr={times * lr:.2g}; it was {lr:.2g})" if lr else what
 
-    def lower_rate(self) -> str:
+    def lower_rate(self, times: int = 10) -> str:
         lr = self.facts.lr
-        return (
-            f"a lower learning rate (--set optimizer.lr={lr / 10:.2g})"
-            if lr
-            else "a lower learning rate"
-        )
+        what = "a lower learning rate"
+        return f"{what} (--set optimizer.lr={lr / times:.2g})" if lr else what
+
+
+def at_chance(row: Row) -> bool:
+    """Whether the loss is no better than its chance level; False where no level is known."""
+    return "chance" in row and row["loss"] >= (1 - AT_CHANCE) * row["chance"]
 
 
 def epoch_of(row: Row) -> int:

@@ -21,7 +21,7 @@ layers, ResNet-18):
 import math
 from collections.abc import Iterator, Sequence
 
-from nearfar.evaluate.case import Case, Facts, Row, epoch_of, verdict
+from nearfar.evaluate.case import Case, Facts, Row, at_chance, epoch_of, verdict
 from nearfar.evaluate.learning import undertrained, worse_than_start
 from nearfar.run_folder.records import Severity, Verdict
 
@@ -29,7 +29,7 @@ ONE_POINT = 0.1  # spread of projections: that of random pairs with a cosine of 
 # of a representation: rank below the one and ONE_POINT, or spread below the other
 FLAT_RANK, FLAT_SPREAD = 3.0, 0.03
 LOW_RANK, LOW_RANK_WIDTH = 6.0, 32
-AT_CHANCE, NEAR_CHANCE, WELL_BELOW = 0.002, 0.01, 0.2  # of the chance level, below it
+NEAR_CHANCE, WELL_BELOW = 0.01, 0.2  # of the chance level, below it
 AS_FAR_AS_RANDOM = 0.75
 MANY_ALONE, NEARLY_ALL_ALONE = 0.5, 0.9
 RISEN = 2.0
@@ -165,10 +165,7 @@ def _collapsed(case: Case) -> Iterator[Verdict]:
 
 
 def _at_chance(case: Case) -> Iterator[Verdict]:
-    since = case.throughout(
-        lambda row: "chance" in row and row["loss"] >= (1 - AT_CHANCE) * row["chance"]
-    )
-    if not since:
+    if not (since := case.throughout(at_chance)):
         return
     loss, chance = case.last["loss"], case.last["chance"]
     prototypes = case.last.get("prototypes")

@@ -12,41 +12,64 @@ photographs of household objects, ten points behind cross-entropy after 40 epoch
 
 from collections.abc import Iterator
 
-from nearfar.evaluate.case import Case, epoch_of, verdict
-from nearfar.run_folder.records import STILL_FALLS, Measurement, Verdict
+from nearfar.evaluate.case import Case, at_chance, epoch_of, verdict
+from nearfar.run_folder.records import LOST_EPOCHS, STILL_FALLS, Measurement, Verdict
 
 HARDLY = 0.1  # of the way from the chance level of a loss to its floor
+LOST = 0.25  # of the epochs, at the chance level
 STEEP, LAST, FEWEST_EPOCHS = 0.25, 0.2, 5  # of all that was gained, in the last part of the epochs
 WEAK_VIEWS = ("basic", "digits", "none")
 
 
 def undertrained(case: Case) -> Iterator[Verdict]:
-    """The loss is nearly where it began, or still falls as fast as ever."""
-    if not case.ended or "loss" not in case.last:
+    """The loss is nearly where it began, was there for long, or still falls as fast as ever."""
+    if case.ended and "loss" in case.last:
+        found = [*_hardly(case)] or [*_lost_epochs(case)] or [*_still_falls(case)]
+        for text, ways in found:
+            yield verdict("undertrained", "watch", epoch_of(case.last), text, _try(ways))
+
+
+def _hardly(case: Case) -> Iterator[tuple[str, list[str]]]:
+    row = case.last
+    if "chance" not in row or "floor" not in row:
         return
-    row, epoch = case.last, epoch_of(case.last)
-    after = f"after {epoch} epoch{'s' if epoch > 1 else ''}"
-    if "chance" in row and "floor" in row:
-        way, come = row["chance"] - row["floor"], row["chance"] - row["loss"]
-        if come < HARDLY * way:
-            text = (
-                f"undertrained: {after} the loss, {row['loss']:.3f}, has come"
-                f" {max(come / way, 0):.0%} of the way from its chance level ({row['chance']:.3f})"
-                f" to the least there is ({row['floor']:.3f})"
-            )
-            ways = [case.more_epochs(4), *_weaker_views(case), case.higher_rate(3)]
-            yield verdict("undertrained", "watch", epoch, text, _try(ways))
-            return
+    way, come = row["chance"] - row["floor"], row["chance"] - row["loss"]
+    if come < HARDLY * way:
+        text = (
+            f"undertrained: {_after(case)} the loss, {row['loss']:.3f}, has come"
+            f" {max(come / way, 0):.0%} of the way from its chance level ({row['chance']:.3f})"
+            f" to the least there is ({row['floor']:.3f})"
+        )
+        yield text, [case.more_epochs(4), *_weaker_views(case), case.higher_rate(3)]
+
+
+def _lost_epochs(case: Case) -> Iterator[tuple[str, list[str]]]:
+    lost = [epoch_of(row) for row in case.rows if "loss" in row and at_chance(row)]
+    if len(case.rows) >= FEWEST_EPOCHS and len(lost) >= LOST * len(case.rows):
+        text = (
+            f"{LOST_EPOCHS} in {len(lost)} of {len(case.rows)} epochs, between {lost[0]} and"
+            f" {lost[-1]}, and taught nothing there"
+        )
+        warmup = "a longer warm-up (schedule.warmup_epochs)"
+        yield text, [case.lower_rate(3), warmup, case.more_epochs(2)]
+
+
+def _still_falls(case: Case) -> Iterator[tuple[str, list[str]]]:
     losses = [row["loss"] for row in case.rows if "loss" in row]
     last = max(1, round(LAST * len(losses)))
-    gained = max(losses[0], row.get("chance", losses[0])) - losses[-1]
+    gained = max(losses[0], case.last.get("chance", losses[0])) - losses[-1]
     if len(losses) >= FEWEST_EPOCHS and losses[-1 - last] - losses[-1] > STEEP * gained > 0:
         share = (losses[-1 - last] - losses[-1]) / gained
         text = (
-            f"{STILL_FALLS}: {share:.0%} of all that it fell"
-            f" {after} it fell in the last {last} ({losses[-1 - last]:.3f} to {losses[-1]:.3f})"
+            f"{STILL_FALLS}: {share:.0%} of all that it fell {_after(case)} it fell in the last"
+            f" {last} ({losses[-1 - last]:.3f} to {losses[-1]:.3f})"
         )
-        yield verdict("undertrained", "watch", epoch, text, _try([case.more_epochs(2)]))
+        yield text, [case.more_epochs(2)]
+
+
+def _after(case: Case) -> str:
+    epoch = epoch_of(case.last)
+    return f"after {epoch} epoch{'s' if epoch > 1 else ''}"
 
 
 def worse_than_start(case: Case) -> Iterator[Verdict]:

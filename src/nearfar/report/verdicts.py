@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from nearfar.report.formats import spoken_list
 from nearfar.report.groups import Findings, Group
 from nearfar.run_folder.comparison import TableEntry
-from nearfar.run_folder.records import GIVEN, STILL_FALLS, UNTRAINED, Results, Verdict
+from nearfar.run_folder.records import GIVEN, LOST_EPOCHS, STILL_FALLS, UNTRAINED, Results, Verdict
 
 # with one of these a number says nothing of the method, and how it reads in a sentence
 UNLEARNED = {
@@ -38,6 +38,8 @@ def instead(verdict: Verdict) -> str:
     """What its method "has" done instead of learning: "hardly learned"."""
     if verdict.text.startswith(STILL_FALLS):
         return "not finished learning"
+    if verdict.text.startswith(LOST_EPOCHS):
+        return "learned nothing in a large part of its epochs"
     return UNLEARNED[verdict.code]
 
 

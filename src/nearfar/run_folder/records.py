@@ -180,7 +180,9 @@ class Cost(Record):
     selected_epoch: int | None = None
 
 
-STILL_FALLS = "undertrained: the loss still falls steeply"  # how the text of that verdict begins
+# how the texts of two kinds of `undertrained` begin
+STILL_FALLS = "undertrained: the loss still falls steeply"
+LOST_EPOCHS = "undertrained: the loss lay at its chance level"
 
 
 class Verdict(Record):

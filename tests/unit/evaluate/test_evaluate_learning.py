@@ -9,7 +9,7 @@ import pytest
 
 from nearfar.evaluate.case import Facts, Row
 from nearfar.evaluate.doctor import judge
-from nearfar.run_folder.records import STILL_FALLS, Measurement, Verdict
+from nearfar.run_folder.records import LOST_EPOCHS, STILL_FALLS, Measurement, Verdict
 
 FACTS = Facts("supcon", lr=0.09, epochs=40, policy="supcon")
 FLOWERS, OBJECTS = 5, 6  # classes
@@ -103,6 +103,35 @@ def test_a_loss_that_falls_as_fast_as_ever_at_the_end_is_undertrained_whatever_i
     # too few epochs, and a loss that rises
     assert codes(run([5.0, 4.9, 4.8, 2.0]), replace(FACTS, epochs=4)) == []
     assert codes(run([5.0] * 15 + [6.0, 5.9, 5.8, 5.7, 5.6]), facts) == []
+
+
+def stuck(epochs: int, among: int = 40) -> list[float]:
+    """A loss that falls, lies at the chance level of 5 for some epochs from the ninth on, and falls
+    again.
+    """
+    return [4.9] * 8 + [4.996] * epochs + [4.5 - at / 1000 for at in range(among - 8 - epochs)]
+
+
+def test_epochs_at_the_chance_level_are_told_where_the_loss_has_left_it_since():
+    levels = {"chance": 5.0, "floor": 2.0}
+    (found,) = judge(run(stuck(16), **levels), FACTS)
+    assert (found.code, found.severity, found.since_epoch) == ("undertrained", "watch", 40)
+    assert found.text.startswith(LOST_EPOCHS)
+    assert "in 16 of 40 epochs, between 9 and 24, and taught nothing there. Try" in found.text
+    assert found.advice == (
+        "Try a lower learning rate (--set optimizer.lr=0.03), a longer warm-up"
+        " (schedule.warmup_epochs) or more epochs (--epochs 80)."
+    )
+    assert codes(run(stuck(10), **levels)) == ["undertrained"]
+    assert codes(run(stuck(9), **levels)) == []  # less than a quarter of them
+    slow = [0.9 * loss if loss > 4.99 else loss for loss in stuck(16)]
+    assert codes(run(slow, **levels)) == []
+    assert codes(run(stuck(16))) == []  # its level is not known
+    # in few epochs one at the level is a quarter
+    assert codes(run([5.0, 4.5, 4.0, 3.5], **levels), replace(FACTS, epochs=4)) == []
+    # nearly where it began comes first
+    (found,) = judge(run([4.996] * 20 + [4.9] * 20, **levels), FACTS)
+    assert "has come 3% of the way" in found.text
 
 
 def accuracy(value: float, interval: tuple[float, float] | None = None, **more: str) -> Measurement:

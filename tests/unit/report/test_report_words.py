@@ -13,7 +13,7 @@ from nearfar.report.read import read_source
 from nearfar.report.table import results_table
 from nearfar.report.verdicts import next_steps
 from nearfar.report.words import headline, missing
-from nearfar.run_folder.records import STILL_FALLS
+from nearfar.run_folder.records import LOST_EPOCHS, STILL_FALLS
 
 
 def _edit(path: Path, **change: object) -> None:
@@ -389,6 +389,22 @@ def test_a_loss_that_still_falls_is_not_called_hardly_learned(tmp_path: Path) ->
     )  # fmt: skip
     assert _sentence(folder) == (
         "simclr has not finished learning on digits; no comparison with it yet."
+    )
+
+
+def test_a_loss_that_lay_at_chance_for_long_is_not_called_hardly_learned(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c", larger=True)
+    _sicken(folder, "simclr")
+    _edit(
+        folder / "simclr" / "seed1" / "results.json",
+        verdicts=[{
+            "code": "undertrained", "severity": "watch", "since_epoch": 10,
+            "text": f"{LOST_EPOCHS} in 16 of 40 epochs",
+        }],
+    )  # fmt: skip
+    assert _sentence(folder) == (
+        "simclr has learned nothing in a large part of its epochs on digits; no comparison with it"
+        " yet."
     )
 
 
