@@ -20,6 +20,7 @@ BROUGHT = {  # modules imported and not declared, with the reason
 }
 NEVER_IMPORTED = {
     "onnxscript": "torch.onnx writes by it",
+    "pytest-xdist": "pytest -n is its option",
     "beartype": "named in a text that tests/conftest.py gives to jaxtyping",
 }
 # which extras a folder may use, beside the dependencies of the package
