@@ -135,7 +135,8 @@ class TrainConfig(Section):
         ge=2,
         description=(
             "images per step, over all devices together (default: a power of two up to 256 that"
-            " leaves at least 8 steps per epoch; from given weights up to 64, and 32 for"
+            " leaves at least 8 steps per epoch, and 16 with batches from 32 on for new weights on"
+            " fewer than 10,000 images of more than 40 px; from given weights up to 64, and 32 for"
             " cross_entropy and joint)"
         ),
     )

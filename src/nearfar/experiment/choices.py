@@ -27,7 +27,7 @@ from nearfar.methods.base import Method
 from nearfar.nn.published import Published
 from nearfar.training.loop import Pace
 from nearfar.training.schedules import Schedule
-from nearfar.views.policies import default_policy
+from nearfar.views.policies import SMALL_UP_TO_PX, default_policy
 from nearfar.views.reading import read_policy
 
 DEFAULT_SIZE_PX = 64
@@ -36,6 +36,8 @@ SMOKE_SIZE_PX, SMOKE_BATCH = 64, 8  # of a run that only shows that everything w
 LARGEST_DEFAULT_BATCH = 256
 FEW_IMAGES = 10_000  # of training: fewer are few for new weights
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
+# of new weights on few photographs, where batches do not become smaller than so many images by it
+STEPS_ON_FEW_PHOTOGRAPHS, BATCH_ON_FEW_PHOTOGRAPHS = 16, 32
 # SimCLR's for ImageNet, SupCon's for its linear stage
 RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}
 USUAL_RATE = 1e-3
@@ -72,17 +74,37 @@ def largest_batch(config: RunConfig, *, smoke: bool) -> int:
     return min(most, SMOKE_BATCH) if smoke else most
 
 
-def choose_batch(asked: int | None, images: int, largest: int = LARGEST_DEFAULT_BATCH) -> int:
-    """The user's, or a power of two up to `largest` that leaves at least 8 steps an epoch.
-    DataError: too large, or fewer than two images.
+def new_on_few_photographs(config: RunConfig, images: int, side: int) -> bool:
+    """Whether new weights learn from few images, shown larger than drawings and digits are."""
+    return not config.encoder.given and images < FEW_IMAGES and side > SMALL_UP_TO_PX
+
+
+def choose_batch(
+    asked: int | None,
+    images: int,
+    largest: int = LARGEST_DEFAULT_BATCH,
+    *,
+    few_photographs: bool = False,
+) -> int:
+    """The user's, or a power of two up to `largest` that leaves at least 8 steps an epoch; of new
+    weights on few photographs one of 32 images and more leaves 16. DataError: too large, or fewer
+    than two images.
     """
     if asked is not None:
         refuse_batch(asked, images)
         return asked
     if images < 2:
         raise DataError(f"want at least 2 training images, got {images}")
-    largest = max(2, min(largest, images // DEFAULT_STEPS_AN_EPOCH))
-    return int(2 ** (largest.bit_length() - 1))
+    batch = _power_of_two(min(largest, images // DEFAULT_STEPS_AN_EPOCH))
+    if few_photographs and batch > BATCH_ON_FEW_PHOTOGRAPHS:
+        leaves_more = _power_of_two(min(largest, images // STEPS_ON_FEW_PHOTOGRAPHS))
+        return max(BATCH_ON_FEW_PHOTOGRAPHS, leaves_more)
+    return batch
+
+
+def _power_of_two(most: int) -> int:
+    """The largest up to `most`, at least 2."""
+    return int(2 ** (max(2, most).bit_length() - 1))
 
 
 def choose_batch_of_groups(config: RunConfig, facts: DataFacts, images: int, largest: int) -> int:
@@ -90,7 +112,8 @@ def choose_batch_of_groups(config: RunConfig, facts: DataFacts, images: int, lar
     of at least two of them.
     """
     asked, m = config.train.batch_size, config.data.per_class
-    batch = choose_batch(asked, images, largest)
+    few = new_on_few_photographs(config, images, facts.side)
+    batch = choose_batch(asked, images, largest, few_photographs=few)
     if asked is not None or m is None:
         return batch
     present = sum(count > 0 for count in facts.class_counts)
@@ -118,8 +141,8 @@ def choose_views(
 ) -> ViewSetup:
     """The user's policy, else the source's, else the method's; parsed once, with its strength."""
     asked, size = config.views, facts.side
-    new_on_few = not config.encoder.given and images_for(method, facts) < FEW_IMAGES
-    usual = default_policy(method.default_views, size, new_on_few=new_on_few)
+    few = new_on_few_photographs(config, images_for(method, facts), size)
+    usual = default_policy(method.default_views, size, new_on_few=few)
     policy = asked.policy or of_source or usual
     count = asked.count or method.default_count
     read = read_policy(policy)

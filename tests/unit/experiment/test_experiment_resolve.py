@@ -3,7 +3,7 @@ the user asked.
 """
 
 import re
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -148,6 +148,27 @@ def test_a_stem_that_cannot_be_small_is_no_matter_of_size():
 )
 def test_a_default_batch_is_a_power_of_two_that_leaves_eight_steps(images, batch):
     assert choices.choose_batch(None, images) == batch
+
+
+@pytest.mark.parametrize(
+    ("images", "batch"),
+    [(31, 2), (300, 32), (697, 32), (1023, 32), (1024, 64), (1372, 64), (4096, 256)],
+)
+def test_new_weights_on_few_photographs_have_sixteen_steps_in_batches_from_32_on(images, batch):
+    assert choices.choose_batch(None, images, few_photographs=True) == batch
+
+
+def test_sixteen_steps_are_for_new_weights_large_views_and_few_images(monkeypatch):
+    def batch(side: int = 64, images: int = 1372, **config: Any) -> int:
+        data = listing((images // 2, images // 2), side=side)
+        return decided("supcon", data, **config).batch_size
+
+    assert batch() == 64
+    assert batch(side=40) == 128
+    assert batch(train={"batch_size": 128}) == 128
+    assert batch(images=10_000) == 256
+    monkeypatch.setattr(choices, "FEW_IMAGES", 1000)
+    assert batch() == 128
 
 
 def test_few_labels_hold_only_the_methods_that_need_them_to_small_batches():
