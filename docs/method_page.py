@@ -95,11 +95,12 @@ def _section(name: str) -> str:
 def _facts(name: str) -> str:
     kind, optimizer = method_class(name), method_class(name).optimizer
     small = default_policy(kind.default_views, SIZE)
-    policy = f"`{kind.default_views}`" + (
-        f" (up to 40 px `{small}`)" if small != kind.default_views else ""
-    )
-    if (weaker := NEW_ON_FEW.get(kind.default_views)) is not None:
-        policy += f" (new weights, fewer than {FEW_IMAGES:,} images, over 40 px: `{weaker}`)"
+    policy, few = f"`{kind.default_views}`", f"new weights on fewer than {FEW_IMAGES:,} images"
+    weaker = NEW_ON_FEW.get(kind.default_views)
+    if small != kind.default_views:
+        policy += f" (up to 40 px, and {few}: `{small}`)"
+    elif weaker is not None:
+        policy += f" ({few}, over 40 px: `{weaker}`)"
     scaling = (
         " (scaled by the square root of the batch size)" if optimizer.scaling == "sqrt" else ""
     )

@@ -285,9 +285,10 @@ SMALL_UP_TO_PX = 40
 
 RAND_AUGMENT_CALL = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*\)")
 MOST_LAYERS = 8
-# Labels say what belongs together, and new weights have much to learn from few images: strong views
-# keep them from it (docs/benchmarks.md, "From new weights").
-NEW_ON_FEW = {"supcon": "basic"}
+# New weights have much to learn, and few images to learn it from: strong views keep them from it,
+# those of labeled images all the more, as labels say what belongs together (docs/benchmarks.md,
+# "From new weights").
+NEW_ON_FEW: Mapping[str, str] = MappingProxyType({**SMALL, "supcon": "basic"})
 
 
 def default_policy(name: str, side: int, *, new_on_few: bool = False) -> str:

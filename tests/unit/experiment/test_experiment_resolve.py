@@ -358,8 +358,10 @@ def test_new_weights_on_few_images_are_shown_weak_views(monkeypatch):
 
 
 def test_views_are_the_user_s_else_the_source_s_else_the_method_s():
-    assert decided("simclr", listing(side=64)).views.name == "simclr"
-    assert decided("simclr", listing(side=32)).views.name == "simclr_cifar"
+    many = listing((5000, 5000), side=64)
+    assert decided("simclr", many).views.name == "simclr"
+    assert decided("simclr", listing(side=64)).views.name == "simclr_cifar"
+    assert decided("simclr", listing((5000, 5000), side=32)).views.name == "simclr_cifar"
     assert decided("simclr", listing(policy="digits")).views.name == "digits"
     own = decided("simclr", listing(policy="digits"), views={"policy": "basic", "count": 3})
     assert (own.views.name, own.views.count, own.views.shown) == ("basic", 3, "3")
@@ -375,7 +377,7 @@ def test_the_policy_carries_its_strength():
 
 
 def test_smaller_views_cost_by_their_pixels():
-    setup = decided("swav", listing(side=224), data={"size": 224})
+    setup = decided("swav", listing((5000, 5000), side=224), data={"size": 224})
     assert setup.views.shown == "2 + 6 of 96 px"
     assert setup.views.cost == pytest.approx(2 + 6 * (96 / 224) ** 2)
     assert setup.views_a_step == round(setup.batch_size * setup.views.cost)
