@@ -96,10 +96,12 @@ def _facts(name: str) -> str:
     kind, optimizer = method_class(name), method_class(name).optimizer
     small = default_policy(kind.default_views, SIZE)
     policy, few = f"`{kind.default_views}`", f"new weights on fewer than {FEW_IMAGES:,} images"
-    weaker = NEW_ON_FEW.get(kind.default_views)
-    if small != kind.default_views:
+    weaker = NEW_ON_FEW.get(kind.default_views, kind.default_views)
+    if small == weaker != kind.default_views:
         policy += f" (up to 40 px, and {few}: `{small}`)"
-    elif weaker is not None:
+    elif small != kind.default_views:
+        policy += f" (up to 40 px `{small}`)"
+    elif weaker != kind.default_views:
         policy += f" ({few}, over 40 px: `{weaker}`)"
     scaling = (
         " (scaled by the square root of the batch size)" if optimizer.scaling == "sqrt" else ""

@@ -287,8 +287,8 @@ RAND_AUGMENT_CALL = re.compile(r"rand_augment\(\s*(\d+)\s*,\s*(\d+(?:\.\d+)?)\s*
 MOST_LAYERS = 8
 # New weights have much to learn, and few images to learn it from: strong views keep them from it,
 # those of labeled images all the more, as labels say what belongs together (docs/benchmarks.md,
-# "From new weights").
-NEW_ON_FEW: Mapping[str, str] = MappingProxyType({**SMALL, "supcon": "basic"})
+# "From new weights"). SwAV keeps its small crops: without them it was no better.
+NEW_ON_FEW: Mapping[str, str] = MappingProxyType({**SMALL, "supcon": "basic", "swav": "swav"})
 
 
 def default_policy(name: str, side: int, *, new_on_few: bool = False) -> str:

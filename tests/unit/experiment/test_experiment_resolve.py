@@ -377,7 +377,7 @@ def test_the_policy_carries_its_strength():
 
 
 def test_smaller_views_cost_by_their_pixels():
-    setup = decided("swav", listing((5000, 5000), side=224), data={"size": 224})
+    setup = decided("swav", listing(side=224), data={"size": 224})
     assert setup.views.shown == "2 + 6 of 96 px"
     assert setup.views.cost == pytest.approx(2 + 6 * (96 / 224) ** 2)
     assert setup.views_a_step == round(setup.batch_size * setup.views.cost)
