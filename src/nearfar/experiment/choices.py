@@ -3,6 +3,8 @@
 Each function takes what the user asked for, and chooses where that is nothing.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -38,6 +40,8 @@ FEW_IMAGES = 10_000  # of training: fewer are few for new weights
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
 # of new weights on few photographs, where batches do not become smaller than so many images by it
 STEPS_ON_FEW_PHOTOGRAPHS, BATCH_ON_FEW_PHOTOGRAPHS = 16, 32
+# images a step whose rate these batches have, by method; simclr and moco lost by it
+RATE_ON_FEW_PHOTOGRAPHS: Mapping[str, int] = MappingProxyType({"cross_entropy": 128})
 # SimCLR's for ImageNet, SupCon's for its linear stage
 RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}
 USUAL_RATE = 1e-3
@@ -157,13 +161,21 @@ def choose_views(
     )
 
 
-def choose_optimizer(config: RunConfig, method: type[Method], batch: int) -> OptimizerSetup:
+def choose_optimizer(
+    config: RunConfig, method: type[Method], batch: int, facts: DataFacts
+) -> OptimizerSetup:
     """The user's, else the method's; for LARS no decay on norms and biases, as its recipes have it.
-    From given weights their own rate, or a tenth of another optimizer's.
+    From given weights their own rate, or a tenth of another optimizer's; of new weights on few
+    photographs batches from 32 images on may have the rate of larger ones.
     """
     asked, usual = config.optimizer, method.optimizer
     name = asked.name or usual.name
-    rate, origin = default_rate(method, name, batch)
+    few = new_on_few_photographs(config, images_for(method, facts), facts.side)
+    raised = few and batch >= BATCH_ON_FEW_PHOTOGRAPHS
+    as_of = max(batch, RATE_ON_FEW_PHOTOGRAPHS.get(config.method_name, 0)) if raised else batch
+    rate, origin = default_rate(method, name, as_of)
+    if as_of > batch and "per 256" in origin:
+        origin += f", as of a batch of {as_of}"
     if given_weights.have_a_rate(config):
         rate, origin = given_weights.usual_rate(config.encoder), given_weights.ORIGIN
     elif config.encoder.given:

@@ -52,15 +52,15 @@ def resolve(
     config, facts = _shown(config, listing, origin, device, smoke=smoke)
     by_class = sampling_of(config).by_class
     refuse_unfit(config.method_name, method, facts, listing.source, by_class=by_class)
-    images, steps = images_for(method, facts), config.train.steps_per_epoch
-    most = choices.largest_batch(config, smoke=smoke)
+    images, most = images_for(method, facts), choices.largest_batch(config, smoke=smoke)
     batch = choices.choose_batch_of_groups(config, facts, images, most)
     views = choices.choose_views(config, method, listing.default_policy, facts)
     refuse_batches(config, method, facts, batch_size=batch, views=views.policy.made(views.count))
     online_probe = choices.or_usual(config.evaluate.online_probe, method.needs_labels)
     refuse_labels_missing(config, facts, online_probe=online_probe)
     name, arithmetic = _encoder(config.encoder, origin, facts.side, module)
-    narrow, optimizer = arithmetic.narrow_share, choices.choose_optimizer(config, method, batch)
+    narrow = arithmetic.narrow_share
+    optimizer = choices.choose_optimizer(config, method, batch, facts)
     stage = choices.fill_classifier(config, listing.default_policy, facts)
     setup = Setup(
         config=config,
@@ -72,7 +72,7 @@ def resolve(
         views=views,
         images=images,
         batch_size=batch,
-        steps_per_epoch=steps_for(steps, images, batch),
+        steps_per_epoch=steps_for(config.train.steps_per_epoch, images, batch),
         selection_interval=choices.choose_selection_interval(config),
         optimizer=optimizer,
         pace=choices.choose_pace(config, method, optimizer.lr),

@@ -17,6 +17,7 @@ from nearfar.core.errors import ConfigError, DataError, UserError
 from nearfar.data.center import CenterSquare
 from nearfar.experiment import choices, given_weights
 from nearfar.experiment.resolve import refuse_unread
+from nearfar.experiment.setup import OptimizerSetup
 from nearfar.methods import METHODS, method_class
 from nearfar.nn.building import build_encoder
 
@@ -187,6 +188,29 @@ def test_unlabeled_images_are_for_the_methods_that_take_them():
     data = listing(unlabeled=100)
     assert decided("simclr", data).images == 280
     assert decided("cross_entropy", data).images == 180
+
+
+def test_cross_entropy_s_small_batches_of_few_photographs_have_the_rate_of_larger(monkeypatch):
+    usual = method_class("cross_entropy").optimizer
+
+    def optimizer(images: int = 1372, side: int = 64, **config: Any) -> OptimizerSetup:
+        data = listing((images // 2, images // 2), side=side)
+        return decided("cross_entropy", data, **config).optimizer
+
+    supcon = decided("supcon", listing((686, 686), side=64)).optimizer
+    assert supcon.lr == method_class("supcon").optimizer.lr(64)
+    found = optimizer()
+    assert found.lr == usual.lr(128)  # of batches of 64
+    assert found.lr_origin == f"{usual.lr_per_256:g} per 256 images, as of a batch of 128"
+    assert optimizer(images=3000).lr == usual.lr(128)
+    assert optimizer(images=5000).lr == usual.lr(256)
+    assert optimizer(images=200).lr == usual.lr(16)
+    assert optimizer(side=40, images=700).lr == usual.lr(64)
+    assert optimizer(train={"batch_size": 8}).lr == usual.lr(8)
+    assert optimizer(optimizer={"lr": 0.3}).lr == 0.3
+    assert optimizer(optimizer={"name": "adamw"}).lr_origin == "usual"
+    monkeypatch.setattr(choices, "FEW_IMAGES", 1000)
+    assert optimizer(train={"batch_size": 64}).lr == usual.lr(64)
 
 
 def test_a_rate_says_where_it_comes_from():
