@@ -8,6 +8,7 @@ photographs of household objects, ten points behind cross-entropy after 40 epoch
   healthy runs on digits 35 % and more after 8 epochs.
 - In the last fifth of its epochs no healthy run made more than 19 % of what it gained in all: that
   with a queue still filling, the others up to 12 %.
+- A supcon that lay at its chance level in 16 of 40 epochs ended 16 points below its other seeds.
 """
 
 from collections.abc import Iterator

@@ -174,7 +174,7 @@ def choose_optimizer(
     raised = few and batch >= BATCH_ON_FEW_PHOTOGRAPHS
     as_of = max(batch, RATE_ON_FEW_PHOTOGRAPHS.get(config.method_name, 0)) if raised else batch
     rate, origin = default_rate(method, name, as_of)
-    if as_of > batch and "per 256" in origin:
+    if rate != default_rate(method, name, batch)[0]:
         origin += f", as of a batch of {as_of}"
     if given_weights.have_a_rate(config):
         rate, origin = given_weights.usual_rate(config.encoder), given_weights.ORIGIN

@@ -377,35 +377,24 @@ def test_a_rate_for_one_of_several_methods_is_told_with_the_way_to_one_for_each(
     assert _sentence(folder / "simclr" / "seed1").endswith("(--set optimizer.lr=0.3).")
 
 
-def test_a_loss_that_still_falls_is_not_called_hardly_learned(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        (f"{STILL_FALLS}: 31% of all that it fell", "not finished learning on digits"),
+        (
+            f"{LOST_EPOCHS} in 16 of 40 epochs",
+            "learned nothing in a large part of its epochs on digits",
+        ),
+    ],
+)
+def test_other_kinds_of_undertrained_are_not_called_hardly_learned(
+    tmp_path: Path, text: str, instead: str
+) -> None:
     folder = write_comparison(tmp_path / "c", larger=True)
     _sicken(folder, "simclr")
-    _edit(
-        folder / "simclr" / "seed1" / "results.json",
-        verdicts=[{
-            "code": "undertrained", "severity": "watch", "since_epoch": 10,
-            "text": f"{STILL_FALLS}: 31% of all that it fell after 5 epochs it fell in the last 1",
-        }],
-    )  # fmt: skip
-    assert _sentence(folder) == (
-        "simclr has not finished learning on digits; no comparison with it yet."
-    )
-
-
-def test_a_loss_that_lay_at_chance_for_long_is_not_called_hardly_learned(tmp_path: Path) -> None:
-    folder = write_comparison(tmp_path / "c", larger=True)
-    _sicken(folder, "simclr")
-    _edit(
-        folder / "simclr" / "seed1" / "results.json",
-        verdicts=[{
-            "code": "undertrained", "severity": "watch", "since_epoch": 10,
-            "text": f"{LOST_EPOCHS} in 16 of 40 epochs",
-        }],
-    )  # fmt: skip
-    assert _sentence(folder) == (
-        "simclr has learned nothing in a large part of its epochs on digits; no comparison with it"
-        " yet."
-    )
+    ill = {"code": "undertrained", "severity": "watch", "since_epoch": 10, "text": text}
+    _edit(folder / "simclr" / "seed1" / "results.json", verdicts=[ill])
+    assert _sentence(folder) == f"simclr has {instead}; no comparison with it yet."
 
 
 def test_a_single_run_that_has_hardly_learned_is_told_so_before_its_score(tmp_path: Path) -> None:
