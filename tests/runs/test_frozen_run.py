@@ -173,3 +173,12 @@ def test_its_page_speaks_of_no_training(frozen_run):
     assert "Linear probe on the given weights, 360 test images" in page
     advice = page.partition("What to try next")[2]
     assert "--methods cross_entropy,frozen, with the same --encoder and weights" in advice
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_wait_for_the_hub_is_said_before_it_begins(command, nearfar_command):
+    asked = nearfar_command(command, "digits", "--pretrained", "--encoder", "conv4")
+    assert "got none with weights" in asked.err  # conv4 is none of timm's: refused at once
+    assert "asking the hub for weights" in asked.err.splitlines()[0]
+    plain = nearfar_command(command, "digits", "--encoder", "none_such")
+    assert "the hub" not in plain.err.splitlines()[0]

@@ -80,7 +80,7 @@ def compare(
 
     The result is one table and one report, which says of each difference whether it may be chance.
     """
-    began = opt.say_starting(quiet=quiet)
+    began = opt.say_starting(quiet=quiet, pretrained=pretrained)
     from nearfar.api import compare as api
 
     chosen = opt.labels_asked(labels_per_class, label_fraction, label_noise) | opt.asked(
@@ -138,7 +138,7 @@ def demo(
     debug: opt.Debug = False,
 ) -> None:
     """Compare three methods on the built-in digits, in about a minute and a half on two cores."""
-    opt.say_starting(quiet=quiet)
+    opt.say_starting(quiet=quiet, pretrained=pretrained)
     from nearfar.api import compare as api
 
     chosen = opt.asked(

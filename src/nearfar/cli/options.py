@@ -15,6 +15,7 @@ from nearfar.core.errors import NearfarError, OwnMethodError, UserError
 from nearfar.run_folder.names import RUN_TOML
 
 STARTING = "starting (a few seconds) ..."
+ASKING = "starting, and asking the hub for weights (a minute where it cannot be reached) ..."
 Data = Annotated[
     str,
     typer.Argument(
@@ -223,14 +224,12 @@ def _values(bases: list[dict[str, dict[str, Any]]], section: str, key: str) -> l
     return [base.get(section, {}).get(key) for base in bases]
 
 
-def say_starting(*, quiet: bool) -> float:
-    """Said before the libraries are imported, which takes seconds; returns when, by
-    time.perf_counter.
-    """
+def say_starting(*, quiet: bool, pretrained: bool = False) -> float:
+    """Said before the libraries are imported, which takes seconds; time.perf_counter before it."""
     began = time.perf_counter()
     from nearfar.core.progress import Progress
 
-    Progress(quiet=quiet).say(STARTING)
+    Progress(quiet=quiet).say(ASKING if pretrained else STARTING)
     return began
 
 

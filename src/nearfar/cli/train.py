@@ -53,7 +53,7 @@ def train(
     are made is chosen by --set views.policy=NAME; "nearfar methods" lists the names, and "nearfar
     check DATA --views NAME" draws examples.
     """
-    began = opt.say_starting(quiet=quiet)
+    began = opt.say_starting(quiet=quiet, pretrained=pretrained)
     from nearfar.api import train as api
 
     chosen = opt.labels_asked(labels_per_class, label_fraction, label_noise) | opt.asked(
