@@ -40,8 +40,10 @@ FEW_IMAGES = 10_000  # of training: fewer are few for new weights
 DEFAULT_STEPS_AN_EPOCH = 8  # a default batch leaves at least so many
 # of new weights on few photographs, where batches do not become smaller than so many images by it
 STEPS_ON_FEW_PHOTOGRAPHS, BATCH_ON_FEW_PHOTOGRAPHS = 16, 32
-# images a step whose rate these batches have, by method; simclr and moco lost by it
-RATE_ON_FEW_PHOTOGRAPHS: Mapping[str, int] = MappingProxyType({"cross_entropy": 128})
+# images a step whose rate these batches have, by method; simclr, moco and supcon_moco lost by it
+RATE_ON_FEW_PHOTOGRAPHS: Mapping[str, int] = MappingProxyType(
+    {"cross_entropy": 128, "supcon": 128, "joint": 128}
+)
 # SimCLR's for ImageNet, SupCon's for its linear stage
 RATES_PER_256 = {"lars": 0.3, "rmsprop": 0.05}
 USUAL_RATE = 1e-3

@@ -190,15 +190,16 @@ def test_unlabeled_images_are_for_the_methods_that_take_them():
     assert decided("cross_entropy", data).images == 180
 
 
-def test_cross_entropy_s_small_batches_of_few_photographs_have_the_rate_of_larger(monkeypatch):
-    usual = method_class("cross_entropy").optimizer
+@pytest.mark.parametrize("method", choices.RATE_ON_FEW_PHOTOGRAPHS)
+def test_small_batches_of_few_photographs_may_have_the_rate_of_larger(monkeypatch, method):
+    usual = method_class(method).optimizer
 
     def optimizer(images: int = 1372, side: int = 64, **config: Any) -> OptimizerSetup:
         data = listing((images // 2, images // 2), side=side)
-        return decided("cross_entropy", data, **config).optimizer
+        return decided(method, data, **config).optimizer
 
-    supcon = decided("supcon", listing((686, 686), side=64)).optimizer
-    assert supcon.lr == method_class("supcon").optimizer.lr(64)
+    simclr = decided("simclr", listing((686, 686), side=64)).optimizer
+    assert simclr.lr == method_class("simclr").optimizer.lr(64)
     found = optimizer()
     assert found.lr == usual.lr(128)  # of batches of 64
     assert found.lr_origin == f"{usual.lr_per_256:g} per 256 images, as of a batch of 128"
