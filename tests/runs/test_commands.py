@@ -553,20 +553,23 @@ def test_an_interval_wants_three_seeds_that_vary():
     assert welch_interval([0.75, 0.75, 0.75], [0.75, 0.75, 0.75]) == (0, 0)
 
 
-@pytest.mark.parametrize(("difference", "sd"), [(0.02, 0.01), (0.02, 0.02), (0.01, 0.02)])
-def test_so_many_seeds_would_do_and_one_less_would_not(difference, sd):
+@pytest.mark.parametrize(
+    ("difference", "sd", "another"),
+    [(0.02, 0.01, 0.01), (0.02, 0.02, 0.02), (0.01, 0.02, 0.02), (0.031, 0.003, 0.016)],
+)
+def test_so_many_seeds_would_do_and_one_less_would_not(difference, sd, another):
     """Against Welch's interval of seeds with that spread."""
-    wanted = seeds_needed(difference, sd, sd)
+    wanted = seeds_needed(difference, sd, another)
     assert wanted is not None
 
-    def seeds(n, middle):
+    def seeds(n, middle, sd):
         turns = [(-1) ** at * (at < n - n % 2) for at in range(n)]
         scale = sd / statistics.stdev(turns)
         return [middle + scale * turn for turn in turns]
 
     for n, told in ((wanted, True), (wanted - 1, False)):
         if n >= 3:
-            interval = welch_interval(seeds(n, difference), seeds(n, 0.0))
+            interval = welch_interval(seeds(n, difference, sd), seeds(n, 0.0, another))
             assert (interval[0] > 0) is told
     assert seeds_needed(0.001, 0.05, 0.05) is None
 

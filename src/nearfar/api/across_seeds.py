@@ -232,10 +232,12 @@ def _so_many(seeds: int | None) -> str:
 
 def seeds_needed(difference: float, sd_a: float, sd_b: float) -> int | None:
     """How many seeds of each method would tell a difference of this size from noise, if the spread
-    stays: the fewest whose 95 % interval leaves zero out. None: more than MOST_SEEDS.
+    stays: the fewest whose 95 % interval (Welch's) leaves zero out. None: more than MOST_SEEDS.
     """
+    spread = math.hypot(sd_a, sd_b)
+    freedom = spread**4 / (sd_a**4 + sd_b**4)  # of Welch, for each seed but one: 1 to 2
     for n in range(FEWEST_SEEDS, MOST_SEEDS + 1):
-        half = stats.t.ppf(0.975, 2 * n - 2) * math.hypot(sd_a, sd_b) / math.sqrt(n)
+        half = stats.t.ppf(0.975, freedom * (n - 1)) * spread / math.sqrt(n)
         if half < abs(difference):
             return n
     return None

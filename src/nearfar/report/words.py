@@ -145,7 +145,11 @@ def _several(found: Findings, ranked: list[TableEntry]) -> str:
         )
     against = f"{_score(best)}{_right(found, best)} against {_score(second)} for {second.method}"
     if _larger(found, best, second):
-        return f"{best.method} won on {data}: {against}, which is more than the seeds’ noise."
+        more = f"{against}, which is more than the seeds’ noise"
+        if len(level) == 1:
+            return f"{best.method} won on {data}: {more}."
+        others = spoken_list([f"{entry.method} ({_score(entry)})" for entry in level[1:]])
+        return f"{best.method} scored {_most(best)} on {data}: {more}; against {others} it is not."
     seeds = {1: "one seed", 2: "two seeds"}.get(best.seeds, "these runs")
     unknown = f"{seeds} cannot tell whether that is more than noise"
     if best.seeds < FEWEST_SEEDS:

@@ -33,6 +33,18 @@ def test_a_lead_larger_than_the_noise_is_called_a_win(tmp_path: Path) -> None:
     )
 
 
+def test_a_win_over_the_second_is_none_over_a_method_that_varies_too_much(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "c", larger=True)
+    pairs = json.loads((folder / "compare.json").read_text())["comparisons"]
+    pairs[1]["larger_than_noise"] = False  # supcon and simclr
+    _edit(folder / "compare.json", comparisons=pairs)
+    assert _sentence(folder) == (
+        "supcon scored highest on digits: 99.2 ± 0.3 % of the test images right against 98.9 ± 0.3 %"
+        " for cross_entropy, which is more than the seeds’ noise; against simclr (96.6 ± 0.3 %)"
+        " it is not."
+    )
+
+
 def test_a_lead_within_the_noise_is_called_level(tmp_path: Path) -> None:
     sentence = _sentence(write_comparison(tmp_path / "c", larger=False))
     assert sentence.startswith("supcon and cross_entropy are level on digits")
